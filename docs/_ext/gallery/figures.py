@@ -1,0 +1,164 @@
+"""Save each matplotlib figure for every reader: light and dark, English and Chinese.
+
+A script draws a figure once, in black on white, with texts such as ``Loss | 损失``. Sphinx itself
+picks ``name.zh_CN.png`` over ``name.png`` on the Chinese site, and the theme hides ``only-dark``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import matplotlib as mpl
+import mplfonts
+from bilingual.languages import ENGLISH, LANGUAGES, SEPARATOR, Language
+from matplotlib import font_manager
+from matplotlib import pyplot as plt
+from matplotlib.animation import Animation
+from matplotlib.artist import Artist
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+__all__ = ["reset_style", "scrape"]
+
+INK = {"#000000": "#e8eaed", "#ffffff": "#14181e", "#262626": "#e8eaed", "#b0b0b0": "#555b63"}
+"""Neutral colours of a light page, and what they become on a dark one."""
+
+# Okabe and Ito's colour-blind-safe set, the light ones darkened to 3:1 on both backgrounds.
+CYCLE = ["#0077bb", "#d55e00", "#009e73", "#b8659a", "#a87b00", "#3a94c7"]
+COLOURS = ("color", "facecolor", "edgecolor", "markeredgecolor", "markerfacecolor")
+FONTS = ["Noto Sans CJK SC", "DejaVu Sans"]
+
+
+def reset_style(gallery_conf: dict[str, Any], script: str) -> None:
+    """Give every script the same fresh style; sphinx-gallery calls it before each."""
+    mpl.rcdefaults()
+    mpl.use("agg")
+    font = Path(mplfonts.__file__).parent / "fonts" / "NotoSansCJKsc-Regular.otf"
+    if "Noto Sans CJK SC" not in font_manager.fontManager.get_font_names():
+        font_manager.fontManager.addfont(font)
+    mpl.rcParams.update(
+        {
+            "animation.ffmpeg_path": imageio_ffmpeg.get_ffmpeg_exe(),
+            "axes.axisbelow": True,
+            "axes.grid": True,
+            "axes.prop_cycle": mpl.cycler(color=CYCLE),
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlelocation": "left",
+            "axes.titlesize": 12,
+            "figure.dpi": 100,
+            "font.sans-serif": FONTS,
+            "font.size": 11,
+            "grid.alpha": 0.35,
+            "legend.frameon": False,
+            "savefig.dpi": 150,
+        }
+    )
+
+
+def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """Save the open figures, and return the reStructuredText that shows them."""
+    names = block_vars["example_globals"].values()
+    animations = {a._fig: a for a in names if isinstance(a, Animation)}
+    shown = []
+    for number, path in zip(plt.get_fignums(), block_vars["image_path_iterator"], strict=False):
+        figure = plt.figure(number)
+        # Of an animation too: it is the picture on the tutorial's card.
+        saved = save_figure(figure, Path(path))
+        if figure in animations:
+            saved = save_animation(animations[figure], Path(path))
+        shown += [show(directive, name, figure) for directive, name in saved]
+    plt.close("all")
+    return "".join(shown)
+
+
+def show(directive: str, name: str, figure: Figure) -> str:
+    """Return the directive that shows one file of a figure to the readers of one theme."""
+    theme = "dark" if "_dark" in name else "light"
+    return f"""
+.. {directive}:: /auto_examples/images/{name}
+   :alt: {figure.get_label()}
+   :class: only-{theme} figure
+"""
+
+
+def variants(figure: Figure, path: Path) -> Iterator[Path]:
+    """Yield where to save each variant of a figure, while the figure is in that variant."""
+    for language in LANGUAGES:
+        with in_language(figure, language) as changed:
+            if language is not ENGLISH and not changed:
+                continue
+            mark = "" if language is ENGLISH else f".{language.sphinx}"
+            yield path.with_name(f"{path.stem}{mark}{path.suffix}")
+            with in_the_dark(figure):
+                yield path.with_name(f"{path.stem}_dark{mark}{path.suffix}")
+
+
+def save_figure(figure: Figure, path: Path) -> list[tuple[str, str]]:
+    """Save a figure as pictures; return the directive and the name for each theme."""
+    for variant in variants(figure, path):
+        figure.savefig(variant, transparent=True)
+    return [("image", path.name), ("image", f"{path.stem}_dark.png")]
+
+
+def save_animation(animation: Animation, path: Path) -> list[tuple[str, str]]:
+    """Save an animation as videos; return the directive and the name for each theme."""
+    for variant in variants(animation._fig, path.with_suffix(".mp4")):
+        # A video has no transparency.
+        face = INK["#ffffff"] if "_dark" in variant.name else "#ffffff"
+        animation.save(
+            variant,
+            writer="ffmpeg",
+            dpi=110,
+            savefig_kwargs={"facecolor": face},
+            extra_args=["-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p"],
+        )
+    return [("gallery-video", f"{path.stem}.mp4"), ("gallery-video", f"{path.stem}_dark.mp4")]
+
+
+@contextmanager
+def in_language(figure: Figure, language: Language) -> Iterator[bool]:
+    """Show one half of each text of a figure; yield whether any text has halves."""
+    whole = {text: text.get_text() for text in figure.findobj(Text)}
+    halves = {text: SEPARATOR.split(said) for text, said in whole.items()}
+    halves = {text: parts for text, parts in halves.items() if len(parts) == 2}
+    for text, parts in halves.items():
+        text.set_text(parts[LANGUAGES.index(language)])
+    try:
+        yield bool(halves)
+    finally:
+        for text in halves:
+            text.set_text(whole[text])
+
+
+@contextmanager
+def in_the_dark(figure: Figure) -> Iterator[None]:
+    """Turn the neutral colours of a figure into those of a dark page."""
+    before: list[tuple[Artist, str, Any]] = []
+    for artist in figure.findobj():
+        for name in COLOURS:
+            value = getattr(artist, f"get_{name}", lambda: None)()
+            dark = darken(value)
+            if dark is not None:
+                before.append((artist, name, value))
+                getattr(artist, f"set_{name}")(dark)
+    try:
+        yield
+    finally:
+        for artist, name, value in reversed(before):
+            getattr(artist, f"set_{name}")(value)
+
+
+def darken(value: Any) -> Any:
+    """Return the colour of a dark page for a neutral one, None for any other."""
+    try:
+        if len(value) == 1 and not isinstance(value, str):
+            value = value[0]
+        return INK.get(to_hex(value))
+    except (TypeError, ValueError):
+        return None
