@@ -1,0 +1,100 @@
+"""What optimkit raises.
+
+.. code-block:: text
+
+    OptimkitError(Exception)
+    └── GroupError(ValueError)     the groups can't be built or changed as asked
+
+An argument of a wrong type is a plain :class:`TypeError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class OptimkitError(Exception):
+    """The base of every error that optimkit raises.
+
+    An error collects all that is wrong before it is raised: mend it once, run it once.
+
+    Parameters
+    ----------
+    *problems : str
+        One sentence or two each: where, what was found, what to do.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        The same sentences, for a program to read.
+
+    Examples
+    --------
+    >>> print(OptimkitError("the lr is negative.", "the name is taken."))
+    2 problems:
+      1. the lr is negative.
+      2. the name is taken.
+    """
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One sentence or two for each thing that is wrong."""
+        return tuple(map(str, self.args))
+
+    def __str__(self) -> str:
+        """Return the problem, or all of them as a numbered list."""
+        if len(self.problems) < 2:
+            return "".join(self.problems)
+        lines = (f"  {number}. {text}" for number, text in enumerate(self.problems, 1))
+        return "\n".join([f"{len(self.problems)} problems:", *lines])
+
+
+class GroupError(OptimkitError, ValueError):
+    """The parameter groups can't be built or changed as asked.
+
+    It is a :class:`ValueError` too, as ``torch.optim`` raises one in such a case.
+    Nothing has been changed when it is raised.
+
+    Parameters
+    ----------
+    *problems : str
+        One sentence or two each: where, what was found, what to do.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from optimkit.parameters import walk
+    >>> try:
+    ...     walk({"net": nn.Sequential(nn.ReLU(), nn.PReLU()), "net.1": nn.PReLU()})
+    ... except ValueError as error:
+    ...     print(error)
+    two parameters would be called the same: net.1.weight. Give each model a key that no name \
+of another begins with.
+    """
+
+
+def first_few(items: Iterable[object], limit: int = 5) -> str:
+    """Write the first few items, and how many more there are.
+
+    Parameters
+    ----------
+    items : iterable
+        What to write, each by its ``str``.
+    limit : int, optional
+        How many are written out.
+
+    Returns
+    -------
+    str
+        The items, separated by commas.
+
+    Examples
+    --------
+    >>> first_few(["a", "b"])
+    'a, b'
+    >>> first_few(range(8))
+    '0, 1, 2, 3, 4 and 3 more'
+    """
+    texts = [str(item) for item in items]
+    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return ", ".join(texts[:limit]) + more

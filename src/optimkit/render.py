@@ -1,0 +1,375 @@
+"""Records, and their three looks: plain text, a rich table, an accessible HTML table.
+
+What optimkit returns is data first. A :class:`Table` adds the looks, and knows nothing of
+what its records are about.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+
+if TYPE_CHECKING:
+    import rich.table
+
+WIDTH = 100
+"""The width of plain text, in columns of a terminal; a Chinese character takes two."""
+
+_GAP = "  "
+_NARROWEST = 6  # a column is not squeezed below this: the records are stacked instead
+
+_STYLE = """\
+<style>
+.optimkit-scroll { overflow-x: auto; }
+.optimkit-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.optimkit-table caption { caption-side: top; text-align: start; font-weight: bold; }
+.optimkit-table th, .optimkit-table td { padding: 0.2em 0.8em; text-align: start; }
+.optimkit-table tbody th { font-weight: normal; }
+.optimkit-table thead th { border-bottom: 2px solid; }
+.optimkit-table tfoot td, .optimkit-table tfoot th { border-top: 1px solid; }
+.optimkit-table .optimkit-number { text-align: end; }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Records, shown as a table.
+
+    Parameters
+    ----------
+    rows : sequence
+        The records: mappings, dataclasses or named tuples. They are kept as they are.
+    columns : sequence of str, optional
+        Which entries to show, in which order. Without it, all that the records have.
+    caption : str, optional
+        One line above the table.
+    headers : mapping of str to str, optional
+        What to write above a column, where its own name will not do.
+    formats : mapping of str to callable, optional
+        How to write the values of a column, where :func:`text` will not do.
+    summed : str, optional
+        A column of numbers to add up in a last line.
+
+    Examples
+    --------
+    >>> table = Table(
+    ...     [
+    ...         {"name": "weight", "numel": 1200, "lr": 0.1},
+    ...         {"name": "bias", "numel": 30, "lr": 1e-5},
+    ...     ],
+    ...     caption="Two parameters",
+    ...     summed="numel",
+    ... )
+    >>> print(table)
+    Two parameters
+    name    numel     lr
+    ------  -----  -----
+    weight   1200    0.1
+    bias       30  1e-05
+    ------  -----  -----
+    total    1230
+    >>> table.total, table.rows[1]["numel"]
+    (1230, 30)
+    """
+
+    rows: Sequence[Any]
+    columns: Sequence[str] = ()
+    caption: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    formats: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
+    summed: str | None = None
+
+    def __post_init__(self) -> None:
+        """Fix the order of the columns."""
+        rows = tuple(self.rows)
+        columns = tuple(self.columns) or tuple(
+            dict.fromkeys(key for row in rows for key in _keys(row))
+        )
+        object.__setattr__(self, "rows", rows)
+        object.__setattr__(self, "columns", columns)
+
+    @property
+    def total(self) -> Any:
+        """The sum of the column `summed`; None if there is none."""
+        if self.summed is None:
+            return None
+        values = (_entry(row, self.summed) for row in self.rows)
+        return sum(value for value in values if value is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table as data that ``json`` can write.
+
+        Returns
+        -------
+        dict
+            ``caption``, ``columns`` and ``rows``, and ``total`` if a column is summed.
+        """
+        data: dict[str, Any] = {
+            "caption": self.caption,
+            "columns": list(self.columns),
+            "rows": [
+                {column: jsonable(_entry(row, column)) for column in self.columns}
+                for row in self.rows
+            ],
+        }
+        if self.summed is not None:
+            data["total"] = jsonable(self.total)
+        return data
+
+    def __str__(self) -> str:
+        """Return plain text, at most :data:`WIDTH` columns wide."""
+        head, body, foot = self._head(), self._body(), self._foot()
+        caption = _wrap(self.caption, WIDTH) if self.caption else []
+        if not self.columns:
+            return "\n".join([*caption, "(nothing)"])
+        widths = _fit([head, *body, *foot])
+        if widths is None:
+            return "\n".join([*caption, *_stacked(head, [*body, *foot])])
+        numeric = self._numeric()
+        rule = _GAP.join("-" * width for width in widths)
+        lines = [*caption, *_lines(head, widths, numeric), rule]
+        for row in body:
+            lines += _lines(row, widths, numeric)
+        for row in foot:
+            lines += [rule, *_lines(row, widths, numeric)]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def __rich__(self) -> rich.table.Table:
+        """Return the table for ``rich.print``."""
+        from rich import box
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        foot = self._foot()
+        table = RichTable(
+            title=Text(self.caption) if self.caption else None,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            show_footer=bool(foot),
+        )
+        footers = foot[0] if foot else [""] * len(self.columns)
+        for header, footer, numeric in zip(self._head(), footers, self._numeric(), strict=True):
+            table.add_column(
+                Text(header), Text(footer), justify="right" if numeric else "left", overflow="fold"
+            )
+        for row in self._body():
+            table.add_row(*map(Text, row))
+        return table
+
+    def _repr_html_(self) -> str:
+        """Return an HTML table: a caption, headers with their scope, no script, no colour."""
+        numeric = self._numeric()
+        parts = [_STYLE, f'<div class="optimkit-scroll"{_named(self.caption)} tabindex="0">']
+        parts.append('<table class="optimkit-table">')
+        if self.caption:
+            parts.append(f"<caption>{html.escape(self.caption)}</caption>")
+        heads = "".join(
+            _cell("th", text, right, "col")
+            for text, right in zip(self._head(), numeric, strict=True)
+        )
+        parts += [f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
+        parts += [_html_row(row, numeric) for row in self._body()]
+        parts.append("</tbody>")
+        parts += [f"<tfoot>{_html_row(row, numeric)}</tfoot>" for row in self._foot()]
+        return "\n".join([*parts, "</table>", "</div>"])
+
+    def _head(self) -> list[str]:
+        return [_one_line(self.headers.get(column, column)) for column in self.columns]
+
+    def _body(self) -> list[list[str]]:
+        return [
+            [self._text(column, _entry(row, column)) for column in self.columns]
+            for row in self.rows
+        ]
+
+    def _foot(self) -> list[list[str]]:
+        if self.summed is None:
+            return []
+        row = [
+            self._text(column, self.total) if column == self.summed else ""
+            for column in self.columns
+        ]
+        if self.columns and self.columns[0] != self.summed:
+            row[0] = "total"
+        return [row]
+
+    def _text(self, column: str, value: object) -> str:
+        return _one_line(self.formats.get(column, text)(value))
+
+    def _numeric(self) -> list[bool]:
+        """Tell which columns hold nothing but numbers: they are set to the right."""
+        columns = ([_entry(row, column) for row in self.rows] for column in self.columns)
+        return [
+            any(value is not None for value in values)
+            and all(value is None or isinstance(value, (int, float)) for value in values)
+            for values in columns
+        ]
+
+
+def text(value: object) -> str:
+    """Write a value the way it is shown in a table.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    str
+        Floats with six digits, nothing for None, sequences and mappings item by item.
+
+    Examples
+    --------
+    >>> text(0.1 + 0.2), text(None), text((3, 4)), text({"step": 3.0})
+    ('0.3', '', '(3, 4)', 'step=3')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={text(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return f"({', '.join(map(text, value))})"
+    return str(value)
+
+
+def jsonable(value: object) -> Any:
+    """Turn a value into what strict JSON can hold.
+
+    Parameters
+    ----------
+    value : object
+        Anything; what JSON has no form for is written as text.
+
+    Returns
+    -------
+    dict, list, str, int, float, bool or None
+        The same, as data.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> jsonable({"shape": (2, 3), "norm": float("inf"), "path": Path("last.pt")})
+    {'shape': [2, 3], 'norm': 'inf', 'path': 'last.pt'}
+    """
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: jsonable(getattr(value, key)) for key in _keys(value)}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [jsonable(item) for item in value]
+    return str(value)
+
+
+def _keys(row: Any) -> Sequence[str]:
+    """Name the entries of a record."""
+    if isinstance(row, Mapping):
+        return list(row)
+    if is_dataclass(row):
+        return [each.name for each in fields(row)]
+    names: Sequence[str] = row._fields
+    return names
+
+
+def _entry(row: Any, column: str) -> Any:
+    """Look an entry up; a record may lack it."""
+    return row.get(column) if isinstance(row, Mapping) else getattr(row, column, None)
+
+
+def _one_line(value: str) -> str:
+    """Keep a cell to printable text: a name may hold a tab, or an escape sequence."""
+    if value.isprintable():
+        return value
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in value
+    )
+
+
+def _wrap(value: str, width: int) -> list[str]:
+    """Break text at the width, whole characters only; Chinese ones are two columns wide."""
+    lines, line, used = [], "", 0
+    for char in _one_line(value):
+        size = cell_len(char)
+        if used + size > width:
+            lines.append(line)
+            line, used = "", 0
+        line, used = line + char, used + size
+    return [*lines, line]
+
+
+def _fit(cells: list[list[str]]) -> list[int] | None:
+    """Choose the columns' widths, taking from the widest what is too much; None if in vain."""
+    widths = [max(2, *map(cell_len, column)) for column in zip(*cells, strict=True)]
+    room = WIDTH - len(_GAP) * (len(widths) - 1)
+    while sum(widths) > room:
+        widest = max(widths)
+        if widest <= _NARROWEST:
+            return None
+        second = max((width for width in widths if width < widest), default=_NARROWEST)
+        many = [index for index, width in enumerate(widths) if width == widest]
+        excess = -(-(sum(widths) - room) // len(many))
+        for index in many:
+            widths[index] = max(second, _NARROWEST, widest - excess)
+    return widths
+
+
+def _lines(row: list[str], widths: list[int], numeric: list[bool]) -> list[str]:
+    """Lay out one row, on several lines if a cell has to be broken."""
+    broken = [_wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
+    height = max(map(len, broken))
+    return [
+        _GAP.join(
+            _pad(cell[line] if line < len(cell) else "", width, right)
+            for cell, width, right in zip(broken, widths, numeric, strict=True)
+        )
+        for line in range(height)
+    ]
+
+
+def _pad(cell: str, width: int, right: bool) -> str:
+    """Fill a cell up to its width."""
+    space = " " * (width - cell_len(cell))
+    return space + cell if right else cell + space
+
+
+def _stacked(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Lay out what is too wide for a table: a record a paragraph, an entry a line."""
+    lines: list[str] = []
+    for row in rows:
+        if lines:
+            lines.append("")
+        for header, cell in zip(head, row, strict=True):
+            lines += _wrap(f"{header}: {cell}".rstrip(), WIDTH)
+    return lines
+
+
+def _named(caption: str) -> str:
+    """Give the scrolling box, which the keyboard can reach, a name."""
+    return f' role="group" aria-label="{html.escape(caption)}"' if caption else ""
+
+
+def _cell(tag: str, content: str, right: bool, scope: str = "") -> str:
+    """Write one cell."""
+    scoped = f' scope="{scope}"' if scope else ""
+    classed = ' class="optimkit-number"' if right else ""
+    return f"<{tag}{scoped}{classed}>{html.escape(content)}</{tag}>"
+
+
+def _html_row(row: list[str], numeric: list[bool]) -> str:
+    """Write one row; its first cell names it."""
+    cells = [_cell("th", row[0], numeric[0], "row")] if row else []
+    cells += [_cell("td", cell, right) for cell, right in zip(row[1:], numeric[1:], strict=True)]
+    return f"<tr>{''.join(cells)}</tr>"

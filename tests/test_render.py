@@ -1,0 +1,212 @@
+"""The table: its looks, and what is in them."""
+
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from optimkit.render import WIDTH, Table, jsonable, text
+
+
+class Row(NamedTuple):
+    """A record with names."""
+
+    name: str
+    bytes: int
+
+
+def golden() -> Table:
+    """Return a table with both scripts, a sum and a missing entry."""
+    return Table(
+        [
+            {"name": "encoder.权重", "bytes": 320, "note": "两份"},
+            {"name": "encoder.bias", "bytes": 16},
+        ],
+        caption="State of the optimizer | 优化器的状态",
+        summed="bytes",
+    )
+
+
+def test_plain_text_lines_up_across_scripts():
+    """Columns line up when a Chinese character takes two columns of the terminal."""
+    lines = str(golden()).split("\n")
+    assert lines == [
+        "State of the optimizer | 优化器的状态",
+        "name          bytes  note",
+        "------------  -----  ----",
+        "encoder.权重    320  两份",
+        "encoder.bias     16",
+        "------------  -----  ----",
+        "total           336",
+    ]
+
+
+def test_rows_of_any_kind():
+    """Mappings, named tuples and a chosen order of columns show the same records."""
+    rows = [Row("a", 1), Row("b", 2)]
+    assert str(Table(rows)) == str(Table([row._asdict() for row in rows]))
+    assert Table(rows).rows == tuple(rows)
+    assert Table(rows, columns=("bytes", "name")).to_dict()["columns"] == ["bytes", "name"]
+
+
+def test_headers_and_formats():
+    """A column can have another header and another way to write its values."""
+    table = Table(
+        [Row("a", 2048)],
+        headers={"bytes": "size"},
+        formats={"bytes": lambda n: f"{n / 1024:g} KiB"},
+        summed="bytes",
+    )
+    assert str(table) == ("name    size\n-----  -----\na      2 KiB\n-----  -----\ntotal  2 KiB")
+    assert table.total == 2048
+
+
+def test_long_cells_are_broken_not_cut():
+    """A name that is too long goes on in the next line: no letter is lost."""
+    name = "encoder." * 30 + "weight"
+    lines = str(Table([{"name": name, "shape": (3, 4)}])).split("\n")
+    assert max(map(cell_len, lines)) == WIDTH
+    assert "".join(line[: WIDTH - len("  (3, 4)")].strip() for line in lines[2:]) == name
+
+
+def test_too_many_columns_are_stacked():
+    """Records with more columns than a terminal has room for are written one below another."""
+    row = {f"column_{index}": index for index in range(40)}
+    lines = str(Table([row, row])).split("\n")
+    assert lines[:2] == ["column_0: 0", "column_1: 1"]
+    assert len(lines) == 81
+
+
+def test_nothing_to_show():
+    """A table without records says so, and stays a table in HTML."""
+    assert str(Table([])) == "(nothing)"
+    assert str(Table([], caption="Findings")) == "Findings\n(nothing)"
+    assert str(Table([], columns=("a", "b"))) == "a   b\n--  --"
+    assert Table([]).to_dict() == {"caption": "", "columns": [], "rows": []}
+    assert "<table" in Table([])._repr_html_()
+
+
+def test_control_characters_are_written_out():
+    """A name can neither colour the terminal nor break the table."""
+    shown = str(Table([{"name": "a\x1b[31m\n\tb"}]))
+    assert shown.split("\n")[2] == r"a\x1b[31m\n\tb"
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.text(max_size=30), st.one_of(st.text(), st.integers(), st.floats())),
+        max_size=5,
+    ),
+    st.text(),
+)
+def test_plain_text_keeps_to_its_width(rows, caption):
+    """Whatever the records hold, no line is wider than WIDTH, and to_dict is strict JSON."""
+    table = Table(rows, caption=caption)
+    assert all(cell_len(line) <= WIDTH for line in str(table).split("\n"))
+    json.dumps(table.to_dict(), allow_nan=False)
+    table._repr_html_()
+
+
+class Reader(HTMLParser):
+    """Collect the tags, and check that they close."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.found, self.texts = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def read(markup: str) -> Reader:
+    """Parse HTML."""
+    reader = Reader()
+    reader.feed(markup)
+    assert not reader.open
+    return reader
+
+
+def test_html_is_accessible():
+    """The HTML table has a caption, headers with a scope, a box that the keyboard can reach."""
+    reader = read(golden()._repr_html_())
+    tags = [tag for tag, _ in reader.found]
+    assert tags.count("caption") == 1
+    scopes = [attrs["scope"] for tag, attrs in reader.found if tag == "th"]
+    assert scopes == ["col"] * 3 + ["row"] * 3
+    [box] = [attrs for tag, attrs in reader.found if tag == "div"]
+    assert box["tabindex"] == "0"
+    assert box["aria-label"] == "State of the optimizer | 优化器的状态"
+
+
+def test_html_brings_no_script_and_no_colour():
+    """The HTML table is markup and classes: nothing runs, nothing is coloured, nothing loads."""
+    markup = golden()._repr_html_()
+    assert all("style" not in attrs for _, attrs in read(markup).found)
+    for word in ("<script", "http", "color", "#", "rgb"):
+        assert word not in markup
+
+
+def test_html_escapes_what_it_shows():
+    """A name with markup in it is shown, not obeyed."""
+    evil = '<script>alert("1")</script>'
+    reader = read(Table([{evil: evil}], caption=evil)._repr_html_())
+    assert "script" not in [tag for tag, _ in reader.found]
+    assert reader.texts.count(evil) == 3
+
+
+def test_rich_shows_the_same():
+    """Rich prints every cell, and takes no markup from the values."""
+    table = Table([{"name": "[bold]w", "bytes": 3}], caption="[red]c", summed="bytes")
+    out = io.StringIO()
+    Console(file=out, width=80, color_system=None).print(table)
+    shown = out.getvalue()
+    for part in ("[bold]w", "[red]c", "total", "3"):
+        assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, ""),
+        (True, "True"),
+        (3, "3"),
+        (1e-05, "1e-05"),
+        (0.30000000000000004, "0.3"),
+        ((0.9, 0.999), "(0.9, 0.999)"),
+        ({"a": (1, 2), "b": None}, "a=(1, 2), b="),
+        ("名字", "名字"),
+    ],
+)
+def test_values_are_written_short(value, expected):
+    """Values are written as a reader wants them, floats with six digits."""
+    assert text(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (float("nan"), "nan"),
+        ((1, 2.5, None), [1, 2.5, None]),
+        ({1: {"a"}}, {"1": ["a"]}),
+        (Path("a") / "b", "a/b"),
+        (Row("a", 1), ["a", 1]),
+        (golden().rows[1], {"name": "encoder.bias", "bytes": 16}),
+    ],
+)
+def test_jsonable(value, expected):
+    """Every value has a form in strict JSON."""
+    assert jsonable(value) == expected
