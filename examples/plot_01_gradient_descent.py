@@ -209,7 +209,7 @@ torch.testing.assert_close(by_hand, by_sgd)
 # have values: it is gradient descent, to the letter. It is not what Adam does;
 # tutorial 05 shows the difference.
 #
-# 笔记把这条规则写成了中文：“参数_new = 参数_old + 负梯度值 * 学习率”。
+# 笔记把这条规则写成了中文：``参数_new = 参数_old + 负梯度值 * 学习率``。
 # Python 允许中文变量名，给它们赋上值，这一行就能运行：一字不差，正是梯度下降。
 # 不过 Adam 并不是这样更新的，差别见教程 05。
 

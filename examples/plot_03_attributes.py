@@ -13,11 +13,11 @@ leaves for the next.
 
 * You will learn which attribute is read when, and which edit takes effect.
 * You will see what ``state`` holds for 13 optimizer settings.
-* It takes 15 minutes. You need tutorial 02, on constructing an optimizer.
+* It takes 15 minutes. You need tutorial 01, on gradient descent.
 
 - 你会学到：每个属性在什么时候被读取，改哪里才算数。
 - 你会看到：13 种优化器设置各自在 ``state`` 里存什么。
-- 需要 15 分钟，先读教程 02：定义一个优化器。
+- 需要 15 分钟，先读教程 01：梯度下降。
 """
 
 import matplotlib.pyplot as plt

@@ -35,6 +35,15 @@ def build_language(language: Language) -> int:
     )
 
 
+def forget(language: Language) -> None:
+    """Take away what a failed build has read and written.
+
+    Sphinx would hold it to be up to date, and the next build would not warn again.
+    """
+    for folder in (BUILD / "doctrees", NEXT):
+        shutil.rmtree(folder / language.path, ignore_errors=True)
+
+
 def index_search(language: Language) -> None:
     """Write the search index of one language, of what its readers see and no more."""
     import asyncio
@@ -91,6 +100,7 @@ def build() -> int:
     NEXT.mkdir(parents=True, exist_ok=True)
     for language in LANGUAGES:
         if code := build_language(language):
+            forget(language)
             print(f"\nThe build failed; {SITE} is what it was.", file=sys.stderr)
             return code
     for language in LANGUAGES:

@@ -31,6 +31,11 @@ class Tutorial:
         """The name of its page."""
         return self.path.stem
 
+    @property
+    def number(self) -> str:
+        """Its place on the path, as other tutorials call it."""
+        return self.name.split("_")[1]
+
 
 def tutorials(folder: Path = SCRIPTS) -> list[Tutorial]:
     """Read the scripts of a folder, in their order."""
@@ -87,5 +92,6 @@ class Tutorials(SphinxDirective):
             "",
             *tutorial.lead[1].splitlines(),
         ]
+        card += nodes.inline("", tutorial.number, classes=["tutorial-number"])
         self.state.nested_parse(StringList(lines, str(tutorial.path)), 0, card)
         return card
