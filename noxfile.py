@@ -35,12 +35,11 @@ def doctest(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check format, imports, docstrings, Chinese typography and workflows."""
+    """Check format, imports, Chinese typography and workflows."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports")
-    session.run("python", "-m", "numpydoc", "lint", *map(str, Path("src").rglob("[!_]*.py")))
     session.run("python", "docs/_ext/typography.py")
     session.run("actionlint", *map(str, Path(".github", "workflows").glob("*.yml")))
 
@@ -71,6 +70,14 @@ def site(session: nox.Session) -> None:
     """Read the built site in a real browser."""
     install(session, "site", "docs")
     session.run("pytest", "-n", "auto", "tests/site", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the budgets: ratios taken in one run, medians."""
+    install(session, "test", "docs")
+    for script in session.posargs or sorted(map(str, Path("benchmarks").glob("bench_*.py"))):
+        session.run("python", script)
 
 
 @nox.session

@@ -1,6 +1,6 @@
 """Check Chinese typography with autocorrect: spaces beside Latin, full-width punctuation.
 
-    python docs/_ext/typography.py
+python docs/_ext/typography.py
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ def main() -> int:
     """Look through all files of the repository that can hold Chinese."""
     tracked = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "README.zh-CN.md", "docs", "examples"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.splitlines()
     paths = [ROOT / name for name in tracked if Path(name).suffix in KINDS]
     found = [row for path in paths if path.exists() for row in findings(path)]

@@ -35,4 +35,9 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("env-get-outdated", pages.remove_pages)
     app.connect("html-page-context", pages.add_context)
     # Raise env_version with any change of the transforms: it is what makes old doctrees stale.
-    return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        "env_version": 2,
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import tomllib
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -110,7 +110,9 @@ def check_terms(english: nodes.Element, chinese: nodes.Element, at: nodes.Elemen
     for term in glossary(at.document.settings.env):
         for wrong in term.never:
             if wrong in translated:
-                reports.warn(f"'{wrong}': the glossary says '{term.zh}' for '{term.en}'", at, "term")
+                reports.warn(
+                    f"'{wrong}': the glossary says '{term.zh}' for '{term.en}'", at, "term"
+                )
         right = (term.zh, *term.also, term.en)
         if term.strict and term.pattern.search(said) and not any(r in translated for r in right):
             reports.warn(

@@ -11,7 +11,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 from .pairing import PairBlocks, other_half
 
-__all__ = ["FoldSolutions", "fold", "visit_fold", "depart_fold"]
+__all__ = ["FoldSolutions", "depart_fold", "fold", "visit_fold"]
 
 
 SOLUTION = re.compile(r"solution( \d+)? ?[|｜]")

@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["CHINESE", "ENGLISH", "LANGUAGES", "Language", "by_sphinx", "choose", "detect", "halves", "in_order"]
+__all__ = [
+    "CHINESE",
+    "ENGLISH",
+    "LANGUAGES",
+    "Language",
+    "by_sphinx",
+    "choose",
+    "detect",
+    "halves",
+    "in_order",
+]
 
 
 @dataclass(frozen=True)
@@ -80,4 +90,3 @@ def choose(text: str, language: Language) -> str:
 def in_order(english: str, chinese: str) -> bool:
     """Return whether two halves are in the languages that they should be in."""
     return detect(english) is not CHINESE and (detect(chinese) is None or bool(HAN.search(chinese)))
-

@@ -58,7 +58,9 @@ def half_alt(image: nodes.image) -> None:
 
 def half_entry(toctree: addnodes.toctree, text: str) -> None:
     """Warn about a caption or a title in a toctree that is in one language."""
-    warn(f"half toctree entry '{text[:50]}': write both halves, 'English | 中文'", toctree, "heading")
+    warn(
+        f"half toctree entry '{text[:50]}': write both halves, 'English | 中文'", toctree, "heading"
+    )
 
 
 def wrong_halves(leaf: nodes.Element) -> None:

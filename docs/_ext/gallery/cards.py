@@ -7,10 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bilingual.languages import SEPARATOR
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
+
+from bilingual.languages import SEPARATOR
 
 __all__ = ["Tutorial", "Tutorials", "tutorials"]
 

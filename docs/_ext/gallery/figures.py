@@ -14,7 +14,6 @@ from typing import Any
 import imageio_ffmpeg
 import matplotlib as mpl
 import mplfonts
-from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, halves
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.animation import Animation
@@ -22,6 +21,8 @@ from matplotlib.artist import Artist
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, halves
 
 __all__ = ["reset_style", "scrape"]
 
