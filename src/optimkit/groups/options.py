@@ -96,8 +96,8 @@ def unknown_options(options: Iterable[str], known: Iterable[str], title: str) ->
     return wrong
 
 
-@cache
-def takes(optimizer: Callable[..., Optimizer]) -> tuple[str, ...] | None:
+@cache  # a signature takes longer to read than the rest of the groups to build
+def takes(optimizer: Any) -> tuple[str, ...] | None:
     """List the options that an optimizer class takes.
 
     Parameters
