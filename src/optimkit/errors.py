@@ -3,7 +3,11 @@
 .. code-block:: text
 
     OptimkitError(Exception)
-    └── GroupError(ValueError)     the groups can't be built or changed as asked
+    ├── GroupError(ValueError)          the groups can't be built or changed as asked
+    ├── AuditError                      raised by Findings.raise_if
+    └── CheckpointError                 a file holds not what was asked for
+        ├── CorruptCheckpointError      the bytes are not what was written
+        └── UnsafeCheckpointError       holds what weights_only refuses
 
 An argument of a wrong type is a plain :class:`TypeError`.
 """
@@ -70,6 +74,66 @@ class GroupError(OptimkitError, ValueError):
     ...     print(error)
     two parameters would be called the same: net.1.weight. Give each model a key that no name \
 of another begins with.
+    """
+
+
+class AuditError(OptimkitError):
+    """An audit found what may not be; see ``Findings.raise_if``.
+
+    Parameters
+    ----------
+    *problems : str
+        One for each finding: its code, what will go wrong, how to mend it.
+
+    Examples
+    --------
+    >>> str(AuditError("empty-group: group 1 holds nothing. Leave it out."))
+    'empty-group: group 1 holds nothing. Leave it out.'
+    """
+
+
+class CheckpointError(OptimkitError):
+    """A file does not hold what was asked for.
+
+    Parameters
+    ----------
+    *problems : str
+        One sentence or two each: which file, what is in it, what to do.
+
+    Examples
+    --------
+    >>> issubclass(CorruptCheckpointError, CheckpointError)
+    True
+    """
+
+
+class CorruptCheckpointError(CheckpointError):
+    """The bytes of a checkpoint are not what was written.
+
+    Parameters
+    ----------
+    *problems : str
+        Which file, and where in it.
+
+    Examples
+    --------
+    >>> str(CorruptCheckpointError("last.pt is empty."))
+    'last.pt is empty.'
+    """
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """A checkpoint holds what ``torch.load(weights_only=True)`` refuses. None of it has run.
+
+    Parameters
+    ----------
+    *problems : str
+        Which file, and what it would have called.
+
+    Examples
+    --------
+    >>> str(UnsafeCheckpointError("last.pt would call os.system."))
+    'last.pt would call os.system.'
     """
 
 
