@@ -274,6 +274,41 @@ def jsonable(value: object) -> Any:
     return str(value)
 
 
+def fill(value: str, lead: str = "") -> list[str]:
+    """Break a sentence between words, at most :data:`WIDTH` columns wide.
+
+    Parameters
+    ----------
+    value : str
+        Prose; a word that is too long is broken within.
+    lead : str, optional
+        What to write before the first line; the others are indented by as much, at least by two.
+
+    Returns
+    -------
+    list of str
+        The lines.
+
+    Examples
+    --------
+    >>> fill("Set requires_grad=False.", "-> ")
+    ['-> Set requires_grad=False.']
+    """
+    indent = " " * max(2, len(lead))
+    lines, line = [], lead
+    for word in _one_line(value).split(" "):
+        joint = "" if line in (lead, indent) else " "
+        if cell_len(line + joint + word) > WIDTH and line not in (lead, indent):
+            lines.append(line)
+            line, joint = indent, ""
+        while cell_len(line + joint + word) > WIDTH:
+            head = _wrap(word, WIDTH - cell_len(line + joint))[0]
+            lines.append(line + joint + head)
+            line, joint, word = indent, "", word[len(head) :]
+        line += joint + word
+    return [*lines, line]
+
+
 def _keys(row: Any) -> Sequence[str]:
     """Name the entries of a record."""
     if isinstance(row, Mapping):

@@ -6,6 +6,7 @@ this table with what each class really makes.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +105,7 @@ EXTRAS = frozenset(
 
 
 def torch_class(kind: type) -> str | None:
-    """Name the class of ``torch.optim`` that a class is, or inherits from.
+    """Name the class of ``torch.optim`` whose state a class keeps.
 
     Parameters
     ----------
@@ -114,7 +115,8 @@ def torch_class(kind: type) -> str | None:
     Returns
     -------
     str or None
-        Its name; None for an optimizer that is not torch's.
+        Its own name, or that of the class it inherits ``step`` from; None if its ``step`` is
+        its own, so that nobody but itself knows what it keeps.
 
     Examples
     --------
@@ -125,8 +127,17 @@ def torch_class(kind: type) -> str | None:
     """
     for base in kind.__mro__:
         if base.__name__ in KEPT and getattr(torch.optim, base.__name__, None) is base:
-            return base.__name__
+            return base.__name__ if _steps_like(kind, base) else None
     return None
+
+
+def _steps_like(kind: type, base: type) -> bool:
+    """Tell whether a class has not changed how another one steps."""
+    return all(
+        inspect.unwrap(getattr(kind, name, _steps_like))
+        is inspect.unwrap(getattr(base, name, _steps_like))
+        for name in ("step", "_init_group")
+    )
 
 
 def keys_of(name: str) -> frozenset[str]:
@@ -146,15 +157,15 @@ def keys_of(name: str) -> frozenset[str]:
     return frozenset((*kept.alike, *kept.single, *_BEYOND.get(name, ())))
 
 
-def required_keys(name: str, shape: Shape, options: Mapping[str, Any]) -> frozenset[str]:
+def required_keys(name: str, matrix: bool, options: Mapping[str, Any]) -> frozenset[str]:
     """Return the keys that the state of a parameter must have, once it has any.
 
     Parameters
     ----------
     name : str
         The name of a class of torch.
-    shape : tuple of int
-        The shape of the parameter.
+    matrix : bool
+        Whether the parameter has two dimensions or more.
     options : mapping
         Those of its group.
 
@@ -165,14 +176,18 @@ def required_keys(name: str, shape: Shape, options: Mapping[str, Any]) -> frozen
 
     Examples
     --------
-    >>> sorted(required_keys("Adam", (2,), {"amsgrad": True}))
+    >>> sorted(required_keys("Adam", True, {"amsgrad": True}))
     ['exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'step']
     """
     kept = KEPT[name]
     if name == "Adafactor":
-        return kept.required | ({"row_var", "col_var"} if len(shape) > 1 else {"variance"})
-    asked = {key for key, option in (kept.needs or {}).items() if options.get(option)}
-    return kept.required | asked
+        return _REQUIRED[name] | ({"row_var", "col_var"} if matrix else {"variance"})
+    if not kept.needs:
+        return _REQUIRED[name]
+    return _REQUIRED[name] | {key for key, option in kept.needs.items() if options.get(option)}
+
+
+_REQUIRED = {name: kept.required for name, kept in KEPT.items()}
 
 
 def shape_of(name: str, key: str, shape: Shape) -> Shape | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from ..errors import first_few
-from ..render import WIDTH, Table, jsonable, text
+from ..render import Table, fill, jsonable, text
 from .patterns import masked, merge
 
 if TYPE_CHECKING:
@@ -192,7 +192,8 @@ class Report:
     def __str__(self) -> str:
         """Return plain text: the groups, the parameters summed up, what is left out."""
         tables = [str(table) for table in self._tables]
-        return "\n".join([self._title, *tables, *_wrapped(self._remarks)])
+        remarks = [line for remark in self._remarks for line in fill(remark)]
+        return "\n".join([self._title, *tables, *remarks])
 
     def __rich__(self) -> rich.console.Group:
         """Return the same for ``rich.print``."""
@@ -417,13 +418,3 @@ def _names(names: Sequence[str]) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _wrapped(lines: Sequence[str]) -> list[str]:
-    """Break prose between words; a word that is too long is broken within."""
-    import textwrap
-
-    wrap: Callable[[str], list[str]] = textwrap.TextWrapper(
-        WIDTH, subsequent_indent="  ", break_on_hyphens=False
-    ).wrap
-    return [piece for line in lines for piece in wrap(line)]
