@@ -86,14 +86,14 @@ def describe(
         0           3    112  0.001          0.01
         1           2     16  0.001             0  weight_decay
     Parameters
-    name        tensors  shape     dtype  group  bytes
-    ----------  -------  ------  -------  -----  -----
-    0.weight          1  (8, 4)  float32      0      0
-    1.weight          1  (8, 8)  float32      0      0
-    2.weight          1  (2, 8)  float32      0      0
-    [0,1].bias        2  (8)     float32      1      0
-    In every group: betas=(0.9, 0.999), eps=1e-08, amsgrad=False, maximize=False, foreach=,
-      capturable=False, differentiable=False, fused=, decoupled_weight_decay=True
+    name        tensors  shape   dtype    group
+    ----------  -------  ------  -------  -----
+    0.weight          1  (8, 4)  float32      0
+    1.weight          1  (8, 8)  float32      0
+    2.weight          1  (2, 8)  float32      0
+    [0,1].bias        2  (8)     float32      1
+    In every group: betas=(0.9, 0.999), eps=1e-08, amsgrad=False, maximize=False, capturable=False,
+      differentiable=False, decoupled_weight_decay=True
     Trainable, but not in this optimizer: 1: 2.bias
     """
     walks = walk_all(models)

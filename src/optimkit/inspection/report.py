@@ -154,7 +154,7 @@ class Report:
         >>> from optimkit import describe
         >>> print(describe(torch.optim.SGD(nn.PReLU().named_parameters(), lr=0.1)).expand())
         1 parameter
-        name    shape    dtype  group   lr  weight_decay  state  step  bytes
+        name    shape  dtype    group   lr  weight_decay  state  step  bytes
         ------  -----  -------  -----  ---  ------------  -----  ----  -----
         weight  (1)    float32      0  0.1             0                   0
         """
@@ -247,7 +247,11 @@ class Report:
                 "not the default": ", ".join(group.overrides),
             }
             rows.append(row)
-        shown = [key for key in (rows[0] if rows else ()) if any(_says(row[key]) for row in rows)]
+        shown = [
+            key
+            for key in (rows[0] if rows else ())
+            if key in chosen or any(_says(row[key]) for row in rows)
+        ]
         return Table(rows, columns=shown, caption="Groups")
 
     def _parameter_table(self) -> Table:
@@ -312,7 +316,11 @@ def _shared_options(groups: Sequence[GroupRow]) -> dict[str, Any]:
     if not groups:
         return {}
     shown = {"name", *_telling_options(groups)}
-    return {key: value for key, value in groups[0].options.items() if key not in shown}
+    return {
+        key: value
+        for key, value in groups[0].options.items()
+        if key not in shown and value is not None
+    }
 
 
 def _alike(rows: Sequence[ParameterRow]) -> Iterator[dict[str, Any]]:
