@@ -122,7 +122,7 @@ def _tiny(optimizer: Optimizer, params: list[Tensor], groups: list[int]) -> list
     except Exception:
         for tiny in stand_ins:
             assert tiny.grad is not None
-            tiny.grad = tiny.grad.to_sparse() if tiny.ndim else tiny.grad
+            tiny.grad = tiny.grad.to_sparse()
         try:
             states = _stepped(optimizer, stand_ins, groups)
         except Exception as error:
