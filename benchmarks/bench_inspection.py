@@ -103,7 +103,8 @@ def main(width: int = 64, rounds: int = 15) -> None:
     print(f"{'describe, 4 x the tensors':28s} {times:6.2f} x the time")
     size = len(str(optimkit.describe(optimizer, model, values=True)))
     print(f"{'text':28s} {size:6d} bytes   budget 20000")
-    print(f"{'repr(state_dict())':28s} {seconds(lambda: repr(optimizer.state_dict())) / statistics.median(steps):6.1f} of a step")
+    written = seconds(lambda: repr(optimizer.state_dict())) / statistics.median(steps)
+    print(f"{'repr(state_dict())':28s} {written:6.1f} of a step")
 
 
 if __name__ == "__main__":

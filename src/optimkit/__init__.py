@@ -1,11 +1,13 @@
 """Parameter groups, printers and checkpoints for ``torch.optim``."""
 
 from .inspection.audit import audit
-from .inspection.compare import Diff, DiffRow, diff
+from .inspection.compare import diff
 from .inspection.describe import describe
+from .inspection.difference import Diff, DiffRow
 from .inspection.findings import Finding, Findings
 from .inspection.memory import MemoryRow, state_memory
-from .inspection.report import GroupRow, ParameterRow, Report
+from .inspection.records import GroupRow, ParameterRow
+from .inspection.report import Report
 from .inspection.schedule import LrCurve, LrRow, lr_curve
 from .inspection.snapshot import Snapshot, SnapshotRow, snapshot
 

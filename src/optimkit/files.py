@@ -178,7 +178,7 @@ def read(path: str | os.PathLike[str]) -> Any:
         # Given explicitly, it wins over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD.
         return torch.load(found.path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
-        if zipped or "Unsupported global" in str(error):
+        if zipped or " GLOBAL " in str(error):
             raise UnsafeCheckpointError(_unsafe(found.path, _first_sentence(error))) from error
         raise CorruptCheckpointError(_foreign(found.path)) from error
     except (RuntimeError, EOFError, ValueError, KeyError, UnicodeDecodeError, TypeError) as error:
@@ -207,11 +207,10 @@ def _foreign(path: Path) -> str:
 
 
 def _first_sentence(error: Exception) -> str:
-    """Cut torch's advice to unpickle freely."""
-    text = str(error)
-    start = text.find("WeightsUnpickler error:")
-    line = text[start:].partition("\n")[0] if start >= 0 else text.partition("\n")[0]
-    return line.removeprefix("WeightsUnpickler error:").strip().rstrip(".")
+    """Take what torch refused, and cut its advice to unpickle freely."""
+    lines = [line.strip() for line in str(error).split("\n")]
+    about = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])
+    return about.rpartition("WeightsUnpickler error:")[2].strip().rstrip(".")
 
 
 def optimizers_in(content: object) -> dict[str, Mapping[str, Any]]:

@@ -334,13 +334,17 @@ def _one_line(value: str) -> str:
 
 
 def _wrap(value: str, width: int) -> list[str]:
-    """Break text at the width, whole characters only; Chinese ones are two columns wide."""
+    """Break text at the width, between words if it can; Chinese characters take two columns."""
     lines, line, used = [], "", 0
     for char in _one_line(value):
         size = cell_len(char)
         if used + size > width:
-            lines.append(line)
-            line, used = "", 0
+            # After a space or a full stop, if that leaves the line at least half full.
+            end = max(line.rfind(" "), line.rfind(".")) + 1
+            end = end if 2 * cell_len(line[:end]) > width else len(line)
+            lines.append(line[:end])
+            line = line[end:]
+            used = cell_len(line)
         line, used = line + char, used + size
     return [*lines, line]
 

@@ -80,9 +80,7 @@ def test_a_snapshot_stands_still():
     assert torch.equal(kept.states[0]["exp_avg"].value, before)
     assert kept.rows[0][:3] == ("0.weight", "step", ())
     json.dumps(kept.to_dict(), allow_nan=False)
-    assert str(kept) == (
-        "Snapshot of AdamW: 1 groups, 4 parameters, 12 pieces of state (copy)"
-    )
+    assert str(kept) == ("Snapshot of AdamW: 1 groups, 4 parameters, 12 pieces of state (copy)")
 
 
 def test_options_are_apart_from_state():
@@ -262,5 +260,5 @@ def test_wrong_types(call, message):
 
 def test_wrong_values():
     """An unknown kind of snapshot is refused, with the kinds there are."""
-    with pytest.raises(ValueError, match="^values must be one of norm, copy, none, not 'all'$"):
+    with pytest.raises(ValueError, match=r"^values must be one of norm, copy, none, not 'all'$"):
         snapshot(trained()[1], "all")

@@ -152,7 +152,7 @@ def test_what_can_not_be_foretold():
 def test_wrong_arguments():
     """A wrong `by`, and a prediction of what can't step, are refused."""
     _, optimizer = make("SGD", {})
-    with pytest.raises(ValueError, match="^by must be one of key, group, param, dtype, device"):
+    with pytest.raises(ValueError, match=r"^by must be one of key, group, param, dtype, device"):
         state_memory(optimizer, by="layer")
-    with pytest.raises(TypeError, match="^predict=True needs a torch.optim.Optimizer"):
+    with pytest.raises(TypeError, match=r"^predict=True needs a torch.optim.Optimizer"):
         state_memory(optimizer.state_dict(), predict=True)

@@ -39,7 +39,8 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from .checks import options, parameters, schedulers as scheduling, state
+from .checks import options, parameters, state
+from .checks import schedulers as scheduling
 from .findings import SEVERITIES, Finding, Findings
 from .holdings import Model
 from .scene import Scene, gather

@@ -24,7 +24,8 @@ from .holdings import (
 )
 from .known import SINGLE, VOCABULARY
 from .norms import state_norms
-from .report import GroupRow, ParameterRow, Report, Shape
+from .records import GroupRow, ParameterRow, Shape
+from .report import Report
 
 
 def describe(
@@ -166,7 +167,9 @@ def _dimensions(
             (
                 value
                 for key, value in state.items()
-                if isinstance(value, Tensor) and key in VOCABULARY - SINGLE and value.ndim
+                if isinstance(value, Tensor)
+                and key in VOCABULARY - SINGLE
+                and value.ndim
                 and key not in ("row_var", "col_var", "d", "prev_flat_grad")
             ),
             None,
@@ -273,7 +276,7 @@ def _missing(held: Holding, walks: Iterable[Walk]) -> Iterator[tuple[str, bool]]
     seen: set[int] = set()
     for found in walks:
         aliases = {tie[0]: tie for tie in found.ties}
-        firsts = found.first_of(range(len(found.places)))
+        firsts = found.first_of(list(range(len(found.places))))
         for place in firsts:
             param = found.tensors[place]
             known_as = [found.places[other] for other in aliases.get(place, (place,))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -68,7 +68,7 @@ class Finding(NamedTuple):
     remedy: str
 
 
-def finding(code: str, names: Iterator[str] | list[str] | tuple[str, ...], message: str, remedy: str) -> Finding:
+def finding(code: str, names: Iterable[str], message: str, remedy: str) -> Finding:
     """Make a finding; its code says how bad it is.
 
     Parameters

@@ -22,7 +22,9 @@ Model = nn.Module | Mapping[str, nn.Module]
 Source = Optimizer | Mapping[str, Any] | str | os.PathLike[str]
 
 _NOT_OPTIONS = ("params", "param_names")
+Names = Mapping[int, str]
 _NOTHING: Mapping[str, Any] = {}
+_UNNAMED: Names = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +129,12 @@ def walk_all(models: Iterable[Model]) -> list[Walk]:
         kind if kinds.count(kind) == 1 and kind != "dict" else f"models[{index}]"
         for index, kind in enumerate(kinds)
     ]
-    return [walk({prefix: model}) if isinstance(model, nn.Module) else
-            walk({f"{prefix}.{key}": each for key, each in model.items()})
-            for prefix, model in zip(prefixes, given, strict=True)]
+    return [
+        walk({prefix: model})
+        if isinstance(model, nn.Module)
+        else walk({f"{prefix}.{key}": each for key, each in model.items()})
+        for prefix, model in zip(prefixes, given, strict=True)
+    ]
 
 
 def names_by_id(walks: Iterable[Walk]) -> dict[int, str]:
@@ -152,7 +157,7 @@ def names_by_id(walks: Iterable[Walk]) -> dict[int, str]:
     return names
 
 
-def hold(optimizer: Optimizer, names: Mapping[int, str] = _NOTHING) -> Holding:  # type: ignore[assignment]
+def hold(optimizer: Optimizer, names: Names = _UNNAMED) -> Holding:
     """Look at a live optimizer; nothing of it is changed, or computed.
 
     Parameters
@@ -241,7 +246,7 @@ def hold_saved(state_dict: Mapping[str, Any], kind: str = "state dict") -> Holdi
     )
 
 
-def hold_any(source: object, names: Mapping[int, str] = _NOTHING, key: str | None = None) -> Holding:  # type: ignore[assignment]
+def hold_any(source: object, names: Names = _UNNAMED, key: str | None = None) -> Holding:
     """Look at an optimizer, at a state dict, or into a checkpoint.
 
     Parameters

@@ -115,9 +115,7 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Ta
     )
 
 
-def _pieces(
-    held: Holding, states: list[Mapping[str, Any]], by: By
-) -> Iterator[tuple[str, Tensor]]:
+def _pieces(held: Holding, states: list[Mapping[str, Any]], by: By) -> Iterator[tuple[str, Tensor]]:
     """Give each tensor of the state, and the row it counts in."""
     labels = held.labels
     for name, group, param, state in zip(

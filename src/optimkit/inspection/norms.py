@@ -75,7 +75,10 @@ def norm_of(tensors: Sequence[Tensor]) -> Tensor:
     5.0
     """
     norms = [torch.linalg.vector_norm(_plain(local(each))).double() for each in tensors]
-    return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+    together: Tensor = norms[0]
+    if len(norms) > 1:
+        together = torch.linalg.vector_norm(torch.stack(norms))
+    return together
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -100,7 +103,7 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.to(torch.float64 if not tensor.is_floating_point() else torch.float32)
 
 
-def _together(tensors: Sequence[Tensor]) -> list[float]:
+def _together(tensors: list[Tensor]) -> list[float]:
     """Take the norms of tensors of one type on one device, and wait once."""
     with torch.no_grad():
         numbers: list[float] = torch.stack(list(torch._foreach_norm(tensors))).double().tolist()

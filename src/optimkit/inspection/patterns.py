@@ -68,11 +68,13 @@ def _merge(
     names: Sequence[str], numbers: Sequence[tuple[str, ...]], places: list[int]
 ) -> list[tuple[str, list[int]]]:
     """Merge if the names are a full grid; else split where they first differ."""
-    columns = [list(dict.fromkeys(column)) for column in zip(*(numbers[p] for p in places))]
+    columns = [
+        list(dict.fromkeys(column)) for column in zip(*(numbers[p] for p in places), strict=False)
+    ]
     if prod(map(len, columns)) == len(places):
         pieces = _NUMBERS.split(names[places[0]])
         slots = [_numbers(column) for column in columns]
-        return [("".join(map("".join, zip(pieces, [*slots, ""]))), places)]
+        return [("".join(map("".join, zip(pieces, [*slots, ""], strict=False))), places)]
     first = next(slot for slot, column in enumerate(columns) if len(column) > 1)
     if sum(len(column) > 1 for column in columns) == 1:
         return [(names[place], [place]) for place in places]
@@ -97,11 +99,14 @@ def _join(
     result = []
     for places in alike.values():
         places.sort()
-        columns = [list(dict.fromkeys(column)) for column in zip(*(numbers[p] for p in places))]
+        columns = [
+            list(dict.fromkeys(column))
+            for column in zip(*(numbers[p] for p in places), strict=False)
+        ]
         if prod(map(len, columns)) == len(places):
             pieces = _NUMBERS.split(names[places[0]])
             slots = [_numbers(column) for column in columns]
-            result.append(("".join(map("".join, zip(pieces, [*slots, ""]))), places))
+            result.append(("".join(map("".join, zip(pieces, [*slots, ""], strict=False))), places))
         else:
             result += [found for found in merged if found[1][0] in places]
     return sorted(result, key=lambda found: found[1][0])

@@ -49,11 +49,16 @@ def plot_lr(curve: LrCurve, ax: Axes | None = None) -> Axes:
     if len(lines) > 6:
         ax.legend(fontsize="small", frameon=False)
     elif len(lines) > 1:  # a label at the end of its line is found sooner than in a legend
-        for line in lines:
-            end = (float(line.get_xdata()[-1]), float(line.get_ydata()[-1]))
+        for index, line in enumerate(lines):
+            end = (len(curve.rows) // len(lines) - 1, curve.rows[index - len(lines)].lr)
             ax.annotate(
-                str(line.get_label()), end, (4, 0), textcoords="offset points",
-                color=line.get_color(), va="center", fontsize="small",
+                str(line.get_label()),
+                end,
+                (4, 0),
+                textcoords="offset points",
+                color=line.get_color(),
+                va="center",
+                fontsize="small",
             )
     ax.set(title=f"lr by {curve.scheduler}", xlabel="scheduler.step()", ylabel="lr")
     ax.set_ylim(bottom=0 if all(row.lr >= 0 for row in curve.rows) else None)
@@ -150,9 +155,7 @@ def _axes(ax: Axes | None) -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        raise ImportError(
-            "figures need matplotlib: pip install 'optimkit[plots]'"
-        ) from error
+        raise ImportError("figures need matplotlib: pip install 'optimkit[plots]'") from error
     return pyplot.subplots(layout="constrained")[1]
 
 

@@ -99,7 +99,7 @@ def _copy(optimizer: Optimizer, stand_ins: list[Tensor], groups: list[int]) -> O
     copy.defaults = dict(optimizer.defaults)
     copy.param_groups = []
     for index, group in enumerate(optimizer.param_groups):
-        mine = {key: _PLAIN[key] if key in _PLAIN else value for key, value in group.items()}
+        mine = {key: _PLAIN.get(key, value) for key, value in group.items()}
         mine["params"] = [p for p, where in zip(stand_ins, groups, strict=True) if where == index]
         if isinstance(mine.get("lr"), Tensor):
             mine["lr"] = 1e-3
@@ -147,7 +147,9 @@ def _grown(value: Any, tiny: Tensor, param: Tensor, optimizer: Optimizer, key: s
     if value.ndim == tiny.ndim and all(
         side in (1, whole) for side, whole in zip(value.shape, tiny.shape, strict=True)
     ):  # factored, as in Adafactor
-        shape = [1 if side == 1 else full for side, full in zip(value.shape, param.shape)]
+        shape = [
+            1 if side == 1 else full for side, full in zip(value.shape, param.shape, strict=False)
+        ]
         return torch.empty(shape, dtype=value.dtype, device="meta")
     raise NotImplementedError(
         f"the state of {type(optimizer).__name__} can't be predicted: {key} is of no shape that "

@@ -161,9 +161,7 @@ def _schedulers(schedulers: Any) -> list[Any]:
     given = [schedulers] if hasattr(schedulers, "step") else list(schedulers)
     for scheduler in given:
         if not hasattr(scheduler, "step") or isinstance(scheduler, Optimizer):
-            raise TypeError(
-                f"schedulers must be learning rate schedulers, not {what(scheduler)}"
-            )
+            raise TypeError(f"schedulers must be learning rate schedulers, not {what(scheduler)}")
     chained = {id(child) for outer in given for child in inside(outer) if child is not outer}
     unique = {id(each): each for each in given if id(each) not in chained}
     return list(unique.values())

@@ -118,18 +118,19 @@ class LrCurve:
         heads = [f"{index}" for index in range(len(self.names))]
         return Table(
             [
-                {"step": step, **{head: lrs[step] for head, lrs in zip(heads, columns)}}
+                {
+                    "step": step,
+                    **{head: lrs[step] for head, lrs in zip(heads, columns, strict=False)},
+                }
                 for step in steps
             ],
             columns=("step", *heads),
             caption=f"lr by {self.scheduler}, {last} steps",
-            headers=dict(zip(heads, self.names)),
+            headers=dict(zip(heads, self.names, strict=False)),
         )
 
 
-def lr_curve(
-    scheduler: Any, steps: int, metrics: float | Sequence[float] | None = None
-) -> LrCurve:
+def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None = None) -> LrCurve:
     """Say where a schedule will go, without going there.
 
     A copy of the scheduler steps a copy of the optimizer's options. The live ones stay as

@@ -128,8 +128,7 @@ class Snapshot:
                 for label, group in zip(self.labels, self.groups, strict=True)
             ],
             "rows": [
-                {key: jsonable(value) for key, value in row._asdict().items()}
-                for row in self.rows
+                {key: jsonable(value) for key, value in row._asdict().items()} for row in self.rows
             ],
         }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterator, Mapping
-from numbers import Real
 from typing import Any
 
 import torch
@@ -29,9 +28,9 @@ def unknown_option(scene: Scene) -> Iterator[Finding]:
         where: dict[str, list[str]] = {}
         for label, group in zip(held.labels, held.groups, strict=True):
             for key in group:
-                if key not in held.defaults and key not in EXTRAS:
-                    if strict or _likely(key, options):
-                        where.setdefault(key, []).append(label)
+                known = key in held.defaults or key in EXTRAS
+                if not known and (strict or _likely(key, options)):
+                    where.setdefault(key, []).append(label)
         if where:
             meant = {key: _likely(key, options) for key in where}
             hints = [f"{key} -> {guess}" for key, guess in meant.items() if guess]
@@ -40,8 +39,9 @@ def unknown_option(scene: Scene) -> Iterator[Finding]:
                 list(dict.fromkeys(label for labels in where.values() for label in labels)),
                 f"{called} does not know {first_few(where)}, and ignores it: torch takes any key "
                 "in a group.",
-                f"Did you mean {first_few(hints)}?" if hints else
-                f"Leave it out; {called} knows {first_few(options, 12)}.",
+                f"Did you mean {first_few(hints)}?"
+                if hints
+                else f"Leave it out; {called} knows {first_few(options, 12)}.",
             )
 
 
@@ -50,12 +50,8 @@ def bad_option(scene: Scene) -> Iterator[Finding]:
     for called, held in scene.each():
         wrong: list[tuple[str, str]] = []
         for label, group in zip(held.labels, held.groups, strict=True):
-            lacking = [
-                key for key in held.defaults if key not in group and key != "differentiable"
-            ]
-            reason = (
-                f"{first_few(lacking)} missing" if lacking else _refused(held, group)
-            )
+            lacking = [key for key in held.defaults if key not in group and key != "differentiable"]
+            reason = f"{first_few(lacking)} missing" if lacking else _refused(held, group)
             if reason:
                 wrong.append((label, reason))
         if wrong:
@@ -108,7 +104,7 @@ def zero_lr(scene: Scene) -> Iterator[Finding]:
         zero = [
             label
             for label, group in zip(held.labels, held.groups, strict=True)
-            if isinstance(group.get("lr"), Real) and group["lr"] == 0
+            if isinstance(group.get("lr"), (int, float)) and group["lr"] == 0
         ]
         if zero:
             yield finding(
@@ -158,7 +154,7 @@ def _refused(held: Holding, group: Mapping[str, Any]) -> str | None:
         value = group.get(key)
         if isinstance(value, Tensor) or key not in group:
             continue
-        if not isinstance(value, Real):
+        if not isinstance(value, (int, float)):
             return f"{key}={value!r} is {type(value).__name__}, not a number"
         if not math.isfinite(value) or value < -_TINY:
             return f"{key}={value!r}"
@@ -175,7 +171,7 @@ def _try(kind: str, options: Mapping[str, Any]) -> str | None:
     known = cls.__init__.__code__.co_varnames[: _arguments(cls)]
     given = {key: plain(value) for key, value in options.items() if key in known}
     lr = given.get("lr")
-    if isinstance(lr, Tensor) or (isinstance(lr, Real) and abs(lr) <= _TINY):
+    if isinstance(lr, Tensor) or (isinstance(lr, (int, float)) and abs(lr) <= _TINY):
         given["lr"] = 1e-3  # a schedule may end at 0, which SparseAdam would not start from
     try:
         cls([torch.nn.Parameter(torch.empty(1, 1))], **given)

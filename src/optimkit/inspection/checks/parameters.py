@@ -83,8 +83,11 @@ def wrong_names(scene: Scene) -> Iterator[Finding]:
         for name, param in _own_names(held):
             own = real.get(id(param))
             for known in (name, _unwrapped(name)):
-                if own and known in owners and id(param) not in owners[known] and not any(
-                    _nested(each, known) for each in own
+                if (
+                    own
+                    and known in owners
+                    and id(param) not in owners[known]
+                    and not any(_nested(each, known) for each in own)
                 ):
                     wrong.append((min(own), name))
                     break
@@ -126,9 +129,7 @@ def unmanaged(scene: Scene) -> Iterator[Finding]:
         yield finding(
             "unmanaged",
             names,
-            f"No optimizer holds {first_few(names)}: {'they get' if len(names) > 1 else 'it gets'}"
-            " gradients, and never moves.".replace("they get gradients, and never moves",
-                                                   "they get gradients, and never move"),
+            f"No optimizer holds {first_few(names)}: trainable, given gradients, never moved.",
             "Add them to a group, or set requires_grad=False.",
         )
 
@@ -237,7 +238,7 @@ def _nested(one: str, other: str) -> bool:
 
 def _unwrapped(name: str) -> str:
     """Take a wrapper's prefix off."""
-    for prefix in ("module.", "_orig_mod.", "module.", "_fsdp_wrapped_module."):
+    for prefix in ("module.", "_orig_mod.", "module."):
         name = name.removeprefix(prefix)
     return name
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from numbers import Real
 from typing import Any
 
 from torch.optim import lr_scheduler
@@ -70,9 +69,7 @@ def lr_mismatch(scene: Scene) -> Iterator[Finding]:
 def several_schedulers(scene: Scene) -> Iterator[Finding]:
     """Find optimizers that several schedulers drive (S18)."""
     for index, _ in enumerate(scene.holdings):
-        kinds = [
-            type(each).__name__ for each in scene.schedulers if scene.driven_by(each) == index
-        ]
+        kinds = [type(each).__name__ for each in scene.schedulers if scene.driven_by(each) == index]
         if len(kinds) > 1:
             yield finding(
                 "several-schedulers",
@@ -104,9 +101,9 @@ def _believed(scheduler: Any) -> Sequence[Any] | None:
 
 def _agree(expected: Sequence[Any], actual: Sequence[Any], tolerance: float = 1e-6) -> bool:
     """Tell whether two lists of lr are equal, but for rounding; extra groups are not judged."""
-    scale = max((abs(lr) for lr in expected if isinstance(lr, Real)), default=0.0)
+    scale = max((abs(lr) for lr in expected if isinstance(lr, (int, float))), default=0.0)
     return all(
-        not (isinstance(one, Real) and isinstance(other, Real))
+        not (isinstance(one, (int, float)) and isinstance(other, (int, float)))
         or math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance * scale)
         for one, other in zip(expected, actual, strict=False)
     )
@@ -121,9 +118,7 @@ def _planned(scheduler: Any) -> Sequence[Any] | None:
     within = False
     while isinstance(scheduler, lr_scheduler.SequentialLR):
         within = True
-        scheduler = scheduler._schedulers[
-            bisect_right(scheduler._milestones, scheduler.last_epoch)
-        ]
+        scheduler = scheduler._schedulers[bisect_right(scheduler._milestones, scheduler.last_epoch)]
     kinds = (lr_scheduler.LinearLR, lr_scheduler.ConstantLR)
     more = (lr_scheduler.CosineAnnealingLR, lr_scheduler.StepLR, lr_scheduler.ExponentialLR)
     if type(scheduler) not in (kinds + more if within else kinds):

@@ -115,9 +115,7 @@ def _each(held: Holding, check: _Check) -> Iterator[tuple[str, str]]:
         yield from _flat(held)
 
 
-def _misshapen(
-    kind: str, param: Any, _: Mapping[str, Any], state: Mapping[str, Any]
-) -> str | None:
+def _misshapen(kind: str, param: Any, _: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
     """Say which state has not the shape that the class makes."""
     if not kind or isinstance(param, torch.nn.UninitializedParameter):
         return None
@@ -179,9 +177,7 @@ def _decoupled(held: Holding) -> Iterator[str]:
         yield from found
 
 
-def _narrowed(
-    kind: str, param: Any, _: Mapping[str, Any], state: Mapping[str, Any]
-) -> str | None:
+def _narrowed(kind: str, param: Any, _: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
     """Say which state is in a narrower type than it was made in."""
     for key, value in state.items():
         if type(value) is not Tensor or value.dtype not in _NARROW:
