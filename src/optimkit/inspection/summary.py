@@ -1,0 +1,127 @@
+"""Many parameters in few lines: those that are alike share one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..render import text
+from .patterns import masked, merge
+from .records import ParameterRow, Shape
+
+_LINES = 60  # so many lines of parameters are shown; beyond, they are summed up by module
+
+
+def summed_up(rows: Sequence[ParameterRow]) -> list[dict[str, Any]]:
+    """Sum up parameters: the alike ones in one record; by module if these are too many.
+
+    Parameters
+    ----------
+    rows : sequence of ParameterRow
+        The parameters.
+
+    Returns
+    -------
+    list of dict
+        At most sixty lines, and one for the rest.
+    """
+    lines = list(_alike(rows))
+    depth = 6
+    while len(lines) > _LINES and depth:
+        lines = list(_by_module(rows, depth))
+        depth -= 1
+    return lines[:_LINES] + ([_rest(lines[_LINES:])] if len(lines) > _LINES else [])
+
+
+def dtype_name(value: object) -> str:
+    """Write a data type without ``torch.``.
+
+    Parameters
+    ----------
+    value : object
+        A data type, or None.
+
+    Returns
+    -------
+    str
+        Its name; nothing for None.
+    """
+    return "" if value is None else str(value).removeprefix("torch.")
+
+
+def _alike(rows: Sequence[ParameterRow]) -> Iterator[dict[str, Any]]:
+    """Sum up parameters that differ only in a number of their name, in the first one's place."""
+    kinds: dict[Any, list[int]] = {}
+    masks = masked([row.name for row in rows])
+    # States that are laid out alike share one mapping: see `describe._rows`.
+    for place, (mask, row) in enumerate(zip(masks, rows, strict=False)):
+        kind = (mask, row.group, row.dtype, row.shape, row.trainable, row.step, id(row.state))
+        kinds.setdefault(kind, []).append(place)
+    found = []
+    for places in kinds.values():
+        for pattern, members in merge([rows[place].name for place in places]):
+            found.append((places[members[0]], pattern, [rows[places[m]] for m in members]))
+    found.sort(key=lambda each: each[0])
+    for _, pattern, members_rows in found:
+        yield _summed(pattern, members_rows, members_rows[0].shape)
+
+
+def _by_module(rows: Sequence[ParameterRow], depth: int) -> Iterator[dict[str, Any]]:
+    """Sum up the parameters of each module at a depth, group by group."""
+    kinds: dict[Any, list[ParameterRow]] = {}
+    for row in rows:
+        parts = row.name.split(".")
+        module = ".".join(parts[:depth]) + (".*" if len(parts) > depth else "")
+        kinds.setdefault((module, row.group), []).append(row)
+    for (module, _), members in kinds.items():
+        yield _summed(module, members, None if len(members) > 1 else members[0].shape)
+
+
+def _rest(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sum up what is beyond the last line."""
+    return {
+        "name": f"(and {len(rows)} more lines: see expand())",
+        "tensors": sum(row["tensors"] for row in rows),
+        "bytes": sum(row["bytes"] for row in rows),
+    }
+
+
+def _summed(name: str, rows: Sequence[ParameterRow], shape: Shape | None) -> dict[str, Any]:
+    """Make one record of several parameters."""
+    first = rows[0]
+    steps = [row.step for row in rows if row.step is not None]
+    dtypes = dict.fromkeys(row.dtype for row in rows)
+    one_state = all(row.state is first.state or row.state == first.state for row in rows)
+    norms: dict[str, float] = {}
+    for row in rows:
+        for key, value in row.norms.items():
+            norms[key] = max(value, norms.get(key, 0.0))
+    return {
+        "name": name,
+        "tensors": len(rows),
+        "shape": shape,
+        "dtype": first.dtype if len(dtypes) == 1 else ", ".join(map(dtype_name, dtypes)),
+        "frozen": "frozen" if any(row.trainable is False for row in rows) else None,
+        "group": first.group,
+        "state": _short_state(first) if one_state else "mixed",
+        "step": _span(steps),
+        "bytes": sum(row.bytes for row in rows),
+        "norms": norms,
+    }
+
+
+def _span(steps: Sequence[Any]) -> Any:
+    """Write one step count, or the lowest and the highest."""
+    if not steps:
+        return None
+    low, high = min(steps), max(steps)
+    return low if low == high else f"{text(low)}-{text(high)}"
+
+
+def _short_state(row: ParameterRow) -> str:
+    """Name the state's keys, with a shape where it is neither the parameter's nor a number."""
+    return ", ".join(
+        key if shape in ((), None, row.shape) else f"{key} {text(shape)}"
+        for key, shape in row.state.items()
+        if key != "step"
+    )
