@@ -49,6 +49,11 @@ napoleon_type_aliases = {
     "iterable": ":py:class:`~collections.abc.Iterable`",
     "mapping": ":py:class:`~collections.abc.Mapping`",
     "sequence": ":py:class:`~collections.abc.Sequence`",
+    "LrCurve": ":py:class:`~optimkit.LrCurve`",
+    "Report": ":py:class:`~optimkit.Report`",
+    "Rule": ":py:class:`~optimkit.groups.rules.Rule`",
+    "Selector": ":py:class:`~optimkit.groups.selectors.Selector`",
+    "Table": ":py:class:`~optimkit.render.Table`",
 }
 copybutton_exclude = ".linenos, .gp, .go"
 
