@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE / "_ext"))
 from bilingual.languages import ENGLISH, by_sphinx  # noqa: E402 (the path comes first)
 
 project = "optimkit"
-author = copyright = "The optimkit authors"
+author = project_copyright = "The optimkit authors"
 version = release = installed("optimkit")
 language = os.environ.get("OPTIMKIT_LANGUAGE", ENGLISH.sphinx)
 own = by_sphinx(language)
@@ -38,10 +38,18 @@ html_math_renderer = "mathml"
 
 locale_dirs = ["locale"]
 gettext_compact = True
+gettext_location = False
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = True
 napoleon_google_docstring = False
+napoleon_preprocess_types = True
+napoleon_type_aliases = {
+    "callable": ":py:class:`~collections.abc.Callable`",
+    "iterable": ":py:class:`~collections.abc.Iterable`",
+    "mapping": ":py:class:`~collections.abc.Mapping`",
+    "sequence": ":py:class:`~collections.abc.Sequence`",
+}
 copybutton_exclude = ".linenos, .gp, .go"
 
 sphinx_gallery_conf = {

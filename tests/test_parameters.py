@@ -8,7 +8,7 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoi
 from torch.nn.parallel import DistributedDataParallel
 
 from optimkit.errors import GroupError
-from optimkit.parameters import ParamInfo, is_lazy, walk
+from optimkit.parameters import ParamInfo, walk
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_two_models_with_one_prefix_are_refused():
         walk(models)
     assert str(caught.value) == (
         "two parameters would be called the same: a.0.weight, a.0.bias. "
-        "Give each model a key that no name of another begins with."
+        "Rename one, or give each model a key that no name of another begins with."
     )
 
 
@@ -218,7 +218,10 @@ def test_what_is_no_module_is_refused(model, message):
 
 def test_lazy_parameters_are_known():
     """A parameter without a shape yet is walked, and known as lazy."""
-    assert [is_lazy(info.param) for info in walk(nn.LazyLinear(2))] == [True, True]
+    model = nn.Sequential(nn.Linear(2, 3), nn.LazyLinear(2))
+    assert walk(model).lazy == ["1.weight", "1.bias"]
+    model(torch.ones(1, 2))
+    assert walk(model).lazy == []
 
 
 def test_subtree_spans():

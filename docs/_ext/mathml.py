@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -19,9 +21,11 @@ def convert(node: nodes.math | nodes.math_block) -> str:
     """Return the MathML of a formula, with its LaTeX as what a screen reader can fall back on."""
     try:
         return tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block))
-    except MathError as error:
-        logger.warning("maths that docutils cannot convert: %s: %s", node.astext(), error, location=node)
-        return f"<code>{nodes.unescape(node.astext())}</code>"
+    except (MathError, AttributeError, IndexError) as error:  # it says '^2' by the latter
+        logger.warning(
+            "maths that docutils cannot convert: %s: %s", node.astext(), error, location=node
+        )
+        return f"<code>{escape(node.astext())}</code>"
 
 
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:

@@ -1,7 +1,7 @@
 """Build the site: both languages aside, then searched, then put in place of the last one.
 
-    python docs/_ext/publish.py            build docs/_build/site/
-    python docs/_ext/publish.py --serve    the same, serve it, build again when a file changes
+python docs/_ext/publish.py            build docs/_build/site/
+python docs/_ext/publish.py --serve    the same, serve it, build again when a file changes
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,15 +25,26 @@ WATCHED = ("docs", "examples", "src")
 
 
 def build_language(language: Language) -> int:
-    """Build one language aside; return Sphinx's exit code."""
-    from sphinx.cmd.build import build_main
+    """Build one language aside; return Sphinx's exit code.
 
-    os.environ["OPTIMKIT_LANGUAGE"] = language.sphinx
+    Each has a process of its own: in one, Sphinx keeps some words of the first language.
+    """
     print(f"\n{language.name}", flush=True)
-    return build_main(
-        ["-W", "--keep-going", "-q", "-b", "html"]
-        + ["-d", str(BUILD / "doctrees" / language.path), str(DOCS), str(NEXT / language.path)]
-    )
+    return subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+        + ["-d", str(BUILD / "doctrees" / language.path), str(DOCS), str(NEXT / language.path)],
+        env=os.environ | {"OPTIMKIT_LANGUAGE": language.sphinx},
+        check=False,
+    ).returncode
+
+
+def forget(language: Language) -> None:
+    """Take away what a failed build has read and written.
+
+    Sphinx would hold it to be up to date, and the next build would not warn again.
+    """
+    for folder in (BUILD / "doctrees", NEXT):
+        shutil.rmtree(folder / language.path, ignore_errors=True)
 
 
 def index_search(language: Language) -> None:
@@ -91,6 +103,7 @@ def build() -> int:
     NEXT.mkdir(parents=True, exist_ok=True)
     for language in LANGUAGES:
         if code := build_language(language):
+            forget(language)
             print(f"\nThe build failed; {SITE} is what it was.", file=sys.stderr)
             return code
     for language in LANGUAGES:
@@ -104,7 +117,6 @@ def build() -> int:
 
 def serve(port: int) -> int:
     """Serve the site on this machine only, and build it again in a process of its own on each change."""
-    import subprocess
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
     from threading import Thread

@@ -1,5 +1,10 @@
 """Parameter groups, printers and checkpoints for ``torch.optim``."""
 
+from .errors import GroupError, OptimkitError
+from .groups.build import param_groups, partition
+from .groups.change import add_param_group, freeze, unfreeze
+from .groups.kinds import is_bias, is_embedding, is_matrix, is_norm
+from .groups.rules import layer_decay, when
 from .inspection.audit import audit
 from .inspection.compare import diff
 from .inspection.describe import describe
@@ -18,18 +23,31 @@ __all__ = [
     "DiffRow",
     "Finding",
     "Findings",
+    "GroupError",
     "GroupRow",
     "LrCurve",
     "LrRow",
     "MemoryRow",
+    "OptimkitError",
     "ParameterRow",
     "Report",
     "Snapshot",
     "SnapshotRow",
+    "add_param_group",
     "audit",
     "describe",
     "diff",
+    "freeze",
+    "is_bias",
+    "is_embedding",
+    "is_matrix",
+    "is_norm",
+    "layer_decay",
     "lr_curve",
+    "param_groups",
+    "partition",
     "snapshot",
     "state_memory",
+    "unfreeze",
+    "when",
 ]

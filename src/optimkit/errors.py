@@ -67,13 +67,16 @@ class GroupError(OptimkitError, ValueError):
     Examples
     --------
     >>> from torch import nn
-    >>> from optimkit.parameters import walk
+    >>> from optimkit import param_groups, when
+    >>> model = nn.Sequential(nn.Linear(2, 2))
     >>> try:
-    ...     walk({"net": nn.Sequential(nn.ReLU(), nn.PReLU()), "net.1": nn.PReLU()})
+    ...     param_groups(model, when("1.*", weight_decay=0.0), lr=-0.1)
     ... except ValueError as error:
     ...     print(error)
-    two parameters would be called the same: net.1.weight. Give each model a key that no name \
-of another begins with.
+    2 problems:
+      1. param_groups(...): lr=-0.1 is negative; it must be 0 or more.
+      2. when('1.*', weight_decay=0.0): no parameter is called '1.*'. Mend the rule, or pass \
+unused="ignore".
     """
 
 

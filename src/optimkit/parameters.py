@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import TypeVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from .errors import GroupError, first_few
 
 _T = TypeVar("_T")
+_LAZY = nn.UninitializedParameter
 
 # Where a wrapper's class lives, and the attribute that holds the model itself. A class can only
 # have instances when its module has been imported, so nothing is imported to look for one.
@@ -73,6 +74,17 @@ class ParamInfo:
     aliases: tuple[str, ...] = ()
 
 
+@dataclass(slots=True, eq=False)
+class _Draft:
+    """A ParamInfo in the making: a frozen dataclass takes three times as long to fill in."""
+
+    name: str
+    param: nn.Parameter
+    module: nn.Module
+    module_name: str
+    aliases: tuple[str, ...]
+
+
 class Walk:
     """The parameters of a model, each once, in the order of ``model.named_parameters()``.
 
@@ -95,6 +107,11 @@ class Walk:
         For each visit, where its places start, where its own end, where all inside it end.
     ties : list of list of int
         The places of each parameter that has more than one.
+    firsts : bytearray or None
+        A byte for each place, 1 where a parameter is met for the first time; None when there
+        are no ties, and every place is a first one.
+    answers : dict
+        What has been asked of every place so far: a question -> a byte for each place.
     """
 
     def __init__(self) -> None:
@@ -104,9 +121,8 @@ class Walk:
         self.module_names: list[str] = []
         self.spans: list[tuple[int, int, int]] = []
         self.ties: list[list[int]] = []
-        self._firsts: bytearray | None = None
-        self._open: set[int] = set()
-        self._held_as: dict[type, str | None] = {}
+        self.answers: dict[object, bytes] = {}
+        self.firsts: bytearray | None = None
 
     def __len__(self) -> int:
         """Return the number of parameters, a tied one counted once."""
@@ -114,32 +130,40 @@ class Walk:
 
     def __iter__(self) -> Iterator[ParamInfo]:
         """Give each parameter at its first place."""
-        return iter(self.first_of(list(self.infos())))
+        return self.infos() if self.firsts is None else compress(self.infos(), self.firsts)
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> Sequence[str]:
         """The name of each parameter: that of its first place."""
         return self.first_of(self.places)
 
     @property
-    def params(self) -> list[nn.Parameter]:
+    def lazy(self) -> list[str]:
+        """The names of the parameters that get their shape from the first batch."""
+        if not any(issubclass(kind, _LAZY) for kind in set(map(type, self.tensors))):
+            return []
+        places = zip(self.places, self.tensors, strict=True)
+        return [name for name, param in places if isinstance(param, _LAZY)]
+
+    @property
+    def params(self) -> Sequence[nn.Parameter]:
         """The parameters, each once."""
         return self.first_of(self.tensors)
 
-    def first_of(self, column: list[_T]) -> list[_T]:
+    def first_of(self, column: Sequence[_T]) -> Sequence[_T]:
         """Keep, of a column with an entry for each place, the entry of each first place.
 
         Parameters
         ----------
-        column : list
+        column : sequence
             An entry for each place.
 
         Returns
         -------
-        list
+        sequence
             An entry for each parameter.
         """
-        return column if self._firsts is None else list(compress(column, self._firsts))
+        return column if self.firsts is None else list(compress(column, self.firsts))
 
     def infos(self) -> Iterator[ParamInfo]:
         """Give every place, tied ones too: what is named there, and the other names.
@@ -159,55 +183,11 @@ class Walk:
             self.modules, self.module_names, self.spans, strict=True
         ):
             for place in range(start, stop):
-                yield ParamInfo(places[place], tensors[place], module, name, others.get(place, ()))
-
-    def _visit(self, module: nn.Module, prefix: str) -> None:
-        """Add a module's own parameters, then those of its children, as torch orders them."""
-        if id(module) in self._open:  # a module that holds its own parent: torch allows it
-            return
-        self._open.add(id(module))
-        places, tensors = self.places, self.tensors
-        visit, start = len(self.modules), len(places)
-        self.modules.append(module)
-        self.module_names.append(prefix[:-1])
-        # Module's own dicts: its public iterators cost several times as much.
-        for leaf, param in module._parameters.items():
-            if param is not None:
-                places.append(prefix + leaf)
-                tensors.append(param)
-        own_stop = len(places)
-        self.spans.append((start, own_stop, own_stop))
-        if module._modules:
-            held_as = self._wrapped_attribute(type(module))
-            for leaf, child in module._modules.items():
-                if child is not None:
-                    self._visit(child, prefix if leaf == held_as else f"{prefix}{leaf}.")
-            self.spans[visit] = (start, own_stop, len(places))
-        self._open.remove(id(module))
-
-    def _wrapped_attribute(self, kind: type) -> str | None:
-        """Return the attribute under which a wrapper class holds the model, else None."""
-        if kind not in self._held_as:
-            self._held_as[kind] = next(
-                (attribute for wrapper, attribute in _wrappers() if issubclass(kind, wrapper)),
-                None,
-            )
-        return self._held_as[kind]
-
-    def _finish(self) -> Walk:
-        """Find the ties, and refuse one name for two places."""
-        keys = list(map(id, self.tensors))
-        if len(set(keys)) < len(keys):
-            found: dict[int, list[int]] = {}
-            for place, key in enumerate(keys):
-                found.setdefault(key, []).append(place)
-            self.ties = [tie for tie in found.values() if len(tie) > 1]
-            self._firsts = bytearray(len(keys))
-            for tie in found.values():
-                self._firsts[tie[0]] = 1
-        if len(set(self.places)) < len(self.places):
-            raise GroupError(_name_clash(self.places))
-        return self
+                info = _Draft(places[place], tensors[place], module, name, ())
+                if place in others:
+                    info.aliases = others[place]
+                info.__class__ = ParamInfo  # type: ignore[assignment]
+                yield info  # type: ignore[misc]
 
 
 def walk(model: nn.Module | Mapping[str, nn.Module]) -> Walk:
@@ -243,32 +223,81 @@ def walk(model: nn.Module | Mapping[str, nn.Module]) -> Walk:
     [('embed.weight', ('head.weight',))]
     """
     roots = _roots(model)
-    result = Walk()
+    found = Walk()
+    seen_through = False
     for key, root in roots.items():
-        result._visit(root, f"{key}." if key else "")
-    return result._finish()
+        seen_through |= _visit_all(found, root, f"{key}." if key else "")
+    _find_ties(found)
+    if (seen_through or len(roots) > 1) and len(set(found.places)) < len(found.places):
+        raise GroupError(_name_clash(found.places))
+    return found
 
 
-def is_lazy(param: Tensor) -> bool:
-    """Tell whether a parameter still waits for the first batch to get its shape.
+def _visit_all(found: Walk, root: nn.Module, root_prefix: str) -> bool:
+    """Note each module's own parameters, then its children's, as torch orders them.
 
-    Parameters
-    ----------
-    param : torch.Tensor
-        A parameter.
-
-    Returns
-    -------
-    bool
-        True for an ``UninitializedParameter``.
-
-    Examples
-    --------
-    >>> from torch import nn
-    >>> is_lazy(nn.LazyLinear(3).weight), is_lazy(nn.Linear(2, 3).weight)
-    (True, False)
+    Says whether a wrapper was seen through. Looks into the modules' own dicts: torch's public
+    iterators cost several times as much.
     """
-    return isinstance(param, nn.UninitializedParameter)
+    places, tensors, modules, spans = found.places, found.tensors, found.modules, found.spans
+    add_place, add_tensor = places.append, tensors.append
+    held_as: dict[type, str | None] = {}
+    open_visits: list[int] = []
+    open_modules: set[int] = set()
+    to_visit: list[tuple[nn.Module | None, str]] = [(root, root_prefix)]
+    while to_visit:
+        module, prefix = to_visit.pop()
+        if module is None:  # all that is inside the last open one has been visited
+            visit = open_visits.pop()
+            open_modules.remove(id(modules[visit]))
+            spans[visit] = (spans[visit][0], spans[visit][1], len(places))
+            continue
+        if id(module) in open_modules:  # a module may hold its own parent; torch lets it
+            continue
+        start = len(places)
+        for leaf, param in module._parameters.items():
+            if param is not None:
+                add_place(prefix + leaf)
+                add_tensor(param)
+        stop = len(places)
+        modules.append(module)
+        found.module_names.append(prefix[:-1])
+        spans.append((start, stop, stop))
+        if module._modules:
+            open_visits.append(len(spans) - 1)
+            open_modules.add(id(module))
+            kind = type(module)
+            if kind not in held_as:
+                held_as[kind] = _held_as(kind)
+            to_visit.append((None, ""))
+            for leaf, child in reversed(module._modules.items()):
+                if child is not None:
+                    inside = prefix if leaf == held_as[kind] else f"{prefix}{leaf}."
+                    to_visit.append((child, inside))
+    return any(held_as.values())
+
+
+def _find_ties(found: Walk) -> None:
+    """Find the parameters that have more than one place."""
+    keys = list(map(id, found.tensors))
+    if len(set(keys)) == len(keys):
+        return
+    places: dict[int, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    found.ties = [tie for tie in places.values() if len(tie) > 1]
+    found.firsts = bytearray(len(keys))
+    for tie in places.values():
+        found.firsts[tie[0]] = 1
+
+
+def _held_as(kind: type) -> str | None:
+    """Return the attribute under which a wrapper class holds the model, else None."""
+    for module, name, attribute in _WRAPPERS:
+        wrapper = getattr(sys.modules.get(module), name, None)
+        if wrapper is not None and issubclass(kind, wrapper):
+            return attribute
+    return None
 
 
 def _roots(model: object) -> Mapping[str, nn.Module]:
@@ -294,18 +323,10 @@ def _what(value: object) -> str:
     return f"the string {value!r}" if isinstance(value, str) else type(value).__name__
 
 
-def _wrappers() -> Iterator[tuple[type, str]]:
-    """Give the wrapper classes that have been imported, each with its attribute."""
-    for module, name, attribute in _WRAPPERS:
-        wrapper = getattr(sys.modules.get(module), name, None)
-        if wrapper is not None:
-            yield wrapper, attribute
-
-
 def _name_clash(names: list[str]) -> str:
     """Say which names two places share."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     return (
         f"two parameters would be called the same: {first_few(twice)}. "
-        "Give each model a key that no name of another begins with."
+        "Rename one, or give each model a key that no name of another begins with."
     )

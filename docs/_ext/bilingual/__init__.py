@@ -14,7 +14,7 @@ from __future__ import annotations
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-from . import docstrings, folding, pages, pairing
+from . import checks, docstrings, folding, pages, pairing
 
 __all__ = ["setup"]
 
@@ -22,14 +22,22 @@ __all__ = ["setup"]
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register the extension."""
     app.add_config_value("bilingual_base_url", "", "html", types=(str,))
+    app.add_config_value("bilingual_glossary", "glossary.toml", "env", types=(str,))
     app.add_transform(pairing.PairBlocks)
     app.add_transform(folding.FoldSolutions)
     app.add_transform(docstrings.TranslateDocstrings)
-    app.add_transform(docstrings.CheckDocstrings)
+    app.add_post_transform(pairing.ShowTitleHalves)
     app.add_node(folding.fold, html=(folding.visit_fold, folding.depart_fold))
     app.add_node(folding.fold_summary, html=(folding.visit_summary, folding.depart_summary))
+    app.connect("config-inited", checks.check_glossary)
+    app.connect("builder-inited", docstrings.compile_catalogs)
     app.connect("builder-inited", pages.tag_html)
-    app.connect("doctree-resolved", pages.show_title_halves)
+    app.connect("env-get-outdated", pages.remove_pages)
     app.connect("html-page-context", pages.add_context)
     # Raise env_version with any change of the transforms: it is what makes old doctrees stale.
-    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        "env_version": 2,
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }

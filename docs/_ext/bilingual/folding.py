@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -10,7 +11,11 @@ from sphinx.writers.html5 import HTML5Translator
 
 from .pairing import PairBlocks, other_half
 
-__all__ = ["FoldSolutions", "fold", "visit_fold", "depart_fold"]
+__all__ = ["FoldSolutions", "depart_fold", "fold", "visit_fold"]
+
+
+SOLUTION = re.compile(r"solution( \d+)? ?[|｜]")
+"""How the name of a section begins that is a solution: ``Solution | …``, ``Solution 2 | …``."""
 
 
 class fold(nodes.General, nodes.Element):  # noqa: N801 (docutils nodes are lower case)
@@ -22,13 +27,13 @@ class fold_summary(nodes.General, nodes.TextElement):  # noqa: N801
 
 
 class FoldSolutions(SphinxTransform):
-    """Fold each section whose identifier says that it is a solution."""
+    """Fold each section whose title says that it is a solution, the second of a page too."""
 
     default_priority = PairBlocks.default_priority + 1
 
     def apply(self, **kwargs: Any) -> None:
         for section in list(self.document.findall(nodes.section)):
-            if not any(name.startswith("solution") for name in section["ids"]):
+            if not any(map(SOLUTION.match, (*section["names"], *section["dupnames"]))):
                 continue
             title, *body = section.children
             summary = fold_summary("", "", *title.children)

@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["CHINESE", "ENGLISH", "LANGUAGES", "Language", "by_sphinx", "detect"]
+__all__ = [
+    "CHINESE",
+    "ENGLISH",
+    "LANGUAGES",
+    "Language",
+    "by_sphinx",
+    "choose",
+    "detect",
+    "halves",
+    "in_order",
+]
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,9 @@ LANGUAGES = (ENGLISH, CHINESE)
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
-PUNCTUATION = re.compile(r"[，。；：？！、（）【】《》「」『』…“”]")
+PUNCTUATION = re.compile(r"[，。；：？！、（）【】《》「」『』]")
+SHARED = re.compile(r"[“”‘’…—]")
+"""Punctuation of both languages: it says nothing about which one a text is in."""
 SEPARATOR = re.compile(r"\s\|\s|\s*｜\s*")
 
 
@@ -57,3 +69,24 @@ def detect(text: str) -> Language | None:
         return CHINESE
     return ENGLISH if words else None
 
+
+def halves(text: str) -> tuple[str, str] | None:
+    """Return the halves of ``English | 中文``, None if a text has not exactly two.
+
+    An ASCII bar without Chinese beside it is a bar; a full-width one always separates.
+    """
+    parts = SEPARATOR.split(text)
+    if len(parts) != 2 or not ("｜" in text or HAN.search(text)):
+        return None
+    return parts[0].strip(), parts[1].strip()
+
+
+def choose(text: str, language: Language) -> str:
+    """Return the half of a text that is in a language, the whole text if it has no halves."""
+    parts = halves(text)
+    return text if parts is None else parts[LANGUAGES.index(language)]
+
+
+def in_order(english: str, chinese: str) -> bool:
+    """Return whether two halves are in the languages that they should be in."""
+    return detect(english) is not CHINESE and (detect(chinese) is None or bool(HAN.search(chinese)))

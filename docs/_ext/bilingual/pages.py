@@ -1,26 +1,16 @@
-"""What each HTML page says about its languages: the switch, alternates, hidden title halves."""
+"""What each HTML page says about its languages: the switch, alternates."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 from .languages import ENGLISH, LANGUAGES, by_sphinx
-from .pairing import other_half
 
-__all__ = ["add_context", "show_title_halves", "tag_html"]
-
-
-def show_title_halves(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Put the hidden half back into each heading, now that navigation has its own."""
-    if app.builder.format != "html":
-        return
-    for title in doctree.findall(nodes.title):
-        half = other_half(title)
-        if half is not None:
-            title += half.deepcopy()
+__all__ = ["add_context", "remove_pages", "tag_html"]
 
 
 def tag_html(app: Sphinx) -> None:
@@ -30,6 +20,15 @@ def tag_html(app: Sphinx) -> None:
     app.builder.search = False
     app.config.html_context["reading_language"] = own
     app.config.html_context["reading_languages"] = LANGUAGES
+
+
+def remove_pages(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Remove the pages of documents that are gone: a search would still find them."""
+    for name in removed:
+        Path(app.outdir, f"{name}.html").unlink(missing_ok=True)
+    return []
 
 
 def add_context(

@@ -12,11 +12,25 @@ from typing import Any
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from . import checks, reports
-from .languages import ENGLISH, HAN, LANGUAGES, PUNCTUATION, SEPARATOR, Language, by_sphinx, detect
+from .languages import (
+    ENGLISH,
+    HAN,
+    LANGUAGES,
+    PUNCTUATION,
+    SEPARATOR,
+    SHARED,
+    Language,
+    by_sphinx,
+    choose,
+    detect,
+    halves,
+    in_order,
+)
 
-__all__ = ["OTHER", "PairBlocks", "other_half"]
+__all__ = ["OTHER", "PairBlocks", "ShowTitleHalves", "other_half"]
 
 OTHER = "bi-other"
 """The class of everything that is in the language of the other site."""
@@ -28,7 +42,7 @@ NEUTRAL = (
     addnodes.desc,
     addnodes.index,
     nodes.docinfo,
-    nodes.field_list,
+    nodes.field_name,
     nodes.FixedTextElement,
     nodes.Invisible,
     nodes.image,
@@ -36,8 +50,19 @@ NEUTRAL = (
     nodes.system_message,
     nodes.transition,
 )
-TABULAR = (nodes.row, nodes.thead, nodes.tbody, nodes.tgroup)
-"""Parts of a table: two cells of a row are never each other's translation."""
+SHARED_BLOCKS = (
+    nodes.entry,
+    nodes.field,
+    nodes.field_body,
+    nodes.row,
+    nodes.section,
+    nodes.tbody,
+    nodes.tgroup,
+    nodes.thead,
+)
+"""Blocks that hold both languages, and are never each other's translation: two cells of a row."""
+TITLES = (nodes.title, nodes.caption)
+"""Leaves that Sphinx collects for the navigation and for references: their hidden half comes later."""
 OURS = {"sphx-glr-footer", "sphx-glr-timing", "sphx-glr-download-link-note", "no-pair"}
 """Classes of blocks that are written in one language at a time, by the extension itself."""
 
@@ -49,13 +74,15 @@ class PairBlocks(SphinxTransform):
 
     def apply(self, **kwargs: Any) -> None:
         own = by_sphinx(self.config.language)
+        if glossary := checks.glossary_path(self.env):
+            self.env.note_dependency(glossary)
+        for leaf in leaves(self.document):
+            join_lines(leaf)
         for toctree in self.document.findall(addnodes.toctree):
             translate_toctree(toctree, own)
         for image in self.document.findall(nodes.image):
             translate_alt(image, own)
         pair_children(self.document, own)
-        for leaf in leaves(self.document):
-            join_lines(leaf)
         checks.check_markup(leaves(self.document))
 
 
@@ -80,7 +107,7 @@ def pair_children(parent: nodes.Element, own: Language) -> None:
         if found and isinstance(child, nodes.title) and isinstance(parent, nodes.section):
             reports.half_heading(child)
             continue
-        if len(found) == 1 and not isinstance(parent, TABULAR):
+        if len(found) == 1 and not isinstance(child, SHARED_BLOCKS):
             (language,) = found
             if language is ENGLISH and chinese:
                 flush()
@@ -102,11 +129,12 @@ def pair_run(
     if [type(node) for node in english] != [type(node) for node in chinese]:
         reports.unpaired(english, chinese)
         return
+    for pair in zip(english, chinese, strict=True):
+        checks.check_terms(*pair, at=pair[1])
     start = parent.index(english[0])
     for node in (*english, *chinese):
         parent.remove(node)
     for offset, pair in enumerate(zip(english, chinese, strict=True)):
-        checks.check_terms(*pair)
         shown, hidden = pair if own is ENGLISH else pair[::-1]
         mark(hidden, other(own))
         parent.insert(start + 2 * offset, [shown, hidden])
@@ -114,7 +142,12 @@ def pair_run(
 
 def mark(node: nodes.Element, language: Language) -> None:
     """Give `node` a language, and hide it until a reader asks for both."""
-    node["classes"] += [f"language-{language.tag}", OTHER]
+    if isinstance(node, nodes.definition_list_item):
+        # HTML has no element for it: its term and its definitions are side by side.
+        for child in node.children:
+            mark(child, language)
+    else:
+        node["classes"] += [f"language-{language.tag}", OTHER]
 
 
 def other(own: Language) -> Language:
@@ -174,7 +207,10 @@ def languages_of(leaf: nodes.TextElement) -> Iterable[Language]:
 
 
 def find_separator(leaf: nodes.TextElement) -> nodes.Text | None:
-    """Return the text that holds the bar between two halves, None if there is none."""
+    """Return the text that holds the bar between two halves, None if there is none.
+
+    What counts as a bar is what :func:`halves` says, but literals and maths have none.
+    """
     found = [
         child
         for child in leaf.children
@@ -183,9 +219,7 @@ def find_separator(leaf: nodes.TextElement) -> nodes.Text | None:
     ]
     if len(found) != 1:
         return None
-    after = leaf.children[leaf.children.index(found[0]) + 1 :]
-    right = SEPARATOR.split(found[0].astext())[1] + "".join(map(words_of, after))
-    return found[0] if HAN.search(right) else None
+    return found[0] if "｜" in found[0].astext() or HAN.search(words_of(leaf)) else None
 
 
 def split_leaf(leaf: nodes.TextElement, own: Language) -> bool:
@@ -197,50 +231,77 @@ def split_leaf(leaf: nodes.TextElement, own: Language) -> bool:
     left, right = SEPARATOR.split(text.astext())
     english = [*leaf.children[:at], nodes.Text(left.rstrip())]
     chinese = [nodes.Text(right.lstrip()), *leaf.children[at + 1 :]]
-    checks.check_terms(nodes.inline("", "", *copies(english)), nodes.inline("", "", *copies(chinese)))
+    check_halves(leaf, copy(english), copy(chinese))
     shown, hidden = (english, chinese) if own is ENGLISH else (chinese, english)
     half = nodes.inline("", "", *hidden)
     mark(half, other(own))
     leaf.clear()
     leaf.extend(shown)
-    join_lines(half)
-    if isinstance(leaf, nodes.title):
-        # Sphinx collects titles for the navigation: the hidden half comes back after that.
+    if isinstance(leaf, TITLES):
         leaf[HIDDEN_HALF] = half
     else:
         leaf += half
     return True
 
 
-def copies(children: list[nodes.Node]) -> list[nodes.Node]:
+def check_halves(leaf: nodes.TextElement, english: nodes.inline, chinese: nodes.inline) -> None:
+    """Warn where the halves of a leaf are not in their languages, or disagree on a term."""
+    if in_order(words_of(english), words_of(chinese)):
+        checks.check_terms(english, chinese, at=leaf)
+    else:
+        reports.wrong_halves(leaf)
+
+
+def copy(children: list[nodes.Node]) -> nodes.inline:
     """Return deep copies, so that a check can hold them without moving them."""
-    return [child.deepcopy() for child in children]
+    return nodes.inline("", "", *(child.deepcopy() for child in children))
 
 
-def other_half(title: nodes.title) -> nodes.inline | None:
+def other_half(title: nodes.Element) -> nodes.inline | None:
     """Return the hidden half of a title, None if it has none."""
     return title.get(HIDDEN_HALF)
 
 
+class ShowTitleHalves(SphinxPostTransform):
+    """Put the hidden half back into each title, now that navigation and references have their own.
+
+    It comes before references are resolved, so those in the hidden half are too.
+    """
+
+    default_priority = 1
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        for title in self.document.findall(lambda node: isinstance(node, TITLES)):
+            half = other_half(title)
+            if half is not None:
+                title += half.deepcopy()
+
+
 def translate_toctree(toctree: addnodes.toctree, own: Language) -> None:
     """Keep one half of a toctree's caption and of the titles written into it."""
-
-    def choose(text: str | None) -> str | None:
-        parts = SEPARATOR.split(text) if text else ()
-        return parts[own is not ENGLISH] if len(parts) == 2 else text
-
+    written = [toctree.get("caption"), *(title for title, _ in toctree["entries"])]
+    for text in filter(None, written):
+        if not has_both(text):
+            reports.half_entry(toctree, text)
     if toctree.get("caption"):
-        toctree["caption"] = choose(toctree["caption"])
-    toctree["entries"] = [(choose(title), ref) for title, ref in toctree["entries"]]
+        toctree["caption"] = choose(toctree["caption"], own)
+    toctree["entries"] = [(title and choose(title, own), ref) for title, ref in toctree["entries"]]
 
 
 def translate_alt(image: nodes.image, own: Language) -> None:
     """Keep one half of an image's alternative text."""
-    parts = SEPARATOR.split(image.get("alt", ""))
-    if len(parts) == 2:
-        image["alt"] = parts[own is not ENGLISH].strip()
-    elif image.get("alt") and detect(image["alt"]) is not None:
+    if "alt" not in image:
+        return
+    if not has_both(image["alt"]):
         reports.half_alt(image)
+    image["alt"] = choose(image["alt"], own)
+
+
+def has_both(text: str) -> bool:
+    """Return whether a text says the same in both languages, or has no words at all."""
+    parts = halves(text)
+    return in_order(*parts) if parts else detect(text) is None
 
 
 def join_lines(leaf: nodes.Element) -> None:
@@ -272,5 +333,6 @@ def join_text(before: str, text: str, after: str) -> str:
 
 def glued(last: str, first: str) -> bool:
     """Return whether two characters meet without a space between them."""
-    han = bool(HAN.match(last)) and bool(HAN.match(first))
-    return han or bool(PUNCTUATION.match(last)) or bool(PUNCTUATION.match(first))
+    if PUNCTUATION.match(last) or PUNCTUATION.match(first):
+        return True
+    return all(HAN.match(one) or SHARED.match(one) for one in (last, first))

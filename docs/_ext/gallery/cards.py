@@ -7,10 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bilingual.languages import SEPARATOR
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
+
+from bilingual.languages import SEPARATOR
 
 __all__ = ["Tutorial", "Tutorials", "tutorials"]
 
@@ -30,6 +31,11 @@ class Tutorial:
     def name(self) -> str:
         """The name of its page."""
         return self.path.stem
+
+    @property
+    def number(self) -> str:
+        """Its place on the path, as other tutorials call it."""
+        return self.name.split("_")[1]
 
 
 def tutorials(folder: Path = SCRIPTS) -> list[Tutorial]:
@@ -87,5 +93,6 @@ class Tutorials(SphinxDirective):
             "",
             *tutorial.lead[1].splitlines(),
         ]
+        card += nodes.inline("", tutorial.number, classes=["tutorial-number"])
         self.state.nested_parse(StringList(lines, str(tutorial.path)), 0, card)
         return card

@@ -14,14 +14,15 @@ from typing import Any
 import imageio_ffmpeg
 import matplotlib as mpl
 import mplfonts
-from bilingual.languages import ENGLISH, LANGUAGES, SEPARATOR, Language
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.animation import Animation
 from matplotlib.artist import Artist
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, halves
 
 __all__ = ["reset_style", "scrape"]
 
@@ -30,6 +31,7 @@ INK = {"#000000": "#e8eaed", "#ffffff": "#14181e", "#262626": "#e8eaed", "#b0b0b
 
 # Okabe and Ito's colour-blind-safe set, the light ones darkened to 3:1 on both backgrounds.
 CYCLE = ["#0077bb", "#d55e00", "#009e73", "#b8659a", "#a87b00", "#3a94c7"]
+THEMES = ("light", "dark")
 COLOURS = ("color", "facecolor", "edgecolor", "markeredgecolor", "markerfacecolor")
 FONTS = ["Noto Sans CJK SC", "DejaVu Sans"]
 
@@ -72,45 +74,51 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
         saved = save_figure(figure, Path(path))
         if figure in animations:
             saved = save_animation(animations[figure], Path(path))
-        shown += [show(directive, name, figure) for directive, name in saved]
+        for theme, (directive, name) in zip(THEMES, saved, strict=True):
+            shown.append(show(directive, name, theme, figure))
     plt.close("all")
     return "".join(shown)
 
 
-def show(directive: str, name: str, figure: Figure) -> str:
+def show(directive: str, name: str, theme: str, figure: Figure) -> str:
     """Return the directive that shows one file of a figure to the readers of one theme."""
-    theme = "dark" if "_dark" in name else "light"
     return f"""
 .. {directive}:: /auto_examples/images/{name}
-   :alt: {figure.get_label()}
+   :alt: {" ".join(figure.get_label().split())}
    :class: only-{theme} figure
 """
 
 
-def variants(figure: Figure, path: Path) -> Iterator[Path]:
-    """Yield where to save each variant of a figure, while the figure is in that variant."""
+def variants(figure: Figure, path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield where to save each variant of a figure, and its theme, while the figure is like that."""
     for language in LANGUAGES:
+        mark = "" if language is ENGLISH else f".{language.sphinx}"
+        light, dark = (
+            path.with_name(f"{path.stem}{theme}{mark}{path.suffix}") for theme in ("", "_dark")
+        )
         with in_language(figure, language) as changed:
             if language is not ENGLISH and not changed:
+                # An older version of the script may have had texts with halves.
+                light.unlink(missing_ok=True)
+                dark.unlink(missing_ok=True)
                 continue
-            mark = "" if language is ENGLISH else f".{language.sphinx}"
-            yield path.with_name(f"{path.stem}{mark}{path.suffix}")
+            yield light, "light"
             with in_the_dark(figure):
-                yield path.with_name(f"{path.stem}_dark{mark}{path.suffix}")
+                yield dark, "dark"
 
 
 def save_figure(figure: Figure, path: Path) -> list[tuple[str, str]]:
     """Save a figure as pictures; return the directive and the name for each theme."""
-    for variant in variants(figure, path):
+    for variant, _ in variants(figure, path):
         figure.savefig(variant, transparent=True)
     return [("image", path.name), ("image", f"{path.stem}_dark.png")]
 
 
 def save_animation(animation: Animation, path: Path) -> list[tuple[str, str]]:
     """Save an animation as videos; return the directive and the name for each theme."""
-    for variant in variants(animation._fig, path.with_suffix(".mp4")):
+    for variant, theme in variants(animation._fig, path.with_suffix(".mp4")):
         # A video has no transparency.
-        face = INK["#ffffff"] if "_dark" in variant.name else "#ffffff"
+        face = INK["#ffffff"] if theme == "dark" else "#ffffff"
         animation.save(
             variant,
             writer="ffmpeg",
@@ -123,22 +131,32 @@ def save_animation(animation: Animation, path: Path) -> list[tuple[str, str]]:
 
 @contextmanager
 def in_language(figure: Figure, language: Language) -> Iterator[bool]:
-    """Show one half of each text of a figure; yield whether any text has halves."""
+    """Show one half of each text of a figure; yield whether any text has halves.
+
+    That holds for texts that matplotlib writes while it draws, too: labels of ticks, a step's number
+    in an animation.
+    """
+    figure.draw_without_rendering()  # makes the labels of ticks
     whole = {text: text.get_text() for text in figure.findobj(Text)}
-    halves = {text: SEPARATOR.split(said) for text, said in whole.items()}
-    halves = {text: parts for text, parts in halves.items() if len(parts) == 2}
-    for text, parts in halves.items():
-        text.set_text(parts[LANGUAGES.index(language)])
+    write = Text.set_text
+
+    def write_half(self: Text, said: object) -> None:
+        write(self, choose(said, language) if isinstance(said, str) else said)
+
+    Text.set_text = write_half
     try:
-        yield bool(halves)
+        for text, said in whole.items():
+            text.set_text(said)
+        yield any(map(halves, whole.values()))
     finally:
-        for text in halves:
-            text.set_text(whole[text])
+        Text.set_text = write
+        for text, said in whole.items():
+            text.set_text(said)
 
 
 @contextmanager
 def in_the_dark(figure: Figure) -> Iterator[None]:
-    """Turn the neutral colours of a figure into those of a dark page."""
+    """Turn the neutral colours of a figure, and of what is drawn anew, into those of a dark page."""
     before: list[tuple[Artist, str, Any]] = []
     for artist in figure.findobj():
         for name in COLOURS:
@@ -147,8 +165,10 @@ def in_the_dark(figure: Figure) -> Iterator[None]:
             if dark is not None:
                 before.append((artist, name, value))
                 getattr(artist, f"set_{name}")(dark)
+    style = {name: dark for name, value in mpl.rcParams.items() if (dark := darken(value))}
     try:
-        yield
+        with mpl.rc_context(style):
+            yield
     finally:
         for artist, name, value in reversed(before):
             getattr(artist, f"set_{name}")(value)
@@ -159,6 +179,8 @@ def darken(value: Any) -> Any:
     try:
         if len(value) == 1 and not isinstance(value, str):
             value = value[0]
-        return INK.get(to_hex(value))
+        *_, alpha = to_rgba(value)
+        dark = INK.get(to_hex(value))
     except (TypeError, ValueError):
         return None
+    return to_rgba(dark, alpha) if dark and alpha else None

@@ -37,13 +37,17 @@ def fingerprints() -> dict[str, str]:
 
 
 def forget_stale(app: Sphinx) -> None:
-    """Take away the checksums of scripts that something else has made stale."""
+    """Take away the checksums of scripts that something else has made stale, and pages of none."""
     target = Path(app.srcdir) / "auto_examples"
+    scripts = fingerprints()
     record = target / RECORD
     known = json.loads(record.read_text("utf-8")) if record.exists() else {}
-    for script, fingerprint in fingerprints().items():
+    for script, fingerprint in scripts.items():
         if known.get(script) != fingerprint:
             (target / f"{script}.md5").unlink(missing_ok=True)
+    for gone in {path.name for path in target.glob("plot_*.py")} - set(scripts):
+        for made in target.glob(f"{Path(gone).stem}.*"):
+            made.unlink()
 
 
 def remember_fresh(app: Sphinx) -> None:

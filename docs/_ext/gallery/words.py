@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from bilingual.languages import ENGLISH, by_sphinx
 from sphinx.application import Sphinx
+
+from bilingual.languages import ENGLISH, by_sphinx
 
 __all__ = ["rewrite"]
 
-NOTE = re.compile(r"\.\. only:: html\n\n +\.\. note::\n +:class: sphx-glr-download-link-note.*?\n(?=\.\. rst-class)", re.S)
+NOTE = re.compile(
+    r"\.\. only:: html\n\n +\.\. note::\n +:class: sphx-glr-download-link-note.*?\n(?=\.\. rst-class)",
+    re.S,
+)
 CARDS = re.compile(r"\.\. thumbnail-parent-div-open.*\.\. thumbnail-parent-div-close\n", re.S)
 WORDS = {
     "Download Python source code: ": ("Python script: ", "Python 脚本："),

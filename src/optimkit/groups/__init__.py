@@ -1,0 +1,1 @@
+"""Parameter groups: build them by rule, split a model, change them while training."""

@@ -1,0 +1,80 @@
+"""A readable, unique name for each group: the one asked for, else what sets it apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..render import text
+from .options import identity
+
+
+def name_groups(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[str]:
+    """Name each group.
+
+    Parameters
+    ----------
+    groups : sequence of mappings
+        The options of each group; no two are equal. ``name`` is the name asked for.
+    base : mapping of str to object
+        The options that every parameter begins with.
+
+    Returns
+    -------
+    list of str
+        A name for each group: the one asked for, or the options that differ from `base`.
+        Groups that share a name are told apart by the options in which they differ.
+
+    Examples
+    --------
+    >>> base = {"lr": 0.1}
+    >>> head = {"lr": 0.2, "name": "head"}
+    >>> name_groups([base, {"lr": 0.05}, head, {**head, "momentum": 0.9}], base)
+    ['default', 'lr=0.05', 'head', 'head, momentum=0.9']
+    """
+    apart = _differences(groups, base)
+    asked: dict[str | None, list[int]] = {}
+    for index, options in enumerate(groups):
+        asked.setdefault(options.get("name"), []).append(index)
+    names = [""] * len(groups)
+    for name, indices in asked.items():
+        common = set.intersection(*(set(apart[index]) for index in indices))
+        for index in indices:
+            own = [part for part in apart[index] if name is None or part not in common]
+            names[index] = ", ".join(([name] if name is not None else []) + own) or "default"
+    return _unique(names, [options.get("name") for options in groups])
+
+
+def _differences(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[list[str]]:
+    """Write, for each group, the options that are not those of the base."""
+    same = {key: identity(value) for key, value in base.items()}
+    return [
+        [
+            f"{key}={_short(value)}"
+            for key, value in options.items()
+            if key != "name" and (key not in same or same[key] != identity(value))
+        ]
+        for options in groups
+    ]
+
+
+def _short(value: object) -> str:
+    """Write an option's value in few letters."""
+    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_meta:
+        value = value.item()
+    return text(value) if value is not None else "None"
+
+
+def _unique(names: list[str], asked: Sequence[str | None]) -> list[str]:
+    """Number what still looks the same; a name that was asked for goes first."""
+    taken: set[str] = set()
+    unique = list(names)
+    for index in sorted(range(len(names)), key=lambda index: names[index] != asked[index]):
+        number = 1
+        while unique[index] in taken:
+            number += 1
+            unique[index] = f"{names[index]} #{number}"
+        taken.add(unique[index])
+    return unique

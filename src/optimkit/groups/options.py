@@ -1,0 +1,204 @@
+"""The options of a group: which there are, what they may be, when two are the same."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from difflib import get_close_matches
+from functools import cache
+from numbers import Real
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ..errors import first_few
+
+RESERVED = frozenset({"params", "param_names"})
+"""Keys of a group that are no options: they hold the parameters."""
+
+_NOT_NEGATIVE = ("lr", "weight_decay", "momentum")
+
+
+def bad_options(
+    options: Mapping[str, Any], optimizer: Callable[..., Optimizer] | None = None
+) -> list[str]:
+    """Say which options can't be, and what would be right.
+
+    Parameters
+    ----------
+    options : mapping of str to object
+        The options of a group.
+    optimizer : type, optional
+        The class that will take them.
+
+    Returns
+    -------
+    list of str
+        One sentence for each; empty when all are right.
+
+    Examples
+    --------
+    >>> import torch
+    >>> bad_options({"lr": -0.1, "weigth_decay": 0.0}, torch.optim.SGD)[0]
+    'lr=-0.1 is negative; it must be 0 or more.'
+    >>> print(bad_options({"weigth_decay": 0.0}, torch.optim.Rprop)[0])
+    Rprop has no option 'weigth_decay'; it takes lr, etas, step_sizes, capturable, foreach and \
+2 more.
+    """
+    wrong = [
+        f"{key!r} holds the parameters, and is no option." for key in options if key in RESERVED
+    ]
+    wrong += [
+        f"{key}={options[key]!r} {text}"
+        for key in _NOT_NEGATIVE
+        if key in options and (text := _no_amount(options[key]))
+    ]
+    if optimizer is not None:
+        known = takes(optimizer)
+        if known is not None:
+            title = getattr(optimizer, "__name__", str(optimizer))
+            wrong += unknown_options(options, known, title)
+    return wrong
+
+
+def unknown_options(options: Iterable[str], known: Iterable[str], title: str) -> list[str]:
+    """Say which options an optimizer doesn't have.
+
+    Parameters
+    ----------
+    options : iterable of str
+        The options of a group.
+    known : iterable of str
+        Those that the optimizer has.
+    title : str
+        The optimizer's name.
+
+    Returns
+    -------
+    list of str
+        One sentence for each; empty when all are known.
+
+    Examples
+    --------
+    >>> unknown_options(["weigth_decay"], ["lr", "weight_decay"], "SGD")
+    ["SGD has no option 'weigth_decay'; did you mean 'weight_decay'?"]
+    """
+    known = list(known)
+    wrong = []
+    for key in options:
+        if key in known or key in RESERVED or key == "name":
+            continue
+        near = get_close_matches(key, known, 1)
+        advice = f"did you mean {near[0]!r}?" if near else f"it takes {first_few(known)}."
+        wrong.append(f"{title} has no option {key!r}; {advice}")
+    return wrong
+
+
+@cache  # a signature takes longer to read than the rest of the groups to build
+def takes(optimizer: Any) -> tuple[str, ...] | None:
+    """List the options that an optimizer class takes.
+
+    Parameters
+    ----------
+    optimizer : type
+        The class, or whatever makes an optimizer.
+
+    Returns
+    -------
+    tuple of str or None
+        None if it takes any keyword, so that nothing can be said.
+
+    Examples
+    --------
+    >>> import torch
+    >>> takes(torch.optim.Rprop)[:3]
+    ('lr', 'etas', 'step_sizes')
+    """
+    parameters = list(inspect.signature(optimizer).parameters.values())[1:]
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return None
+    return tuple(each.name for each in parameters if each.kind is not each.VAR_POSITIONAL)
+
+
+def identity(value: object) -> Hashable:
+    """Give two values the same key if, as options, they are equal.
+
+    Parameters
+    ----------
+    value : object
+        An option, or a mapping of options.
+
+    Returns
+    -------
+    hashable
+        Equal for equal values, tensors and containers too.
+
+    Examples
+    --------
+    >>> import torch
+    >>> identity({"lr": torch.tensor(0.5)}) == identity({"lr": torch.tensor(0.5)})
+    True
+    >>> identity({"betas": [0.9, 0.95]}) == identity({"betas": [0.9, 0.99]})
+    False
+    """
+    if isinstance(value, (float, int, str)):
+        return value
+    if isinstance(value, Mapping):
+        return ("mapping", tuple(sorted((key, identity(item)) for key, item in value.items())))
+    if isinstance(value, (list, tuple)):
+        return (type(value), tuple(map(identity, value)))
+    if isinstance(value, Tensor):
+        if value.is_meta:
+            return ("tensor", id(value))
+        return ("tensor", value.dtype, value.device, tuple(value.shape), str(value.tolist()))
+    try:
+        hash(value)
+    except TypeError:
+        return ("object", id(value))
+    return value
+
+
+def same_but_own(value: Any) -> Any:
+    """Copy options, so that no two groups share a tensor or a list.
+
+    Parameters
+    ----------
+    value : object
+        An option, or a mapping of options.
+
+    Returns
+    -------
+    object
+        The same; tensors are cloned, containers rebuilt.
+
+    Examples
+    --------
+    >>> import torch
+    >>> lr = torch.tensor(0.1)
+    >>> same_but_own({"lr": lr})["lr"] is lr
+    False
+    """
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if type(value) is dict:
+        return {key: same_but_own(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(same_but_own, value))
+    return value
+
+
+def _no_amount(value: object) -> str:
+    """Say why a value is no learning rate or weight decay; nothing if it is one."""
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            return "has more than one element; it must have one."
+        if value.is_meta:
+            return ""
+        value = value.item()
+    if not isinstance(value, (float, int, Real)):
+        return f"is of type {type(value).__name__}; it must be a number."
+    if math.isnan(value):
+        return "is not a number; it must be 0 or more."
+    return "is negative; it must be 0 or more." if value < 0 else ""

@@ -1,0 +1,356 @@
+"""Which parameters? Globs, expressions, modules, predicates, and what combines them.
+
+A selector is asked of all parameters at once. Its answer is a column: a byte for each place
+of the walk, 1 for yes. So the parts of a combination are joined by three operations on
+bytes, whatever the number of parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import translate
+from operator import truth
+from typing import TypeAlias
+
+from torch import nn
+
+from ..parameters import ParamInfo, Walk, walk
+
+_FLIP = bytes([1, 0]) + bytes(254)
+_MANY = 2_000  # names to compare a misspelt one with; comparing is slow
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Selector:
+    """A question about a parameter, to be combined with ``&``, ``|`` and ``~``.
+
+    `is_bias`, `is_norm`, `is_embedding` and `is_matrix` are selectors. Whatever :func:`when`
+    takes can stand on the other side of ``&`` and ``|``. It may also be called, with one
+    :class:`~optimkit.parameters.ParamInfo`.
+
+    Parameters
+    ----------
+    text : str
+        How it is written in messages.
+    ask : callable
+        Gives, for a walk, a byte for each place: 1 where the answer is yes.
+    unmatched : callable, optional
+        For a selector by name: says what is wrong if the answer is no everywhere.
+    parts : tuple of Selector, optional
+        What a combination is made of.
+    predicate : callable, optional
+        The user's question about one parameter, if this is one.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from optimkit import is_bias, is_norm, partition
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 1))
+    >>> parts = partition(model, plain=is_bias | is_norm, decayed=~(is_bias | is_norm))
+    >>> [name for name, _ in parts["decayed"]]
+    ['0.weight', '2.weight']
+    >>> is_bias & "2.*"
+    is_bias & '2.*'
+    """
+
+    text: str
+    ask: Callable[[Walk], bytes]
+    unmatched: Callable[[Walk], str] | None = None
+    parts: tuple[Selector, ...] = ()
+    predicate: Callable[[ParamInfo], object] | None = None
+
+    def over(self, found: Walk) -> bytes:
+        """Ask about every place of a walk.
+
+        Parameters
+        ----------
+        found : Walk
+            The walk over a model.
+
+        Returns
+        -------
+        bytes
+            A byte for each place; the places of a tied parameter have the same.
+        """
+        if self not in found.answers:
+            answer = self.ask(found)
+            found.answers[self] = answer if self.parts else _same_for_ties(answer, found)
+        return found.answers[self]
+
+    def misses(self, found: Walk) -> list[str]:
+        """Say which names, in this selector or its parts, no parameter has.
+
+        Parameters
+        ----------
+        found : Walk
+            The walk over a model.
+
+        Returns
+        -------
+        list of str
+            What is wrong; empty when every name is found.
+        """
+        wrong = [text for part in self.parts for text in part.misses(found)]
+        if not wrong and self.by_name and 1 not in self.over(found):
+            wrong.append(self.unmatched(found) if self.unmatched else f"{self} is empty")
+        return wrong
+
+    @property
+    def by_name(self) -> bool:
+        """Whether this names something of this model, rather than a kind of parameter."""
+        if self.parts:
+            return all(part.by_name for part in self.parts)
+        return self.unmatched is not None
+
+    def leaves(self) -> Iterator[Selector]:
+        """Give what this is combined of.
+
+        Yields
+        ------
+        Selector
+            Each that is no combination.
+        """
+        for part in self.parts:
+            yield from part.leaves()
+        if not self.parts:
+            yield self
+
+    def __call__(self, info: ParamInfo) -> bool:
+        """Ask about one parameter."""
+        found = walk({info.module_name: info.module})
+        here = [tensor is info.param for tensor in found.tensors].index(True)
+        return bool(self.over(found)[here])
+
+    def __and__(self, other: Select) -> Selector:
+        return _combine(self, "&", select_by(other))
+
+    def __rand__(self, other: Select) -> Selector:
+        return _combine(select_by(other), "&", self)
+
+    def __or__(self, other: Select) -> Selector:
+        return _combine(self, "|", select_by(other))
+
+    def __ror__(self, other: Select) -> Selector:
+        return _combine(select_by(other), "|", self)
+
+    def __invert__(self) -> Selector:
+        return Selector(
+            f"~{_bracketed(self)}", lambda found: self.over(found).translate(_FLIP), parts=(self,)
+        )
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+Select: TypeAlias = (
+    str | re.Pattern[str] | type[nn.Module] | nn.Module | Callable[[ParamInfo], object] | Selector
+)
+"""What selects parameters: see :func:`optimkit.when`."""
+
+
+def select_by(select: Select) -> Selector:
+    """Turn whatever selects parameters into a selector.
+
+    Parameters
+    ----------
+    select : str, re.Pattern, type, torch.nn.Module, callable or Selector
+        See :func:`optimkit.when`.
+
+    Returns
+    -------
+    Selector
+        The same, ready to be asked and combined.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> select_by("*.bias") | nn.LayerNorm
+    '*.bias' | LayerNorm
+    """
+    if isinstance(select, Selector):
+        return select
+    if isinstance(select, str):
+        return _glob(select)
+    if isinstance(select, re.Pattern):
+        return _expression(select)
+    if isinstance(select, type) and issubclass(select, nn.Module):
+        return _module_type(select)
+    if isinstance(select, nn.Module):
+        return _instance(select)
+    if callable(select) and not isinstance(select, type):
+        return _predicate(select)
+    what = select.__name__ if isinstance(select, type) else type(select).__name__
+    raise TypeError(
+        "select must be a glob, a compiled regular expression, a module, a module type, "
+        f"a predicate or a combination of these, not {what}"
+    )
+
+
+def ask_predicates(found: Walk, selectors: Iterable[Selector]) -> None:
+    """Ask all predicates in one pass: to make each ParamInfo costs more than to ask.
+
+    Parameters
+    ----------
+    found : Walk
+        The walk over a model; it keeps the answers.
+    selectors : iterable of Selector
+        Selectors, whose parts may be predicates.
+    """
+    predicates = dict.fromkeys(
+        leaf for selector in selectors for leaf in selector.leaves() if leaf.predicate
+    )
+    answers = [bytearray() for _ in predicates]
+    asked = [
+        (leaf.predicate, answer.append)
+        for leaf, answer in zip(predicates, answers, strict=True)
+        if leaf.predicate
+    ]
+    for info in found.infos() if asked else ():
+        for predicate, add in asked:
+            add(bool(predicate(info)))
+    for leaf, answer in zip(predicates, answers, strict=True):
+        found.answers[leaf] = _same_for_ties(bytes(answer), found)
+
+
+def _combine(left: Selector, sign: str, right: Selector) -> Selector:
+    """Join two selectors with ``&`` or ``|``."""
+
+    def ask(found: Walk) -> bytes:
+        answers = (left.over(found), right.over(found))
+        one, other = (int.from_bytes(answer, "big") for answer in answers)
+        joined = one & other if sign == "&" else one | other
+        return joined.to_bytes(len(answers[0]), "big")
+
+    return Selector(f"{_bracketed(left)} {sign} {_bracketed(right)}", ask, parts=(left, right))
+
+
+def _bracketed(selector: Selector) -> str:
+    """Write a selector as a part of a larger one."""
+    return f"({selector})" if " & " in selector.text or " | " in selector.text else selector.text
+
+
+def _same_for_ties(answer: bytes, found: Walk) -> bytes:
+    """Answer yes at every place of a tied parameter if the answer is yes at one."""
+    if not found.ties:
+        return answer
+    spread = bytearray(answer)
+    for tie in found.ties:
+        if any(spread[place] for place in tie):
+            for place in tie:
+                spread[place] = 1
+    return bytes(spread)
+
+
+def _glob(pattern: str) -> Selector:
+    """Select by the whole name, ``*`` standing for anything, dots too."""
+
+    def unmatched(found: Walk) -> str:
+        near = _nearest(pattern, found)
+        return f"no parameter is called {pattern!r}" + (f" (is it {near!r}?)" if near else "")
+
+    among = _glob_column(pattern)
+    return Selector(repr(pattern), lambda found: among(found.places), unmatched)
+
+
+def _glob_column(pattern: str) -> Callable[[list[str]], bytes]:
+    """Compile a glob; its usual forms are faster without a regular expression."""
+    if "?" not in pattern and "[" not in pattern:
+        match pattern.split("*"):
+            case [whole]:
+                return lambda names: bytes([name == whole for name in names])
+            case ["", tail]:
+                return lambda names: bytes([name.endswith(tail) for name in names])
+            case [head, ""]:
+                return lambda names: bytes([name.startswith(head) for name in names])
+            case ["", part, ""]:
+                return lambda names: bytes([part in name for name in names])
+    if pattern.startswith("*"):  # the same, without trying each length of the first star
+        return _matching(re.compile(translate(pattern.lstrip("*"))).search)
+    return _matching(re.compile(translate(pattern)).match)
+
+
+def _matching(match: Callable[[str], object]) -> Callable[[list[str]], bytes]:
+    """Make the test of a name the test of a column of names."""
+    return lambda names: bytes(map(truth, map(match, names)))
+
+
+def _nearest(pattern: str, found: Walk) -> str | None:
+    """Find the glob that was perhaps meant."""
+    if len(found.places) > _MANY:
+        return None
+    if "*" not in pattern:
+        known = set(found.places)
+    else:
+        leaves = {name.rpartition(".")[2] for name in found.places}
+        known = {f"{name}.*" for name in found.module_names if name}
+        known |= {f"*.{leaf}" for leaf in leaves} | {f"*{leaf}" for leaf in leaves}
+    return next(iter(get_close_matches(pattern, sorted(known), 1, 0.8)), None)
+
+
+def _expression(pattern: re.Pattern[str]) -> Selector:
+    """Select by a regular expression found anywhere in the name."""
+    among = _matching(pattern.search)
+    return Selector(
+        f"re.compile({pattern.pattern!r})",
+        lambda found: among(found.places),
+        lambda found: f"{pattern.pattern!r} is found in no parameter's name",
+    )
+
+
+def _module_type(kind: type[nn.Module]) -> Selector:
+    """Select all that is inside modules of a type."""
+
+    def ask(found: Walk) -> bytes:
+        kinds = {each for each in set(map(type, found.modules)) if issubclass(each, kind)}
+        inside = (
+            (start, stop)
+            for module, (start, _, stop) in zip(found.modules, found.spans, strict=True)
+            if type(module) in kinds
+        )
+        return yes_at(inside if kinds else (), len(found.places))
+
+    return Selector(kind.__name__, ask)
+
+
+def _instance(module: nn.Module) -> Selector:
+    """Select all that is inside one module."""
+
+    def ask(found: Walk) -> bytes:
+        inside = (
+            (start, stop)
+            for visited, (start, _, stop) in zip(found.modules, found.spans, strict=True)
+            if visited is module
+        )
+        return yes_at(inside, len(found.places))
+
+    def unmatched(found: Walk) -> str:
+        if any(visited is module for visited in found.modules):
+            return f"this {type(module).__name__} has no parameters"
+        return f"this {type(module).__name__} is not in the model (a copy, or replaced?)"
+
+    return Selector(f"<{type(module).__name__}>", ask, unmatched)
+
+
+def _predicate(predicate: Callable[[ParamInfo], object]) -> Selector:
+    """Select by a question of the user's."""
+    return Selector(
+        getattr(predicate, "__name__", type(predicate).__name__),
+        lambda found: bytes(map(truth, map(predicate, found.infos()))),
+        predicate=predicate,
+    )
+
+
+def yes_at(spans: Iterable[tuple[int, int]], length: int) -> bytes:
+    """Make a column that is 1 in the spans."""
+    answer = bytearray(length)
+    for start, stop in spans:
+        answer[start:stop] = b"\1" * (stop - start)
+    return bytes(answer)
