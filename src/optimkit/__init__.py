@@ -1,6 +1,13 @@
 """Parameter groups, printers and checkpoints for ``torch.optim``."""
 
-from .errors import GroupError, OptimkitError
+from .errors import (
+    AuditError,
+    CheckpointError,
+    CorruptCheckpointError,
+    GroupError,
+    OptimkitError,
+    UnsafeCheckpointError,
+)
 from .groups.build import param_groups, partition
 from .groups.change import add_param_group, freeze, unfreeze
 from .groups.kinds import is_bias, is_embedding, is_matrix, is_norm
@@ -19,6 +26,9 @@ from .inspection.snapshot import Snapshot, SnapshotRow, snapshot
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "AuditError",
+    "CheckpointError",
+    "CorruptCheckpointError",
     "Diff",
     "DiffRow",
     "Finding",
@@ -33,6 +43,7 @@ __all__ = [
     "Report",
     "Snapshot",
     "SnapshotRow",
+    "UnsafeCheckpointError",
     "add_param_group",
     "audit",
     "describe",

@@ -126,7 +126,10 @@ def _rows(
         layout, size, step = _look(state)
         kept = layouts.get(layout)
         if kept is None:
-            kept = layouts[layout] = MappingProxyType(dict(layout))
+            kept = MappingProxyType(
+                {key: None if shape is None else tuple(shape) for key, shape in layout}
+            )
+            layouts[layout] = kept
         shape, numel, dtype = _dimensions(tensor, state)
         yield ParameterRow(
             name,
@@ -144,18 +147,24 @@ def _rows(
         )
 
 
-def _look(state: Mapping[str, Any]) -> tuple[tuple[tuple[str, Shape | None], ...], int, Any]:
+_Layout = tuple[tuple[str, Shape | None], ...]
+_PLAIN = {Tensor}
+
+
+def _look(state: Mapping[str, Any]) -> tuple[_Layout, int, Any]:
     """Return the shape of each piece of a state, its bytes, and how many steps it counts."""
-    layout: list[tuple[str, Shape | None]] = []
-    size = 0
-    for key, value in state.items():
-        if type(value) is Tensor and value.layout is torch.strided:
-            layout.append((key, tuple(value.shape)))
-            size += value.numel() * value.element_size()
-        else:
-            layout.append((str(key), _shape(value)))
-            size += sum(map(nbytes, tensors_in(value)))
-    return tuple(layout), size, _step(state) if size or state else None
+    if not state:
+        return (), 0, None
+    step = _count(state.get("step"))
+    values = state.values()
+    if set(map(type, values)) == _PLAIN:  # of thousands of states, nearly all are such
+        try:
+            size = sum([value.nbytes for value in values])
+            return tuple([(key, value.shape) for key, value in state.items()]), size, step
+        except RuntimeError:  # a sparse tensor does not tell its bytes
+            pass
+    layout = tuple((str(key), _shape(value)) for key, value in state.items())
+    return layout, sum(map(nbytes, tensors_in(state))), step
 
 
 def _dimensions(
@@ -193,12 +202,13 @@ def _shape(value: object) -> Shape | None:
     return None if value is None else ()
 
 
-def _step(state: Mapping[str, Any]) -> Any:
-    """Return how many steps a parameter has taken, if no device must be waited for."""
-    step = plain(state.get("step"))
-    if isinstance(step, float) and step.is_integer():
-        return int(step)
-    return step if isinstance(step, (int, float)) else None
+def _count(step: object) -> Any:
+    """Return a count of steps, if no device must be waited for."""
+    plainly = type(step) is Tensor and step.is_cpu and not step.ndim
+    number = step.item() if plainly else plain(step)  # type: ignore[attr-defined]
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    return number if isinstance(number, (int, float)) else None
 
 
 def _groups(held: Holding, rows: Sequence[ParameterRow]) -> Iterator[GroupRow]:
@@ -275,6 +285,8 @@ def _missing(held: Holding, walks: Iterable[Walk]) -> Iterator[tuple[str, bool]]
     live = held.optimizer is not None
     seen: set[int] = set()
     for found in walks:
+        if live and ids.issuperset(map(id, found.tensors)):
+            continue
         aliases = {tie[0]: tie for tie in found.ties}
         firsts = found.first_of(list(range(len(found.places))))
         for place in firsts:

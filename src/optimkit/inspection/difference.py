@@ -32,6 +32,12 @@ class DiffRow(NamedTuple):
         changed, these.
     change : float or None
         For numbers, how far they are apart, relative to the first.
+
+    Examples
+    --------
+    >>> row = DiffRow("group 0", "lr", "changed", 0.1, 0.05, 0.5)
+    >>> row.name, row.change
+    ('group 0', 0.5)
     """
 
     name: str

@@ -59,6 +59,14 @@ class Finding(NamedTuple):
         What is so, and what it will do.
     remedy : str
         How to mend it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from optimkit import audit
+    >>> [found] = audit(torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.0))
+    >>> found.code, found.severity, found.names
+    ('zero-lr', 'note', ('group 0',))
     """
 
     code: str

@@ -180,10 +180,13 @@ def hold(optimizer: Optimizer, names: Names = _UNNAMED) -> Holding:
     for index, group in enumerate(optimizer.param_groups):
         params = list(group.get("params", ()))
         own = list(group.get("param_names") or ())
-        for place, param in enumerate(params):
-            name = names.get(id(param)) or (own[place] if place < len(own) else None)
-            named &= name is not None
-            labels.append(f"params[{len(labels)}]" if name is None else str(name))
+        known = [names.get(id(param)) for param in params]
+        if None in known:
+            for place, name in enumerate(known):
+                known[place] = name or (str(own[place]) if place < len(own) else None)
+            named &= None not in known
+        start = len(labels)
+        labels += [name or f"params[{start + place}]" for place, name in enumerate(known)]
         tensors += params
         group_of += [index] * len(params)
     state = getattr(optimizer, "state", _NOTHING)
@@ -438,4 +441,4 @@ def _options(group: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _mapping(state: object) -> Mapping[str, Any]:
     """Take a state as it is, or as none if it is no mapping."""
-    return state if isinstance(state, Mapping) else _NOTHING
+    return state if type(state) is dict or isinstance(state, Mapping) else _NOTHING

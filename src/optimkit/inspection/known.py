@@ -121,7 +121,7 @@ def torch_class(kind: type) -> str | None:
     --------
     >>> class Mine(torch.optim.AdamW):
     ...     pass
-    >>> torch_class(Mine), torch_class(Optimizer)
+    >>> torch_class(Mine), torch_class(torch.optim.Optimizer)
     ('AdamW', None)
     """
     for base in kind.__mro__:

@@ -28,6 +28,11 @@ class MemoryRow(NamedTuple):
         The bytes of its tensors.
     tensors : int
         How many there are.
+
+    Examples
+    --------
+    >>> MemoryRow("exp_avg", 4000, 1).bytes
+    4000
     """
 
     name: str

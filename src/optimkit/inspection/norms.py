@@ -10,8 +10,6 @@ from torch import Tensor
 
 from .holdings import local, tensors_in
 
-_Place = tuple[int, str]
-
 
 def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """Compute the norm of every tensor in some states.
@@ -32,28 +30,45 @@ def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     [{'exp_avg': 5.0}]
     """
     found: list[dict[str, float]] = [{} for _ in states]
-    together: dict[tuple[torch.device, torch.dtype], list[tuple[_Place, Tensor]]] = {}
-    for place, state in enumerate(states):
+    together: dict[Any, list[tuple[dict[str, float], str, Tensor]]] = {}
+    usual: list[tuple[dict[str, float], str, Tensor]] = []
+    together[None] = usual
+    for norms, state in zip(found, states, strict=True):
         for key, value in state.items():
-            tensors = (value,) if type(value) is Tensor else tensors_in(value)
-            if not tensors or tensors[0].device.type == "meta":
+            if (
+                type(value) is Tensor
+                and value.dtype is _USUAL
+                and value.is_cpu
+                and value.ndim
+                and value.layout is _STRIDED
+            ):
+                norms[key] = 0.0
+                usual.append((norms, key, value))
                 continue
-            found[place][str(key)] = 0.0  # in its order; the number comes below
-            tensor = tensors[0]
-            if len(tensors) > 1 or not _is_plain(tensor):
-                tensor = norm_of(tensors)
-            elif tensor.numel() == 1 and tensor.device.type == "cpu":
-                found[place][str(key)] = abs(tensor.item())
+            tensor = value if type(value) is Tensor and _is_plain(value) else _brought(value)
+            if tensor is None:
                 continue
-            together.setdefault((tensor.device, tensor.dtype), []).append(
-                ((place, str(key)), tensor)
-            )
-    for entries in together.values():
-        for (place, key), norm in zip(
-            (where for where, _ in entries), _together([each for _, each in entries]), strict=True
-        ):
-            found[place][key] = norm
+            if not tensor.ndim and tensor.is_cpu:  # a count of steps: no need to wait for it
+                norms[str(key)] = abs(tensor.item())
+                continue
+            norms[str(key)] = 0.0  # keeps its place; the number comes below
+            kind = (tensor.dtype, tensor.device if not tensor.is_cpu else None)
+            together.setdefault(kind, []).append((norms, str(key), tensor))
+    for entries in filter(None, together.values()):
+        numbers = _together([tensor for *_, tensor in entries])
+        for (norms, key, _), number in zip(entries, numbers, strict=True):
+            norms[key] = number
     return found
+
+
+def _brought(value: Any) -> Tensor | None:
+    """Bring any piece of state to one plain tensor of the same norm; None if it has none."""
+    tensors = tensors_in(value)
+    if not tensors or tensors[0].device.type == "meta":
+        return None
+    if len(tensors) == 1 and _is_plain(tensors[0]):
+        return tensors[0]
+    return norm_of(tensors)
 
 
 def norm_of(tensors: Sequence[Tensor]) -> Tensor:
@@ -81,14 +96,14 @@ def norm_of(tensors: Sequence[Tensor]) -> Tensor:
     return together
 
 
+_STRIDED = torch.strided
+_USUAL = torch.float32
+_WIDE = (torch.float32, torch.float64, torch.complex64, torch.complex128)
+
+
 def _is_plain(tensor: Tensor) -> bool:
     """Tell whether a norm can be taken as it is: half precision would overflow."""
-    return tensor.layout is torch.strided and tensor.dtype in (
-        torch.float32,
-        torch.float64,
-        torch.complex64,
-        torch.complex128,
-    )
+    return tensor.dtype in _WIDE and tensor.layout is _STRIDED and not tensor.is_meta
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -58,7 +58,12 @@ def merge(names: Sequence[str]) -> list[tuple[str, list[int]]]:
     """
     if len(names) == 1:
         return [(names[0], [0])]
-    numbers = [tuple(_NUMBERS.findall(name)) for name in names]
+    pieces = _NUMBERS.split(names[0])
+    if len(pieces) == 2:  # one number, as in most models: no need to search each name
+        start, stop = len(pieces[0]), -len(pieces[1]) or None
+        numbers = [(name[start:stop],) for name in names]
+    else:
+        numbers = [tuple(_NUMBERS.findall(name)) for name in names]
     if len(set(numbers)) < len(numbers):
         return [(name, [place]) for place, name in enumerate(names)]
     return _merge(names, numbers, list(range(len(names))))

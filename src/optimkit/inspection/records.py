@@ -40,6 +40,14 @@ class ParameterRow(NamedTuple):
         The size of its state.
     norms : mapping of str to float
         State key -> its norm, when asked for by ``values=True``.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from optimkit import describe
+    >>> [row] = describe(torch.optim.SGD([nn.Parameter(torch.ones(2, 3))], lr=0.1)).rows
+    >>> row.name, row.shape, row.lr, row.step
+    ('params[0]', (2, 3), 0.1, None)
     """
 
     name: str
@@ -74,6 +82,15 @@ class GroupRow:
         How many parameters it has.
     numel : int or None
         How many numbers these have; None if a state dict does not tell.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from optimkit import describe
+    >>> group = {"params": [nn.Parameter(torch.ones(2))], "lr": 0.5, "name": "head"}
+    >>> [row] = describe(torch.optim.SGD([group], lr=0.1)).groups
+    >>> row.name, row.overrides, row.numel
+    ('head', {'lr': 0.5}, 2)
     """
 
     index: int

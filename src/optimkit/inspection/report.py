@@ -40,6 +40,7 @@ class Report:
 
     Examples
     --------
+    >>> import torch
     >>> from torch import nn
     >>> from optimkit import describe
     >>> model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
@@ -75,6 +76,7 @@ class Report:
 
         Examples
         --------
+        >>> import torch
         >>> from torch import nn
         >>> from optimkit import describe
         >>> print(describe(torch.optim.SGD(nn.PReLU().named_parameters(), lr=0.1)).expand())

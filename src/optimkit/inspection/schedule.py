@@ -36,6 +36,11 @@ class LrRow(NamedTuple):
         The index of the group.
     lr : float
         The learning rate.
+
+    Examples
+    --------
+    >>> LrRow(0, 0, 0.1).lr
+    0.1
     """
 
     step: int

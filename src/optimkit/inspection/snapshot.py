@@ -54,6 +54,13 @@ class SnapshotRow(NamedTuple):
         Its type.
     norm : float or None
         Its norm.
+
+    Examples
+    --------
+    >>> from optimkit import snapshot
+    >>> param = torch.nn.Parameter(torch.ones(2))
+    >>> snapshot(torch.optim.Adagrad([param])).rows[1]
+    SnapshotRow(name='params[0]', key='sum', shape=(2,), dtype=torch.float32, norm=0.0)
     """
 
     name: str

@@ -54,9 +54,9 @@ def _alike(rows: Sequence[ParameterRow]) -> Iterator[dict[str, Any]]:
     kinds: dict[Any, list[int]] = {}
     masks = masked([row.name for row in rows])
     # States that are laid out alike share one mapping: see `describe._rows`.
-    for place, (mask, row) in enumerate(zip(masks, rows, strict=False)):
-        kind = (mask, row.group, row.dtype, row.shape, row.trainable, row.step, id(row.state))
-        kinds.setdefault(kind, []).append(place)
+    for place, (mask, row) in enumerate(zip(masks, rows, strict=True)):
+        _, shape, dtype, _, trainable, group, _, _, state, step, _, _ = row
+        kinds.setdefault((mask, group, dtype, shape, trainable, step, id(state)), []).append(place)
     found = []
     for places in kinds.values():
         for pattern, members in merge([rows[place].name for place in places]):
