@@ -92,7 +92,9 @@ def catalog(session: nox.Session) -> None:
     )
     for stray in set(Path(folder).glob("*.pot")) - {Path(folder, "reference.pot")}:
         stray.unlink()
-    session.run("sphinx-intl", "update", "-p", folder, "-d", "docs/locale", "-l", "zh_CN", "-w", "0")
+    session.run(
+        "sphinx-intl", "update", "-p", folder, "-d", "docs/locale", "-l", "zh_CN", "-w", "0"
+    )
 
 
 @nox.session

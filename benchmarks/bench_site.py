@@ -1,6 +1,6 @@
 """The site's budgets: a cold build of both languages against its scripts alone, a build of nothing new.
 
-    python benchmarks/bench_site.py
+python benchmarks/bench_site.py
 """
 
 from __future__ import annotations

@@ -27,7 +27,13 @@ extensions = [
     "gallery",
     "mathml",
 ]
-exclude_patterns = ["_build", "_ext", "_templates", "locale", "auto_examples/sg_execution_times.rst"]
+exclude_patterns = [
+    "_build",
+    "_ext",
+    "_templates",
+    "locale",
+    "auto_examples/sg_execution_times.rst",
+]
 nitpicky = True
 nitpick_ignore_regex = tomllib.loads((HERE / "nitpick.toml").read_text("utf-8"))["ignore"]
 suppress_warnings = ["config.cache"]  # sphinx_gallery_conf holds functions

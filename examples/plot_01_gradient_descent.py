@@ -50,7 +50,10 @@ from matplotlib.animation import FuncAnimation
 from torch import optim
 
 plt.rcParams["font.sans-serif"] = [
-    "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"
+    "Noto Sans CJK SC",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "DejaVu Sans",
 ]
 torch.manual_seed(0)
 
@@ -130,8 +133,12 @@ for start, end in zip(xs[:4], xs[1:5], strict=True):
     promised = start**2 + 2 * start * (end - start)
     ax.plot([start, end], [start**2, promised], "C1", lw=2.5)
     ax.plot([end, end], [promised, end**2], color="0.5", lw=1, ls=":")
-    ax.annotate("", (end, -0.6), (start, -0.6), arrowprops={
-        "arrowstyle": "->", "color": "C2", "lw": 2, "shrinkA": 0, "shrinkB": 0})
+    ax.annotate(
+        "",
+        (end, -0.6),
+        (start, -0.6),
+        arrowprops={"arrowstyle": "->", "color": "C2", "lw": 2, "shrinkA": 0, "shrinkB": 0},
+    )
 ax.plot(xs[:5], xs[:5] ** 2, "C0o", ms=7)
 ax.text(-1.66, 2.0, "slope -4.0 | 斜率 -4.0", color="C1", ha="right")
 ax.text(-1.0, 0.3, "-2.4", color="C1", ha="right")
@@ -276,8 +283,9 @@ for i, (ax, (lr, path)) in enumerate(zip(axes.flat, paths.items(), strict=False)
     ax.plot(0, 0, "+", color="0.5", ms=10)
     ax.set(xlim=(-11, 11), ylim=(-8, 8), xticks=[], yticks=[], title=f"lr = {lr}")
     curves.plot(valley(path), f"C{i}", lw=2)
-    curves.text(103, final[lr], lr, color=f"C{i}", size=8,
-                va="top" if lr in (0.01, 0.1) else "bottom")
+    curves.text(
+        103, final[lr], lr, color=f"C{i}", size=8, va="top" if lr in (0.01, 0.1) else "bottom"
+    )
 curves.yaxis.tick_right()
 curves.set(yscale="log", xlim=(0, 130), ylim=(1e-11, 1e13), xticks=[0, 50, 100])
 curves.set_title("loss by step | 每一步的损失")
@@ -355,8 +363,12 @@ plt.show()
 # 到谷底的距离在学习率 0.01 时乘以 0.9，在 0.19 时乘以 -0.9。0.1 正好是 1/L，一步到底。
 # 0.205 每跳一次，落点更高。
 
-balls = {0.01: "creeps | 慢慢挪", 0.1: "one step | 一步到底",
-         0.19: "zigzags | 左右摇摆", 0.205: "climbs out | 越跳越高"}
+balls = {
+    0.01: "creeps | 慢慢挪",
+    0.1: "one step | 一步到底",
+    0.19: "zigzags | 左右摇摆",
+    0.205: "climbs out | 越跳越高",
+}
 kept = torch.tensor([1 - 10 * lr for lr in balls])
 torch.testing.assert_close(kept, torch.tensor([0.9, 0.0, -0.9, -1.05]))
 track = 1.4 * kept ** torch.arange(15)[:, None]
@@ -461,8 +473,7 @@ slope, shift = torch.linspace(-1.3, 2.6, 79), torch.linspace(-1.8, 2.1, 79)
 grid = torch.stack(torch.meshgrid(slope, shift, indexing="xy"), dim=-1)
 height = squared_error(grid, x, target)
 for i, (ax, (size, path)) in enumerate(zip(axes, fits.items(), strict=True)):
-    ax.contour(slope, shift, height.log(), levels=9, cmap="viridis", linewidths=0.8,
-               alpha=0.6)
+    ax.contour(slope, shift, height.log(), levels=9, cmap="viridis", linewidths=0.8, alpha=0.6)
     ax.plot(*path.T, f"C{i}o-", ms=3, lw=1.2)
     ax.plot(*answer, "+", color="0.5", ms=12, mew=2)
     steps = 512 // size

@@ -42,7 +42,10 @@ import torch
 from torch import optim
 
 plt.rcParams["font.sans-serif"] = [
-    "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"
+    "Noto Sans CJK SC",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "DejaVu Sans",
 ]
 
 weight = torch.tensor([[2.0, 3.0], [4.0, 5.0]], requires_grad=True)

@@ -34,7 +34,7 @@ def signed(name: str) -> bool:
     return inspect.isclass(resolve(name)) or inspect.isroutine(resolve(name))
 
 
-@pytest.mark.parametrize("name", filter(signed, NAMES))
+@pytest.mark.parametrize("name", list(filter(signed, NAMES)))
 def test_docstring_is_whole(name):
     """The docstring has every section that numpydoc expects of it."""
     found = numpydoc.validate.validate(name)["errors"]

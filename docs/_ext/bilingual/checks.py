@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import tomllib
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config

@@ -5,6 +5,8 @@ Being an image node, it is copied to the output, and swapped for ``name.zh_CN.mp
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
@@ -21,7 +23,7 @@ class GalleryVideo(SphinxDirective):
     """Show a video, with controls, not before the reader asks."""
 
     required_arguments = 1
-    option_spec = {"alt": directives.unchanged, "class": directives.class_option}
+    option_spec: ClassVar = {"alt": directives.unchanged, "class": directives.class_option}
 
     def run(self) -> list[nodes.Node]:
         node = video(uri=self.arguments[0], alt=self.options.get("alt", ""))
