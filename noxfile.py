@@ -28,9 +28,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def doctest(session: nox.Session) -> None:
-    """Run the examples in the docstrings."""
+    """Run the examples in the docstrings, and those of the README."""
     install(session, "test")
     session.run("pytest", "--doctest-modules", "src", *session.posargs)
+    session.run("pytest", "--doctest-glob=README*.md", "README.md", "README.zh-CN.md")
 
 
 @nox.session
