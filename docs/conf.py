@@ -49,6 +49,11 @@ napoleon_type_aliases = {
     "iterable": ":py:class:`~collections.abc.Iterable`",
     "mapping": ":py:class:`~collections.abc.Mapping`",
     "sequence": ":py:class:`~collections.abc.Sequence`",
+    "LrCurve": ":py:class:`~optimkit.LrCurve`",
+    "Report": ":py:class:`~optimkit.Report`",
+    "Rule": ":py:class:`~optimkit.groups.rules.Rule`",
+    "Selector": ":py:class:`~optimkit.groups.selectors.Selector`",
+    "Table": ":py:class:`~optimkit.render.Table`",
 }
 copybutton_exclude = ".linenos, .gp, .go"
 
@@ -74,10 +79,11 @@ sphinx_gallery_conf = {
 
 templates_path = ["_templates"]
 html_static_path = ["_static"]
+html_favicon = "_static/icon.svg"
 html_title = "optimkit"
 html_theme = "pydata_sphinx_theme"
 html_css_files = ["optimkit.css"]
-html_js_files = [("reading.js", {"defer": "defer"}), ("search.js", {"type": "module"})]
+html_js_files = [("reading.js", {"defer": "defer"}), ("search.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_sourcelink = False
 html_additional_pages = {"search": "search.html"}

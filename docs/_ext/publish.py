@@ -12,16 +12,25 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.metadata import distributions
 from pathlib import Path
 from string import Template
 
 from bilingual.languages import LANGUAGES, Language
+from gallery.freshness import digest
 
 DOCS = Path(__file__).parents[1]
 BUILD = DOCS / "_build"
 SITE = BUILD / "site"
 NEXT = BUILD / "next"
 WATCHED = ("docs", "examples", "src")
+UNUSED = (
+    *("*.map", "webpack-macros.html"),  # what the theme is made from
+    *("searchtools.js", "language_data.js", "*-stemmer.js"),  # Sphinx's own search
+    *("sg_gallery*", "binder_*", "jupyterlite_*", "broken_*", "no_image.png"),  # the gallery's look
+    *("_sources", ".buildinfo*", ".doctrees", "pagefind-*-ui.*", "pagefind-highlight.js"),
+)
+"""What the tools write and no page asks for."""
 
 
 def build_language(language: Language) -> int:
@@ -66,8 +75,6 @@ def index_search(language: Language) -> None:
 
     shutil.rmtree(NEXT / language.path / "pagefind", ignore_errors=True)
     asyncio.run(index())
-    for unused in (NEXT / language.path / "pagefind").glob("pagefind-*-ui.*"):
-        unused.unlink()
 
 
 def write_root() -> None:
@@ -90,16 +97,34 @@ def swap() -> None:
     shutil.rmtree(old, ignore_errors=True)
     fresh = BUILD / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(NEXT, fresh)
+    shutil.copytree(NEXT, fresh, ignore=shutil.ignore_patterns(*UNUSED))
     if SITE.exists():
         SITE.rename(old)
     fresh.rename(SITE)
     shutil.rmtree(old, ignore_errors=True)
 
 
+def inputs() -> str:
+    """Return a checksum of all that the site is made from: files, tools, its address."""
+    generated = (BUILD, DOCS / "auto_examples")
+    paths = [
+        path
+        for folder in WATCHED
+        for path in (DOCS.parent / folder).rglob("*")
+        if path.is_file() and path.suffix not in {".mo", ".pyc"}
+        if not any(path.is_relative_to(one) for one in generated)
+    ]
+    tools = sorted(f"{tool.name} {tool.version}" for tool in distributions())
+    return " ".join([digest(paths), *tools, os.environ.get("OPTIMKIT_BASE_URL", "")])
+
+
 def build() -> int:
     """Build both languages and publish them, or leave the last site alone."""
     started = time.perf_counter()
+    made_from, record = inputs(), BUILD / "made_from.txt"
+    if SITE.exists() and record.exists() and record.read_text("utf-8") == made_from:
+        print(f"Nothing has changed since it was built: {SITE / 'index.html'}")
+        return 0
     NEXT.mkdir(parents=True, exist_ok=True)
     for language in LANGUAGES:
         if code := build_language(language):
@@ -110,6 +135,7 @@ def build() -> int:
         index_search(language)
     write_root()
     swap()
+    record.write_text(made_from, "utf-8")
     print(f"\nBuilt in {time.perf_counter() - started:.0f} s: {SITE / 'index.html'}")
     print("To read it with search and all: nox -s serve")
     return 0

@@ -16,7 +16,7 @@ function currentHeading() {
 
 function setReading(mode) {
   // Keep what the reader looks at in its place while blocks appear above it.
-  const anchor = [...document.querySelectorAll("article section > *, article dd > *")]
+  const anchor = [...document.querySelectorAll("article section > :not(section), article dd > *")]
     .find((block) => block.getBoundingClientRect().bottom > 80 && block.offsetHeight > 0);
   const before = anchor?.getBoundingClientRect().top;
   root.dataset.reading = mode;

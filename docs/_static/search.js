@@ -1,6 +1,8 @@
 // Search as you type, in the theme's dialog and on the search page.
+// A classic script: browsers load no module into a page opened from a file.
+(() => {
 const language = document.documentElement.lang;
-const base = new URL("../", import.meta.url);
+const base = new URL("../", document.currentScript.src);
 let engine;
 
 async function load() {
@@ -21,22 +23,34 @@ function words(query) {
 
 async function find(query) {
   const pagefind = await load();
-  const parts = words(query);
+  const parts = [...new Set(words(query))];
+  let whole = [];
   for (const attempt of new Set([query, parts.join(" ")])) {
-    const { results } = await pagefind.search(attempt);
-    if (results.length) return { results, some: false };
+    whole = (await pagefind.search(attempt)).results;
+    if (whole.length) break;
   }
+  if (whole.length > 4 || parts.length < 2) return { results: whole, some: false };
+  // Few pages have all of the words: add those that have some, a rare word counting for more.
   const scores = new Map();
   for (const part of parts) {
-    for (const result of (await pagefind.search(part)).results) {
-      const known = scores.get(result.id) ?? { result, found: 0, score: 0 };
-      known.found += 1;
-      known.score += result.score;
+    const { results } = await pagefind.search(part);
+    for (const result of results) {
+      const known = scores.get(result.id) ?? { result, score: 0 };
+      known.score += 1 / results.length + result.score / 100;
       scores.set(result.id, known);
     }
   }
-  const ranked = [...scores.values()].sort((a, b) => b.found - a.found || b.score - a.score);
-  return { results: ranked.map((known) => known.result), some: parts.length > 1 };
+  const known = new Set(whole.map((result) => result.id));
+  const more = [...scores.values()].filter(({ result }) => !known.has(result.id));
+  more.sort((a, b) => b.score - a.score);
+  return { results: [...whole, ...more.map(({ result }) => result)], some: !whole.length };
+}
+
+// For a word it does not know, pagefind shortens it to any beginning that it does: "about" finds "a".
+function relevant(page, query) {
+  const wanted = Math.min(...words(query).map((word) => word.length));
+  const marks = [...page.excerpt.matchAll(/<mark>(.*?)<\/mark>/g)].map((mark) => mark[1]);
+  return !marks.length || marks.some((mark) => mark.length >= wanted / 2);
 }
 
 function row(page, part) {
@@ -72,7 +86,8 @@ function attach(box) {
       return;
     }
     const { results, some } = await find(query);
-    const pages = await Promise.all(results.slice(0, 8).map((result) => result.data()));
+    const found = await Promise.all(results.slice(0, 8).map((result) => result.data()));
+    const pages = found.filter((page) => relevant(page, query));
     if (turn !== latest) return;
     list.replaceChildren(...pages.map((page) => row(page, page.sub_results[0] ?? page)));
     if (!pages.length) status.textContent = `${status.dataset.none} “${query}”`;
@@ -111,3 +126,4 @@ if (page && asked) {
   input.value = asked;
   show();
 }
+})();

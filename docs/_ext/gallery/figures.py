@@ -6,6 +6,7 @@ picks ``name.zh_CN.png`` over ``name.png`` on the Chinese site, and the theme hi
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +22,13 @@ from matplotlib.artist import Artist
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from sphinx.util import logging
 
 from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, halves
 
 __all__ = ["reset_style", "scrape"]
+
+logger = logging.getLogger(__name__)
 
 INK = {"#000000": "#e8eaed", "#ffffff": "#14181e", "#262626": "#e8eaed", "#b0b0b0": "#555b63"}
 """Neutral colours of a light page, and what they become on a dark one."""
@@ -76,6 +80,14 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
             saved = save_animation(animations[figure], Path(path))
         for theme, (directive, name) in zip(THEMES, saved, strict=True):
             shown.append(show(directive, name, theme, figure))
+        if not figure.get_label():
+            logger.warning(
+                "%s: a figure without an alternative text: "
+                "write fig.set_label('What it shows | 图里有什么')",
+                block_vars["src_file"],
+                type="bilingual",
+                subtype="alt",
+            )
     plt.close("all")
     return "".join(shown)
 
@@ -91,17 +103,18 @@ def show(directive: str, name: str, theme: str, figure: Figure) -> str:
 
 def variants(figure: Figure, path: Path) -> Iterator[tuple[Path, str]]:
     """Yield where to save each variant of a figure, and its theme, while the figure is like that."""
+    changed: list[Text] = []
     for language in LANGUAGES:
         mark = "" if language is ENGLISH else f".{language.sphinx}"
         light, dark = (
             path.with_name(f"{path.stem}{theme}{mark}{path.suffix}") for theme in ("", "_dark")
         )
+        if language is not ENGLISH and not changed:
+            # An older version of the script may have had texts with halves.
+            light.unlink(missing_ok=True)
+            dark.unlink(missing_ok=True)
+            continue
         with in_language(figure, language) as changed:
-            if language is not ENGLISH and not changed:
-                # An older version of the script may have had texts with halves.
-                light.unlink(missing_ok=True)
-                dark.unlink(missing_ok=True)
-                continue
             yield light, "light"
             with in_the_dark(figure):
                 yield dark, "dark"
@@ -116,38 +129,57 @@ def save_figure(figure: Figure, path: Path) -> list[tuple[str, str]]:
 
 def save_animation(animation: Animation, path: Path) -> list[tuple[str, str]]:
     """Save an animation as videos; return the directive and the name for each theme."""
+    light = path
     for variant, theme in variants(animation._fig, path.with_suffix(".mp4")):
-        # A video has no transparency.
-        face = INK["#ffffff"] if theme == "dark" else "#ffffff"
+        if theme == "dark":
+            darken_video(light, variant)
+            continue
+        light = variant
         animation.save(
-            variant,
+            light,
             writer="ffmpeg",
             dpi=110,
-            savefig_kwargs={"facecolor": face},
+            savefig_kwargs={"facecolor": "#ffffff"},  # a video has no transparency
             extra_args=["-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p"],
         )
     return [("gallery-video", f"{path.stem}.mp4"), ("gallery-video", f"{path.stem}_dark.mp4")]
 
 
+def darken_video(light: Path, dark: Path) -> None:
+    """Turn light into dark, each colour keeping its hue: to draw every frame again takes seconds."""
+    ink, paper = (bytes.fromhex(INK[colour][1:]) for colour in ("#000000", "#ffffff"))
+    channels = zip("rgb", paper, ink, strict=True)
+    curves = ":".join(f"{name}={low}+val*{high - low}/255" for name, low, high in channels)
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-i", light]
+        + ["-vf", f"negate,hue=h=180,format=gbrp,lutrgb={curves},format=yuv420p"]
+        + ["-preset", "veryfast", "-crf", "26", dark],
+        check=True,
+    )
+
+
 @contextmanager
-def in_language(figure: Figure, language: Language) -> Iterator[bool]:
-    """Show one half of each text of a figure; yield whether any text has halves.
+def in_language(figure: Figure, language: Language) -> Iterator[list[Text]]:
+    """Show one half of each text of a figure; yield the texts that had halves, as they are met.
 
     That holds for texts that matplotlib writes while it draws, too: labels of ticks, a step's number
     in an animation.
     """
-    figure.draw_without_rendering()  # makes the labels of ticks
+    met: list[Text] = []
     whole = {text: text.get_text() for text in figure.findobj(Text)}
     write = Text.set_text
 
     def write_half(self: Text, said: object) -> None:
-        write(self, choose(said, language) if isinstance(said, str) else said)
+        if isinstance(said, str) and halves(said):
+            met.append(self)
+            said = choose(said, language)
+        write(self, said)
 
     Text.set_text = write_half
     try:
         for text, said in whole.items():
             text.set_text(said)
-        yield any(map(halves, whole.values()))
+        yield met
     finally:
         Text.set_text = write
         for text, said in whole.items():
@@ -157,6 +189,9 @@ def in_language(figure: Figure, language: Language) -> Iterator[bool]:
 @contextmanager
 def in_the_dark(figure: Figure) -> Iterator[None]:
     """Turn the neutral colours of a figure, and of what is drawn anew, into those of a dark page."""
+    # Colours move nothing: to lay the figure out again would take longer than to draw it.
+    engine = figure.get_layout_engine()
+    figure.set_layout_engine("none")
     before: list[tuple[Artist, str, Any]] = []
     for artist in figure.findobj():
         for name in COLOURS:
@@ -172,6 +207,7 @@ def in_the_dark(figure: Figure) -> Iterator[None]:
     finally:
         for artist, name, value in reversed(before):
             getattr(artist, f"set_{name}")(value)
+        figure.set_layout_engine(engine)
 
 
 def darken(value: Any) -> Any:
