@@ -335,8 +335,11 @@ def _one_line(value: str) -> str:
 
 def _wrap(value: str, width: int) -> list[str]:
     """Break text at the width, between words if it can; Chinese characters take two columns."""
+    value = _one_line(value)
+    if cell_len(value) <= width:
+        return [value]
     lines, line, used = [], "", 0
-    for char in _one_line(value):
+    for char in value:
         size = cell_len(char)
         if used + size > width:
             # After a space or a full stop, if that leaves the line at least half full.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -126,8 +127,12 @@ def _rows(
         layout, size, step = _look(state)
         kept = layouts.get(layout)
         if kept is None:
+            half = len(layout) // 2
             kept = MappingProxyType(
-                {key: None if shape is None else tuple(shape) for key, shape in layout}
+                {
+                    key: None if shape is None else tuple(shape)
+                    for key, shape in zip(layout[:half], layout[half:], strict=True)
+                }
             )
             layouts[layout] = kept
         shape, numel, dtype = _dimensions(tensor, state)
@@ -147,8 +152,10 @@ def _rows(
         )
 
 
-_Layout = tuple[tuple[str, Shape | None], ...]
+_Layout = tuple[Any, ...]  # the keys, then their shapes: flat, since thousands are made
 _PLAIN = {Tensor}
+_shape_of: Callable[[Tensor], Shape] = attrgetter("shape")
+_nbytes_of: Callable[[Tensor], int] = attrgetter("nbytes")
 
 
 def _look(state: Mapping[str, Any]) -> tuple[_Layout, int, Any]:
@@ -159,11 +166,11 @@ def _look(state: Mapping[str, Any]) -> tuple[_Layout, int, Any]:
     values = state.values()
     if set(map(type, values)) == _PLAIN:  # of thousands of states, nearly all are such
         try:
-            size = sum([value.nbytes for value in values])
-            return tuple([(key, value.shape) for key, value in state.items()]), size, step
+            size = sum(map(_nbytes_of, values))
+            return (*state, *map(_shape_of, values)), size, step
         except RuntimeError:  # a sparse tensor does not tell its bytes
             pass
-    layout = tuple((str(key), _shape(value)) for key, value in state.items())
+    layout = (*map(str, state), *map(_shape, values))
     return layout, sum(map(nbytes, tensors_in(state))), step
 
 

@@ -122,9 +122,11 @@ def _numbers(column: Iterable[str]) -> str:
     texts = list(column)
     if len(texts) == 1:
         return texts[0]
-    if any(str(int(text)) != text for text in texts):  # leading zeros: as they are
+    if any(text[0] == "0" != text for text in texts):  # leading zeros: as they are
         return f"[{','.join(texts)}]"
     ordered = sorted(map(int, texts))
+    if 2 < len(ordered) == ordered[-1] - ordered[0] + 1:
+        return f"[{ordered[0]}-{ordered[-1]}]"
     runs: list[list[int]] = []
     for number in ordered:
         if runs and number == runs[-1][-1] + 1:

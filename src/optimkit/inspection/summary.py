@@ -89,23 +89,26 @@ def _rest(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _summed(name: str, rows: Sequence[ParameterRow], shape: Shape | None) -> dict[str, Any]:
     """Make one record of several parameters."""
     first = rows[0]
-    steps = [row.step for row in rows if row.step is not None]
-    dtypes = dict.fromkeys(row.dtype for row in rows)
-    one_state = all(row.state is first.state or row.state == first.state for row in rows)
+    columns: Any = ParameterRow._make(zip(*rows, strict=True))
+    steps = [step for step in set(columns.step) if step is not None]
+    dtypes = dict.fromkeys(columns.dtype)
+    one_state = len(set(map(id, columns.state))) == 1 or all(
+        state == first.state for state in columns.state
+    )
     norms: dict[str, float] = {}
-    for row in rows:
-        for key, value in row.norms.items():
+    for each in columns.norms if any(columns.norms) else ():
+        for key, value in each.items():
             norms[key] = max(value, norms.get(key, 0.0))
     return {
         "name": name,
         "tensors": len(rows),
         "shape": shape,
         "dtype": first.dtype if len(dtypes) == 1 else ", ".join(map(dtype_name, dtypes)),
-        "frozen": "frozen" if any(row.trainable is False for row in rows) else None,
+        "frozen": "frozen" if False in columns.trainable else None,
         "group": first.group,
         "state": _short_state(first) if one_state else "mixed",
         "step": _span(steps),
-        "bytes": sum(row.bytes for row in rows),
+        "bytes": sum(columns.bytes),
         "norms": norms,
     }
 
