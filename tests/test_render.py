@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -99,6 +99,7 @@ def test_control_characters_are_written_out():
     assert shown.split("\n")[2] == r"a\x1b[31m\n\tb"
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.dictionaries(st.text(max_size=30), st.one_of(st.text(), st.integers(), st.floats())),

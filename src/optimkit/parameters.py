@@ -13,8 +13,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import compress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -101,8 +102,8 @@ class Walk:
         The parameter at each place.
     modules : list of torch.nn.Module
         Each visit to a module, an owner before what is inside it.
-    module_names : list of str
-        The name of each visited module.
+    prefixes : list of str
+        For each visit, what the names inside begin with.
     spans : list of tuple of (int, int, int)
         For each visit, where its places start, where its own end, where all inside it end.
     ties : list of list of int
@@ -110,6 +111,8 @@ class Walk:
     firsts : bytearray or None
         A byte for each place, 1 where a parameter is met for the first time; None when there
         are no ties, and every place is a first one.
+    wrapped : bool
+        Whether a wrapper was seen through.
     answers : dict
         What has been asked of every place so far: a question -> a byte for each place.
     """
@@ -118,9 +121,10 @@ class Walk:
         self.places: list[str] = []
         self.tensors: list[nn.Parameter] = []
         self.modules: list[nn.Module] = []
-        self.module_names: list[str] = []
+        self.prefixes: list[str] = []
         self.spans: list[tuple[int, int, int]] = []
         self.ties: list[list[int]] = []
+        self.wrapped = False
         self.answers: dict[object, bytes] = {}
         self.firsts: bytearray | None = None
 
@@ -136,6 +140,19 @@ class Walk:
     def names(self) -> Sequence[str]:
         """The name of each parameter: that of its first place."""
         return self.first_of(self.places)
+
+    @property
+    def module_names(self) -> list[str]:
+        """The name of each visited module."""
+        return [prefix[:-1] for prefix in self.prefixes]
+
+    @cached_property
+    def by_type(self) -> dict[type, list[int]]:
+        """The visits to modules of each type."""
+        visits: dict[type, list[int]] = {}
+        for visit, kind in enumerate(map(type, self.modules)):
+            visits.setdefault(kind, []).append(visit)
+        return visits
 
     @property
     def lazy(self) -> list[str]:
@@ -224,57 +241,43 @@ def walk(model: nn.Module | Mapping[str, nn.Module]) -> Walk:
     """
     roots = _roots(model)
     found = Walk()
-    seen_through = False
     for key, root in roots.items():
-        seen_through |= _visit_all(found, root, f"{key}." if key else "")
+        _visit(found, root, f"{key}." if key else "", set())
     _find_ties(found)
-    if (seen_through or len(roots) > 1) and len(set(found.places)) < len(found.places):
+    if (found.wrapped or len(roots) > 1) and len(set(found.places)) < len(found.places):
         raise GroupError(_name_clash(found.places))
     return found
 
 
-def _visit_all(found: Walk, root: nn.Module, root_prefix: str) -> bool:
-    """Note each module's own parameters, then its children's, as torch orders them.
+def _visit(found: Walk, module: nn.Module, prefix: str, open_modules: set[int]) -> None:
+    """Note a module's own parameters, then its children's, as torch orders them.
 
-    Says whether a wrapper was seen through. Looks into the modules' own dicts: torch's public
-    iterators cost several times as much.
+    Looks into the modules' own dicts: torch's public iterators cost several times as much.
     """
-    places, tensors, modules, spans = found.places, found.tensors, found.modules, found.spans
-    add_place, add_tensor = places.append, tensors.append
-    held_as: dict[type, str | None] = {}
-    open_visits: list[int] = []
-    open_modules: set[int] = set()
-    to_visit: list[tuple[nn.Module | None, str]] = [(root, root_prefix)]
-    while to_visit:
-        module, prefix = to_visit.pop()
-        if module is None:  # all that is inside the last open one has been visited
-            visit = open_visits.pop()
-            open_modules.remove(id(modules[visit]))
-            spans[visit] = (spans[visit][0], spans[visit][1], len(places))
-            continue
-        if id(module) in open_modules:  # a module may hold its own parent; torch lets it
-            continue
-        start = len(places)
-        for leaf, param in module._parameters.items():
-            if param is not None:
-                add_place(prefix + leaf)
-                add_tensor(param)
-        stop = len(places)
-        modules.append(module)
-        found.module_names.append(prefix[:-1])
-        spans.append((start, stop, stop))
-        if module._modules:
-            open_visits.append(len(spans) - 1)
-            open_modules.add(id(module))
-            kind = type(module)
-            if kind not in held_as:
-                held_as[kind] = _held_as(kind)
-            to_visit.append((None, ""))
-            for leaf, child in reversed(module._modules.items()):
-                if child is not None:
-                    inside = prefix if leaf == held_as[kind] else f"{prefix}{leaf}."
-                    to_visit.append((child, inside))
-    return any(held_as.values())
+    places = found.places
+    start = len(places)
+    for leaf, param in module._parameters.items():
+        if param is not None:
+            places.append(prefix + leaf)
+            found.tensors.append(param)
+    stop, visit = len(places), len(found.spans)
+    found.modules.append(module)
+    found.prefixes.append(prefix)
+    found.spans.append((start, stop, stop))
+    children = module._modules
+    if children:
+        kind: Any = type(module)
+        held_as = _held_as(kind)
+        if held_as is not None:
+            found.wrapped = True
+        open_modules.add(id(module))
+        for leaf, child in children.items():
+            # A module may hold its own parent: torch lets it.
+            if child is not None and id(child) not in open_modules:
+                inside = prefix if leaf == held_as else f"{prefix}{leaf}."
+                _visit(found, child, inside, open_modules)
+        open_modules.remove(id(module))
+        found.spans[visit] = (start, stop, len(places))
 
 
 def _find_ties(found: Walk) -> None:
@@ -291,7 +294,8 @@ def _find_ties(found: Walk) -> None:
         found.firsts[tie[0]] = 1
 
 
-def _held_as(kind: type) -> str | None:
+@lru_cache(maxsize=1024)  # a class's bases never change
+def _held_as(kind: Any) -> str | None:
     """Return the attribute under which a wrapper class holds the model, else None."""
     for module, name, attribute in _WRAPPERS:
         wrapper = getattr(sys.modules.get(module), name, None)

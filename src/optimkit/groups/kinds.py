@@ -33,15 +33,15 @@ def _owned(
 
     A type that is only called so counts if all that it owns are vectors.
     """
-    types = set(map(type, found.modules))
-    real = {each for each in types if issubclass(each, kinds)}
-    so_called = {each for each in types - real if called and called(each.__name__)}
     owned = []
-    for module, (start, own_stop, stop) in zip(found.modules, found.spans, strict=True):
-        if type(module) in real or type(module) in so_called:
-            end = stop if "parametrizations" in module._modules else own_stop
-            own = found.tensors[start:end]
-            if type(module) in real or all(param.dim() <= 1 for param in own):
+    for kind, visits in found.by_type.items():
+        real = issubclass(kind, kinds)
+        if not real and not (called and called(kind.__name__)):
+            continue
+        for visit in visits:
+            start, own_stop, stop = found.spans[visit]
+            end = stop if "parametrizations" in found.modules[visit]._modules else own_stop
+            if real or all(param.dim() <= 1 for param in found.tensors[start:end]):
                 owned.append((start, end))
     return yes_at(owned, len(found.places))
 
@@ -53,15 +53,19 @@ def _called_bias(leaf: str) -> bool:
 
 def _is_table(param: Tensor) -> bool:
     """Tell whether more than one dimension is longer than 1."""
-    return param.dim() > 1 and sum(size > 1 for size in param.shape) > 1
+    return sum(size > 1 for size in param.shape) > 1
 
 
 def _biases(found: Walk) -> bytes:
     """Answer yes for what is called a bias, and is no table."""
     leaves = [name.rpartition(".")[2] for name in found.places]
     called = {leaf: _called_bias(leaf) for leaf in set(leaves)}
-    places = zip(leaves, found.tensors, strict=True)
-    return bytes([called[leaf] and not _is_table(param) for leaf, param in places])
+    return bytes(
+        [
+            called[leaf] and (param.dim() < 2 or not _is_table(param))
+            for leaf, param in zip(leaves, found.tensors, strict=True)
+        ]
+    )
 
 
 is_bias = Selector("is_bias", _biases)

@@ -18,6 +18,7 @@ from ..errors import first_few
 RESERVED = frozenset({"params", "param_names"})
 """Keys of a group that are no options: they hold the parameters."""
 
+_PLAIN = {float, int, str, bool, type(None)}
 _NOT_NEGATIVE = ("lr", "weight_decay", "momentum")
 
 
@@ -128,7 +129,7 @@ def identity(value: object) -> Hashable:
     Parameters
     ----------
     value : object
-        An option, or a mapping of options.
+        An option, or a dict of options.
 
     Returns
     -------
@@ -143,10 +144,12 @@ def identity(value: object) -> Hashable:
     >>> identity({"betas": [0.9, 0.95]}) == identity({"betas": [0.9, 0.99]})
     False
     """
-    if isinstance(value, (float, int, str)):
+    if isinstance(value, dict):
+        return frozenset(
+            [(key, item if type(item) in _PLAIN else identity(item)) for key, item in value.items()]
+        )
+    if type(value) in _PLAIN:
         return value
-    if isinstance(value, Mapping):
-        return ("mapping", tuple(sorted((key, identity(item)) for key, item in value.items())))
     if isinstance(value, (list, tuple)):
         return (type(value), tuple(map(identity, value)))
     if isinstance(value, Tensor):

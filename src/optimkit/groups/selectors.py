@@ -272,9 +272,10 @@ def _glob_column(pattern: str) -> Callable[[list[str]], bytes]:
                 return lambda names: bytes([name.startswith(head) for name in names])
             case ["", part, ""]:
                 return lambda names: bytes([part in name for name in names])
-    if pattern.startswith("*"):  # the same, without trying each length of the first star
-        return _matching(re.compile(translate(pattern.lstrip("*"))).search)
-    return _matching(re.compile(translate(pattern)).match)
+    # What follows the first star rules most names out; their common beginning would not.
+    literal = max(re.split(r"[*?]", pattern.partition("[")[0])[1:], key=len, default="")
+    match = re.compile(translate(pattern)).match
+    return lambda names: bytes([literal in name and bool(match(name)) for name in names])
 
 
 def _matching(match: Callable[[str], object]) -> Callable[[list[str]], bytes]:
@@ -309,13 +310,13 @@ def _module_type(kind: type[nn.Module]) -> Selector:
     """Select all that is inside modules of a type."""
 
     def ask(found: Walk) -> bytes:
-        kinds = {each for each in set(map(type, found.modules)) if issubclass(each, kind)}
         inside = (
-            (start, stop)
-            for module, (start, _, stop) in zip(found.modules, found.spans, strict=True)
-            if type(module) in kinds
+            found.spans[visit]
+            for each, visits in found.by_type.items()
+            if issubclass(each, kind)
+            for visit in visits
         )
-        return yes_at(inside if kinds else (), len(found.places))
+        return yes_at(((start, stop) for start, _, stop in inside), len(found.places))
 
     return Selector(kind.__name__, ask)
 

@@ -1,0 +1,395 @@
+"""A schedule played again: the new group is where it would be, the old ones where they are."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, Adam
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiplicativeLR,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
+from torch.optim.swa_utils import SWALR
+
+from optimkit import GroupError, add_param_group
+
+# SequentialLR itself passes an epoch to its children in older versions of torch.
+pytestmark = pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+
+
+def inverse(epoch):
+    """Decay with the epochs."""
+    return 1 / (1 + epoch)
+
+
+def shrink(epoch):
+    """Decay the same each epoch."""
+    return 0.9
+
+
+# In the scalar cases the groups have the lr 0.1, 0.05 and, added later, 0.02; OneCycleLR and
+# CyclicLR set the lr themselves, in the proportion 1 : 0.5 : 0.2.
+LR = {0.0: 0.1, 0.5: 0.05, 0.9: 0.02}
+FACTOR = {momentum: lr / 0.1 for momentum, lr in LR.items()}
+SCHEDULES = {
+    "LambdaLR": lambda o: LambdaLR(o, inverse),
+    "MultiplicativeLR": lambda o: MultiplicativeLR(o, shrink),
+    "StepLR": lambda o: StepLR(o, 2, 0.5),
+    "MultiStepLR": lambda o: MultiStepLR(o, [1, 4], 0.5),
+    "ConstantLR": lambda o: ConstantLR(o, 0.5, 3),
+    "LinearLR": lambda o: LinearLR(o, 0.25, 1, 6),
+    "ExponentialLR": lambda o: ExponentialLR(o, 0.9),
+    "PolynomialLR": lambda o: PolynomialLR(o, 10, 2),
+    "CosineAnnealingLR": lambda o: CosineAnnealingLR(o, 6, 1e-3),
+    "CosineAnnealingWarmRestarts": lambda o: CosineAnnealingWarmRestarts(o, 3, 2, 1e-3),
+    "OneCycleLR": lambda o: OneCycleLR(
+        o, [FACTOR[g["weight_decay"]] * 2.5 for g in o.param_groups], total_steps=30
+    ),
+    "CyclicLR": lambda o: CyclicLR(
+        o,
+        [LR[g["weight_decay"]] for g in o.param_groups],
+        [LR[g["weight_decay"]] * 9 for g in o.param_groups],
+        step_size_up=3,
+    ),
+    "SWALR": lambda o: SWALR(o, 0.05, anneal_epochs=4),
+    "SequentialLR": lambda o: SequentialLR(
+        o, [LinearLR(o, 0.25, 1, 3), CosineAnnealingLR(o, 8, 1e-3), ExponentialLR(o, 0.9)], [3, 8]
+    ),
+    "ChainedScheduler": lambda o: ChainedScheduler(
+        [LinearLR(o, 0.25, 1, 3), ExponentialLR(o, 0.9)]
+    ),
+    "chained sequence": lambda o: ChainedScheduler(
+        [SequentialLR(o, [ConstantLR(o, 0.5, 2), StepLR(o, 2, 0.5)], [3]), ExponentialLR(o, 0.9)]
+    ),
+    "ReduceLROnPlateau": lambda o: ReduceLROnPlateau(o, factor=0.5, patience=1, min_lr=1e-4),
+    "two in turn": lambda o: [ExponentialLR(o, 0.9), MultiStepLR(o, [2, 5], 0.1)],
+    "warm-up and plateau": lambda o: [
+        LinearLR(o, 0.25, 1, 3),
+        ReduceLROnPlateau(o, factor=0.5, patience=1),
+    ],
+}
+
+
+class Run:
+    """An optimizer with its schedulers; the weight decay marks which group is which."""
+
+    def __init__(self, schedule, marks, default=0.1, number=float):
+        self.params = [nn.Parameter(torch.ones(1)) for _ in marks]
+        groups = [
+            {"params": [param], "lr": number(LR[mark]), "weight_decay": mark}
+            for param, mark in zip(self.params, marks, strict=True)
+        ]
+        self.optimizer = SGD(groups, lr=default, momentum=0.9)
+        schedulers = SCHEDULES[schedule](self.optimizer)
+        self.schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
+
+    def step(self, times=1):
+        for _ in range(times):
+            self.optimizer.step()
+            for scheduler in self.schedulers:
+                if isinstance(scheduler, ReduceLROnPlateau):
+                    scheduler.step(1.0)
+                else:
+                    scheduler.step()
+
+    @property
+    def lrs(self):
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    @property
+    def momenta(self):
+        return [group["momentum"] for group in self.optimizer.param_groups]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 5, 9])
+@pytest.mark.parametrize("old", [[0.0], [0.0, 0.5]], ids=["one group", "two groups"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_new_group_is_where_it_would_be(schedule, old, steps):
+    """A group that joins after some steps has the lr of one that was there from the start."""
+    if "plateau" in schedule.lower() and len(old) == 2:
+        old = [0.0]
+    run, alone, whole = Run(schedule, old), Run(schedule, old), Run(schedule, [*old, 0.9])
+    for one in (run, alone, whole):
+        one.step(steps)
+    start = whole.optimizer.param_groups[-1].get("initial_lr", 0.02)
+    new = {"params": nn.Parameter(torch.ones(1)), "lr": start, "weight_decay": 0.9}
+    add_param_group(run.optimizer, new, schedulers=run.schedulers)
+    assert run.optimizer.param_groups[-1]["initial_lr"] == start
+    for _ in range(8):
+        assert run.lrs[:-1] == alone.lrs
+        assert run.lrs == pytest.approx(whole.lrs, rel=1e-12)
+        assert run.momenta == pytest.approx(whole.momenta, rel=1e-12)
+        for scheduler, other in zip(run.schedulers, whole.schedulers, strict=True):
+            assert scheduler.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-12)
+        for one in (run, alone, whole):
+            one.step()
+
+
+@pytest.mark.parametrize("schedule", ["CosineAnnealingLR", "LambdaLR", "LinearLR", "StepLR"])
+def test_tensor_learning_rates(schedule):
+    """A tensor lr stays a tensor, is nobody else's, and follows the schedule."""
+    run, whole = (
+        Run(schedule, [0.0], number=torch.tensor),
+        Run(schedule, [0.0, 0.9], number=torch.tensor),
+    )
+    run.step(3)
+    whole.step(3)
+    lr = torch.tensor(0.02)
+    new = {"params": nn.Parameter(torch.ones(1)), "lr": lr}
+    add_param_group(run.optimizer, new, schedulers=run.schedulers)
+    run.step(3)
+    whole.step(3)
+    assert run.lrs == pytest.approx(whole.lrs, rel=1e-6)
+    assert isinstance(run.optimizer.param_groups[1]["lr"], torch.Tensor)
+    assert float(lr) == pytest.approx(0.02)
+
+
+def test_the_copies_step_nothing():
+    """Playing again leaves parameters, state and schedulers' progress alone."""
+    run = Run("SequentialLR", [0.0])
+    run.params[0].grad = torch.ones(1)
+    run.step(4)
+    value, state = run.params[0].detach().clone(), copy.deepcopy(run.optimizer.state_dict())
+    progress = [child.last_epoch for child in run.schedulers[0]._schedulers]
+    add_param_group(
+        run.optimizer, {"params": nn.Parameter(torch.ones(1))}, schedulers=run.schedulers
+    )
+    assert torch.equal(run.params[0], value)
+    assert [child.last_epoch for child in run.schedulers[0]._schedulers] == progress
+    assert run.optimizer.state_dict()["state"][0].keys() == state["state"][0].keys()
+    assert torch.equal(
+        run.optimizer.state_dict()["state"][0]["momentum_buffer"],
+        state["state"][0]["momentum_buffer"],
+    )
+
+
+def test_a_second_group_later():
+    """A group can be added after a group was added."""
+    run, whole = Run("CosineAnnealingLR", [0.0]), Run("CosineAnnealingLR", [0.0, 0.5, 0.9])
+    for lr in (0.05, 0.02):
+        run.step(2)
+        whole.step(2)
+        new = {"params": nn.Parameter(torch.ones(1)), "lr": lr}
+        add_param_group(run.optimizer, new, schedulers=run.schedulers)
+    run.step(2)
+    whole.step(2)
+    assert run.lrs == pytest.approx(whole.lrs, rel=1e-12)
+
+
+def test_fractional_epochs_of_warm_restarts():
+    """CosineAnnealingWarmRestarts may be stepped by parts of an epoch."""
+    runs = Run("CosineAnnealingWarmRestarts", [0.0]), Run("CosineAnnealingWarmRestarts", [0.0, 0.9])
+    for run in runs:
+        run.optimizer.step()
+        run.schedulers[0].step(4.25)
+    new = {"params": nn.Parameter(torch.ones(1)), "lr": 0.02}
+    add_param_group(runs[0].optimizer, new, schedulers=runs[0].schedulers)
+    assert runs[0].lrs == pytest.approx(runs[1].lrs, rel=1e-12)
+
+
+def test_one_scheduler_after_the_other():
+    """SWALR begins when the first scheduler has done its part, as torch's documentation shows."""
+
+    def run(count):
+        groups = [{"params": [nn.Parameter(torch.ones(1))], "lr": lr} for lr in (0.1, 0.02)[:count]]
+        optimizer = SGD(groups, lr=0.1)
+        schedulers = [ExponentialLR(optimizer, 0.9), SWALR(optimizer, 0.05, 4)]
+        for scheduler in schedulers:
+            for _ in range(3):
+                optimizer.step()
+                scheduler.step()
+        return optimizer, schedulers
+
+    (optimizer, schedulers), (whole, _) = run(1), run(2)
+    add_param_group(optimizer, {"params": nn.Parameter(torch.ones(1)), "lr": 0.02}, schedulers)
+    assert optimizer.param_groups[1]["lr"] == pytest.approx(whole.param_groups[1]["lr"])
+
+
+def test_a_lambda_for_the_new_group():
+    """lr_lambda is the new group's function, needed if the old groups have different ones."""
+    params = [nn.Parameter(torch.ones(1)) for _ in range(3)]
+    optimizer = Adam([{"params": [param]} for param in params[:2]], lr=0.1)
+    scheduler = LambdaLR(optimizer, [inverse, shrink])
+    group = {"params": params[2:], "lr": 1.0}
+    assert refused(optimizer, group, [scheduler]) == (
+        "LambdaLR: its lr_lambdas differ from group to group, so the new group's can't be told. "
+        "Pass lr_lambda=."
+    )
+    optimizer.step()
+    scheduler.step()
+    add_param_group(optimizer, group, [scheduler], lr_lambda=lambda epoch: 3.0**epoch)
+    assert [each["lr"] for each in optimizer.param_groups] == [0.05, 0.09000000000000001, 3.0]
+    optimizer.step()
+    scheduler.step()
+    assert optimizer.param_groups[2]["lr"] == 9.0
+
+
+def refused(optimizer, group, schedulers, **options):
+    """Return what is said when schedulers can't be extended, and check that nothing changed."""
+    kept = [(one, dict(vars(one))) for one in schedulers]
+    groups = [dict(each) for each in optimizer.param_groups]
+    with pytest.raises(GroupError) as caught:
+        add_param_group(optimizer, group, schedulers=schedulers, **options)
+    assert [dict(each) for each in optimizer.param_groups] == groups
+    assert all(vars(one) == before for one, before in kept)
+    return str(caught.value)
+
+
+def fresh(lr=0.1, **options):
+    """Return an optimizer with a group of its own, and a group to add."""
+    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=lr, **options)
+    return optimizer, {"params": [nn.Parameter(torch.ones(1))], "lr": 0.02}
+
+
+def test_schedulers_of_another_optimizer():
+    """A scheduler of another optimizer is refused, and named."""
+    (optimizer, group), (other, _) = fresh(), fresh()
+    assert refused(optimizer, group, [StepLR(optimizer, 1), StepLR(other, 1)]) == (
+        "StepLR belongs to another optimizer. Pass the schedulers of this one."
+    )
+
+
+def test_a_lambda_that_nobody_takes():
+    """lr_lambda without a scheduler that has lambdas is refused."""
+    optimizer, group = fresh()
+    assert refused(optimizer, group, [StepLR(optimizer, 1)], lr_lambda=inverse) == (
+        "lr_lambda is given, but no scheduler has lambdas. Leave it out."
+    )
+
+
+def test_learning_rates_set_by_hand():
+    """If the schedulers do not lead to the lr of today, both numbers are shown."""
+    optimizer, group = fresh()
+    scheduler = StepLR(optimizer, 1, 0.5)
+    optimizer.param_groups[0]["lr"] = 0.3
+    assert refused(optimizer, group, [scheduler]) == (
+        "the schedulers do not explain the learning rates of today: group 0 has 0.3, they make "
+        "it 0.1. Pass every scheduler, in the order in which they are stepped, and set no lr by "
+        "hand."
+    )
+
+
+def test_a_plateau_whose_start_is_unknown():
+    """A plateau's past is told from initial_lr or the default lr; else the remedy is said."""
+    optimizer = SGD([{"params": [nn.Parameter(torch.ones(1))], "lr": 0.1}], lr=1.0)
+    scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    group = {"params": [nn.Parameter(torch.ones(1))], "lr": 0.02}
+    for _ in range(3):
+        scheduler.step(1.0)
+    assert refused(optimizer, group, [scheduler]) == (
+        "the schedulers do not explain the learning rates of today: group 0 has 0.025, they make "
+        "it 1. ReduceLROnPlateau does not record how often it reduced: put the lr that each "
+        "group started with into it, as 'initial_lr'."
+    )
+    optimizer.param_groups[0]["initial_lr"] = 0.1
+    add_param_group(optimizer, group, [scheduler])
+    assert optimizer.param_groups[1]["lr"] == 0.005
+
+
+def test_a_plateau_at_its_bound():
+    """When a bound hides how often a plateau reduced, and it matters, it is refused."""
+    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=0, min_lr=0.05)
+    for _ in range(6):
+        scheduler.step(1.0)
+    group = {"params": [nn.Parameter(torch.ones(1))], "lr": 10.0}
+    assert "does not record how often" in refused(optimizer, group, [scheduler])
+
+
+def test_two_plateaus():
+    """Two plateau schedulers can't be told apart, and are refused."""
+    optimizer, group = fresh()
+    pair = [ReduceLROnPlateau(optimizer), ReduceLROnPlateau(optimizer)]
+    assert refused(optimizer, group, pair) == (
+        "two ReduceLROnPlateau: which one lowered an lr can't be told. Pass one."
+    )
+
+
+def test_a_group_that_was_added_without_the_scheduler():
+    """A scheduler that lacks an older group is refused: it is wrong already."""
+    optimizer, group = fresh()
+    scheduler = LambdaLR(optimizer, inverse)
+    optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
+    text = "for 2 groups: a group was added without it. Make the scheduler anew."
+    assert refused(optimizer, group, [scheduler]) == (
+        "3 problems:\n"
+        f"  1. LambdaLR has 1 base_lrs {text}\n"
+        f"  2. LambdaLR has 1 _last_lr {text}\n"
+        f"  3. LambdaLR has 1 lr_lambdas {text}"
+    )
+
+
+def test_schedulers_of_yours():
+    """A scheduler of a user's works from base_lrs; a list of its own is refused by name."""
+
+    class Halving(LRScheduler):
+        def get_lr(self):
+            return [base / 2**self.last_epoch for base in self.base_lrs]
+
+    class Floored(Halving):
+        def __init__(self, optimizer, floors):
+            self.floors = floors
+            super().__init__(optimizer)
+
+    optimizer, group = fresh()
+    scheduler = Halving(optimizer)
+    optimizer.step()
+    scheduler.step()
+    add_param_group(optimizer, group, [scheduler])
+    assert [each["lr"] for each in optimizer.param_groups] == [0.05, 0.01]
+    optimizer, group = fresh()
+    assert refused(optimizer, group, [Floored(optimizer, [0.1])]) == (
+        "Floored keeps 'floors', a list as long as there are groups, and how to extend it is not "
+        "known. Make the scheduler anew, after the group was added."
+    )
+
+
+def test_what_differs_from_group_to_group():
+    """What a scheduler keeps for each group is asked for, and may come with the group."""
+    params = [nn.Parameter(torch.ones(1)) for _ in range(3)]
+    optimizer = SGD([{"params": [param]} for param in params[:2]], lr=0.1)
+    scheduler = ReduceLROnPlateau(optimizer, min_lr=[0.01, 0.02])
+    group = {"params": params[2:]}
+    assert refused(optimizer, group, [scheduler]) == (
+        "ReduceLROnPlateau: its min_lrs differ from group to group, so the new group's can't be "
+        "told. Give the group a 'min_lr'."
+    )
+    add_param_group(optimizer, {**group, "min_lr": 0.05}, [scheduler])
+    assert scheduler.min_lrs == [0.01, 0.02, 0.05]
+
+
+def test_nested_schedulers_passed_twice():
+    """A scheduler that is passed beside the one it is nested in is extended once."""
+    optimizer, group = fresh()
+    inner = ExponentialLR(optimizer, 0.5)
+    outer = ChainedScheduler([inner])
+    add_param_group(optimizer, group, [inner, outer, outer])
+    assert inner.base_lrs == [0.1, 0.02]
+    assert outer.get_last_lr() == [0.1, 0.02]
+
+
+def test_old_warnings_are_not_repeated():
+    """Playing again warns of nothing, not even when scheduler and optimizer never stepped."""
+    optimizer, group = fresh()
+    scheduler = StepLR(optimizer, 1)
+    with pytest.warns(UserWarning, match="before `optimizer.step"):
+        scheduler.step()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        add_param_group(optimizer, group, [scheduler])

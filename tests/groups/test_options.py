@@ -1,0 +1,108 @@
+"""Options: which there are, what they may be, when they are equal."""
+
+import pytest
+import torch
+from torch.optim import SGD, AdamW
+
+from optimkit.groups.options import bad_options, identity, same_but_own, takes
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, []),
+        ({"lr": 0, "weight_decay": 0.0, "momentum": 1}, []),
+        ({"lr": torch.tensor(0.1)}, []),
+        ({"lr": torch.tensor([0.1])}, []),
+        ({"lr": torch.tensor(0.1, device="meta")}, []),
+        ({"lr": -0.1}, ["lr=-0.1 is negative; it must be 0 or more."]),
+        (
+            {"weight_decay": torch.tensor(-1.0)},
+            ["weight_decay=tensor(-1.) is negative; it must be 0 or more."],
+        ),
+        ({"lr": float("nan")}, ["lr=nan is not a number; it must be 0 or more."]),
+        ({"lr": "0.1"}, ["lr='0.1' is of type str; it must be a number."]),
+        ({"lr": None}, ["lr=None is of type NoneType; it must be a number."]),
+        (
+            {"lr": torch.ones(2)},
+            ["lr=tensor([1., 1.]) has more than one element; it must have one."],
+        ),
+        ({"params": []}, ["'params' holds the parameters, and is no option."]),
+        (
+            {"lr": -1, "momentum": -2},
+            [
+                "lr=-1 is negative; it must be 0 or more.",
+                "momentum=-2 is negative; it must be 0 or more.",
+            ],
+        ),
+    ],
+)
+def test_values_out_of_range(options, expected):
+    """A learning rate, weight decay or momentum is a number, 0 or more."""
+    assert bad_options(options) == expected
+
+
+def test_unknown_options():
+    """An option that the class doesn't have is named, with the one that was perhaps meant."""
+    assert bad_options({"weigth_decay": 0.0, "betas": (0.9, 0.99), "lr": 1}, SGD) == [
+        "SGD has no option 'weigth_decay'; did you mean 'weight_decay'?",
+        "SGD has no option 'betas'; it takes lr, momentum, dampening, weight_decay, nesterov "
+        "and 4 more.",
+    ]
+
+
+def test_every_option_of_every_class_is_known():
+    """What a torch optimizer has as default is an option that it takes."""
+    param = torch.nn.Parameter(torch.ones(2, 2))
+    for name in torch.optim.__all__:
+        kind = getattr(torch.optim, name)
+        if isinstance(kind, type) and kind is not torch.optim.Optimizer:
+            defaults = kind([param]).defaults
+            inherited = {"decoupled_weight_decay"} if kind is AdamW else set()
+            assert set(defaults) - inherited <= set(takes(kind)), name
+
+
+def test_a_class_with_any_keyword_is_not_checked():
+    """Of a class that passes keywords on, nothing is known."""
+
+    class Any(SGD):
+        def __init__(self, params, **options):
+            super().__init__(params, **options)
+
+    assert takes(Any) is None
+    assert bad_options({"whatever": 1}, Any) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        (0.1, 0.1, True),
+        (0, 0.0, True),
+        (0.1, 0.2, False),
+        ([0.9, 0.99], [0.9, 0.99], True),
+        ([0.9, 0.99], (0.9, 0.99), False),
+        (torch.tensor(0.1), torch.tensor(0.1), True),
+        (torch.tensor(0.1), torch.tensor(0.1, dtype=torch.float64), False),
+        (torch.tensor(0.1), 0.1, False),
+        ((torch.tensor(0.9), 0.99), (torch.tensor(0.9), 0.99), True),
+        ({"a": [1]}, {"a": [1]}, True),
+        (set(), set(), False),
+        (torch.tensor(0.1, device="meta"), torch.tensor(0.1, device="meta"), False),
+    ],
+)
+def test_identity(one, other, equal):
+    """Options are equal by value, containers and tensors too; the unknown only to itself."""
+    assert (identity(one) == identity(other)) is equal
+    assert identity(one) == identity(one)
+
+
+def test_a_copy_shares_nothing():
+    """Tensors and lists are copied at any depth, the rest is the same."""
+    function = print
+    options = {"lr": torch.tensor(0.1), "betas": [torch.tensor(0.9), 0.99], "f": function}
+    copied = same_but_own(options)
+    assert identity(copied) == identity(options)
+    assert copied["lr"] is not options["lr"]
+    assert copied["betas"] is not options["betas"]
+    assert copied["betas"][0] is not options["betas"][0]
+    assert copied["f"] is function
