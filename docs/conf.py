@@ -12,10 +12,11 @@ sys.path.insert(0, str(HERE / "_ext"))
 from bilingual.languages import ENGLISH, by_sphinx  # noqa: E402 (the path comes first)
 
 project = "optimkit"
-author = project_copyright = "The optimkit authors"
+author = "The optimkit authors"
 version = release = installed("optimkit")
 language = os.environ.get("OPTIMKIT_LANGUAGE", ENGLISH.sphinx)
 own = by_sphinx(language)
+project_copyright = {"en": author, "zh": "版权归 optimkit 作者所有"}[own.path]
 
 extensions = [
     "myst_parser",

@@ -48,7 +48,7 @@ async function find(query) {
 
 // For a word it does not know, pagefind shortens it to any beginning that it does: "about" finds "a".
 function relevant(page, query) {
-  const wanted = Math.min(...words(query).map((word) => word.length));
+  const wanted = Math.min(...words(query).flatMap((word) => word.split("_")).map((part) => part.length));
   const marks = [...page.excerpt.matchAll(/<mark>(.*?)<\/mark>/g)].map((mark) => mark[1]);
   return !marks.length || marks.some((mark) => mark.length >= wanted / 2);
 }

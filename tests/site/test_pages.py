@@ -9,6 +9,7 @@ HAN = re.compile(r"[\u4e00-\u9fff]")
 WORD = re.compile(r"[A-Za-z]{2,}")
 THEMES = ("light", "dark")
 NAMES = {"optimkit", "English", "Ctrl", "Python", "Jupyter"}
+CODE = re.compile(r"optimkit(\.\w+)+")
 """Words that a Chinese reader finds in a Chinese interface."""
 
 MARKUP = ("**", "``", ":math:", ":doc:", ":ref:", ":func:", "`__", "$$", "{{")
@@ -22,7 +23,7 @@ LINKS = """() => [...document.querySelectorAll("[href], [src], [poster]")]
 # Text that a reader sees as prose: no code, no maths.
 PROSE = """() => {
   const page = document.body.cloneNode(true);
-  for (const code of page.querySelectorAll("pre, code, kbd, math, script, style, noscript")) code.remove();
+  for (const code of page.querySelectorAll("pre, code, kbd, math, script, style, noscript, dt.sig, dd strong")) code.remove();
   return page.textContent;
 }"""
 
@@ -147,7 +148,9 @@ def test_interface_speaks_one_language(still, address):
     said = still(address).evaluate(INTERFACE)
     if address.startswith("zh/"):
         foreign = [
-            text for text in said if set(WORD.findall(text)) - NAMES and not HAN.search(text)
+            text
+            for text in said
+            if set(WORD.findall(text)) - NAMES and not HAN.search(text) and not CODE.fullmatch(text)
         ]
     else:
         foreign = [text for text in said if HAN.search(text)]

@@ -12,6 +12,7 @@ CLEARING = "auto_examples/plot_04_zero_grad"
 STEP = "auto_examples/plot_05_step"
 TUTORIALS = "auto_examples/index"
 GROUPS = "reference/groups"
+INSPECTION = "reference/inspection"
 
 QUERIES = {
     "en": [
@@ -60,7 +61,7 @@ QUERIES = {
         ("学习率多大合适", DESCENT),
         ("参数组", ATTRIBUTES, GROUPS),
         ("优化器的属性", ATTRIBUTES),
-        ("优化器状态", ATTRIBUTES),
+        ("优化器状态", ATTRIBUTES, INSPECTION),
         ("训练中途改学习率", ATTRIBUTES, GROUPS),
         ("defaults 有什么用", ATTRIBUTES),
         ("state 是空的", ATTRIBUTES),
@@ -185,8 +186,8 @@ def test_nothing_found_is_said(search, language):
 def test_other_language_is_not_found(search, visit, site, language):
     """A word that a site has only in the blocks of the other language is not in its index."""
     shown, hidden = "", set()
-    for path in sorted((site.root / language / "auto_examples").glob("plot_*.html")):
-        page = visit(f"{language}/auto_examples/{path.name}", java_script_enabled=False)
+    for path in sorted((site.root / language).glob("*/*.html")):
+        page = visit(f"{language}/{path.parent.name}/{path.name}", java_script_enabled=False)
         text, words = page.evaluate(WORDS, {"en": "zh", "zh": "en"}[language])
         shown += text
         hidden |= set(words)
