@@ -1,25 +1,64 @@
 """Parameter groups, printers and checkpoints for ``torch.optim``."""
 
-from .errors import GroupError, OptimkitError
+from .errors import (
+    AuditError,
+    CheckpointError,
+    CorruptCheckpointError,
+    GroupError,
+    OptimkitError,
+    UnsafeCheckpointError,
+)
 from .groups.build import param_groups, partition
 from .groups.change import add_param_group, freeze, unfreeze
 from .groups.kinds import is_bias, is_embedding, is_matrix, is_norm
 from .groups.rules import layer_decay, when
+from .inspection.audit import audit
+from .inspection.compare import diff
+from .inspection.describe import describe
+from .inspection.difference import Diff, DiffRow
+from .inspection.findings import Finding, Findings
+from .inspection.memory import MemoryRow, state_memory
+from .inspection.records import GroupRow, ParameterRow
+from .inspection.report import Report
+from .inspection.schedule import LrCurve, LrRow, lr_curve
+from .inspection.snapshot import Snapshot, SnapshotRow, snapshot
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "AuditError",
+    "CheckpointError",
+    "CorruptCheckpointError",
+    "Diff",
+    "DiffRow",
+    "Finding",
+    "Findings",
     "GroupError",
+    "GroupRow",
+    "LrCurve",
+    "LrRow",
+    "MemoryRow",
     "OptimkitError",
+    "ParameterRow",
+    "Report",
+    "Snapshot",
+    "SnapshotRow",
+    "UnsafeCheckpointError",
     "add_param_group",
+    "audit",
+    "describe",
+    "diff",
     "freeze",
     "is_bias",
     "is_embedding",
     "is_matrix",
     "is_norm",
     "layer_decay",
+    "lr_curve",
     "param_groups",
     "partition",
+    "snapshot",
+    "state_memory",
     "unfreeze",
     "when",
 ]

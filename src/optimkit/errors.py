@@ -3,7 +3,11 @@
 .. code-block:: text
 
     OptimkitError(Exception)
-    └── GroupError(ValueError)     the groups can't be built or changed as asked
+    ├── GroupError(ValueError)          the groups can't be built or changed as asked
+    ├── AuditError                      raised by Findings.raise_if
+    └── CheckpointError                 a file holds not what was asked for
+        ├── CorruptCheckpointError      the bytes are not what was written
+        └── UnsafeCheckpointError       holds what weights_only refuses
 
 An argument of a wrong type is a plain :class:`TypeError`.
 """
@@ -73,6 +77,66 @@ class GroupError(OptimkitError, ValueError):
       1. param_groups(...): lr=-0.1 is negative; it must be 0 or more.
       2. when('1.*', weight_decay=0.0): no parameter is called '1.*'. Mend the rule, or pass \
 unused="ignore".
+    """
+
+
+class AuditError(OptimkitError):
+    """An audit found what may not be; see ``Findings.raise_if``.
+
+    Parameters
+    ----------
+    *problems : str
+        One for each finding: its code, what will go wrong, how to mend it.
+
+    Examples
+    --------
+    >>> str(AuditError("empty-group: group 1 holds nothing. Leave it out."))
+    'empty-group: group 1 holds nothing. Leave it out.'
+    """
+
+
+class CheckpointError(OptimkitError):
+    """A file does not hold what was asked for.
+
+    Parameters
+    ----------
+    *problems : str
+        One sentence or two each: which file, what is in it, what to do.
+
+    Examples
+    --------
+    >>> issubclass(CorruptCheckpointError, CheckpointError)
+    True
+    """
+
+
+class CorruptCheckpointError(CheckpointError):
+    """The bytes of a checkpoint are not what was written.
+
+    Parameters
+    ----------
+    *problems : str
+        Which file, and where in it.
+
+    Examples
+    --------
+    >>> str(CorruptCheckpointError("last.pt is empty."))
+    'last.pt is empty.'
+    """
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """A checkpoint holds what ``torch.load(weights_only=True)`` refuses. None of it has run.
+
+    Parameters
+    ----------
+    *problems : str
+        Which file, and what it would have called.
+
+    Examples
+    --------
+    >>> str(UnsafeCheckpointError("last.pt would call os.system."))
+    'last.pt would call os.system.'
     """
 
 

@@ -274,6 +274,41 @@ def jsonable(value: object) -> Any:
     return str(value)
 
 
+def fill(value: str, lead: str = "") -> list[str]:
+    """Break a sentence between words, at most :data:`WIDTH` columns wide.
+
+    Parameters
+    ----------
+    value : str
+        Prose; a word that is too long is broken within.
+    lead : str, optional
+        What to write before the first line; the others are indented by as much, at least by two.
+
+    Returns
+    -------
+    list of str
+        The lines.
+
+    Examples
+    --------
+    >>> fill("Set requires_grad=False.", "-> ")
+    ['-> Set requires_grad=False.']
+    """
+    indent = " " * max(2, len(lead))
+    lines, line = [], lead
+    for word in _one_line(value).split(" "):
+        joint = "" if line in (lead, indent) else " "
+        if cell_len(line + joint + word) > WIDTH and line not in (lead, indent):
+            lines.append(line)
+            line, joint = indent, ""
+        while cell_len(line + joint + word) > WIDTH:
+            head = _wrap(word, WIDTH - cell_len(line + joint))[0]
+            lines.append(line + joint + head)
+            line, joint, word = indent, "", word[len(head) :]
+        line += joint + word
+    return [*lines, line]
+
+
 def _keys(row: Any) -> Sequence[str]:
     """Name the entries of a record."""
     if isinstance(row, Mapping):
@@ -299,13 +334,20 @@ def _one_line(value: str) -> str:
 
 
 def _wrap(value: str, width: int) -> list[str]:
-    """Break text at the width, whole characters only; Chinese ones are two columns wide."""
+    """Break text at the width, between words if it can; Chinese characters take two columns."""
+    value = _one_line(value)
+    if cell_len(value) <= width:
+        return [value]
     lines, line, used = [], "", 0
-    for char in _one_line(value):
+    for char in value:
         size = cell_len(char)
         if used + size > width:
-            lines.append(line)
-            line, used = "", 0
+            # After a space or a full stop, if that leaves the line at least half full.
+            end = max(line.rfind(" "), line.rfind(".")) + 1
+            end = end if 2 * cell_len(line[:end]) > width else len(line)
+            lines.append(line[:end])
+            line = line[end:]
+            used = cell_len(line)
         line, used = line + char, used + size
     return [*lines, line]
 

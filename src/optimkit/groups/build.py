@@ -43,7 +43,7 @@ def param_groups(
         A model, or several by name; each parameter's name then begins with its key. Names are
         the model's own, whether or not it is wrapped or compiled.
     *rules : Rule
-        What :func:`when` and :func:`layer_decay` give. They apply from left to right, and a
+        What :func:`~optimkit.when` and :func:`~optimkit.layer_decay` give. They apply from left to right, and a
         later one wins, option by option.
     optimizer : type, optional
         The class that will take the groups. Each option is then checked against it.
@@ -133,9 +133,9 @@ def partition(
     Parameters
     ----------
     model : torch.nn.Module or mapping of str to torch.nn.Module
-        A model, or several by name, as in :func:`param_groups`.
+        A model, or several by name, as in :func:`~optimkit.param_groups`.
     **selectors : str, re.Pattern, type, torch.nn.Module, callable or Selector
-        What belongs to each part, as in :func:`when`. A part may turn out to be empty.
+        What belongs to each part, as in :func:`~optimkit.when`. A part may turn out to be empty.
 
     Returns
     -------

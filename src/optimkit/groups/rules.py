@@ -20,7 +20,7 @@ NOTHING = object()
 
 
 class Rule:
-    """One rule of :func:`param_groups`; made by :func:`when` and :func:`layer_decay`."""
+    """One rule of :func:`~optimkit.param_groups`; made by :func:`~optimkit.when` and :func:`~optimkit.layer_decay`."""
 
     def column(self, found: Walk) -> Sequence[Any]:
         """Give, for each place, what :meth:`apply` needs to know of it."""
@@ -123,7 +123,7 @@ def when(select: Select, *, name: str | None = None, **options: Any) -> Rule:
     Returns
     -------
     Rule
-        A rule for :func:`param_groups`.
+        A rule for :func:`~optimkit.param_groups`.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def layer_decay(decay: float, layer_of: Callable[[str], int], min_scale: float =
     Returns
     -------
     Rule
-        A rule for :func:`param_groups`.
+        A rule for :func:`~optimkit.param_groups`.
 
     Raises
     ------

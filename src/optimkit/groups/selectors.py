@@ -27,7 +27,7 @@ _MANY = 2_000  # names to compare a misspelt one with; comparing is slow
 class Selector:
     """A question about a parameter, to be combined with ``&``, ``|`` and ``~``.
 
-    `is_bias`, `is_norm`, `is_embedding` and `is_matrix` are selectors. Whatever :func:`when`
+    `is_bias`, `is_norm`, `is_embedding` and `is_matrix` are selectors. Whatever :func:`~optimkit.when`
     takes can stand on the other side of ``&`` and ``|``. It may also be called, with one
     :class:`~optimkit.parameters.ParamInfo`.
 

@@ -1,0 +1,134 @@
+"""Docstrings are English, and a gettext catalog holds their Chinese: all of it, or the build fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.builders.gettext import MessageCatalogBuilder
+from sphinx.config import Config
+from sphinx.transforms import SphinxTransform
+from sphinx.transforms.i18n import Locale
+from sphinx.util.i18n import CatalogInfo, CatalogRepository, docname_to_domain
+from sphinx.util.nodes import extract_messages
+
+from . import reports
+from .languages import CHINESE, ENGLISH, Language, by_sphinx, detect
+from .pairing import leaves, mark, other, words_of
+
+__all__ = ["TranslateDocstrings", "compile_catalogs"]
+
+
+def docstring_texts(document: nodes.document) -> list[nodes.TextElement]:
+    """Return what the catalog translates: running text inside the description of an object."""
+    return [
+        node
+        for node, _ in extract_messages(document)
+        if in_docstring(node) and isinstance(node, nodes.TextElement)
+    ]
+
+
+def can_double(node: nodes.TextElement) -> bool:
+    """Return whether a text can stand on a page twice: a footnote is called once."""
+    sentence = isinstance(node, nodes.paragraph) or (
+        isinstance(node, nodes.inline) and bool(words_of(node)) and len(words_of(node).split()) > 2
+    )
+    return sentence and not list(node.findall(nodes.footnote_reference))
+
+
+def in_docstring(node: nodes.Node | None) -> bool:
+    """Return whether a node is part of the description of an object."""
+    while node is not None and not isinstance(node, addnodes.desc):
+        node = node.parent
+    return node is not None
+
+
+class TranslateDocstrings(SphinxTransform):
+    """Put a hidden copy of each docstring paragraph beside it, in the other language.
+
+    Of the two, gettext translates the one that is to be Chinese. A sentence of which the
+    catalog has no Chinese is a warning.
+    """
+
+    default_priority = Locale.default_priority - 1
+
+    def apply(self, **kwargs: Any) -> None:
+        found = docstring_texts(self.document)
+        if issubclass(self.env._builder_cls, MessageCatalogBuilder):
+            keep_out_of_catalog(self.document, found)
+            return
+        domain = docname_to_domain(self.env.docname, self.config.gettext_compact)
+        for catalog in chinese_catalogs(self.env.srcdir, self.config):
+            if found and catalog.domain == domain:
+                self.env.note_dependency(catalog.mo_path)
+        own = by_sphinx(self.config.language)
+        twins = {node: self.add_twin(node, other(own)) for node in found if can_double(node)}
+        if own is ENGLISH:
+            self.translate(list(twins.values()))
+        else:
+            self.translate(found)
+        for node, twin in twins.items():
+            if isinstance(node, nodes.inline):
+                # Sphinx dissolves the text of a field into its paragraph, with what is in it.
+                del twin["translatable"]
+                twin.parent.remove(twin)
+                node += twin
+
+    def add_twin(self, node: nodes.TextElement, language: Language) -> nodes.TextElement:
+        """Put a hidden copy of a text behind it."""
+        twin = node.deepcopy()
+        mark(twin, language)
+        node.parent.insert(node.parent.index(node) + 1, twin)
+        return twin
+
+    def translate(self, chinese: list[nodes.TextElement]) -> None:
+        """Let gettext translate some texts, and nothing else of the document."""
+        for node, _ in extract_messages(self.document):
+            node["translatable"] = node in chinese
+        language, source = self.config.language, self.document["source"]
+        # Docstrings are reStructuredText, whatever the page that shows them is written in.
+        self.document["source"] = str(Path(source).with_suffix(".rst"))
+        self.config.language = CHINESE.sphinx
+        try:
+            Locale(self.document).apply()
+        finally:
+            self.config.language, self.document["source"] = language, source
+        for node in chinese:
+            node["translatable"] = False
+            if not node.get("translated") and detect(words_of(node)) is ENGLISH:
+                reports.warn(
+                    f"no Chinese for {reports.quote(node)}: run 'nox -s catalog', "
+                    f"then write it into {self.catalog()}",
+                    node,
+                    "catalog",
+                )
+
+    def catalog(self) -> str:
+        """Return the file to write the Chinese of this page into."""
+        domain = docname_to_domain(self.env.docname, self.config.gettext_compact)
+        return f"{self.config.locale_dirs[0]}/{CHINESE.sphinx}/LC_MESSAGES/{domain}.po"
+
+
+def compile_catalogs(app: Sphinx) -> None:
+    """Compile the Chinese catalogs for the English site too: it shows both languages."""
+    for catalog in chinese_catalogs(app.srcdir, app.config):
+        if catalog.is_outdated():
+            catalog.write_mo(CHINESE.sphinx)
+
+
+def chinese_catalogs(folder: Path, config: Config) -> list[CatalogInfo]:
+    """Return the Chinese catalogs of a project."""
+    found = CatalogRepository(folder, config.locale_dirs, CHINESE.sphinx, config.source_encoding)
+    return list(found.catalogs)
+
+
+def keep_out_of_catalog(document: nodes.document, found: list[nodes.TextElement]) -> None:
+    """Leave to the catalog only docstrings: pages carry both languages themselves."""
+    for node, _ in extract_messages(document):
+        if node not in found:
+            node["translatable"] = False
+    for leaf in leaves(document):
+        leaf["translatable"] = False

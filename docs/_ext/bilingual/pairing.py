@@ -1,0 +1,338 @@
+"""The transform: pair each English block with its Chinese twin, show one, keep the other hidden.
+
+It runs after gettext has translated the docstrings (priority 20) and before Sphinx collects
+titles, the table of contents and labels, so all of these come out in one language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+from . import checks, reports
+from .languages import (
+    ENGLISH,
+    HAN,
+    LANGUAGES,
+    PUNCTUATION,
+    SEPARATOR,
+    SHARED,
+    Language,
+    by_sphinx,
+    choose,
+    detect,
+    halves,
+    in_order,
+)
+
+__all__ = ["OTHER", "PairBlocks", "ShowTitleHalves", "other_half"]
+
+OTHER = "bi-other"
+"""The class of everything that is in the language of the other site."""
+
+HIDDEN_HALF = "bilingual_other_half"
+
+WORDLESS = (nodes.literal, nodes.math, nodes.raw, nodes.Invisible, nodes.image)
+NEUTRAL = (
+    addnodes.desc,
+    addnodes.index,
+    nodes.docinfo,
+    nodes.field_name,
+    nodes.FixedTextElement,
+    nodes.Invisible,
+    nodes.image,
+    nodes.math_block,
+    nodes.system_message,
+    nodes.transition,
+)
+SHARED_BLOCKS = (
+    nodes.entry,
+    nodes.field,
+    nodes.field_body,
+    nodes.row,
+    nodes.section,
+    nodes.tbody,
+    nodes.tgroup,
+    nodes.thead,
+)
+"""Blocks that hold both languages, and are never each other's translation: two cells of a row."""
+TITLES = (nodes.title, nodes.caption)
+"""Leaves that Sphinx collects for the navigation and for references: their hidden half comes later."""
+OURS = {"sphx-glr-footer", "sphx-glr-timing", "sphx-glr-download-link-note", "no-pair"}
+"""Classes of blocks that are written in one language at a time, by the extension itself."""
+
+
+class PairBlocks(SphinxTransform):
+    """Leave one language visible in a document, and the other beside it, hidden."""
+
+    default_priority = 30
+
+    def apply(self, **kwargs: Any) -> None:
+        own = by_sphinx(self.config.language)
+        if glossary := checks.glossary_path(self.env):
+            self.env.note_dependency(glossary)
+        for leaf in leaves(self.document):
+            join_lines(leaf)
+        for toctree in self.document.findall(addnodes.toctree):
+            translate_toctree(toctree, own)
+        for image in self.document.findall(nodes.image):
+            translate_alt(image, own)
+        pair_children(self.document, own)
+        checks.check_markup(leaves(self.document))
+
+
+def pair_children(parent: nodes.Element, own: Language) -> None:
+    """Pair the blocks below `parent`, and below whatever in it holds both languages."""
+    english: list[nodes.Element] = []
+    chinese: list[nodes.Element] = []
+
+    def flush() -> None:
+        if english or chinese:
+            pair_run(parent, english, chinese, own)
+            english.clear()
+            chinese.clear()
+
+    for child in list(parent.children):
+        if not isinstance(child, nodes.Element) or isinstance(child, nodes.Invisible):
+            continue
+        if is_leaf(child) and split_leaf(child, own):
+            flush()
+            continue
+        found = {language for leaf in leaves(child) for language in languages_of(leaf)}
+        if found and isinstance(child, nodes.title) and isinstance(parent, nodes.section):
+            reports.half_heading(child)
+            continue
+        if len(found) == 1 and not isinstance(child, SHARED_BLOCKS):
+            (language,) = found
+            if language is ENGLISH and chinese:
+                flush()
+            (english if language is ENGLISH else chinese).append(child)
+            continue
+        flush()
+        if found:
+            pair_children(child, own)
+    flush()
+
+
+def pair_run(
+    parent: nodes.Element,
+    english: list[nodes.Element],
+    chinese: list[nodes.Element],
+    own: Language,
+) -> None:
+    """Pair English blocks with the Chinese blocks that follow them, kind by kind."""
+    if [type(node) for node in english] != [type(node) for node in chinese]:
+        reports.unpaired(english, chinese)
+        return
+    for pair in zip(english, chinese, strict=True):
+        checks.check_terms(*pair, at=pair[1])
+    start = parent.index(english[0])
+    for node in (*english, *chinese):
+        parent.remove(node)
+    for offset, pair in enumerate(zip(english, chinese, strict=True)):
+        shown, hidden = pair if own is ENGLISH else pair[::-1]
+        mark(hidden, other(own))
+        parent.insert(start + 2 * offset, [shown, hidden])
+
+
+def mark(node: nodes.Element, language: Language) -> None:
+    """Give `node` a language, and hide it until a reader asks for both."""
+    if isinstance(node, nodes.definition_list_item):
+        # HTML has no element for it: its term and its definitions are side by side.
+        for child in node.children:
+            mark(child, language)
+    else:
+        node["classes"] += [f"language-{language.tag}", OTHER]
+
+
+def other(own: Language) -> Language:
+    """Return the language of the other site."""
+    return next(language for language in LANGUAGES if language is not own)
+
+
+def is_neutral(node: nodes.Node) -> bool:
+    """Return whether a block belongs to both languages as it is."""
+    if isinstance(node, NEUTRAL):
+        return True
+    return isinstance(node, nodes.Element) and bool(OURS.intersection(node.get("classes", ())))
+
+
+def is_leaf(node: nodes.Node) -> bool:
+    """Return whether a node is a block that holds running text."""
+    return (
+        isinstance(node, nodes.TextElement)
+        and not isinstance(node, (nodes.Inline, nodes.FixedTextElement, nodes.Invisible))
+        and not isinstance(node, nodes.math_block)
+    )
+
+
+def leaves(node: nodes.Node) -> Iterator[nodes.TextElement]:
+    """Yield the blocks of running text at and below `node`."""
+    if is_neutral(node):
+        return
+    if is_leaf(node):
+        yield node
+        return
+    for child in node.children:
+        yield from leaves(child)
+
+
+def texts(node: nodes.Node) -> Iterator[nodes.Text]:
+    """Yield the words of a leaf: no literals, no maths."""
+    if isinstance(node, WORDLESS):
+        return
+    if isinstance(node, nodes.Text):
+        yield node
+        return
+    for child in node.children:
+        yield from texts(child)
+
+
+def words_of(node: nodes.Node) -> str:
+    """Return the text of a leaf without its literals and maths."""
+    return "".join(text.astext() for text in texts(node))
+
+
+def languages_of(leaf: nodes.TextElement) -> Iterable[Language]:
+    """Return the languages that a leaf is written in: none, one, or both as two halves."""
+    if find_separator(leaf) is not None:
+        return LANGUAGES
+    language = detect(words_of(leaf))
+    return () if language is None else (language,)
+
+
+def find_separator(leaf: nodes.TextElement) -> nodes.Text | None:
+    """Return the text that holds the bar between two halves, None if there is none.
+
+    What counts as a bar is what :func:`halves` says, but literals and maths have none.
+    """
+    found = [
+        child
+        for child in leaf.children
+        if isinstance(child, nodes.Text)
+        for _ in SEPARATOR.finditer(child.astext())
+    ]
+    if len(found) != 1:
+        return None
+    return found[0] if "｜" in found[0].astext() or HAN.search(words_of(leaf)) else None
+
+
+def split_leaf(leaf: nodes.TextElement, own: Language) -> bool:
+    """Keep one half of ``English | 中文`` in a leaf, and hide the other; False if it has no halves."""
+    text = find_separator(leaf)
+    if text is None:
+        return False
+    at = leaf.children.index(text)
+    left, right = SEPARATOR.split(text.astext())
+    english = [*leaf.children[:at], nodes.Text(left.rstrip())]
+    chinese = [nodes.Text(right.lstrip()), *leaf.children[at + 1 :]]
+    check_halves(leaf, copy(english), copy(chinese))
+    shown, hidden = (english, chinese) if own is ENGLISH else (chinese, english)
+    half = nodes.inline("", "", *hidden)
+    mark(half, other(own))
+    leaf.clear()
+    leaf.extend(shown)
+    if isinstance(leaf, TITLES):
+        leaf[HIDDEN_HALF] = half
+    else:
+        leaf += half
+    return True
+
+
+def check_halves(leaf: nodes.TextElement, english: nodes.inline, chinese: nodes.inline) -> None:
+    """Warn where the halves of a leaf are not in their languages, or disagree on a term."""
+    if in_order(words_of(english), words_of(chinese)):
+        checks.check_terms(english, chinese, at=leaf)
+    else:
+        reports.wrong_halves(leaf)
+
+
+def copy(children: list[nodes.Node]) -> nodes.inline:
+    """Return deep copies, so that a check can hold them without moving them."""
+    return nodes.inline("", "", *(child.deepcopy() for child in children))
+
+
+def other_half(title: nodes.Element) -> nodes.inline | None:
+    """Return the hidden half of a title, None if it has none."""
+    return title.get(HIDDEN_HALF)
+
+
+class ShowTitleHalves(SphinxPostTransform):
+    """Put the hidden half back into each title, now that navigation and references have their own.
+
+    It comes before references are resolved, so those in the hidden half are too.
+    """
+
+    default_priority = 1
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        for title in self.document.findall(lambda node: isinstance(node, TITLES)):
+            half = other_half(title)
+            if half is not None:
+                title += half.deepcopy()
+
+
+def translate_toctree(toctree: addnodes.toctree, own: Language) -> None:
+    """Keep one half of a toctree's caption and of the titles written into it."""
+    written = [toctree.get("caption"), *(title for title, _ in toctree["entries"])]
+    for text in filter(None, written):
+        if not has_both(text):
+            reports.half_entry(toctree, text)
+    if toctree.get("caption"):
+        toctree["caption"] = choose(toctree["caption"], own)
+    toctree["entries"] = [(title and choose(title, own), ref) for title, ref in toctree["entries"]]
+
+
+def translate_alt(image: nodes.image, own: Language) -> None:
+    """Keep one half of an image's alternative text."""
+    if "alt" not in image:
+        return
+    if not has_both(image["alt"]):
+        reports.half_alt(image)
+    image["alt"] = choose(image["alt"], own)
+
+
+def has_both(text: str) -> bool:
+    """Return whether a text says the same in both languages, or has no words at all."""
+    parts = halves(text)
+    return in_order(*parts) if parts else detect(text) is None
+
+
+def join_lines(leaf: nodes.Element) -> None:
+    """Join lines: nothing between Chinese characters, a space elsewhere."""
+    found = list(texts(leaf))
+    if not any("\n" in text.astext() for text in found) or not HAN.search(words_of(leaf)):
+        return
+    pieces = list(leaf.findall(nodes.Text))
+    for number, text in enumerate(pieces):
+        if "\n" not in text.astext() or text not in found:
+            continue
+        before = pieces[number - 1].astext()[-1:] if number else ""
+        after = pieces[number + 1].astext()[:1] if number + 1 < len(pieces) else ""
+        joined = join_text(before, text.astext(), after)
+        text.parent.replace(text, nodes.Text(joined))
+
+
+def join_text(before: str, text: str, after: str) -> str:
+    """Join the lines of one text between two characters."""
+    lines = text.split("\n")
+    joined = lines[0]
+    for line in lines[1:]:
+        line = line.lstrip()
+        last = joined.rstrip()[-1:] or before
+        first = line[:1] or after
+        joined = joined.rstrip() + ("" if glued(last, first) else " ") + line
+    return joined
+
+
+def glued(last: str, first: str) -> bool:
+    """Return whether two characters meet without a space between them."""
+    if PUNCTUATION.match(last) or PUNCTUATION.match(first):
+        return True
+    return all(HAN.match(one) or SHARED.match(one) for one in (last, first))

@@ -1,0 +1,182 @@
+"""Warnings, each with the file and line that a writer has to open.
+
+The build runs with warnings as errors, so each of these fails it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from docutils import nodes
+from docutils.utils import get_source_line
+from sphinx import addnodes
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+
+__all__ = [
+    "defined_twice",
+    "half_alt",
+    "half_entry",
+    "half_heading",
+    "unpaired",
+    "warn",
+    "wrong_halves",
+]
+
+logger = logging.getLogger(__name__)
+
+BLOCK = re.compile(r"GENERATED FROM PYTHON SOURCE LINES (\d+)-(\d+)")
+"""What the gallery says, in a comment, of the lines of the script that a part of a page is from."""
+
+
+def warn(message: str, node: nodes.Node, subtype: str) -> None:
+    """Warn about a node, at the line of the file in which its author wrote it."""
+    logger.warning(message, location=place(node), type="bilingual", subtype=subtype)
+
+
+def half_heading(title: nodes.title) -> None:
+    """Warn about a heading in one language."""
+    warn(
+        f"half heading {quote(title)}: write both halves, 'English | 中文', "
+        "or put a name that both languages share between double backticks",
+        title,
+        "heading",
+    )
+
+
+def half_alt(image: nodes.image) -> None:
+    """Warn about an alternative text in one language."""
+    warn(
+        f"half alternative text '{image['alt'][:50]}' of {image['uri']}: "
+        "write both halves, 'English | 中文' (of a figure: fig.set_label)",
+        image,
+        "alt",
+    )
+
+
+def half_entry(toctree: addnodes.toctree, text: str) -> None:
+    """Warn about a caption or a title in a toctree that is in one language."""
+    warn(
+        f"half toctree entry '{text[:50]}': write both halves, 'English | 中文'", toctree, "heading"
+    )
+
+
+def wrong_halves(leaf: nodes.Element) -> None:
+    """Warn about two halves that are not English, then Chinese."""
+    warn(
+        f"halves in other languages {quote(leaf)}: write English first, 'English | 中文'; "
+        "a bar that separates no halves goes between double backticks",
+        leaf,
+        "half",
+    )
+
+
+def defined_twice(term: str, place: str, first: int) -> None:
+    """Warn about a term that the glossary has twice."""
+    logger.warning(
+        f"'{term}' is defined on line {first} already: keep one translation",
+        location=place,
+        type="bilingual",
+        subtype="glossary",
+    )
+
+
+def unpaired(english: Sequence[nodes.Element], chinese: Sequence[nodes.Element]) -> None:
+    """Warn about blocks of one language whose twins in the other are missing or of another kind."""
+    # Twins are close: the last English block and the first Chinese one.
+    alone_in_english = [*without_twins(english[::-1], chinese)][::-1]
+    alone_in_chinese = [*without_twins(chinese, english)]
+    for node in alone_in_english:
+        missing(node, "Chinese", "after")
+    for node in alone_in_chinese:
+        missing(node, "English", "before")
+    if not alone_in_english and not alone_in_chinese:
+        found = ", ".join(node.tagname for node in english)
+        wanted = ", ".join(node.tagname for node in chinese)
+        warn(
+            f"blocks in another order: English has {found}; Chinese has {wanted}; "
+            "write both in the same order",
+            english[0],
+            "pair",
+        )
+
+
+def without_twins(
+    blocks: Sequence[nodes.Element], others: Sequence[nodes.Element]
+) -> Iterator[nodes.Element]:
+    """Yield the blocks for which the other language has too few of their kind."""
+    kinds = [type(node) for node in others]
+    for node in blocks:
+        if type(node) in kinds:
+            kinds.remove(type(node))
+        else:
+            yield node
+
+
+def missing(node: nodes.Element, language: str, where: str) -> None:
+    """Warn about one block that has no twin."""
+    warn(
+        f"unpaired {node.tagname} {quote(node)}: expected its {language} twin, a {node.tagname}, "
+        f"right {where} it, or both halves in one, 'English | 中文'",
+        node,
+        "pair",
+    )
+
+
+def quote(node: nodes.Node) -> str:
+    """Return the first words of a node."""
+    text = " ".join(node.astext().split())
+    return f"'{text[:50]}…'" if len(text) > 50 else f"'{text}'"
+
+
+def place(node: nodes.Node) -> str | nodes.Node:
+    """Return the place of a node as its author knows it.
+
+    A page of the gallery is written in a script, and a cell of a Markdown table has the line of the
+    table: there, the place is where its words are.
+    """
+    source, line = get_source_line(node)
+    page = Path(source or "")
+    if script := script_of(page, node.document.settings.env):
+        return f"{script}:{find(node, script, *block_of(node))}"
+    if isinstance(node.parent, nodes.entry) and page.is_file():
+        return f"{page}:{find(node, page, line or 1)}"
+    return node
+
+
+def script_of(page: Path, env: BuildEnvironment) -> Path | None:
+    """Return the script that a page of the gallery is made from, None for any other page."""
+    gallery = getattr(env.config, "sphinx_gallery_conf", None) or {}
+    for written, generated in zip(
+        gallery.get("examples_dirs", ()), gallery.get("gallery_dirs", ()), strict=False
+    ):
+        folder = (Path(env.srcdir) / written).resolve()
+        if page.parent.resolve() in (folder, (Path(env.srcdir) / generated).resolve()):
+            names = ("GALLERY_HEADER.rst",) if page.stem == "index" else (f"{page.stem}.py",)
+            return next((folder / name for name in names if (folder / name).exists()), None)
+    return None
+
+
+def block_of(node: nodes.Node) -> tuple[int, int | None]:
+    """Return the first and the last line of the part of a script that a node is from."""
+    lines: tuple[int, int | None] = (1, None)
+    for before in node.document.findall():
+        if before is node:
+            break
+        if isinstance(before, nodes.comment) and (found := BLOCK.match(before.astext())):
+            lines = (int(found[1]), int(found[2]))
+    return lines
+
+
+def find(node: nodes.Node, file: Path, first: int, last: int | None = None) -> int:
+    """Return the line that holds the first words of a node, of some lines of a file."""
+    words = next((line for line in node.astext().splitlines() if line.strip()), "")[:24]
+    lines = file.read_text("utf-8").splitlines()[first - 1 : last]
+    return next((i for i, line in enumerate(lines, first) if words and words in plain(line)), first)
+
+
+def plain(line: str) -> str:
+    """Return a line of a script as its reader sees it."""
+    return line.lstrip("# ").replace("`", "").replace("*", "")

@@ -1,0 +1,30 @@
+"""What sphinx-gallery leaves to do: figures for every reader, stale outputs, its English words.
+
+figures     light and dark, English and Chinese
+video       the animation
+freshness   which scripts to run again
+cards       the list of tutorials
+words       the sentences that sphinx-gallery writes in English only
+"""
+
+from __future__ import annotations
+
+from sphinx.application import Sphinx
+from sphinx.util.typing import ExtensionMetadata
+
+from . import cards, freshness, video, words
+
+__all__ = ["setup"]
+
+BEFORE_GALLERY, AFTER_GALLERY = 100, 900
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register the extension."""
+    app.add_directive("tutorials", cards.Tutorials)
+    app.add_directive("gallery-video", video.GalleryVideo)
+    app.add_node(video.video, html=(video.visit_video, None))
+    app.connect("builder-inited", freshness.forget_stale, priority=BEFORE_GALLERY)
+    app.connect("builder-inited", freshness.remember_fresh, priority=AFTER_GALLERY)
+    app.connect("source-read", words.rewrite)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,174 @@
+"""Build the site: both languages aside, then searched, then put in place of the last one.
+
+python docs/_ext/publish.py            build docs/_build/site/
+python docs/_ext/publish.py --serve    the same, serve it, build again when a file changes
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import distributions
+from pathlib import Path
+from string import Template
+
+from bilingual.languages import LANGUAGES, Language
+from gallery.freshness import digest
+
+DOCS = Path(__file__).parents[1]
+BUILD = DOCS / "_build"
+SITE = BUILD / "site"
+NEXT = BUILD / "next"
+WATCHED = ("docs", "examples", "src")
+UNUSED = (
+    *("*.map", "webpack-macros.html"),  # what the theme is made from
+    *("searchtools.js", "language_data.js", "*-stemmer.js"),  # Sphinx's own search
+    *("sg_gallery*", "binder_*", "jupyterlite_*", "broken_*", "no_image.png"),  # the gallery's look
+    *("_sources", ".buildinfo*", ".doctrees", "pagefind-*-ui.*", "pagefind-highlight.js"),
+)
+"""What the tools write and no page asks for."""
+
+
+def build_language(language: Language) -> int:
+    """Build one language aside; return Sphinx's exit code.
+
+    Each has a process of its own: in one, Sphinx keeps some words of the first language.
+    """
+    print(f"\n{language.name}", flush=True)
+    return subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+        + ["-d", str(BUILD / "doctrees" / language.path), str(DOCS), str(NEXT / language.path)],
+        env=os.environ | {"OPTIMKIT_LANGUAGE": language.sphinx},
+        check=False,
+    ).returncode
+
+
+def forget(language: Language) -> None:
+    """Take away what a failed build has read and written.
+
+    Sphinx would hold it to be up to date, and the next build would not warn again.
+    """
+    for folder in (BUILD / "doctrees", NEXT):
+        shutil.rmtree(folder / language.path, ignore_errors=True)
+
+
+def index_search(language: Language) -> None:
+    """Write the search index of one language, of what its readers see and no more."""
+    import asyncio
+
+    from pagefind.index import IndexConfig, PagefindIndex
+
+    async def index() -> None:
+        folder = NEXT / language.path
+        config = IndexConfig(
+            root_selector="article.bd-article",
+            exclude_selectors=[".bi-other", ".headerlink", ".prev-next-footer", "nav"],
+            output_path=str(folder / "pagefind"),
+            force_language=language.path,
+        )
+        async with PagefindIndex(config=config) as pagefind:
+            await pagefind.add_directory(str(folder), glob="**/*.html")
+
+    shutil.rmtree(NEXT / language.path / "pagefind", ignore_errors=True)
+    asyncio.run(index())
+
+
+def write_root() -> None:
+    """Write the pages above both languages: the door, and the page for a wrong address."""
+    links = "\n".join(
+        f'<a lang="{one.tag}" hreflang="{one.tag}" href="{one.path}/index.html">{one.name}</a>'
+        for one in LANGUAGES
+    )
+    for page in (DOCS / "_root").iterdir():
+        text = page.read_text("utf-8")
+        if page.suffix == ".html":
+            text = Template(text).safe_substitute(links=links)
+        (NEXT / page.name).write_text(text, "utf-8")
+    (NEXT / ".nojekyll").touch()
+
+
+def swap() -> None:
+    """Put the new site in the place of the last one; the last one stays until the new one is there."""
+    old = BUILD / "old"
+    shutil.rmtree(old, ignore_errors=True)
+    fresh = BUILD / "fresh"
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(NEXT, fresh, ignore=shutil.ignore_patterns(*UNUSED))
+    if SITE.exists():
+        SITE.rename(old)
+    fresh.rename(SITE)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def inputs() -> str:
+    """Return a checksum of all that the site is made from: files, tools, its address."""
+    generated = (BUILD, DOCS / "auto_examples")
+    paths = [
+        path
+        for folder in WATCHED
+        for path in (DOCS.parent / folder).rglob("*")
+        if path.is_file() and path.suffix not in {".mo", ".pyc"}
+        if not any(path.is_relative_to(one) for one in generated)
+    ]
+    tools = sorted(f"{tool.name} {tool.version}" for tool in distributions())
+    return " ".join([digest(paths), *tools, os.environ.get("OPTIMKIT_BASE_URL", "")])
+
+
+def build() -> int:
+    """Build both languages and publish them, or leave the last site alone."""
+    started = time.perf_counter()
+    made_from, record = inputs(), BUILD / "made_from.txt"
+    if SITE.exists() and record.exists() and record.read_text("utf-8") == made_from:
+        print(f"Nothing has changed since it was built: {SITE / 'index.html'}")
+        return 0
+    NEXT.mkdir(parents=True, exist_ok=True)
+    for language in LANGUAGES:
+        if code := build_language(language):
+            forget(language)
+            print(f"\nThe build failed; {SITE} is what it was.", file=sys.stderr)
+            return code
+    for language in LANGUAGES:
+        index_search(language)
+    write_root()
+    swap()
+    record.write_text(made_from, "utf-8")
+    print(f"\nBuilt in {time.perf_counter() - started:.0f} s: {SITE / 'index.html'}")
+    print("To read it with search and all: nox -s serve")
+    return 0
+
+
+def serve(port: int) -> int:
+    """Serve the site on this machine only, and build it again in a process of its own on each change."""
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    from watchfiles import DefaultFilter, watch
+
+    generated = (str(BUILD), str(DOCS / "auto_examples"))
+    subprocess.run([sys.executable, __file__], check=False)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(SITE))
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    print(f"\nhttp://127.0.0.1:{server.server_port}/  (Ctrl+C stops)", flush=True)
+    ours = DefaultFilter(ignore_paths=generated)
+    for _ in watch(*(DOCS.parent / name for name in WATCHED), watch_filter=ours):
+        subprocess.run([sys.executable, __file__], check=False)
+    return 0
+
+
+def main() -> int:
+    """Read the command line, build, and serve if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--serve", action="store_true", help="serve the site and follow changes")
+    parser.add_argument("--port", type=int, default=8000, help="port of 127.0.0.1 (0: any)")
+    arguments = parser.parse_args()
+    return serve(arguments.port) if arguments.serve else build()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

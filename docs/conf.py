@@ -1,0 +1,115 @@
+"""Sphinx configuration. ``nox -s docs`` builds both languages from it, see ``_ext/publish.py``."""
+
+import os
+import sys
+import tomllib
+from importlib.metadata import version as installed
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+from bilingual.languages import ENGLISH, by_sphinx  # noqa: E402 (the path comes first)
+
+project = "optimkit"
+author = project_copyright = "The optimkit authors"
+version = release = installed("optimkit")
+language = os.environ.get("OPTIMKIT_LANGUAGE", ENGLISH.sphinx)
+own = by_sphinx(language)
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+    "bilingual",
+    "gallery",
+    "mathml",
+]
+exclude_patterns = [
+    "_build",
+    "_ext",
+    "_templates",
+    "locale",
+    "auto_examples/sg_execution_times.rst",
+]
+nitpicky = True
+nitpick_ignore_regex = tomllib.loads((HERE / "nitpick.toml").read_text("utf-8"))["ignore"]
+suppress_warnings = ["config.cache"]  # sphinx_gallery_conf holds functions
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+html_math_renderer = "mathml"
+
+locale_dirs = ["locale"]
+gettext_compact = True
+gettext_location = False
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+napoleon_numpy_docstring = True
+napoleon_google_docstring = False
+napoleon_preprocess_types = True
+napoleon_type_aliases = {
+    "callable": ":py:class:`~collections.abc.Callable`",
+    "iterable": ":py:class:`~collections.abc.Iterable`",
+    "mapping": ":py:class:`~collections.abc.Mapping`",
+    "sequence": ":py:class:`~collections.abc.Sequence`",
+    "LrCurve": ":py:class:`~optimkit.LrCurve`",
+    "Report": ":py:class:`~optimkit.Report`",
+    "Rule": ":py:class:`~optimkit.groups.rules.Rule`",
+    "Selector": ":py:class:`~optimkit.groups.selectors.Selector`",
+    "Table": ":py:class:`~optimkit.render.Table`",
+}
+copybutton_exclude = ".linenos, .gp, .go"
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["auto_examples"],
+    "filename_pattern": r"plot_\d\d_",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "image_scrapers": ("gallery.figures.scrape",),
+    "reset_modules": ("gallery.figures.reset_style",),
+    "capture_repr": ("_repr_html_",),
+    "remove_config_comments": True,
+    "min_reported_time": 10**6,
+    "show_signature": False,
+    "css": [],  # ours are in _static/optimkit.css
+    "write_computation_times": False,
+    "first_notebook_cell": "%pip install torch matplotlib",
+    "backreferences_dir": "auto_examples/backreferences",
+    "doc_module": ("optimkit",),
+    "inspect_global_variables": False,  # looking into every object of a script triggers its warnings
+}
+
+templates_path = ["_templates"]
+html_static_path = ["_static"]
+html_favicon = "_static/icon.svg"
+html_title = "optimkit"
+html_theme = "pydata_sphinx_theme"
+html_css_files = ["optimkit.css"]
+html_js_files = [("reading.js", {"defer": "defer"}), ("search.js", {"defer": "defer"})]
+html_copy_source = False
+html_show_sourcelink = False
+html_additional_pages = {"search": "search.html"}
+html_sidebars = {"**": ["sidebar-nav-bs"], "index": [], "search": []}
+bilingual_base_url = os.environ.get("OPTIMKIT_BASE_URL", "")
+html_context = {"default_mode": "auto"}
+html_theme_options = {
+    "logo": {"text": "optimkit"},
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["reading-switch", "search-button"],
+    "article_header_start": ["breadcrumbs"],
+    "secondary_sidebar_items": ["page-toc"],
+    "primary_sidebar_end": [],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "show_toc_level": 2,
+    "show_prev_next": True,
+    "back_to_top_button": False,
+    "search_bar_text": {"en": "Search", "zh": "搜索"}[own.path],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}

@@ -1,0 +1,105 @@
+"""The sessions: ``nox -l`` lists them, ``nox`` alone runs the quick ones."""
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+# uv hard-links: torch is downloaded once, and each further environment costs seconds.
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests", "doctest"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the package as it is in this folder, and groups of pyproject.toml."""
+    wanted = nox.project.dependency_groups(PROJECT, *groups)
+    session.install("--editable", ".", *wanted)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run every test but those that need a browser."""
+    install(session, "test", "docs")
+    session.run("pytest", "-n", "auto", "--ignore", "tests/site", *session.posargs)
+
+
+@nox.session
+def doctest(session: nox.Session) -> None:
+    """Run the examples in the docstrings, and those of the README."""
+    install(session, "test")
+    session.run("pytest", "--doctest-modules", "src", *session.posargs)
+    session.run("pytest", "--doctest-glob=README*.md", "README.md", "README.zh-CN.md")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format, imports, Chinese typography and workflows."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+    session.run("python", "docs/_ext/typography.py")
+    session.run("actionlint", *map(str, Path(".github", "workflows").glob("*.yml")))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the package."""
+    install(session, "types")
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site, both languages."""
+    install(session, "docs")
+    session.run("python", "docs/_ext/publish.py", *session.posargs)
+
+
+@nox.session
+def serve(session: nox.Session) -> None:
+    """Serve the site on 127.0.0.1, and build it again when a file changes."""
+    install(session, "docs")
+    session.run("python", "docs/_ext/publish.py", "--serve", *session.posargs)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Read the built site in a real browser."""
+    install(session, "site", "docs")
+    session.run("pytest", "-n", "auto", "tests/site", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the budgets: ratios taken in one run, medians."""
+    install(session, "test", "docs")
+    for script in session.posargs or sorted(map(str, Path("benchmarks").glob("bench_*.py"))):
+        session.run("python", script)
+
+
+@nox.session
+def catalog(session: nox.Session) -> None:
+    """Bring the Chinese catalog of the docstrings up to date with the docstrings."""
+    install(session, "docs")
+    folder = session.create_tmp()
+    pages = map(str, Path("docs", "reference").glob("*.md"))
+    session.run(
+        *("sphinx-build", "-q", "-E", "-b", "gettext", "-D", "plot_gallery=0"),
+        *("docs", folder, *pages),
+    )
+    for stray in set(Path(folder).glob("*.pot")) - {Path(folder, "reference.pot")}:
+        stray.unlink()
+    session.run(
+        "sphinx-intl", "update", "-p", folder, "-d", "docs/locale", "-l", "zh_CN", "-w", "0"
+    )
+
+
+@nox.session
+def linkcheck(session: nox.Session) -> None:
+    """Ask every link to the outside whether it answers."""
+    install(session, "docs")
+    session.run("sphinx-build", "-q", "-b", "linkcheck", "docs", "docs/_build/linkcheck")

@@ -1,0 +1,162 @@
+"""The command line: what is in a checkpoint, what differs between two, is it sound.
+
+.. code-block:: text
+
+    optimkit show FILE [--key KEY]    what is in it
+    optimkit diff FILE FILE           what differs between two
+    optimkit verify FILE              whether its bytes are those that were written
+
+With ``--json`` the answer is data. The exit code is 0 for sound, or equal; 1 for not; 2 for a
+command that can't be carried out. Nothing in a file is ever run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
+from .files import optimizers_in, read, verify
+from .inspection.compare import diff
+from .inspection.describe import describe
+from .inspection.holdings import nbytes, tensors_in
+from .render import Table
+
+Answer = tuple[int, str, dict[str, Any]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command; without it, that of the command line.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> with tempfile.NamedTemporaryFile(suffix=".pt") as file:
+    ...     torch.save({"epoch": 3}, file.name)
+    ...     main(["diff", file.name, file.name])
+    No difference.
+    0
+    """
+    options = _parser().parse_args(arguments)
+    code, text, data = _carry_out(options)
+    if options.json:
+        print(json.dumps(data, allow_nan=False, ensure_ascii=False, indent=2))
+    else:
+        print(text, file=sys.stderr if "error" in data else sys.stdout)
+    return code
+
+
+def _carry_out(options: argparse.Namespace) -> Answer:
+    """Run the command, and turn errors into answers."""
+    try:
+        answer: Answer = options.run(options)
+    except (CorruptCheckpointError, UnsafeCheckpointError) as error:
+        return 1, str(error), {"error": str(error), "sound": False}
+    except (CheckpointError, OSError) as error:
+        return 2, str(error), {"error": str(error)}
+    return answer
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="optimkit",
+        description="Look into checkpoints. Nothing in a file is ever run.",
+        epilog="exit code: 0 sound, or equal; 1 not; 2 misuse",
+    )
+    commands = parser.add_subparsers(required=True, metavar="show|diff|verify")
+    for name, run, files, text in (
+        ("show", _show, 1, "what is in a checkpoint"),
+        ("diff", _diff, 2, "what differs between two checkpoints"),
+        ("verify", _verify, 1, "whether the bytes are those that were written"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("files", nargs=files, metavar="FILE", help="written by torch.save")
+        command.add_argument("--json", action="store_true", help="answer with data")
+        command.set_defaults(run=run, key=None)
+        if name == "show":
+            command.add_argument("--key", help="only this optimizer, as show calls it")
+    return parser
+
+
+def _show(options: argparse.Namespace) -> Answer:
+    """Say what is in a file: its parts, then each optimizer."""
+    [path] = options.files
+    soundness = verify(path)
+    content = read(path)
+    found = optimizers_in(content)
+    if options.key is not None and options.key not in found:
+        describe(path, key=options.key)  # raises, and says which there are
+    chosen = [key for key in found if options.key in (None, key)]
+    reports = {key: describe(content, key=key) for key in chosen}
+    parts = _parts(content)
+    texts = [str(soundness), *([str(parts)] if options.key is None else [])]
+    texts += [f"\n{reports[key]}" for key in chosen]
+    data = {
+        "file": soundness.to_dict(),
+        "parts": parts.to_dict()["rows"],
+        "optimizers": {key: report.to_dict() for key, report in reports.items()},
+    }
+    return 0, "\n".join(texts), data
+
+
+def _parts(content: Any) -> Table:
+    """Sum up what a checkpoint holds, by its first keys."""
+    items = content.items() if isinstance(content, Mapping) else [("", content)]
+    return Table(
+        [
+            {
+                "part": str(key),
+                "kind": type(value).__name__,
+                "holds": _holds(value),
+                "tensors": len(tensors_in(value)),
+                "bytes": sum(map(nbytes, tensors_in(value))),
+            }
+            for key, value in items
+        ],
+        columns=("part", "kind", "holds", "tensors", "bytes"),
+        caption="Parts",
+        summed="bytes",
+    )
+
+
+def _holds(value: Any) -> str:
+    """Say what a part holds, in a few words."""
+    if isinstance(value, Tensor):
+        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, (Mapping, list, tuple)):
+        return f"{len(value)} entries"
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _diff(options: argparse.Namespace) -> Answer:
+    """Say what differs between two files."""
+    found = diff(*options.files)
+    return int(bool(found.rows)), str(found), found.to_dict()
+
+
+def _verify(options: argparse.Namespace) -> Answer:
+    """Say whether a file is sound: its checksums fit, and it can be read."""
+    [path] = options.files
+    soundness = verify(path)
+    read(path)
+    return int(not soundness.sound), str(soundness), soundness.to_dict()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What :func:`optimkit.audit` looks for, by what it looks at."""

@@ -1,0 +1,224 @@
+"""What the optimizers of ``torch.optim`` keep for a parameter, and which options they know.
+
+Torch writes this down nowhere: it is in the ``_init_group`` of each class. The tests compare
+this table with what each class really makes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The state that a class keeps for a parameter.
+
+    Parameters
+    ----------
+    alike : tuple of str
+        Keys whose tensor has the shape of the parameter.
+    single : tuple of str, optional
+        Keys with a single number.
+    optional : tuple of str, optional
+        Those of `alike` that are not always there.
+    needs : mapping of str to str, optional
+        An optional key -> the option that calls for it, when it is true.
+    """
+
+    alike: tuple[str, ...]
+    single: tuple[str, ...] = ("step",)
+    optional: tuple[str, ...] = ()
+    needs: Mapping[str, str] | None = None
+
+    @property
+    def required(self) -> frozenset[str]:
+        """The keys without which ``step()`` fails."""
+        return frozenset(self.alike + self.single) - frozenset(self.optional)
+
+
+_ADAM = Kept(
+    ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
+    optional=("max_exp_avg_sq",),
+    needs={"max_exp_avg_sq": "amsgrad"},
+)
+
+KEPT: dict[str, Kept] = {
+    "ASGD": Kept(("ax",), single=("step", "eta", "mu")),
+    "Adadelta": Kept(("square_avg", "acc_delta")),
+    "Adafactor": Kept(("variance",), optional=("variance",)),  # row_var, col_var: see `shape_of`
+    "Adagrad": Kept(("sum",)),
+    "Adam": _ADAM,
+    "AdamW": _ADAM,
+    "Adamax": Kept(("exp_avg", "exp_inf")),
+    "LBFGS": Kept((), single=("func_evals", "n_iter")),
+    "Muon": Kept(("momentum_buffer",), single=(), optional=("momentum_buffer",)),
+    "NAdam": Kept(("exp_avg", "exp_avg_sq"), single=("step", "mu_product")),
+    "RAdam": Kept(("exp_avg", "exp_avg_sq")),
+    "RMSprop": Kept(
+        ("square_avg", "momentum_buffer", "grad_avg"),
+        optional=("momentum_buffer", "grad_avg"),
+        needs={"momentum_buffer": "momentum", "grad_avg": "centered"},
+    ),
+    "Rprop": Kept(("prev", "step_size")),
+    "SGD": Kept(("momentum_buffer",), single=(), optional=("momentum_buffer",)),
+    "SparseAdam": Kept(("exp_avg", "exp_avg_sq")),
+}
+
+FLAT = ("d", "prev_flat_grad")
+"""What LBFGS keeps for all parameters at once, end to end."""
+
+_BEYOND = {"Adafactor": ("row_var", "col_var"), "LBFGS": (*FLAT, "old_dirs", "old_stps")}
+
+VOCABULARY = frozenset(
+    key
+    for name, kept in KEPT.items()
+    for key in (*kept.alike, *kept.single, *_BEYOND.get(name, ()))
+)
+"""Every key that some class of torch keeps."""
+
+SINGLE = frozenset(key for kept in KEPT.values() for key in kept.single)
+"""The keys that hold a single number in some class."""
+
+# Keys of a group that are no options of the class: who puts them there.
+EXTRAS = frozenset(
+    {
+        "params",
+        "param_names",  # torch, of named parameters
+        "name",  # Lightning's LearningRateMonitor and the trackers read it
+        "initial_lr",  # every scheduler
+        "max_lr",  # OneCycleLR
+        "min_lr",
+        "max_momentum",  # OneCycleLR, CyclicLR
+        "base_momentum",
+        "swa_lr",  # SWALR
+        "differentiable",  # unpickling adds it
+    }
+)
+
+
+def torch_class(kind: type) -> str | None:
+    """Name the class of ``torch.optim`` whose state a class keeps.
+
+    Parameters
+    ----------
+    kind : type
+        An optimizer's class.
+
+    Returns
+    -------
+    str or None
+        Its own name, or that of the class it inherits ``step`` from; None if its ``step`` is
+        its own, so that nobody but itself knows what it keeps.
+
+    Examples
+    --------
+    >>> class Mine(torch.optim.AdamW):
+    ...     pass
+    >>> torch_class(Mine), torch_class(torch.optim.Optimizer)
+    ('AdamW', None)
+    """
+    for base in kind.__mro__:
+        if base.__name__ in KEPT and getattr(torch.optim, base.__name__, None) is base:
+            return base.__name__ if _steps_like(kind, base) else None
+    return None
+
+
+def _steps_like(kind: type, base: type) -> bool:
+    """Tell whether a class has not changed how another one steps."""
+    return all(
+        inspect.unwrap(getattr(kind, name, _steps_like))
+        is inspect.unwrap(getattr(base, name, _steps_like))
+        for name in ("step", "_init_group")
+    )
+
+
+def keys_of(name: str) -> frozenset[str]:
+    """Return every key that a class of torch may keep.
+
+    Parameters
+    ----------
+    name : str
+        The name of the class.
+
+    Returns
+    -------
+    frozenset of str
+        Its state keys.
+    """
+    kept = KEPT[name]
+    return frozenset((*kept.alike, *kept.single, *_BEYOND.get(name, ())))
+
+
+def required_keys(name: str, matrix: bool, options: Mapping[str, Any]) -> frozenset[str]:
+    """Return the keys that the state of a parameter must have, once it has any.
+
+    Parameters
+    ----------
+    name : str
+        The name of a class of torch.
+    matrix : bool
+        Whether the parameter has two dimensions or more.
+    options : mapping
+        Those of its group.
+
+    Returns
+    -------
+    frozenset of str
+        The keys without which ``step()`` fails.
+
+    Examples
+    --------
+    >>> sorted(required_keys("Adam", True, {"amsgrad": True}))
+    ['exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'step']
+    """
+    kept = KEPT[name]
+    if name == "Adafactor":
+        return _REQUIRED[name] | ({"row_var", "col_var"} if matrix else {"variance"})
+    if not kept.needs:
+        return _REQUIRED[name]
+    return _REQUIRED[name] | {key for key, option in kept.needs.items() if options.get(option)}
+
+
+_REQUIRED = {name: kept.required for name, kept in KEPT.items()}
+
+
+def shape_of(name: str, key: str, shape: Shape) -> Shape | None:
+    """Return the shape that a state tensor should have.
+
+    Parameters
+    ----------
+    name : str
+        The name of a class of torch.
+    key : str
+        The state's key.
+    shape : tuple of int
+        The shape of the parameter.
+
+    Returns
+    -------
+    tuple of int or None
+        ``()`` for a single number; None if nothing is known.
+
+    Examples
+    --------
+    >>> shape_of("Adafactor", "row_var", (8, 3)), shape_of("Adam", "exp_avg", (8, 3))
+    ((8, 1), (8, 3))
+    """
+    kept = KEPT[name]
+    if key in kept.alike:
+        return shape
+    if key in kept.single:
+        return ()
+    if name == "Adafactor" and len(shape) > 1:
+        if key == "row_var":
+            return (*shape[:-1], 1)
+        if key == "col_var":
+            return (*shape[:-2], 1, shape[-1])
+    return None

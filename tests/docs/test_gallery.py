@@ -1,0 +1,287 @@
+"""The gallery's figures, videos, cards, words, and which scripts run again."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="the docs group is not installed")
+pytest.importorskip("mplfonts", reason="the docs group is not installed")
+pytest.importorskip("imageio_ffmpeg", reason="the docs group is not installed")
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+from matplotlib.animation import FuncAnimation
+from matplotlib.text import Text
+
+from bilingual.languages import CHINESE, ENGLISH
+from gallery import cards, figures, freshness
+
+DARK_INK, DARK_PAGE = "#e8eaed", "#14181e"
+
+
+@pytest.fixture(autouse=True)
+def style():
+    """Start from the style that each script gets, and leave no figure."""
+    figures.reset_style({}, "")
+    yield
+    plt.close("all")
+    mpl.rcdefaults()
+
+
+@pytest.fixture
+def figure():
+    """Return a figure with every kind of ink."""
+    figure, axes = plt.subplots(figsize=(3, 2), dpi=50)
+    axes.plot([0, 1], [0, 1], "o-", color="C0")
+    axes.plot([0], [1], "s", markerfacecolor="none", markeredgecolor="k")
+    axes.bar([0], [1], facecolor="none", edgecolor="black")
+    axes.axhline(0.5, color=(0, 0, 0, 0.25))
+    axes.scatter([1], [0], facecolors="none", edgecolors="k")
+    axes.set(title="Loss", xlabel="p(y | x)")
+    return figure
+
+
+def saved(folder):
+    """Return the names of the files in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def colours(figure):
+    """Return every colour of a figure."""
+    return [
+        (artist, name, str(getattr(artist, f"get_{name}")()))
+        for artist in figure.findobj()
+        for name in figures.COLOURS
+        if hasattr(artist, f"get_{name}")
+    ]
+
+
+def words(figure):
+    """Return the texts that a figure shows, once it is drawn."""
+    figure.canvas.draw()
+    return {text.get_text() for text in figure.findobj(Text)}
+
+
+def test_variants_only_where_they_differ(figure, tmp_path):
+    """A figure is saved in light and dark, and in Chinese too if a text of it has halves."""
+    figures.save_figure(figure, tmp_path / "a_001.png")
+    assert saved(tmp_path) == ["a_001.png", "a_001_dark.png"]
+    light, dark = ((tmp_path / name).read_bytes() for name in saved(tmp_path))
+    assert light != dark
+    figure.axes[0].set_title("Loss | 损失")
+    figures.save_figure(figure, tmp_path / "a_001.png")
+    assert saved(tmp_path) == [
+        "a_001.png",
+        "a_001.zh_CN.png",
+        "a_001_dark.png",
+        "a_001_dark.zh_CN.png",
+    ]
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 4
+    figure.axes[0].set_title("Loss")
+    figures.save_figure(figure, tmp_path / "a_001.png")
+    assert saved(tmp_path) == ["a_001.png", "a_001_dark.png"]
+
+
+def test_texts_have_one_half(figure):
+    """Every text shows one half, labels of ticks and new texts too, and gets the other back."""
+    axes = figure.axes[0]
+    axes.set_title("Loss | 损失")
+    axes.set_xticks([0, 1], ["start | 开始", "end | 结束"])
+    before = words(figure)
+    assert {"Loss | 损失", "start | 开始"} <= before
+    for language, own in ((ENGLISH, {"Loss", "start", "end"}), (CHINESE, {"损失", "开始", "结束"})):
+        with figures.in_language(figure, language) as changed:
+            assert changed
+            new = axes.text(0, 0, "new | 新")
+            shown = words(figure)
+            assert own | {"p(y | x)", {"en": "new", "zh": "新"}[language.path]} <= shown
+            assert not any("|" in text for text in shown - {"p(y | x)"})
+            new.remove()
+        assert words(figure) == before
+
+
+def test_neutral_ink_turns_dark_and_back(figure):
+    """In the dark, black and white swap, colours, clear fills and transparency stay; then all is back."""
+    figure.canvas.draw()
+    before = colours(figure)
+    axes = figure.axes[0]
+    line, marker, level = axes.lines
+    with figures.in_the_dark(figure):
+        assert mpl.colors.to_hex(axes.title.get_color()) == DARK_INK
+        assert mpl.colors.to_hex(axes.get_facecolor()) == DARK_PAGE
+        assert mpl.colors.to_hex(line.get_color()) == mpl.colors.to_hex("C0")
+        assert marker.get_markerfacecolor() == "none"
+        assert mpl.colors.to_hex(marker.get_markeredgecolor()) == DARK_INK
+        assert mpl.colors.to_hex(level.get_color(), keep_alpha=True) == DARK_INK + "40"
+        (bar,) = axes.patches
+        assert bar.get_facecolor()[3] == 0
+        assert mpl.colors.to_hex(bar.get_edgecolor()) == DARK_INK
+        assert mpl.colors.to_hex(axes.text(0, 0, "new").get_color()) == DARK_INK
+        axes.texts[0].remove()
+    assert colours(figure) == before
+    assert mpl.rcParams["text.color"] == "black"
+
+
+def test_an_error_leaves_the_figure_as_it_was(figure):
+    """Texts and colours come back when saving fails half-way."""
+    figure.axes[0].set_title("Loss | 损失")
+    said, before = words(figure), colours(figure)
+    half_way = figures.in_language(figure, CHINESE), figures.in_the_dark(figure)
+    with pytest.raises(OSError, match="full"), half_way[0], half_way[1]:
+        raise OSError("disk full")
+    assert words(figure) == said
+    assert colours(figure) == before
+    assert figure.text(0, 0, "a | 甲").get_text() == "a | 甲"
+
+
+def test_scrape(figure, tmp_path):
+    """Each figure becomes two pictures, of the right theme whatever the name of its script."""
+    figure.set_label("What it\nshows | 图里有什么")
+    paths = iter([str(tmp_path / "plot_09_dark_001.png")])
+    block = {"example_globals": {}, "image_path_iterator": paths}
+    text = figures.scrape(None, block, {})
+    blocks = [part.splitlines() for part in text.strip().split("\n\n")]
+    assert [lines[0].split("/")[-1] for lines in blocks] == [
+        "plot_09_dark_001.png",
+        "plot_09_dark_001_dark.png",
+    ]
+    assert [lines[1:] for lines in blocks] == [
+        ["   :alt: What it shows | 图里有什么", f"   :class: only-{theme} figure"]
+        for theme in ("light", "dark")
+    ]
+    assert plt.get_fignums() == []
+
+
+def test_animation(tmp_path):
+    """An animation is saved as videos by theme and language, also where its steps write the texts."""
+    figure, axes = plt.subplots(figsize=(2, 1), dpi=40)
+    seen = []
+
+    def draw(number):
+        axes.set_title(f"Step {number} | 第 {number} 步")
+        seen.append(axes.get_title(loc="left"))
+
+    draw(0)
+    animation = FuncAnimation(figure, draw, frames=2, init_func=lambda: None)
+    shown = figures.save_animation(animation, tmp_path / "a_001.png")
+    assert shown == [("gallery-video", "a_001.mp4"), ("gallery-video", "a_001_dark.mp4")]
+    assert saved(tmp_path) == [
+        "a_001.mp4",
+        "a_001.zh_CN.mp4",
+        "a_001_dark.mp4",
+        "a_001_dark.zh_CN.mp4",
+    ]
+    assert {"Step 1", "第 1 步"} <= set(seen[1:])
+    assert not any("|" in text for text in seen[1:])
+
+
+@pytest.mark.parametrize(("language", "name"), [("en", "a.mp4"), ("zh_CN", "a.zh_CN.mp4")])
+def test_video_node(build, tmp_path, language, name):
+    """A video is copied into the site, in the variant of its language, with controls and a label."""
+    (tmp_path / "videos").mkdir()
+    for video in ("a.mp4", "a.zh_CN.mp4"):
+        (tmp_path / "videos" / video).write_bytes(video.encode())
+    (tmp_path / "player.py").write_text(
+        "from gallery import video\n"
+        "def setup(app):\n"
+        "    app.add_directive('gallery-video', video.GalleryVideo)\n"
+        "    app.add_node(video.video, html=(video.visit_video, None))\n"
+    )
+    page = "Page | 页\n=========\n\n.. gallery-video:: /videos/a.mp4\n   :alt: A walk | 一段路\n   :class: only-light\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        site = build(
+            {"index.rst": page},
+            language,
+            extensions=["myst_parser", "bilingual", "mathml", "player"],
+        )
+    assert site.warnings == []
+    (video,) = site.body().all("video")
+    assert video.attributes["src"] == f"_images/{name}"
+    assert (Path(site.app.outdir) / "_images" / name).read_bytes() == name.encode()
+    assert video.attributes["aria-label"] == {"en": "A walk", "zh_CN": "一段路"}[language]
+    assert "controls" in video.attributes
+    assert "autoplay" not in video.attributes
+    assert "only-light" in video.classes
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Return a project with two scripts, one of which uses the package, that has been built."""
+    monkeypatch.setattr(freshness, "ROOT", tmp_path)
+    monkeypatch.setattr(
+        freshness, "digest", lambda paths: repr([p.read_bytes() for p in sorted(paths)])
+    )
+    for name, text in {
+        "src/optimkit/steps.py": "a = 1",
+        "examples/plot_01_plain.py": "import torch",
+        "examples/plot_02_kit.py": "import optimkit",
+        "docs/auto_examples/plot_01_plain.py": "",
+        "docs/auto_examples/plot_02_kit.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    app = SimpleNamespace(srcdir=tmp_path / "docs")
+    for name in ("plot_01_plain", "plot_02_kit"):
+        (tmp_path / "docs" / "auto_examples" / f"{name}.py.md5").write_text("0")
+    freshness.remember_fresh(app)
+    return app
+
+
+def stale(app):
+    """Return the scripts that the next build runs again."""
+    folder = app.srcdir / "auto_examples"
+    before = {path.name for path in folder.glob("*.md5")}
+    freshness.forget_stale(app)
+    return sorted(before - {path.name for path in folder.glob("*.md5")})
+
+
+def test_nothing_changed(project):
+    """Without a change nothing is stale."""
+    assert stale(project) == []
+
+
+@pytest.mark.parametrize("name", ["steps.py", "new.py"])
+def test_the_package_changed(project, name):
+    """A change in the package, or a new module, makes exactly the scripts that use it stale."""
+    (project.srcdir.parent / "src" / "optimkit" / name).write_text("a = 2")
+    assert stale(project) == ["plot_02_kit.py.md5"]
+
+
+def test_torch_changed(project, monkeypatch):
+    """Another version of torch makes all scripts stale."""
+    monkeypatch.setattr(freshness, "version", lambda name: "99" if name == "torch" else "1")
+    assert stale(project) == ["plot_01_plain.py.md5", "plot_02_kit.py.md5"]
+
+
+def test_a_record_that_is_lost(project):
+    """Without a record of the last build all scripts are stale."""
+    (project.srcdir / "auto_examples" / freshness.RECORD).unlink()
+    assert stale(project) == ["plot_01_plain.py.md5", "plot_02_kit.py.md5"]
+
+
+def test_pages_of_scripts_that_are_gone(project):
+    """What was made from a script that is gone is removed, and nothing else."""
+    folder = project.srcdir / "auto_examples"
+    (folder / "plot_01_plain.rst").write_text("")
+    (project.srcdir.parent / "examples" / "plot_01_plain.py").unlink()
+    stale(project)
+    assert saved(folder) == [freshness.RECORD, "plot_02_kit.py", "plot_02_kit.py.md5"]
+    freshness.remember_fresh(project)
+    assert list(json.loads((folder / freshness.RECORD).read_text())) == ["plot_02_kit.py"]
+
+
+def test_cards_read_scripts(tmp_path):
+    """A card has the title, both leads and the chosen picture of its script; a script without is refused."""
+    text = '"""\nTitle | 题\n==========\n\nLead\nwords.\n\n导语。\n"""\n'
+    (tmp_path / "plot_01_a.py").write_text(
+        text + "# sphinx_gallery_thumbnail_number = 2\n", "utf-8"
+    )
+    (card,) = cards.tutorials(tmp_path)
+    assert (card.name, card.title, card.thumbnail) == ("plot_01_a", "Title | 题", 2)
+    assert card.lead == ("Lead\nwords.", "导语。")
+    (tmp_path / "plot_02_b.py").write_text('"""Title"""\n')
+    with pytest.raises(ValueError, match=r"plot_02_b\.py:1: expected a docstring with a title"):
+        cards.tutorials(tmp_path)

@@ -1,0 +1,201 @@
+"""One command builds both sites out of scripts that run once, and a failure leaves the last site."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sphinx_gallery", reason="the docs group is not installed")
+pytest.importorskip("pydata_sphinx_theme", reason="the docs group is not installed")
+pytest.importorskip("pagefind", reason="the docs group is not installed")
+
+DOCS = Path(__file__).parents[2] / "docs"
+SCRIPT = '''"""
+First page | 第一页
+===================
+
+This is the lead.
+
+这是导语。
+"""
+
+from pathlib import Path
+
+with Path("runs.txt").open("a") as runs:
+    runs.write("x")
+print("ran")
+
+# %%
+# A part | 一节
+# -------------
+# English words.
+#
+# 中文文字。
+
+import matplotlib.pyplot as plt
+
+fig, ax = plt.subplots()
+fig.set_label("A line | 一条线")
+ax.plot([0, 1 + 1])
+'''
+INDEX = """# Notes | 笔记
+
+```{toctree}
+auto_examples/index
+```
+
+```{eval-rst}
+.. py:function:: step(rate)
+
+   :param rate: How far.
+```
+"""
+CATALOG = """msgid ""
+msgstr "Content-Type: text/plain; charset=UTF-8\\n"
+
+msgid "How far."
+msgstr "走多远。"
+"""
+
+
+def publish(root: Path) -> subprocess.CompletedProcess:
+    """Run the one command."""
+    command = [sys.executable, str(root / "docs" / "_ext" / "publish.py")]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file of a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Return a small copy of the documentation with one script, built."""
+    root = tmp_path_factory.mktemp("site")
+    unwanted = shutil.ignore_patterns(
+        "_build", "auto_examples", "reference", "locale", "*.md", "__pycache__"
+    )
+    shutil.copytree(DOCS, root / "docs", ignore=unwanted)
+    write(root, "docs/index.md", INDEX)
+    write(root, "docs/locale/zh_CN/LC_MESSAGES/index.po", CATALOG)
+    write(root, "examples/GALLERY_HEADER.rst", "All | 全部\n==========\n\nRead.\n\n读吧。\n")
+    write(root, "examples/plot_01_first.py", SCRIPT)
+    write(root, "src/optimkit/steps.py", "")
+    done = publish(root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return root
+
+
+def write(root: Path, name: str, text: str) -> None:
+    """Write one file of the copy."""
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+
+
+def visible(html: str) -> str:
+    """Return the words of an article, without code and what is hidden."""
+    article = html[html.index("<article") : html.index("</article>")]
+    article = re.sub(r"<pre.*?</pre>", "", article, flags=re.S)
+    article = re.sub(r"<(p|span|dd|li)[^>]*bi-other.*?</\1>", "", article, flags=re.S)
+    return " ".join(re.sub(r"<[^>]+>", " ", article).split())
+
+
+def test_both_sites_from_one_run(root):
+    """The scripts run once for both languages, and each site has all of its pages and its door."""
+    assert (root / "examples" / "runs.txt").read_text() == "x"
+    site = contents(root / "docs" / "_build" / "site")
+    pages = {"index.html", "auto_examples/index.html", "auto_examples/plot_01_first.html"}
+    assert {"index.html", "404.html"} <= set(site)
+    for language in ("en", "zh"):
+        assert {f"{language}/{page}" for page in pages} <= set(site)
+        assert f"{language}/pagefind/pagefind.js" in site
+    assert b'<html lang="en"' in site["en/index.html"]
+    assert b'<html lang="zh-CN"' in site["zh/index.html"]
+
+
+def test_words_of_the_gallery_are_translated(root):
+    """The words that Sphinx and its gallery write are in the language of the site."""
+    site = root / "docs" / "_build" / "site"
+    name = "auto_examples/plot_01_first.html"
+    english = visible((site / "en" / name).read_text("utf-8"))
+    chinese = visible((site / "zh" / name).read_text("utf-8"))
+    assert "Download this page" in english
+    assert "Go to the end" not in english
+    assert not re.search("[\u4e00-\u9fff]", english)
+    # What is left in Latin letters: names of files and formats.
+    names = {"Python", "Jupyter", "plot_01_first", "ipynb", "py", "zip"}
+    assert set(re.findall(r"[A-Za-z_]\w*", chinese)) <= names
+    listed = visible((site / "zh" / "auto_examples" / "index.html").read_text("utf-8"))
+    assert "第一页" in listed
+    assert "这是导语。" in listed
+    assert "First" not in listed
+    assert "Download" not in listed
+    function = visible((site / "zh" / "index.html").read_text("utf-8"))
+    assert "参数 : rate -- 走多远。" in function
+    assert "Parameters" not in function
+
+
+@pytest.mark.parametrize(
+    ("texts", "said", "times"),
+    [
+        (
+            {"examples/plot_01_first.py": SCRIPT.replace("1 + 1", "1 / 0")},
+            ['plot_01_first.py", line 27', "ZeroDivisionError"],
+            1,
+        ),
+        (
+            {
+                "examples/plot_01_first.py": SCRIPT.replace("# 中文文字。\n", ""),
+                "docs/index.md": INDEX + "$\\nosuch$\n",
+            },
+            [
+                "examples/plot_01_first.py:19: WARNING: unpaired paragraph 'English words.'",
+                "docs/index.md:12: WARNING: maths that docutils cannot convert",
+            ],
+            2,
+        ),
+    ],
+    ids=["a script that raises", "an unpaired block and bad maths"],
+)
+def test_a_failure_leaves_the_last_site(root, texts, said, times):
+    """A failed build says where, exits with an error each time it is run, and touches no page."""
+    site = root / "docs" / "_build" / "site"
+    before = contents(site)
+    good = {name: (root / name).read_text("utf-8") for name in texts}
+    for name, text in texts.items():
+        write(root, name, text)
+    try:
+        for _ in range(times):
+            done = publish(root)
+            assert done.returncode != 0
+            assert all(words in done.stderr for words in said), done.stderr
+            assert f"The build failed; {site} is what it was." in done.stderr
+            assert contents(site) == before
+    finally:
+        for name, text in good.items():
+            write(root, name, text)
+
+
+def test_a_script_that_is_gone(root):
+    """A script that is deleted takes its page with it, and one that is new gets one."""
+    site = root / "docs" / "_build" / "site"
+    first = root / "examples" / "plot_01_first.py"
+    write(root, "examples/plot_02_next.py", SCRIPT.replace("First", "Later"))
+    first.unlink()
+    try:
+        done = publish(root)
+        assert done.returncode == 0, done.stderr
+        for language in ("en", "zh"):
+            pages = {path.name for path in (site / language / "auto_examples").glob("*.html")}
+            assert pages == {"index.html", "plot_02_next.html"}
+    finally:
+        write(root, "examples/plot_01_first.py", SCRIPT)

@@ -1,0 +1,127 @@
+"""The command line: what it says, and its exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from optimkit.__main__ import main
+
+
+class Boom:
+    """What a malicious file would call."""
+
+    def __reduce__(self):
+        """Touch a file when unpickled."""
+        return os.mkdir, (os.environ["OPTIMKIT_BOOM"],)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return a folder of good and bad files."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.named_parameters())
+    for name in ("a.pt", "b.pt"):
+        for param in model.parameters():
+            param.grad = torch.ones_like(param)
+        optimizer.step()
+        content = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}
+        torch.save(content, tmp_path / name)
+    whole = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.pt").write_bytes(b"")
+    (tmp_path / "foreign.pt").write_bytes(b"hello " * 100)
+    torch.save(content, tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
+    os.environ["OPTIMKIT_BOOM"] = str(tmp_path / "boom")
+    torch.save({"a": Boom()}, tmp_path / "evil.pt")
+    torch.save({"a": Boom()}, tmp_path / "evil_legacy.pt", _use_new_zipfile_serialization=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("show a.pt", 0),
+        ("show legacy.pt", 0),
+        ("show a.pt --key optimizer", 0),
+        ("show a.pt --key nope", 2),
+        ("show nope.pt", 2),
+        ("show cut.pt", 1),
+        ("show evil.pt", 1),
+        ("diff a.pt a.pt", 0),
+        ("diff a.pt b.pt", 1),
+        ("diff a.pt nope.pt", 2),
+        ("diff a.pt cut.pt", 1),
+        ("verify a.pt", 0),
+        ("verify legacy.pt", 1),
+        ("verify cut.pt", 1),
+        ("verify empty.pt", 1),
+        ("verify foreign.pt", 1),
+        ("verify evil.pt", 1),
+        ("verify evil_legacy.pt", 1),
+        ("verify .", 2),
+        ("verify nope.pt", 2),
+    ],
+)
+def test_exit_codes(files, arguments, code, monkeypatch, capsys):
+    """0 is sound or equal, 1 is not, 2 is misuse; --json gives data with the same code."""
+    monkeypatch.chdir(files)
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    assert main(arguments.split()) == code
+    out, err = capsys.readouterr()
+    assert (out + err).strip()
+    assert main([*arguments.split(), "--json"]) == code
+    assert isinstance(json.loads(capsys.readouterr().out), dict)
+    assert not (files / "boom").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["nope"], ["diff", "a.pt"], ["verify"]])
+def test_misuse(arguments, capsys):
+    """A command that is none exits with 2."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+def test_golden_show(files, golden, monkeypatch, capsys):
+    """Show lists the parts, then each optimizer."""
+    monkeypatch.chdir(files)
+    main(["show", "a.pt"])
+    out = capsys.readouterr().out.partition("\n")
+    assert out[0].startswith("a.pt: ")
+    golden("show.txt", out[2].rstrip())
+
+
+def test_show_as_data(files, monkeypatch, capsys):
+    """As data there are the file, its parts, and its optimizers."""
+    monkeypatch.chdir(files)
+    main(["show", "a.pt", "--json"])
+    data = json.loads(capsys.readouterr().out)
+    assert data["file"]["sound"] is True
+    assert [part["part"] for part in data["parts"]] == ["model", "optimizer", "epoch"]
+    assert data["optimizers"]["optimizer"]["rows"][0]["name"] == "weight"
+
+
+def test_files_without_checksums_say_so(files, monkeypatch, capsys):
+    """A file in the old format is shown, and not called sound."""
+    monkeypatch.chdir(files)
+    assert main(["verify", "legacy.pt"]) == 1
+    assert (
+        "no checksums: nothing tells whether they are what was written" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("command", [["-m", "optimkit"], ["-c", "import optimkit"]])
+def test_a_cheap_import(command):
+    """Importing the package loads neither matplotlib nor torch.distributed.checkpoint."""
+    code = (
+        "import sys, optimkit; "
+        "print([m for m in ('matplotlib', 'torch.distributed.checkpoint') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,361 @@
+"""Describe: every optimizer, every form of it, and no side effect."""
+
+import copy
+import io
+import json
+import math
+
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+from optimkit import describe
+from optimkit.errors import CheckpointError
+
+
+def model_of(kind="AdamW"):
+    """Return a small model that a class can train."""
+    torch.manual_seed(0)
+    if kind == "SparseAdam":
+        return nn.Sequential(nn.Embedding(6, 3, sparse=True))
+    if kind == "Muon":
+        return nn.Sequential(nn.Linear(3, 4, bias=False), nn.Linear(4, 2, bias=False))
+    return nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+
+
+def stepped(model, optimizer, steps=1):
+    """Step on made-up data."""
+    sparse = isinstance(model[0], nn.Embedding)
+    given = torch.tensor([0, 1]) if sparse else torch.ones(2, 3) / 7
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(given).square().sum()
+        loss.backward()
+        return loss
+
+    for _ in range(steps):
+        if isinstance(optimizer, torch.optim.LBFGS):
+            optimizer.step(closure)
+        else:
+            closure()
+            optimizer.step()
+    return optimizer
+
+
+CLASSES = sorted(
+    name
+    for name, kind in vars(torch.optim).items()
+    if isinstance(kind, type)
+    and issubclass(kind, torch.optim.Optimizer)
+    and kind is not torch.optim.Optimizer
+)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_class_before_and_after_a_step(kind):
+    """Every class of torch is described before and after a step, live, saved, by text and HTML."""
+    model = model_of(kind)
+    optimizer = getattr(torch.optim, kind)(model.parameters())
+    before = describe(optimizer, model)
+    stepped(model, optimizer, 2)
+    after = describe(optimizer, model, values=True)
+    for report in (before, after, describe(optimizer.state_dict())):
+        assert len(report.rows) == len(list(model.parameters()))
+        assert report.groups[0].options["lr"] == optimizer.defaults["lr"]
+        assert max(map(len, str(report).split("\n"))) <= 100
+        assert "<table" in report._repr_html_()
+        json.dumps(report.to_dict(), allow_nan=False)
+        Console(file=io.StringIO(), width=80).print(report)
+    assert [row.name for row in after.rows] == [name for name, _ in model.named_parameters()]
+    for row, param in zip(after.rows, model.parameters(), strict=True):
+        state = optimizer.state.get(param, {})
+        assert set(row.state) == set(state)
+        assert row.shape == tuple(param.shape)
+        for key, value in state.items():
+            if isinstance(value, torch.Tensor):
+                assert row.state[key] == tuple(value.shape)
+                assert row.norms[key] == pytest.approx(value.float().norm().item(), rel=1e-5)
+
+
+def test_records():
+    """A record has every fact, with its type."""
+    model = model_of()
+    optimizer = stepped(model, torch.optim.AdamW(model.parameters(), weight_decay=0.1), 3)
+    report = describe(optimizer, model)
+    row = report.rows[0]
+    assert row._asdict() == {
+        "name": "0.weight",
+        "shape": (4, 3),
+        "dtype": torch.float32,
+        "numel": 12,
+        "trainable": True,
+        "group": 0,
+        "lr": 0.001,
+        "weight_decay": 0.1,
+        "state": {"step": (), "exp_avg": (4, 3), "exp_avg_sq": (4, 3)},
+        "step": 3,
+        "bytes": 100,
+        "norms": {},
+    }
+    group = report.groups[0]
+    assert (group.index, group.name, group.parameters, group.numel) == (0, "group 0", 6, 34)
+    assert group.overrides == {}
+    assert group.options["betas"] == (0.9, 0.999)
+
+
+def test_overrides_and_what_is_left_out():
+    """What a group sets, what the model has and the optimizer has not, frozen apart."""
+    model = model_of()
+    model[1].requires_grad_(False)
+    optimizer = torch.optim.SGD(
+        [{"params": [model[0].weight], "lr": 0.5, "name": "first"}], lr=0.1, weight_decay=0.2
+    )
+    report = describe(optimizer, model)
+    assert report.groups[0].name == "first"
+    assert report.groups[0].overrides == {"lr": 0.5}
+    assert report.unmanaged == ("0.bias", "2.weight", "2.bias")
+    assert report.frozen == ("1.weight", "1.bias")
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_nothing_is_changed(kind):
+    """Describing fills no state, steps nothing, and takes no random number."""
+    model = model_of(kind)
+    optimizer = getattr(torch.optim, kind)(model.parameters())
+    state, random = copy.deepcopy(optimizer.state_dict()), torch.get_rng_state()
+    before = dict(optimizer.state)
+    str(describe(optimizer, model, values=True))
+    assert dict(optimizer.state).keys() == before.keys()
+    assert str(optimizer.state_dict()) == str(state)
+    assert torch.equal(random, torch.get_rng_state())
+
+
+def test_names_come_from_the_model_then_the_optimizer_then_the_position():
+    """Tensors are matched with the model; without one, torch's names; without these, places."""
+    model = model_of()
+    plain = torch.optim.SGD(model.parameters(), lr=0.1)
+    named = torch.optim.SGD([(f"x.{n}", p) for n, p in model.named_parameters()], lr=0.1)
+    assert describe(plain, model).rows[0].name == "0.weight"
+    assert describe(plain, {"net": model}).rows[0].name == "net.0.weight"
+    assert describe(named).rows[0].name == "x.0.weight"
+    assert describe(named.state_dict()).rows[0].name == "x.0.weight"
+    assert describe(named, model).rows[0].name == "0.weight"
+    assert [row.name for row in describe(plain).rows][:2] == ["params[0]", "params[1]"]
+    assert describe(plain.state_dict()).rows[2].name == "params[2]"
+
+
+def test_several_models_whose_names_clash():
+    """Names that clash get the model's class before them."""
+    one, two = nn.Linear(1, 1), nn.Bilinear(1, 1, 1)
+    optimizer = torch.optim.SGD([*one.parameters(), *two.parameters()], lr=0.1)
+    assert [row.name for row in describe(optimizer, one, two).rows] == [
+        "Linear.weight",
+        "Linear.bias",
+        "Bilinear.weight",
+        "Bilinear.bias",
+    ]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.complex64], ids=str)
+def test_types(dtype):
+    """Half precision, double and complex parameters are described with their norms."""
+    param = nn.Parameter(torch.ones(4, dtype=dtype))
+    optimizer = torch.optim.SGD([param], lr=0.1, momentum=0.9)
+    param.grad = torch.full_like(param, 2)
+    optimizer.step()
+    [row] = describe(optimizer, values=True).rows
+    assert row.dtype == dtype
+    assert row.norms == {"momentum_buffer": pytest.approx(4.0)}
+
+
+def test_meta():
+    """On the meta device there are shapes and no norms."""
+    param = nn.Parameter(torch.ones(4, device="meta"))
+    optimizer = torch.optim.Adam([param])
+    param.grad = torch.ones_like(param)
+    optimizer.step()
+    [row] = describe(optimizer, values=True).rows
+    assert row.state["exp_avg"] == (4,)
+    assert list(row.norms) == ["step"]
+
+
+def test_a_checkpoint(tmp_path):
+    """A path is described as what it holds; of several optimizers one is chosen."""
+    model = model_of()
+    one = stepped(model, torch.optim.AdamW(model.named_parameters()))
+    two = torch.optim.SGD(model.parameters(), lr=0.1)
+    torch.save({"optimizer": one.state_dict(), "model": model.state_dict()}, tmp_path / "one.pt")
+    torch.save({"all": [one.state_dict(), two.state_dict()]}, tmp_path / "two.pt")
+    report = describe(tmp_path / "one.pt", model)
+    assert [row[:3] for row in report.rows] == [row[:3] for row in describe(one, model).rows]
+    assert describe(str(tmp_path / "two.pt"), key="all.1").groups[0].options["lr"] == 0.1
+    with pytest.raises(CheckpointError) as caught:
+        describe(tmp_path / "two.pt")
+    assert str(caught.value) == (
+        f"{tmp_path}/two.pt holds 2 optimizers. Choose one by key=: all.0, all.1."
+    )
+    with pytest.raises(CheckpointError) as caught:
+        describe(tmp_path / "two.pt", key="adam")
+    assert str(caught.value) == (
+        f"{tmp_path}/two.pt holds no optimizer called 'adam'. Choose one of: all.0, all.1."
+    )
+
+
+def test_a_checkpoint_of_another_tool(tmp_path):
+    """A file without an optimizer says what it holds, and what was expected."""
+    torch.save({"weights": {"a": torch.ones(1)}, "step": 3}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError) as caught:
+        describe(tmp_path / "a.pt")
+    assert str(caught.value) == (
+        f"{tmp_path}/a.pt holds no optimizer: a mapping with 'state' and 'param_groups' was "
+        "expected, found 'weights', 'step'. Save optimizer.state_dict() in it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            nn.Linear(1, 1),
+            "optimizer must be a torch.optim.Optimizer, its state dict, or the path of a "
+            "checkpoint, not Linear",
+        ),
+        (
+            {"lr": 0.1},
+            "optimizer must be a state dict with 'state' and 'param_groups', or hold one; "
+            "this mapping has 'lr'",
+        ),
+    ],
+    ids=["module", "mapping"],
+)
+def test_what_is_no_optimizer(given, message):
+    """Anything else is a TypeError that says what was given and what was expected."""
+    with pytest.raises(TypeError) as caught:
+        describe(given)
+    assert str(caught.value) == message
+
+
+def test_a_model_that_shares_nothing():
+    """A model of which the optimizer has no parameter is told of, not refused."""
+    report = describe(torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1), nn.Linear(1, 1))
+    assert report.unmanaged == ("weight", "bias")
+    assert report.notes == (
+        "The model and the optimizer share no parameter: one of them was copied, loaded with "
+        "assign=True, or belongs to another model. Build the optimizer from this model's "
+        "parameters.",
+    )
+
+
+def test_a_broken_optimizer_is_described():
+    """State of a wrong shape, ids without parameters, groups without options: all described."""
+    model = model_of()
+    optimizer = stepped(model, torch.optim.AdamW(model.named_parameters()))
+    optimizer.state[model[0].weight]["exp_avg"] = torch.ones(7)
+    optimizer.state[model[0].bias] = "nothing"
+    optimizer.state[77] = {"step": 1}
+    group = optimizer.param_groups[0]
+    group["param_names"] = group["param_names"][:2]
+    del group["lr"]
+    report = describe(optimizer, model, values=True)
+    assert report.rows[0].state["exp_avg"] == (7,)
+    assert report.rows[1].state == {}
+    assert report.rows[0].lr is None
+    assert report.notes == (
+        "State of no parameter in any group: 77",
+        "group 0 has 6 parameters and 2 names for them",
+    )
+    assert "exp_avg (7)" in str(report)
+
+
+def test_lazy_parameters():
+    """A lazy parameter has no shape yet."""
+    model = nn.LazyLinear(2)
+    [row, _] = describe(torch.optim.SGD(model.parameters(), lr=0.1), model).rows
+    assert (row.name, row.shape, row.numel) == ("weight", None, None)
+
+
+def test_schedulers_are_mentioned():
+    """The report says how far each scheduler has come."""
+    model = model_of()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3)
+    assert describe(optimizer, schedulers=scheduler).notes == ("StepLR: at step 0",)
+
+
+def deep(blocks=30):
+    """Return a model of many layers that are alike, but for one."""
+    torch.manual_seed(0)
+    layers = [nn.ModuleDict({"fc": nn.Linear(4, 4), "ln": nn.LayerNorm(4)}) for _ in range(blocks)]
+    layers[7]["fc"] = nn.Linear(4, 8)
+    return nn.ModuleDict({"embed": nn.Embedding(9, 4), "h": nn.ModuleList(layers)})
+
+
+def golden_report():
+    """Return the report of a deep model with two groups."""
+    model = deep()
+    model["embed"].requires_grad_(False)
+    named = list(model["h"].named_parameters(prefix="h"))
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [each for each in named if each[1].ndim > 1], "name": "decay"},
+            {"params": [each for each in named if each[1].ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=0.01,
+    )
+    for param in model["h"].parameters():
+        param.grad = torch.full_like(param, 0.5)
+    optimizer.step()
+    return describe(optimizer, model, values=True)
+
+
+def test_golden_text(golden):
+    """Parameters that are alike share a line, and no two lines have one name."""
+    text = str(golden_report())
+    golden("describe.txt", text)
+    assert max(map(len, text.split("\n"))) <= 100
+
+
+def test_golden_html(golden):
+    """The page has tables with captions and headers, and every parameter folded below."""
+    golden("describe.html", golden_report()._repr_html_())
+
+
+def test_expand():
+    """Every parameter can have its own line, all or those of a module."""
+    report = golden_report()
+    assert len(report.expand().rows) == 120
+    assert [row.name for row in report.expand("h.7.fc").rows] == ["h.7.fc.weight", "h.7.fc.bias"]
+
+
+def test_large_and_mixed_models_stay_readable():
+    """A model whose hundreds of tensors are all different is summed up by module."""
+    model = nn.ModuleDict(
+        {f"part{a}": nn.ModuleList([nn.Linear(a + 1, b + 1) for b in range(40)]) for a in range(9)}
+    )
+    text = str(describe(torch.optim.SGD(model.parameters(), lr=0.1), model))
+    assert len(text) < 20_000
+    assert text.count("\n") < 90
+    assert "part0.*" in text
+
+
+def test_sum_of_bytes():
+    """The bytes of the rows are those of the tensors, LBFGS's lists too."""
+    model = model_of()
+    optimizer = stepped(model, torch.optim.LBFGS(model.parameters()), 2)
+    total = 0
+    for value in optimizer.state[model[0].weight].values():
+        for each in value if isinstance(value, list) else [value]:
+            total += each.nbytes if isinstance(each, torch.Tensor) else 0
+    assert describe(optimizer).bytes == total
+
+
+def test_norm_of_infinity():
+    """A norm that is no number is written as text in JSON."""
+    param = nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([param], lr=0.1, momentum=0.9)
+    param.grad = torch.full((2,), math.inf)
+    optimizer.step()
+    report = describe(optimizer, values=True)
+    assert report.to_dict()["rows"][0]["norms"] == {"momentum_buffer": "inf"}

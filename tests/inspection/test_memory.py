@@ -1,0 +1,158 @@
+"""State memory: what there is, and what there will be."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from optimkit import state_memory
+
+VARIANTS = [
+    ("ASGD", {}),
+    ("Adadelta", {}),
+    ("Adafactor", {}),
+    ("Adagrad", {}),
+    ("Adam", {}),
+    ("Adam", {"amsgrad": True}),
+    ("Adam", {"fused": True}),
+    ("Adam", {"foreach": True}),
+    ("Adam", {"lr": torch.tensor(0.1)}),
+    ("AdamW", {}),
+    ("Adamax", {}),
+    ("Muon", {}),
+    ("NAdam", {}),
+    ("RAdam", {}),
+    ("RMSprop", {"momentum": 0.9, "centered": True}),
+    ("RMSprop", {}),
+    ("Rprop", {}),
+    ("SGD", {"momentum": 0.9}),
+    ("SGD", {}),
+    ("SparseAdam", {}),
+]
+
+
+def make(kind, options, dtype=torch.float32):
+    """Return parameters and an optimizer over them."""
+    shapes = [(5, 4), (3,), (2, 3, 4), (1, 6), ()]
+    shapes = {"Muon": [(5, 4), (2, 1)], "SparseAdam": shapes[:-1]}.get(kind, shapes)
+    params = [nn.Parameter(torch.ones(shape, dtype=dtype)) for shape in shapes]
+    return params, getattr(torch.optim, kind)(params, **options)
+
+
+@pytest.mark.parametrize("by", ["key", "group", "param", "dtype", "device"])
+@pytest.mark.parametrize(("kind", "options"), VARIANTS, ids=str)
+def test_prediction_is_exact(kind, options, by):
+    """What is foretold is what a real step makes, and the optimizer is not touched."""
+    params, optimizer = make(kind, options)
+    before = copy.deepcopy(optimizer.state_dict())
+    foretold = state_memory(optimizer, by=by, predict=True)
+    assert str(optimizer.state_dict()) == str(before)
+    assert all(param.grad is None for param in params)
+    for param in params:
+        grad = torch.ones_like(param)
+        param.grad = grad.to_sparse() if kind == "SparseAdam" else grad
+    optimizer.step()
+    assert state_memory(optimizer, by=by).rows == foretold.rows
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.complex64], ids=str)
+def test_prediction_for_other_types(dtype):
+    """Half precision, double and complex parameters are foretold too."""
+    params, optimizer = make("Adam", {}, dtype)
+    foretold = state_memory(optimizer, predict=True)
+    for param in params:
+        param.grad = torch.ones_like(param)
+    optimizer.step()
+    assert state_memory(optimizer).rows == foretold.rows
+
+
+def test_prediction_on_meta():
+    """A model that has no values yet can be asked."""
+    param = nn.Parameter(torch.ones(1000, 1000, device="meta"))
+    assert state_memory(torch.optim.AdamW([param]), predict=True).total == 8_000_004
+
+
+def test_lbfgs_is_foretold_with_a_full_history():
+    """LBFGS is foretold as it is when its history is full."""
+    model = nn.Linear(3, 4)
+    optimizer = torch.optim.LBFGS(model.parameters(), history_size=4, max_iter=20)
+    foretold = state_memory(optimizer, predict=True)
+    assert foretold.caption == "State of LBFGS, after the first step, with a full history"
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (model(torch.eye(3)) - torch.arange(4.0)).pow(4).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert {row.name: row for row in state_memory(optimizer).rows} == {
+        row.name: row for row in foretold.rows
+    }
+
+
+def test_frozen_parameters_get_no_state():
+    """A frozen parameter is not foretold any state, and what there is stays counted."""
+    params, optimizer = make("SGD", {"momentum": 0.9})
+    for param in params[1:]:
+        param.requires_grad_(False)
+    assert state_memory(optimizer, predict=True).total == 5 * 4 * 4
+
+
+def test_hooks_are_not_called():
+    """Foretelling calls nobody's hooks."""
+    _, optimizer = make("Adam", {})
+    optimizer.register_step_pre_hook(lambda *_: pytest.fail("called"))
+    optimizer.register_step_post_hook(lambda *_: pytest.fail("called"))
+    assert state_memory(optimizer, predict=True).total > 0
+
+
+def test_rows():
+    """A row has a name, its bytes, and the number of its tensors."""
+    params, optimizer = make("SGD", {"momentum": 0.9})
+    params[0].grad = torch.ones_like(params[0])
+    optimizer.step()
+    table = state_memory(optimizer, by="param")
+    assert table.rows == (("params[0]", 80, 1),)
+    assert table.to_dict() == {
+        "caption": "State of SGD",
+        "columns": ["name", "bytes", "tensors"],
+        "rows": [{"name": "params[0]", "bytes": 80, "tensors": 1}],
+        "total": 80,
+    }
+    assert state_memory(optimizer.state_dict()).total == 80
+
+
+def test_tiny_copies_are_mentioned():
+    """Where the meta device does not do, the caption says how it was found."""
+    _, optimizer = make("Adafactor", {})
+    assert state_memory(optimizer, predict=True).caption == (
+        "State of Adafactor, after the first step, foreseen by a step of tiny copies"
+    )
+
+
+def test_what_can_not_be_foretold():
+    """A class that needs a closure says what to do instead."""
+
+    class Closed(torch.optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {})
+
+        def step(self, closure):
+            closure()
+
+    optimizer = Closed([nn.Parameter(torch.ones(1))])
+    with pytest.raises(NotImplementedError) as caught:
+        state_memory(optimizer, predict=True)
+    assert str(caught.value).startswith("the state of Closed can't be predicted: ")
+    assert str(caught.value).endswith("Take a step, then call state_memory without predict=True.")
+
+
+def test_wrong_arguments():
+    """A wrong `by`, and a prediction of what can't step, are refused."""
+    _, optimizer = make("SGD", {})
+    with pytest.raises(ValueError, match=r"^by must be one of key, group, param, dtype, device"):
+        state_memory(optimizer, by="layer")
+    with pytest.raises(TypeError, match=r"^predict=True needs a torch.optim.Optimizer"):
+        state_memory(optimizer.state_dict(), predict=True)

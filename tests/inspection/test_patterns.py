@@ -1,0 +1,50 @@
+"""Names in few: exact, in order, never the same twice."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optimkit.inspection.patterns import masked, merge
+
+NAMES = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(0, 3), st.sampled_from(["w", "b"])).map(
+        lambda each: f"h.{each[0]}.x.{each[1]}.{each[2]}"
+    ),
+    min_size=1,
+    max_size=60,
+    unique=True,
+)
+
+
+def unfold(pattern):
+    """Write out every name that a pattern stands for."""
+    found = re.search(r"\[([^]]*)\]", pattern)
+    if found is None:
+        return [pattern]
+    numbers = []
+    for piece in found[1].split(","):
+        first, _, last = piece.partition("-")
+        numbers += [str(n) for n in range(int(first), int(last or first) + 1)]
+    before, after = pattern[: found.start()], pattern[found.end() :]
+    return [name for number in numbers for name in unfold(f"{before}{number}{after}")]
+
+
+@given(NAMES)
+def test_patterns_are_exact(names):
+    """Each pattern stands for its names and no others, and all names are there once."""
+    kinds = {}
+    for mask, name in zip(masked(names), names, strict=True):
+        kinds.setdefault(mask, []).append(name)
+    seen = []
+    for members in kinds.values():
+        for pattern, places in merge(members):
+            assert sorted(unfold(pattern)) == sorted(members[place] for place in places)
+            seen += [members[place] for place in places]
+    assert sorted(seen) == sorted(names)
+
+
+def test_leading_zeros_and_line_breaks():
+    """Numbers with leading zeros are kept, and so are names with a line break."""
+    assert merge(["a.01", "a.1"]) == [("a.[01,1]", [0, 1])]
+    assert masked(["a\n1", "b2"]) == ["a\n#", "b#"]

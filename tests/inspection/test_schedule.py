@@ -1,0 +1,189 @@
+"""The curve to come, and what is left alone on the way."""
+
+import copy
+import json
+import random
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler as lrs
+from torch.optim.swa_utils import SWALR
+
+from optimkit import lr_curve
+
+MAKERS = {
+    "LambdaLR": lambda o: lrs.LambdaLR(o, [lambda s: 0.9**s, lambda s: 1 / (s + 1)]),
+    "MultiplicativeLR": lambda o: lrs.MultiplicativeLR(o, lambda s: 0.9),
+    "StepLR": lambda o: lrs.StepLR(o, 2, 0.5),
+    "MultiStepLR": lambda o: lrs.MultiStepLR(o, [1, 3], 0.5),
+    "ConstantLR": lambda o: lrs.ConstantLR(o, 0.5, 3),
+    "LinearLR": lambda o: lrs.LinearLR(o, 0.1, 1.0, 4),
+    "ExponentialLR": lambda o: lrs.ExponentialLR(o, 0.8),
+    "PolynomialLR": lambda o: lrs.PolynomialLR(o, 5, 2.0),
+    "CosineAnnealingLR": lambda o: lrs.CosineAnnealingLR(o, 4, 1e-5),
+    "CosineAnnealingWarmRestarts": lambda o: lrs.CosineAnnealingWarmRestarts(o, 2, 2),
+    "CyclicLR": lambda o: lrs.CyclicLR(o, 1e-4, 1e-2, 3, mode="exp_range", gamma=0.9),
+    "OneCycleLR": lambda o: lrs.OneCycleLR(o, 1e-2, total_steps=30),
+    "ReduceLROnPlateau": lambda o: lrs.ReduceLROnPlateau(o, patience=0),
+    "SequentialLR": lambda o: lrs.SequentialLR(
+        o, [lrs.LinearLR(o, 0.1, total_iters=3), lrs.CosineAnnealingLR(o, 5)], [3]
+    ),
+    "ChainedScheduler": lambda o: lrs.ChainedScheduler(
+        [MAKERS["SequentialLR"](o), lrs.ExponentialLR(o, 0.9)]
+    ),
+    "SWALR": lambda o: SWALR(o, 1e-4, 3),
+}
+
+
+def make(name, tensor=False):
+    """Return an optimizer of two groups, and a scheduler."""
+    params = [nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))]
+    groups = [
+        {"params": [param], "lr": torch.tensor(lr) if tensor else lr}
+        for param, lr in zip(params, (0.1, 0.01), strict=True)
+    ]
+    optimizer = torch.optim.SGD(groups, momentum=0.9)
+    return optimizer, MAKERS[name](optimizer)
+
+
+def go(optimizer, scheduler, steps):
+    """Step both, and return what the lr really is, step by step."""
+    for _ in range(steps):
+        yield [float(group["lr"]) for group in optimizer.param_groups]
+        optimizer.step()
+        scheduler.step(*([1.0] if isinstance(scheduler, lrs.ReduceLROnPlateau) else []))
+
+
+def fingerprint(optimizer, scheduler):
+    """Write out all that a scheduler could change."""
+    return repr(
+        (
+            optimizer.param_groups,
+            {k: v for k, v in vars(optimizer).items() if k not in ("step", "param_groups")},
+            deep(scheduler),
+        )
+    )
+
+
+def deep(scheduler):
+    """Return the attributes of a scheduler, and of those inside it."""
+    return {
+        key: [deep(each) for each in value] if key == "_schedulers" else value
+        for key, value in vars(scheduler).items()
+        if key != "optimizer"
+    }
+
+
+@pytest.mark.parametrize("tensor", [False, True], ids=["float", "tensor"])
+@pytest.mark.parametrize("at", [0, 4])
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_curve_is_what_comes(name, at, tensor):
+    """From any point on, the curve is what the live scheduler will do, and nothing is touched."""
+    optimizer, scheduler = make(name, tensor)
+    list(go(optimizer, scheduler, at))
+    before = fingerprint(optimizer, scheduler)
+    metrics = 1.0 if name == "ReduceLROnPlateau" else None
+    curve = lr_curve(scheduler, 9, metrics)
+    assert fingerprint(optimizer, scheduler) == before
+    assert scheduler.optimizer is optimizer
+    expected = list(go(optimizer, scheduler, 10))
+    assert [curve.lrs(0), curve.lrs(1)] == [list(each) for each in zip(*expected, strict=True)]
+    assert [row.step for row in curve.rows[:4]] == [0, 0, 1, 1]
+    json.dumps(curve.to_dict())
+
+
+def test_a_metric_sequence():
+    """A plateau is told the metric of each step."""
+    _, scheduler = make("ReduceLROnPlateau")
+    metrics = [1.0, 0.5, 0.6, 0.4, 0.4]
+    expected = [0.1, 0.1, 0.1, 0.01, 0.01, 0.001]
+    assert lr_curve(scheduler, 5, metrics).lrs() == pytest.approx(expected)
+
+
+def test_random_numbers_and_warnings_stay():
+    """A lambda that draws, and torch's warning of the order, leave no trace."""
+    param = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([param], lr=0.1)
+    scheduler = lrs.LambdaLR(optimizer, lambda s: random.random() + torch.rand(()).item())
+    states = random.getstate(), torch.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lr_curve(scheduler, 5)
+    assert random.getstate() == states[0]
+    assert torch.equal(torch.get_rng_state(), states[1])
+    with pytest.warns(UserWarning, match="before `optimizer.step"):
+        scheduler.step()
+
+
+def test_a_scheduler_of_ones_own():
+    """What can't be copied is no obstacle."""
+
+    class Mine(lrs.LRScheduler):
+        def __init__(self, optimizer):
+            self.stream = (each for each in ())
+            super().__init__(optimizer)
+
+        def get_lr(self):
+            return [lr / (self.last_epoch + 1) for lr in self.base_lrs]
+
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    assert lr_curve(Mine(optimizer), 3).lrs() == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
+
+
+def test_state_is_not_copied():
+    """A large state is neither copied nor touched."""
+    optimizer, scheduler = make("StepLR")
+    param = optimizer.param_groups[0]["params"][0]
+    optimizer.state[param] = {"unpicklable": (each for each in ())}
+    lr_curve(scheduler, 2)
+    with pytest.raises(TypeError):
+        copy.deepcopy(optimizer.state)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "error", "message"),
+    [
+        (
+            "ReduceLROnPlateau",
+            (3,),
+            TypeError,
+            "ReduceLROnPlateau steps by a metric: give metrics=, one for each step, or one",
+        ),
+        (
+            "ReduceLROnPlateau",
+            (3, [1.0]),
+            ValueError,
+            "metrics has 1 values, 3 steps need one each",
+        ),
+        ("StepLR", (3, 1.0), TypeError, "StepLR takes no metrics: leave metrics= out"),
+        ("StepLR", (-1,), ValueError, "steps must be an integer of 0 or more, not -1"),
+        (
+            "OneCycleLR",
+            (40,),
+            ValueError,
+            "OneCycleLR ends after 30 more steps, 40 were asked for: Tried to step 31 times. "
+            "The specified number of total steps is 30",
+        ),
+    ],
+)
+def test_errors(name, arguments, error, message):
+    """What can't be drawn says why."""
+    with pytest.raises(error) as caught:
+        lr_curve(make(name)[1], *arguments)
+    assert str(caught.value) == message
+
+
+def test_not_a_scheduler():
+    """An optimizer is no scheduler."""
+    with pytest.raises(TypeError) as caught:
+        lr_curve(make("StepLR")[0], 3)
+    assert str(caught.value) == "scheduler must be a learning rate scheduler of torch, not SGD"
+
+
+def test_text_of_a_long_curve(golden):
+    """Of many steps, some are shown, the first and the last among them."""
+    curve = lr_curve(make("CosineAnnealingLR")[1], 1000)
+    golden("lr_curve.txt", str(curve))
+    assert "<table" in curve._repr_html_()

@@ -1,0 +1,165 @@
+"""Every page, in every language, theme and width, is whole and can be read by everyone."""
+
+import re
+from urllib.parse import unquote
+
+import pytest
+
+HAN = re.compile(r"[\u4e00-\u9fff]")
+WORD = re.compile(r"[A-Za-z]{2,}")
+THEMES = ("light", "dark")
+NAMES = {"optimkit", "English", "Ctrl", "Python", "Jupyter"}
+"""Words that a Chinese reader finds in a Chinese interface."""
+
+MARKUP = ("**", "``", ":math:", ":doc:", ":ref:", ":func:", "`__", "$$", "{{")
+
+OPEN_FOLDS = "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
+
+LINKS = """() => [...document.querySelectorAll("[href], [src], [poster]")]
+  .flatMap((one) => [one.href, one.src, one.poster])
+  .filter((url) => typeof url === "string" && url.startsWith("http"))"""
+
+# Text that a reader sees as prose: no code, no maths.
+PROSE = """() => {
+  const page = document.body.cloneNode(true);
+  for (const code of page.querySelectorAll("pre, code, kbd, math, script, style, noscript")) code.remove();
+  return page.textContent;
+}"""
+
+# Words of the interface: what is around the article, and what is said of its parts.
+INTERFACE = """() => {
+  const found = [];
+  const own = (one) => one.closest("[lang]") === document.documentElement;
+  const around = document.querySelectorAll("header, nav, aside, footer, dialog, .bd-sidebar, .skip-link");
+  for (const part of around) {
+    const walker = document.createTreeWalker(part, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const parent = walker.currentNode.parentElement;
+      if (own(parent) && !parent.closest("code, kbd, script, style, article")) {
+        found.push(walker.currentNode.textContent.trim());
+      }
+    }
+  }
+  for (const name of ["aria-label", "title", "placeholder", "alt"]) {
+    for (const one of document.querySelectorAll(`body [${name}]`)) {
+      if (own(one)) found.push(one.getAttribute(name));
+    }
+  }
+  return [...new Set(found)].filter(Boolean);
+}"""
+
+# 80 columns, in the page's own code block, or in one put where a page would have it.
+SPARE_COLUMNS = """() => {
+  let pre = document.querySelector("article section .highlight pre");
+  if (!pre) {
+    const block = '<div class="highlight-python notranslate"><div class="highlight"><pre></pre></div></div>';
+    document.querySelector("article section").insertAdjacentHTML("beforeend", block);
+    pre = document.querySelector("article section .highlight pre");
+  }
+  pre.textContent = "x".repeat(80);
+  return pre.clientWidth - pre.scrollWidth;
+}"""
+
+SCROLLING_CODE = """() => [...document.querySelectorAll("article .highlight pre")]
+  .filter((pre) => pre.scrollWidth > pre.clientWidth)
+  .map((pre) => pre.textContent.split("\\n").reduce((a, b) => b.length > a.length ? b : a))
+  .filter((line) => [...line].reduce((sum, one) => sum + (one > "\\u2e7f" ? 2 : 1), 0) <= 80)"""
+
+
+def overflow(page):
+    """Return by how many pixels a page is wider than its window."""
+    return page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+@pytest.mark.parametrize("theme", THEMES)
+def test_page_is_accessible(visit, violations, address, theme, width, troubles):
+    """No rule of axe is broken, nothing errs, fails or leaves the site, nothing scrolls sideways."""
+    page = visit(address, color_scheme=theme, viewport={"width": width, "height": 800})
+    assert page.locator("html").get_attribute("data-theme") == theme
+    page.wait_for_load_state("networkidle")
+    page.evaluate(OPEN_FOLDS)
+    assert overflow(page) <= 0
+    assert violations(page) == []
+    assert troubles == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_both_languages_are_accessible(visit, violations, article, theme):
+    """The page with both languages block under block breaks no rule either, on the smallest screen."""
+    page = visit(article, color_scheme=theme, viewport={"width": 375, "height": 800})
+    page.locator(".reading-switch button:visible").click()
+    page.evaluate(OPEN_FOLDS)
+    assert overflow(page) <= 0
+    assert violations(page) == []
+
+
+def test_code_of_80_columns_fits(visit, article):
+    """At 1280 pixels a code line of 80 columns is read without scrolling."""
+    page = visit(article)
+    page.evaluate(OPEN_FOLDS)
+    assert page.evaluate(SCROLLING_CODE) == []
+    assert page.evaluate(SPARE_COLUMNS) >= 0
+
+
+def test_links_answer(still, site, address):
+    """Every link, picture and script of a page is there, and so is the heading that a link names."""
+    page = still(address)
+    ours = site.url.split("/anything/")[0]
+    broken = []
+    for url in sorted(set(page.evaluate(LINKS))):
+        target, _, anchor = url.removeprefix(site.url).partition("#")
+        if not url.startswith(ours):
+            continue
+        if not url.startswith(site.url) or site.fetch(target)[0] != 200:
+            broken.append(url)
+        elif anchor and unquote(anchor) not in site.ids(target):
+            broken.append(f"{url} (no such heading)")
+    assert broken == []
+
+
+def test_no_markup_is_left(still, address):
+    """No reader, of either language, meets markup that did not become anything."""
+    prose = still(address).evaluate(PROSE)
+    assert [line for line in prose.splitlines() if any(mark in line for mark in MARKUP)] == []
+
+
+def test_icon(still, site, address):
+    """A page names its icon, so that a browser does not ask the host for one that is not there."""
+    icon = still(address).locator("link[rel~=icon]")
+    assert icon.count() == 1
+    url = icon.evaluate("one => one.href")
+    assert url.startswith("data:") or site.fetch(url.removeprefix(site.url))[0] == 200
+
+
+def test_language_and_title(still, address):
+    """A page says which language it is in, and its title is in it."""
+    page = still(address)
+    chinese = address.startswith("zh/")
+    assert page.locator("html").get_attribute("lang") == ("zh-CN" if chinese else "en")
+    title, _, name = page.title().rpartition(" — ")
+    assert name == "optimkit"
+    assert bool(HAN.search(title)) == chinese, title
+
+
+def test_interface_speaks_one_language(still, address):
+    """Navigation, contents, labels and hints have no word of the other language."""
+    said = still(address).evaluate(INTERFACE)
+    if address.startswith("zh/"):
+        foreign = [
+            text for text in said if set(WORD.findall(text)) - NAMES and not HAN.search(text)
+        ]
+    else:
+        foreign = [text for text in said if HAN.search(text)]
+    assert foreign == []
+
+
+def test_menu_of_a_small_screen(visit, violations, site, tutorial):
+    """On a phone the navigation opens, breaks no rule, and leads on."""
+    page = visit(f"zh/auto_examples/{tutorial}.html", viewport={"width": 375, "height": 800})
+    page.locator(".primary-toggle:visible").click()
+    menu = page.locator("#pst-primary-sidebar-modal")
+    menu.locator("a:visible").first.wait_for()
+    assert violations(page) == []
+    menu.locator("a[href='../reference/index.html']:visible").first.click()
+    page.wait_for_url(f"{site.url}zh/reference/index.html")

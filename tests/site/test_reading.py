@@ -1,0 +1,247 @@
+"""The three reading modes: English, Chinese, both; and the doors that lead to them."""
+
+import re
+from urllib.parse import urljoin
+
+import pytest
+
+TAGS = {"en": "en", "zh": "zh-CN"}
+LABELS = {"en": "English", "zh": "中文"}
+OTHER = {"en": "zh", "zh": "en"}
+SWITCH = ".reading-switch {}:visible"
+
+OPEN_FOLDS = "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
+
+# Blocks of the other language, shown or not; pictures of the other theme never show.
+BLOCKS = """(shown) => [...document.querySelectorAll(".bi-other")]
+  .filter((one) => one.checkVisibility() === shown && one.textContent.trim())
+  .map((one) => one.textContent.trim().slice(0, 60))"""
+
+SECTIONS = (
+    """() => [...document.querySelectorAll("article section section[id]")].map((one) => one.id)"""
+)
+SHOW_HEADING = "(id) => document.getElementById(id).scrollIntoView({ behavior: 'instant' })"
+HEADING_TOP = """(id) => document.getElementById(id).querySelector("h2, h3, h4").getBoundingClientRect().top
+  - document.querySelector("#pst-header").getBoundingClientRect().bottom"""
+
+
+def language_of(address):
+    """Return the first folder of an address."""
+    return address.partition("/")[0]
+
+
+def twin(address):
+    """Return the same page in the other language."""
+    language, _, page = address.partition("/")
+    return f"{OTHER[language]}/{page}"
+
+
+def blocks(page, shown):
+    """Return the start of each block of the other language that is shown, or not shown."""
+    return page.evaluate(BLOCKS, shown)
+
+
+def switch(page, part):
+    """Return a visible part of the switch: there is one for each width."""
+    return page.locator(SWITCH.format(part))
+
+
+def press(page, part):
+    """Press a part of the switch where it is: Playwright's own click scrolls a page with a fixed header."""
+    box = switch(page, part).bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+
+def test_switch_keeps_page_and_heading(visit, site, tutorial):
+    """The other language opens at the heading that the reader has reached, below the header."""
+    for language in LABELS:
+        page = visit(f"{language}/auto_examples/{tutorial}.html")
+        sections = page.evaluate(SECTIONS)
+        heading = sections[len(sections) // 2]
+        page.evaluate(SHOW_HEADING, heading)
+        press(page, f"[hreflang={TAGS[OTHER[language]]}]")
+        page.wait_for_url(f"{site.url}{OTHER[language]}/auto_examples/{tutorial}.html#{heading}")
+        page.wait_for_load_state()
+        assert -1 < page.evaluate(HEADING_TOP, heading) < 150
+
+
+def test_switch_keeps_page(visit, site, address):
+    """At the top of a page the other language opens at the top of the same page, on a phone too."""
+    page = visit(address, viewport={"width": 375, "height": 800})
+    press(page, f"[hreflang={TAGS[OTHER[language_of(address)]]}]")
+    page.wait_for_url(f"{site.url}{twin(address)}")
+    page.wait_for_load_state()
+    assert page.evaluate("scrollY") == 0
+
+
+def test_switch_is_labelled_in_its_own_language(still, address):
+    """Each label of the switch is in the language that it leads to, and says so."""
+    page = still(address)
+    own = language_of(address)
+    for language, tag in TAGS.items():
+        link = switch(page, f"[hreflang={tag}]")
+        assert link.inner_text() == LABELS[language]
+        assert link.get_attribute("lang") == tag
+        assert link.get_attribute("aria-current") == ("true" if language == own else None)
+
+
+def test_page_names_its_other_language(site, address):
+    """The head of a page names the page in each language and a default, and those pages say the same."""
+    text = site.text(address)
+    found = dict(re.findall(r'<link rel="alternate" hreflang="([^"]+)" href="([^"]+)"', text))
+    there = {tag: urljoin(site.url + address, href) for tag, href in found.items()}
+    pages = {
+        tag: f"{site.url}{language}/{address.partition('/')[2]}" for language, tag in TAGS.items()
+    }
+    assert there == pages | {"x-default": pages["en"]}
+    for tag, url in pages.items():
+        assert f'<html lang="{tag}"' in site.text(url.removeprefix(site.url))
+
+
+def test_one_language_shows_no_other(visit, article):
+    """A reader of one language meets no block of the other, with scripts or without."""
+    for scripts in (True, False):
+        page = visit(article, java_script_enabled=scripts)
+        assert blocks(page, shown=True) == []
+        assert page.locator(SWITCH.format("button")).count() == scripts
+
+
+def test_both_shows_every_block(visit, article):
+    """Both languages means all blocks of both, and each of the other says which language it is in."""
+    page = visit(article)
+    hidden = page.locator(".bi-other").count()
+    assert hidden > 0
+    other = TAGS[OTHER[language_of(article)]]
+    assert page.locator(f".bi-other:not([lang={other}])").count() == 0
+    press(page, "button")
+    page.evaluate(OPEN_FOLDS)
+    assert blocks(page, shown=False) == []
+    assert len(blocks(page, shown=True)) == hidden
+    assert switch(page, "button").get_attribute("aria-pressed") == "true"
+
+
+def test_both_shows_every_card(visit):
+    """The list of tutorials has a Chinese lead on each English card, and the other way round."""
+    for language in LABELS:
+        page = visit(f"{language}/auto_examples/index.html")
+        cards = page.locator(".tutorial-card").count()
+        assert cards > 0
+        assert page.locator(".tutorial-card:has(.bi-other)").count() == cards
+
+
+def test_both_is_remembered(visit, site, tutorial):
+    """Both stays on the next page, in the other language and after a reload, until it is switched off."""
+    page = visit(f"en/auto_examples/{tutorial}.html")
+    press(page, "button")
+    page.locator(".prev-next-area a").first.click()
+    page.wait_for_url(lambda url: not url.startswith(f"{site.url}en/auto_examples/{tutorial}.html"))
+    assert blocks(page, shown=True)
+    press(page, "[hreflang=zh-CN]")
+    page.wait_for_url(f"{site.url}zh/**")
+    assert blocks(page, shown=True)
+    page.reload()
+    assert blocks(page, shown=True)
+    press(page, "button")
+    assert blocks(page, shown=True) == []
+    page.reload()
+    assert blocks(page, shown=True) == []
+
+
+def test_both_keeps_the_place(visit, tutorial):
+    """What the reader looks at stays where it is while blocks appear above it, and go again."""
+    page = visit(f"en/auto_examples/{tutorial}.html")
+    sections = page.evaluate(SECTIONS)
+    heading = sections[len(sections) // 2]
+    page.evaluate(SHOW_HEADING, heading)
+    before = page.evaluate(HEADING_TOP, heading)
+    for both in (True, False):
+        press(page, "button")
+        assert bool(blocks(page, shown=True)) == both
+        assert abs(page.evaluate(HEADING_TOP, heading) - before) < 30
+
+
+def test_link_into_a_solution_opens_it(visit, tutorial):
+    """A folded solution is closed, and a link to it opens it."""
+    page = visit(f"zh/auto_examples/{tutorial}.html")
+    folds = page.locator("details.solution")
+    assert folds.count() > 0
+    assert page.locator("details.solution[open]").count() == 0
+    name = folds.last.get_attribute("id")
+    page = visit(f"zh/auto_examples/{tutorial}.html#{name}")
+    page.locator(f"details#{name}[open] > :nth-child(2)").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("locale", "language"), [("zh-CN", "zh"), ("zh-TW", "zh"), ("en-US", "en"), ("fr-FR", "en")]
+)
+def test_root_goes_to_the_language_of_the_browser(visit, site, locale, language):
+    """The root leads a new reader to the language of the browser, and to English if it has neither."""
+    page = visit("", locale=locale)
+    page.wait_for_url(f"{site.url}{language}/index.html")
+
+
+@pytest.mark.parametrize("language", LABELS)
+def test_root_goes_to_the_choice_of_the_last_visit(visit, site, language):
+    """A reader who once chose a language is led to it, whatever the browser speaks."""
+    page = visit(f"{OTHER[language]}/index.html", locale=TAGS[OTHER[language]])
+    press(page, f"[hreflang={TAGS[language]}]")
+    page.wait_for_url(f"{site.url}{language}/index.html")
+    page.goto(site.url)
+    page.wait_for_url(f"{site.url}{language}/index.html")
+
+
+def test_root_works_without_scripts(visit, site):
+    """Without scripts the root has a link to each language, labelled in it."""
+    page = visit("", java_script_enabled=False)
+    links = page.locator("a")
+    assert [links.nth(n).inner_text() for n in range(links.count())] == list(LABELS.values())
+    for n, (language, tag) in enumerate(TAGS.items()):
+        assert links.nth(n).get_attribute("lang") == tag
+        assert (
+            urljoin(page.url, links.nth(n).get_attribute("href"))
+            == f"{site.url}{language}/index.html"
+        )
+
+
+@pytest.mark.parametrize("wrong", ["nowhere", "zh/nowhere", "en/auto_examples/not/here.html"])
+def test_wrong_address_leads_home(visit, site, wrong, troubles):
+    """The page for a wrong address, at any depth, links to the start of each language."""
+    page = visit(wrong)
+    assert [one for one in troubles if not one.endswith(f"{site.url}{wrong}")] == []
+    assert f"404: {site.url}{wrong}" in troubles
+    troubles.clear()
+    assert "这个地址没有页面" in page.locator("main").inner_text()
+    for language, label in LABELS.items():
+        link = page.get_by_role("link", name=label)
+        assert link.evaluate("one => one.href") == f"{site.url}{language}/index.html"
+
+
+@pytest.mark.parametrize("language", LABELS)
+def test_site_opens_from_a_folder(visit, site, language):
+    """Opened as a file, a page is styled and read, its languages switch, and search says why it cannot."""
+    home = f"{site.root.as_uri()}/"
+    address = f"{language}/auto_examples/index.html"
+    page = visit(address, home=home)
+    assert page.locator("h1").is_visible()
+    assert (
+        page.locator("article")
+        .evaluate("one => getComputedStyle(one).fontFamily")
+        .startswith("system-ui")
+    )
+    assert blocks(page, shown=True) == []
+    press(page, "button")
+    assert blocks(page, shown=True)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("Adam")
+    page.locator("#pst-search-dialog .search-status", has_text="nox -s serve").wait_for()
+    page.keyboard.press("Escape")
+    press(page, f"[hreflang={TAGS[OTHER[language]]}]")
+    page.wait_for_url(f"{home}{twin(address)}")
+    assert blocks(page, shown=True)
+
+
+def test_root_opens_from_a_folder(visit, site):
+    """Opened as a file, the root leads to a language too."""
+    home = f"{site.root.as_uri()}/"
+    page = visit("index.html", home=home, locale="zh-CN")
+    page.wait_for_url(f"{home}zh/index.html")

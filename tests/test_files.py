@@ -1,0 +1,133 @@
+"""Files: verified, never unpickled."""
+
+import os
+import random
+import zipfile
+
+import pytest
+import torch
+
+from optimkit.errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
+from optimkit.files import is_state_dict, optimizers_in, read, verify
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return a checkpoint."""
+    torch.manual_seed(0)
+    torch.save({"weight": torch.randn(500), "epoch": 3}, tmp_path / "last.pt")
+    return tmp_path / "last.pt"
+
+
+def test_round_trip(path):
+    """A sound file is verified and read."""
+    soundness = verify(path)
+    assert soundness.sound
+    assert str(soundness) == (
+        f"{path}: {path.stat().st_size:,} bytes, {soundness.entries} entries, every checksum fits"
+    )
+    assert read(path)["epoch"] == 3
+
+
+def test_no_flipped_bit_goes_unseen(path):
+    """A flipped bit anywhere is refused, or leaves what is read as it was."""
+    whole, expected = path.read_bytes(), read(path)
+    generator = random.Random(0)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[generator.randrange(len(whole))] ^= 1 << generator.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            found = read(path)
+        except (CorruptCheckpointError, UnsafeCheckpointError):
+            refused += 1
+        else:
+            assert torch.equal(found["weight"], expected["weight"])
+            assert found["epoch"] == 3
+    assert refused > 30
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "{path} is empty. Take an older copy."),
+        (
+            b"hello " * 50,
+            "{path} is not a checkpoint that torch.load can read, or it is damaged.",
+        ),
+        (
+            b"PK\x03\x04" + b"x" * 99,
+            "{path} is damaged, or cut off: File is not a zip file. Take an older copy.",
+        ),
+    ],
+    ids=["empty", "foreign", "cut"],
+)
+def test_bad_files(path, content, message):
+    """An empty, a foreign and a cut file each give one error that names it."""
+    path.write_bytes(content)
+    with pytest.raises(CorruptCheckpointError) as caught:
+        read(path)
+    assert str(caught.value) == message.format(path=path)
+
+
+def test_another_zip(path):
+    """A zip that is no checkpoint is refused."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "hello")
+    with pytest.raises(CheckpointError):
+        read(path)
+
+
+def test_no_checksums(path):
+    """A file that was written without checksums is read, and not called sound."""
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"weight": torch.ones(3)}, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert not verify(path).sound
+    assert read(path)["weight"].tolist() == [1, 1, 1]
+
+
+class Evil:
+    """What a malicious file would call."""
+
+    def __reduce__(self):
+        """Make a folder when unpickled."""
+        return os.mkdir, (os.environ["OPTIMKIT_EVIL"],)
+
+
+@pytest.mark.parametrize("force", ["0", "1"])
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_nothing_is_run(path, zipped, force, monkeypatch):
+    """Whatever the environment says, nothing in a file is run."""
+    monkeypatch.setenv("OPTIMKIT_EVIL", str(path.with_name("evil")))
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", force)
+    torch.save({"a": Evil()}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UnsafeCheckpointError) as caught:
+        read(path)
+    assert not path.with_name("evil").exists()
+    assert "mkdir" in str(caught.value)
+    assert str(caught.value).endswith(
+        "Nothing of it was run. Save it again as tensors, numbers, strings, lists and dicts."
+    )
+
+
+def test_missing_and_folder(tmp_path):
+    """A file that is not there is a FileNotFoundError, a folder says what was expected."""
+    with pytest.raises(FileNotFoundError):
+        verify(tmp_path / "nope.pt")
+    with pytest.raises(CheckpointError) as caught:
+        verify(tmp_path)
+    assert str(caught.value) == f"{tmp_path} is a directory: give one file that torch.save wrote."
+
+
+def test_optimizers_are_found_anywhere():
+    """State dicts are found in lists and mappings, and the content itself may be one."""
+    state_dict = {"state": {}, "param_groups": [{}]}
+    assert is_state_dict(state_dict)
+    assert not is_state_dict({"state": {}, "param_groups": [1]})
+    assert list(optimizers_in({"a": {"b": [1, state_dict]}, "c": state_dict})) == ["a.b.1", "c"]
+    assert list(optimizers_in(state_dict)) == [""]
+    assert optimizers_in({"a": 1}) == {}
