@@ -40,10 +40,10 @@ def name_groups(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) ->
         asked.setdefault(options.get("name"), []).append(index)
     names = [""] * len(groups)
     for name, indices in asked.items():
-        common = set.intersection(*(set(apart[index]) for index in indices))
+        common = set.intersection(*(set(apart[index]) for index in indices)) if name else set()
         for index in indices:
-            own = [part for part in apart[index] if name is None or part not in common]
-            names[index] = ", ".join(([name] if name is not None else []) + own) or "default"
+            own = [part for part in apart[index] if part not in common]
+            names[index] = ", ".join([name, *own] if name else own) or "default"
     return _unique(names, [options.get("name") for options in groups])
 
 
@@ -54,7 +54,8 @@ def _differences(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -
         [
             f"{key}={_short(value)}"
             for key, value in options.items()
-            if key != "name" and (key not in same or same[key] != identity(value))
+            if key != "name"
+            and not (key in base and (value is base[key] or same[key] == identity(value)))
         ]
         for options in groups
     ]

@@ -186,7 +186,9 @@ def same_but_own(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().clone()
     if type(value) is dict:
-        return {key: same_but_own(item) for key, item in value.items()}
+        return {
+            key: item if type(item) in _PLAIN else same_but_own(item) for key, item in value.items()
+        }
     if type(value) in (list, tuple):
         return type(value)(map(same_but_own, value))
     return value
