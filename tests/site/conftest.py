@@ -246,7 +246,7 @@ def visit(browser: Browser, site: Site, troubles: list[str]) -> Iterator[Visit]:
     def visit(address: str, home: str = site.url, **options: Any) -> Page:
         options = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | options
         context = browser.new_context(**options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         record(context, home, troubles)
         page = context.new_page()
