@@ -16,7 +16,7 @@ author = "The optimkit authors"
 version = release = installed("optimkit")
 language = os.environ.get("OPTIMKIT_LANGUAGE", ENGLISH.sphinx)
 own = by_sphinx(language)
-project_copyright = {"en": author, "zh": "版权归 optimkit 作者所有"}[own.path]
+project_copyright = {"en": author, "zh": "optimkit 作者"}[own.path]
 
 extensions = [
     "myst_parser",
