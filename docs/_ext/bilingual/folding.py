@@ -1,4 +1,4 @@
-"""Solutions are folded: a section called ``Solution`` becomes a ``<details>``, and leaves the contents."""
+"""Solutions and answers are folded: such a section becomes a ``<details>``, and leaves the contents."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .pairing import PairBlocks, other_half
 __all__ = ["FoldSolutions", "depart_fold", "fold", "visit_fold"]
 
 
-SOLUTION = re.compile(r"solution( \d+)? ?[|｜]")
-"""How the name of a section begins that is a solution: ``Solution | …``, ``Solution 2 | …``."""
+SOLUTION = re.compile(r"(solution|answers?)( \d+)? ?[|｜]")
+"""How the name of a folded section begins: ``Solution | …``, ``Solution 2 | …``, ``Answers | …``."""
 
 
 class fold(nodes.General, nodes.Element):  # noqa: N801 (docutils nodes are lower case)
