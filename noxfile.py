@@ -1,5 +1,6 @@
 """The sessions: ``nox -l`` lists them, ``nox`` alone runs the quick ones."""
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -71,6 +72,21 @@ def site(session: nox.Session) -> None:
     """Read the built site in a real browser."""
     install(session, "site", "docs")
     session.run("pytest", "-n", "auto", "tests/site", *session.posargs)
+
+
+@nox.session
+def notebooks(session: nox.Session) -> None:
+    """Run the notebooks of the built site, with nothing but what their first cell installs."""
+    session.install("nbclient", "ipykernel", "pip", "torch", "matplotlib")
+    site, folder = Path("docs", "_build", "site"), Path(session.create_tmp())
+    downloads = [*site.glob("en/_downloads/*/plot_*.ipynb"), *site.glob("wheels/*.whl")]
+    if not downloads:
+        session.error(f"there is no notebook in {site}: run nox -s docs first")
+    for path in downloads:
+        shutil.copy(path, folder)
+    with session.chdir(folder):
+        for notebook in sorted(Path().glob("plot_*.ipynb")):
+            session.run("jupyter", "execute", str(notebook))
 
 
 @nox.session

@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
 from bilingual.languages import ENGLISH, by_sphinx  # noqa: E402 (the path comes first)
+from gallery.wheel import install_cell  # noqa: E402
 
 project = "optimkit"
 author = "The optimkit authors"
@@ -78,7 +79,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "css": [],  # ours are in _static/optimkit.css
     "write_computation_times": False,
-    "first_notebook_cell": "%pip install torch matplotlib",
+    "first_notebook_cell": install_cell(os.environ.get("OPTIMKIT_BASE_URL", "")),
     "backreferences_dir": "auto_examples/backreferences",
     "doc_module": ("optimkit",),
     "inspect_global_variables": False,  # looking into every object of a script triggers its warnings
@@ -94,7 +95,10 @@ html_js_files = [("reading.js", {"defer": "defer"}), ("search.js", {"defer": "de
 html_copy_source = False
 html_show_sourcelink = False
 html_additional_pages = {"search": "search.html"}
-html_sidebars = {"**": ["sidebar-nav-bs"], "index": [], "search": []}
+html_sidebars = {
+    "**": ["sidebar-nav-bs"],
+    **{name: [] for name in ("index", "start", "glossary", "coverage", "search")},
+}
 bilingual_base_url = os.environ.get("OPTIMKIT_BASE_URL", "")
 html_context = {"default_mode": "auto"}
 html_theme_options = {

@@ -15,13 +15,13 @@ must stay below 2/L, where L is the largest curvature of the loss.
 
 - Where the rule comes from, and how to write it by hand without an error.
 - How to see, measure and predict the learning rate at which training diverges.
-- Time: about 15 minutes. Prerequisites: Python, and what a derivative is.
+- Level: beginner. Time: 15 minutes. Needs: Python, and what a derivative is.
 
 **你会学到**
 
 - 梯度下降的公式从哪里来，怎样手写才不报错。
 - 学习率大到多少训练就会发散：看得见，量得出，也算得准。
-- 用时：约 15 分钟。预备知识：Python，知道导数是什么。
+- 难度：入门。用时：15 分钟。预备：Python，知道导数是什么。
 """
 
 # %%

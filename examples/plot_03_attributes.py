@@ -11,13 +11,17 @@ leaves for the next.
 要改学习率，就改 ``param_groups``。``defaults`` 只在新建参数组时补上没写的项，
 ``state`` 则是这一步留给下一步的东西。
 
-* You will learn which attribute is read when, and which edit takes effect.
-* You will see what ``state`` holds for 13 optimizer settings.
-* It takes 15 minutes. You need tutorial 01, on gradient descent.
+**What you will learn**
 
-- 你会学到：每个属性在什么时候被读取，改哪里才算数。
-- 你会看到：13 种优化器设置各自在 ``state`` 里存什么。
-- 需要 15 分钟，先读教程 01：梯度下降。
+- Which attribute is read when, and which edit takes effect.
+- What ``state`` holds for 13 optimizer settings.
+- Level: beginner. Time: 15 minutes. Needs: tutorial 01.
+
+**你会学到**
+
+- 每个属性在什么时候被读取，改哪里才算数。
+- 13 种优化器设置各自在 ``state`` 里存什么。
+- 难度：入门。用时：15 分钟。预备：教程 01。
 """
 
 import matplotlib.pyplot as plt

@@ -11,13 +11,17 @@ out of small ones.
 所以每次迭代清零一次：在 ``step()`` 之后、下一次 ``backward()`` 之前调用 ``zero_grad()``。
 有意不清，就是梯度累积：用几个小批量凑出一个大批量。
 
-* You will learn what ``zero_grad()`` leaves behind, and why ``None`` is not zero.
-* You will find the safe places for it, and the one place that stops all learning.
-* It takes 15 minutes. You need tutorial 01, on gradient descent.
+**What you will learn**
 
-- 你会学到：``zero_grad()`` 之后剩下什么，为什么 ``None`` 不等于零。
-- 你会看清：哪些位置可以清零，放在哪个位置会什么也学不到。
-- 需要 15 分钟，先读教程 01：梯度下降。
+- What ``zero_grad()`` leaves behind, and why ``None`` is not zero.
+- The safe places for it, and the one place that stops all learning.
+- Level: beginner. Time: 15 minutes. Needs: tutorial 01.
+
+**你会学到**
+
+- ``zero_grad()`` 之后剩下什么，为什么 ``None`` 不等于零。
+- 哪些位置可以清零，放在哪个位置会什么也学不到。
+- 难度：入门。用时：15 分钟。预备：教程 01。
 """
 
 import warnings

@@ -14,13 +14,13 @@ its own, and most of them remember something.
 
 - Five update rules, each in two or three lines, checked against ``torch.optim``.
 - Why changing the gradient tells you more about an optimizer than changing ``lr``.
-- Time: about 15 minutes. Prerequisites: tutorial 01.
+- Level: beginner. Time: 15 minutes. Needs: tutorial 01.
 
 **你会学到**
 
 - 五种更新规则，每种两三行，并与 ``torch.optim`` 核对。
 - 想看懂一个优化器，为什么改梯度比改 ``lr`` 更管用。
-- 用时：约 15 分钟。预备知识：教程 01。
+- 难度：入门。用时：15 分钟。预备：教程 01。
 """
 
 # %%
@@ -436,13 +436,13 @@ assert abs(w.item() + 3.16) < 0.01
 # From here:
 #
 # - Tutorial 06 gives different parameters different hyperparameters.
-# - Tutorial 14 races these rules against each other, each with its own learning rate.
+# - Tutorial 11 changes the learning rate while you train.
 # - The paper: `Adam, a Method for Stochastic Optimization
 #   <https://arxiv.org/abs/1412.6980>`__.
 #
 # 接下来可以读：
 #
 # - 教程 06 给不同的参数设不同的超参数。
-# - 教程 14 让这些规则赛跑，学习率各自调好。
+# - 教程 11 讲训练途中怎样调整学习率。
 # - Adam 的论文：`Adam, a Method for Stochastic Optimization
 #   <https://arxiv.org/abs/1412.6980>`__。

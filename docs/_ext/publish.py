@@ -18,6 +18,7 @@ from string import Template
 
 from bilingual.languages import LANGUAGES, Language
 from gallery.freshness import digest
+from gallery.wheel import build_wheel
 
 DOCS = Path(__file__).parents[1]
 BUILD = DOCS / "_build"
@@ -133,6 +134,7 @@ def build() -> int:
             return code
     for language in LANGUAGES:
         index_search(language)
+    build_wheel(NEXT)
     write_root()
     swap()
     record.write_text(made_from, "utf-8")

@@ -275,13 +275,22 @@ def test_pages_of_scripts_that_are_gone(project):
 
 def test_cards_read_scripts(tmp_path):
     """A card has the title, both leads and the chosen picture of its script; a script without is refused."""
-    text = '"""\nTitle | 题\n==========\n\nLead\nwords.\n\n导语。\n"""\n'
+    needs = (
+        "- Level: beginner. Time: 5 minutes. Needs: nothing.\n\n"
+        "- 难度：入门。用时：5 分钟。预备：无。\n"
+    )
+    text = f'"""\nTitle | 题\n==========\n\nLead\nwords.\n\n导语。\n\n{needs}"""\n'
     (tmp_path / "plot_01_a.py").write_text(
         text + "# sphinx_gallery_thumbnail_number = 2\n", "utf-8"
     )
     (card,) = cards.tutorials(tmp_path)
     assert (card.name, card.title, card.thumbnail) == ("plot_01_a", "Title | 题", 2)
     assert card.lead == ("Lead\nwords.", "导语。")
+    assert (card.level, card.minutes) == (("beginner", "入门"), 5)
+    (tmp_path / "plot_01_a.py").write_text(text.replace("5 分钟", "6 分钟"), "utf-8")
+    with pytest.raises(ValueError, match=r"plot_01_a\.py: expected, at the end of both lists"):
+        cards.tutorials(tmp_path)
+    (tmp_path / "plot_01_a.py").unlink()
     (tmp_path / "plot_02_b.py").write_text('"""Title"""\n')
     with pytest.raises(ValueError, match=r"plot_02_b\.py:1: expected a docstring with a title"):
         cards.tutorials(tmp_path)

@@ -20,6 +20,10 @@ First page | 第一页
 This is the lead.
 
 这是导语。
+
+- Level: beginner. Time: 5 minutes. Needs: nothing.
+
+- 难度：入门。用时：5 分钟。预备：无。
 """
 
 from pathlib import Path
@@ -86,9 +90,15 @@ def root(tmp_path_factory):
     shutil.copytree(DOCS, root / "docs", ignore=unwanted)
     write(root, "docs/index.md", INDEX)
     write(root, "docs/locale/zh_CN/LC_MESSAGES/index.po", CATALOG)
-    write(root, "examples/GALLERY_HEADER.rst", "All | 全部\n==========\n\nRead.\n\n读吧。\n")
+    write(
+        root,
+        "examples/GALLERY_HEADER.rst",
+        "All | 全部\n==========\n\nRead.\n\n读吧。\n\n.. tutorials::\n",
+    )
     write(root, "examples/plot_01_first.py", SCRIPT)
     write(root, "src/optimkit/steps.py", "")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "src/optimkit/__init__.py"):
+        write(root, name, (DOCS.parent / name).read_text("utf-8"))
     done = publish(root)
     assert done.returncode == 0, done.stdout + done.stderr
     return root
@@ -128,11 +138,11 @@ def test_words_of_the_gallery_are_translated(root):
     name = "auto_examples/plot_01_first.html"
     english = visible((site / "en" / name).read_text("utf-8"))
     chinese = visible((site / "zh" / name).read_text("utf-8"))
-    assert "Download this page" in english
+    assert "Tutorial 01 · Download" in english
     assert "Go to the end" not in english
     assert not re.search("[\u4e00-\u9fff]", english)
     # What is left in Latin letters: names of files and formats.
-    names = {"Python", "Jupyter", "plot_01_first", "ipynb", "py", "zip"}
+    names = {"Python", "Jupyter", "optimkit", "plot_01_first", "ipynb", "py", "zip"}
     assert set(re.findall(r"[A-Za-z_]\w*", chinese)) <= names
     listed = visible((site / "zh" / "auto_examples" / "index.html").read_text("utf-8"))
     assert "第一页" in listed
@@ -149,7 +159,7 @@ def test_words_of_the_gallery_are_translated(root):
     [
         (
             {"examples/plot_01_first.py": SCRIPT.replace("1 + 1", "1 / 0")},
-            ['plot_01_first.py", line 27', "ZeroDivisionError"],
+            ['plot_01_first.py", line 31', "ZeroDivisionError"],
             1,
         ),
         (
@@ -158,7 +168,7 @@ def test_words_of_the_gallery_are_translated(root):
                 "docs/index.md": INDEX + "$\\nosuch$\n",
             },
             [
-                "examples/plot_01_first.py:19: WARNING: unpaired paragraph 'English words.'",
+                "examples/plot_01_first.py:23: WARNING: unpaired paragraph 'English words.'",
                 "docs/index.md:12: WARNING: maths that docutils cannot convert",
             ],
             2,

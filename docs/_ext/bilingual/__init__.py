@@ -3,6 +3,9 @@
 languages   which language a text is in
 pairing     the transform that pairs blocks, shows one and hides the other
 checks      dead markup, terms translated two ways
+glossary    the terms, from one file
+terms       the glossary's page, and links to it
+linking     words that become links
 docstrings  the catalog that translates docstrings is whole
 folding     folded solutions
 pages       the switch, alternates, both languages at once
@@ -14,7 +17,7 @@ from __future__ import annotations
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-from . import checks, docstrings, folding, pages, pairing
+from . import docstrings, folding, glossary, pages, pairing, terms
 
 __all__ = ["setup"]
 
@@ -25,11 +28,13 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_config_value("bilingual_glossary", "glossary.toml", "env", types=(str,))
     app.add_transform(pairing.PairBlocks)
     app.add_transform(folding.FoldSolutions)
+    app.add_transform(terms.LinkTerms)
     app.add_transform(docstrings.TranslateDocstrings)
     app.add_post_transform(pairing.ShowTitleHalves)
+    app.add_directive("glossary-terms", terms.GlossaryTerms)
     app.add_node(folding.fold, html=(folding.visit_fold, folding.depart_fold))
     app.add_node(folding.fold_summary, html=(folding.visit_summary, folding.depart_summary))
-    app.connect("config-inited", checks.check_glossary)
+    app.connect("config-inited", glossary.check_glossary)
     app.connect("builder-inited", docstrings.compile_catalogs)
     app.connect("builder-inited", pages.tag_html)
     app.connect("env-get-outdated", pages.remove_pages)
@@ -37,7 +42,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     # Raise env_version with any change of the transforms: it is what makes old doctrees stale.
     return {
         "version": "1",
-        "env_version": 2,
+        "env_version": 3,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }

@@ -15,6 +15,7 @@ from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from . import checks, reports
+from .glossary import glossary_path
 from .languages import (
     ENGLISH,
     HAN,
@@ -74,7 +75,7 @@ class PairBlocks(SphinxTransform):
 
     def apply(self, **kwargs: Any) -> None:
         own = by_sphinx(self.config.language)
-        if glossary := checks.glossary_path(self.env):
+        if glossary := glossary_path(self.env):
             self.env.note_dependency(glossary)
         for leaf in leaves(self.document):
             join_lines(leaf)

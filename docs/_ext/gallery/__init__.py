@@ -4,6 +4,9 @@ figures     light and dark, English and Chinese
 video       the animation
 freshness   which scripts to run again
 cards       the list of tutorials
+coverage    what of the note they answer
+links       to other tutorials and the reference, and back
+wheel       the package that the downloads need
 words       the sentences that sphinx-gallery writes in English only
 """
 
@@ -12,7 +15,7 @@ from __future__ import annotations
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-from . import cards, freshness, video, words
+from . import cards, coverage, freshness, links, video, wheel, words
 
 __all__ = ["setup"]
 
@@ -23,8 +26,13 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     """Register the extension."""
     app.add_directive("tutorials", cards.Tutorials)
     app.add_directive("gallery-video", video.GalleryVideo)
+    app.add_directive("install", wheel.Install)
     app.add_node(video.video, html=(video.visit_video, None))
     app.connect("builder-inited", freshness.forget_stale, priority=BEFORE_GALLERY)
     app.connect("builder-inited", freshness.remember_fresh, priority=AFTER_GALLERY)
+    app.add_directive("note-coverage", coverage.Coverage)
+    app.connect("env-check-consistency", coverage.check_places)
+    app.add_transform(links.ListUses)
+    app.add_transform(links.LinkNames)
     app.connect("source-read", words.rewrite)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -16,6 +16,11 @@ from bilingual.languages import SEPARATOR
 __all__ = ["Tutorial", "Tutorials", "tutorials"]
 
 SCRIPTS = Path(__file__).parents[3] / "examples"
+NEEDS = (
+    r"[*-] Level: (?P<level>\w+)\. Time: (?P<minutes>\d+) minutes\. Needs: \S",
+    r"[*-] 难度：(?P<level>\w+)。用时：(?P<minutes>\d+) 分钟。预备：\S",
+)
+"""How a script says whom it is for, at the end of what its reader will learn."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class Tutorial:
     path: Path
     title: str
     lead: tuple[str, str]
+    level: tuple[str, str]
+    minutes: int
     thumbnail: int
 
     @property
@@ -52,23 +59,36 @@ def read(path: Path) -> Tutorial:
             f"{path}:1: expected a docstring with a title, an English lead and its Chinese twin, "
             f"found {len(blocks)} blocks"
         )
+    english, chinese = (re.search(pattern, source) for pattern in NEEDS)
+    if not english or not chinese or english["minutes"] != chinese["minutes"]:
+        raise ValueError(
+            f"{path}: expected, at the end of both lists of what you will learn, "
+            "'Level: beginner. Time: 15 minutes. Needs: tutorial 01.' and "
+            "'难度：入门。用时：15 分钟。预备：教程 01。'"
+        )
     number = re.search(r"sphinx_gallery_thumbnail_number = (\d+)", source)
     return Tutorial(
         path=path,
         title=blocks[0].splitlines()[0],
         lead=(blocks[1], blocks[2]),
+        level=(english["level"], chinese["level"]),
+        minutes=int(english["minutes"]),
         thumbnail=int(number[1]) if number else 1,
     )
 
 
 class Tutorials(SphinxDirective):
-    """Show a card for each tutorial."""
+    """Show a card for each tutorial, or for those between two numbers: ``01-05``."""
+
+    optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
+        first, _, last = (self.arguments or ["00-99"])[0].partition("-")
         grid = nodes.container(classes=["tutorial-cards"])
         for tutorial in tutorials():
             self.env.note_dependency(tutorial.path)
-            grid += self.card(tutorial)
+            if first <= tutorial.number <= last:
+                grid += self.card(tutorial)
         return [grid]
 
     def card(self, tutorial: Tutorial) -> nodes.container:
@@ -92,6 +112,9 @@ class Tutorials(SphinxDirective):
             *tutorial.lead[0].splitlines(),
             "",
             *tutorial.lead[1].splitlines(),
+            "",
+            f"{tutorial.level[0]}, {tutorial.minutes} minutes | "
+            f"{tutorial.level[1]}，{tutorial.minutes} 分钟",
         ]
         card += nodes.inline("", tutorial.number, classes=["tutorial-number"])
         self.state.nested_parse(StringList(lines, str(tutorial.path)), 0, card)

@@ -9,6 +9,8 @@ from sphinx.application import Sphinx
 
 from bilingual.languages import ENGLISH, by_sphinx
 
+from .wheel import WHEEL
+
 __all__ = ["rewrite"]
 
 NOTE = re.compile(
@@ -24,8 +26,10 @@ WORDS = {
     "Download all examples in Jupyter notebooks: ": ("All notebooks: ", "全部笔记本："),
 }
 TOP = (
-    "Download this page: :download:`Python script <{0}.py>` · :download:`Jupyter notebook <{0}.ipynb>`",
-    "下载本页： :download:`Python 脚本 <{0}.py>` · :download:`Jupyter 笔记本 <{0}.ipynb>`",
+    "Tutorial {number} · Download: :download:`Python script <{name}.py>` · "
+    ":download:`Jupyter notebook <{name}.ipynb>` · `optimkit <{wheel}>`__",
+    "教程 {number} · 下载： :download:`Python 脚本 <{name}.py>` · "
+    ":download:`Jupyter 笔记本 <{name}.ipynb>` · `optimkit <{wheel}>`__",
 )
 
 
@@ -34,10 +38,14 @@ def rewrite(app: Sphinx, docname: str, content: list[str]) -> None:
     if not docname.startswith("auto_examples/"):
         return
     chinese = by_sphinx(app.config.language) is not ENGLISH
-    name = PurePosixPath(docname).name
-    top = f".. container:: sphx-glr-download-link-note\n\n   {TOP[chinese].format(name)}\n\n"
-    text = NOTE.sub(lambda _: top, content[0])
-    text = CARDS.sub(".. tutorials::\n", text)
+    text = NOTE.sub(lambda _: top(PurePosixPath(docname).name, chinese), content[0])
+    text = CARDS.sub("", text)
     for words, translated in WORDS.items():
         text = text.replace(words, translated[chinese])
     content[0] = text
+
+
+def top(name: str, chinese: bool) -> str:
+    """Return the line above a tutorial: its number, and what a reader can take home."""
+    line = TOP[chinese].format(name=name, number=name.split("_")[1], wheel=f"../../{WHEEL}")
+    return f".. container:: sphx-glr-download-link-note\n\n   {line}\n\n"

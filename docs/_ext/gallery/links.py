@@ -1,0 +1,92 @@
+"""Links that a script need not write: other tutorials, the kit's functions, and back from those."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
+
+from bilingual.languages import ENGLISH, LANGUAGES, by_sphinx
+from bilingual.linking import link_words, reference, running_texts
+from bilingual.pairing import mark
+from bilingual.reports import warn
+
+from .cards import tutorials
+
+__all__ = ["LinkNames", "ListUses", "names_used"]
+
+TUTORIAL = re.compile(r"(?:tutorial |教程 ?)(\d\d)(?!\d)", re.IGNORECASE)
+KIT = re.compile(r"optimkit(\.\w+)+")
+
+
+class ListUses(SphinxTransform):
+    """Say below each function of the kit which tutorials use it."""
+
+    default_priority = 40
+
+    def apply(self, **kwargs: Any) -> None:
+        own = by_sphinx(self.config.language)
+        for described in self.document.findall(addnodes.desc):
+            signature, content = described[0], described[-1]
+            name = signature.get("fullname", "")
+            if signature.get("module") != "optimkit" or "." in name:
+                continue
+            for tutorial in tutorials():
+                self.env.note_dependency(str(tutorial.path))
+            users = [one.number for one in tutorials() if name in names_used(one.path)]
+            if not users:
+                continue
+            said = {
+                ENGLISH: f"Used in {', '.join(f'tutorial {number}' for number in users)}.",
+                LANGUAGES[1]: f"用在 {'、'.join(f'教程 {number}' for number in users)}。",
+            }
+            for language in sorted(LANGUAGES, key=lambda one: one is not own):
+                paragraph = nodes.paragraph("", said[language], classes=["uses"])
+                if language is not own:
+                    mark(paragraph, language)
+                content += paragraph
+
+
+class LinkNames(SphinxTransform):
+    """Link ``tutorial 07`` to that tutorial, and ``optimkit.describe`` to its reference."""
+
+    default_priority = ListUses.default_priority + 1
+
+    def apply(self, **kwargs: Any) -> None:
+        docname = self.env.docname
+        pages = {one.number: f"/auto_examples/{one.name}" for one in tutorials()}
+
+        def link(match: re.Match[str]) -> nodes.Node | None:
+            if match[1] not in pages:
+                warn(f"'{match[0]}': there is no examples/plot_{match[1]}_*.py", text, "link")
+                return None
+            return reference("std", "doc", pages[match[1]], nodes.Text(match[0]), docname)
+
+        for text in running_texts(self.document):
+            link_words(text, TUTORIAL, link)
+        for literal in list(self.document.findall(nodes.literal)):
+            name = literal.astext()
+            if KIT.fullmatch(name) and isinstance(literal.parent, (nodes.paragraph, nodes.inline)):
+                literal.replace_self(reference("py", "obj", name, literal.deepcopy(), docname))
+
+
+def names_used(script: Path) -> set[str]:
+    """Return the names of the kit that a script uses."""
+    return _names_used(script, script.stat().st_mtime_ns)
+
+
+@lru_cache
+def _names_used(script: Path, changed: int) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(script.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "optimkit":
+            found.update(alias.name for alias in node.names)
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("optimkit."):
+            found.add(node.attr)
+    return found

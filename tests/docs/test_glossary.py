@@ -1,0 +1,111 @@
+"""The glossary has a page, and the first use of a term on any other page links to it."""
+
+import pytest
+
+MYST = "# Page | 页\n\n"
+TERMS = """
+[[term]]
+en = "rate"
+zh = "速率"
+topic = "one"
+tutorial = "05"
+means = ["How `fast`.", "有多 `快`。"]
+
+[[term]]
+en = "learning rate"
+zh = "学习速率"
+topic = "one"
+means = ["How fast it learns.", "学得有多快。"]
+
+[[term]]
+en = "no meaning"
+zh = "无释义"
+"""
+GLOSSARY = "# Glossary | 术语表\n\n```{glossary-terms} one\n```\n"
+
+
+@pytest.fixture
+def pages(both):
+    """Return what builds a page beside a glossary, in both languages."""
+
+    def make(text):
+        files = {
+            "index.md": f"{MYST}{text}\n\n```{{toctree}}\nglossary\n```\n",
+            "glossary.md": GLOSSARY,
+            "g.toml": TERMS,
+        }
+        return both(files, bilingual_glossary="g.toml")
+
+    return make
+
+
+def links(site, page="index"):
+    """Return the words and targets of the links to the glossary."""
+    found = [(tag.text(), tag.attributes["href"]) for tag in site.body(page).all("a")]
+    return [(words, target) for words, target in found if "#term-" in target]
+
+
+def test_page_of_terms(pages):
+    """A term is listed in both languages, the reader's own first, with its meaning in that one."""
+    english, chinese = pages("Words.\n\n文字。")
+    assert [tag.text() for tag in english.body("glossary").all("dt")] == [
+        "rate 速率",
+        "learning rate 学习速率",
+    ]
+    assert [tag.text() for tag in chinese.body("glossary").all("dt")] == [
+        "速率 rate",
+        "学习速率 learning rate",
+    ]
+    for site, meaning in (
+        (english, "How fast. See tutorial 05."),
+        (chinese, "有多 快。见教程 05。"),
+    ):
+        first, _ = site.body("glossary").all("dd")
+        assert first.text(hidden=False) == meaning
+        (term, _) = site.body("glossary").all("dt")
+        assert term.attributes["id"] == "term-rate"
+
+
+def test_first_use_is_linked(pages):
+    """The first use of a term links to it in each language, the longest term wins, the second is text."""
+    text = "Learning rates, a rate, a rate.\n\n学习速率、速率、速率。"
+    english, chinese = pages(text)
+    ours = [
+        ("Learning rates", "glossary.html#term-learning-rate"),
+        ("rate", "glossary.html#term-rate"),
+    ]
+    theirs = [
+        ("学习速率", "glossary.html#term-learning-rate"),
+        ("速率", "glossary.html#term-rate"),
+    ]
+    assert links(english) == ours + theirs
+    assert links(chinese) == theirs + ours
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Of `rate` $rate$ <https://rate.org/rate>\n\n从 `rate`，$rate$，<https://rate.org/rate>。",
+        "[A rate](https://a.org)\n\n[速率，](https://a.org)",
+        "## A rate | 速率",
+        "Second-rate, pirates, separate.\n\n二流。",
+    ],
+)
+def test_not_linked(pages, text):
+    """Code, maths, links, headings and parts of longer words stay what they are."""
+    for site in pages(text):
+        assert links(site) == []
+
+
+def test_glossary_does_not_link_to_itself(pages):
+    """The page of the terms has no link to a term."""
+    for site in pages("Words.\n\n文字。"):
+        assert links(site, "glossary") == []
+
+
+def test_unknown_topic(build):
+    """A topic without a term is an error with file and line."""
+    files = {"index.md": "# P | 页\n\n```{glossary-terms} two\n```\n", "g.toml": TERMS}
+    (warning,) = build(files, bilingual_glossary="g.toml").warnings
+    assert warning.startswith("index.md:3: ")
+    assert "the glossary has no term of the topic 'two'" in warning
