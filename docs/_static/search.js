@@ -14,6 +14,14 @@ async function load() {
   return engine;
 }
 
+// A term that is typed in the other language: what this site calls it, from the glossary.
+let terms;
+async function translate(query) {
+  terms ??= fetch(new URL("_static/terms.json", base)).then((answer) => answer.json());
+  const pairs = Object.entries(await terms).sort(([a], [b]) => b.length - a.length);
+  return pairs.reduce((text, [theirs, ours]) => text.replaceAll(theirs, ` ${ours} `), query.toLowerCase()).trim();
+}
+
 // The index holds Chinese word by word, so a query has to be cut into words too.
 function words(query) {
   if (!("Segmenter" in Intl)) return query.trim().split(/\s+/);
@@ -23,9 +31,9 @@ function words(query) {
 
 async function find(query) {
   const pagefind = await load();
-  const parts = [...new Set(words(query))];
+  const parts = [...new Set([...words(query), ...words(await translate(query))])];
   let whole = [];
-  for (const attempt of new Set([query, parts.join(" ")])) {
+  for (const attempt of new Set([query, words(query).join(" "), await translate(query)])) {
     whole = (await pagefind.search(attempt)).results;
     if (whole.length) break;
   }

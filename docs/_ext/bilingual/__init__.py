@@ -38,6 +38,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("builder-inited", docstrings.compile_catalogs)
     app.connect("builder-inited", pages.tag_html)
     app.connect("env-get-outdated", pages.remove_pages)
+    app.connect("build-finished", terms.write_dictionary)
     app.connect("html-page-context", pages.add_context)
     # Raise env_version with any change of the transforms: it is what makes old doctrees stale.
     return {

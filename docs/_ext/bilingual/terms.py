@@ -1,12 +1,15 @@
-"""The glossary's page, and a link to it from the first place on a page that uses a term."""
+"""The glossary's page, a link to it from the first place on a page that uses a term, and a search box that knows it."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
@@ -16,7 +19,7 @@ from .glossary import Term, glossary, glossary_path
 from .languages import CHINESE, ENGLISH, by_sphinx, detect
 from .linking import link_words, reference, running_texts
 
-__all__ = ["GlossaryTerms", "LinkTerms"]
+__all__ = ["GlossaryTerms", "LinkTerms", "write_dictionary"]
 
 
 class GlossaryTerms(SphinxDirective):
@@ -88,6 +91,17 @@ class LinkTerms(SphinxTransform):
             return reference("std", "term", term.en, nodes.Text(match[0]), self.env.docname)
 
         return link
+
+
+def write_dictionary(app: Sphinx, error: Exception | None) -> None:
+    """Tell the search box what the terms of the other language are called in its own."""
+    if error is None and app.builder.format == "html":
+        own = by_sphinx(app.config.language)
+        names = [
+            (term.en, term.zh) if own is CHINESE else (term.zh, term.en) for term in glossary(app)
+        ]
+        path = Path(app.outdir, "_static", "terms.json")
+        path.write_text(json.dumps(dict(names), ensure_ascii=False), "utf-8")
 
 
 def has_terms(node: nodes.Node) -> bool:
