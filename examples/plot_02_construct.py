@@ -1,0 +1,401 @@
+"""
+Construct an optimizer: what may you pass? | 构造优化器：可以传什么进去？
+=========================================================================
+
+You pass tensors: leaf tensors that require a gradient, in a list, or straight from
+``model.parameters()``. The optimizer keeps these very tensors, not copies, and it
+knows of nothing else. A tensor that you don't pass never moves, and nobody tells you.
+
+传张量：需要梯度的叶子张量，放在列表里，或者直接写 ``model.parameters()``。
+优化器拿的就是这些张量本身，不是副本，除此之外它什么都不知道。
+漏传的张量永远不会动，也没有谁会提醒你。
+
+**What you will learn**
+
+- What today's Adam takes, which arguments are refused, and which wrong one is not.
+- Which tensors of a model are its learnable parameters, and which only look so.
+- How to see what an optimizer holds, and what it lacks.
+- Level: beginner. Time: 15 minutes. Needs: tutorial 01.
+
+**你会学到**
+
+- 今天的 Adam 收哪些参数，哪些写法会报错，哪种错了也不吭声。
+- 模型里哪些张量是可学习参数，哪些只是看着像。
+- 怎样查看优化器拿着什么，还缺什么。
+- 难度：入门。用时：15 分钟。预备：教程 01。
+"""
+
+# %%
+# The note's signature, and today's | 笔记里的签名和今天的签名
+# -----------------------------------------------------------
+# The note begins with three lines from the source of Adam, the body cut off, so they
+# don't run. With a body they do: the five options have the same defaults today. What
+# came since is keyword-only, from ``maximize`` in PyTorch 1.11 to
+# ``decoupled_weight_decay`` in 2.7. An older version prints fewer names.
+#
+# 笔记先贴了三行 Adam 的源码，函数体没贴，所以跑不起来。补上就能跑，也就能对比：
+# 五个选项今天默认值都没变。后来加的都只能用关键字传，从 PyTorch 1.11 的 ``maximize``
+# 到 2.7 的 ``decoupled_weight_decay``。版本旧一些，打印出来的名字也少一些。
+
+# sphinx_gallery_covers = "S1 C6"
+import inspect
+
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+
+import optimkit
+
+fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
+plt.rcParams["font.sans-serif"] = fonts
+torch.manual_seed(0)
+
+source = """class Adam(Optimizer):
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8,
+                 weight_decay=0, amsgrad=False):
+"""
+try:
+    compile(source, "note", "exec")
+except IndentationError as error:
+    print(type(error).__name__, "-", error.msg[:28])
+
+mended = {"Optimizer": torch.optim.Optimizer}
+exec(source + "        pass", mended)
+then = inspect.signature(mended["Adam"]).parameters
+today = inspect.signature(torch.optim.Adam).parameters
+since = [name for name in today if name not in then]
+print("then :", *then)
+print("since:", *since)
+assert all(today[name].default == then[name].default for name in then)
+assert all(today[name].kind is inspect.Parameter.KEYWORD_ONLY for name in since)
+
+# %%
+# The optimizer holds your tensor | 优化器拿着的就是你的张量
+# ----------------------------------------------------------
+# Here is the note's example. Its comment calls the tensor "random", here and six more
+# times. It is a constant, and all the better: you get the same numbers. "Open up the
+# gradient", the comment goes on: the tensor requires one. The optimizer "manages" it,
+# says the note: it holds the same object, and will update your ``weight``. What else
+# it holds, ``optimkit.describe`` tells.
+#
+# 下面是笔记里的例子。注释说这是“随机张量”，全文一共说了七次。
+# 其实它是常量，这样反而更好：你我得到的数字都一样。
+# 注释又说“开放"梯度"”，意思是这个张量需要梯度。笔记还说优化器“管理”参数，
+# 意思是它拿着同一个对象，更新的就是你的 ``weight``。
+# 它手里还有什么，用 ``optimkit.describe`` 看。
+
+# sphinx_gallery_covers = "S2 C3 C7"
+weight = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+weight.grad = torch.ones((2, 2))
+optimizer1 = torch.optim.Adam(
+    [weight], lr=0.01, betas=(0.9, 0.999), eps=1e-08, weight_decay=0, amsgrad=False
+)
+assert optimizer1.param_groups[0]["params"][0] is weight
+optimkit.describe(optimizer1)
+
+# %%
+# Wrong: two optimizers, one tensor | 错误：两个优化器，一个张量
+# --------------------------------------------------------------
+# The note's last line is commented out: ``optimizer2 = torch.optim.Adam([weight])``,
+# the same tensor, with the default learning rate of 0.001. It would run. But neither
+# knows of the other: with 0.1 each, the tensor below moves by 0.2. Give
+# ``optimkit.audit`` all optimizers, and it tells.
+#
+# 笔记最后一行被注释掉了：``optimizer2 = torch.optim.Adam([weight])``，
+# 还是那个张量，学习率是默认的 0.001。真跑起来并不报错，可两个优化器互不知情：
+# 下面各用 0.1，张量就动了 0.2。把所有优化器都交给 ``optimkit.audit``，一查便知。
+
+# sphinx_gallery_covers = "C10"
+assert torch.optim.Adam([weight]).param_groups[0]["lr"] == 0.001
+
+w = torch.ones(1, requires_grad=True)
+w.grad = torch.ones(1)
+one, two = torch.optim.Adam([w], lr=0.1), torch.optim.Adam([w], lr=0.1)
+one.step()
+two.step()
+print(f"moved by {1 - w.item():.1f}")
+torch.testing.assert_close(w.item(), 0.8)
+assert optimkit.audit(one, two).codes == ("shared",)
+optimkit.audit(one, two)
+
+# %%
+# What may be passed | 可以传什么
+# -------------------------------
+# The note passes ``[weight]``, and the brackets matter. Any iterable of tensors will
+# do; or one of dicts, each a parameter group; or, from PyTorch 2.6 on, one of pairs of
+# a name and a tensor.
+#
+# 笔记传的是 ``[weight]``，这对方括号很要紧。能逐个取出张量的都行；
+# 也可以逐个取出字典，一个字典就是一个参数组；PyTorch 2.6 起，名字和张量的二元组也行。
+
+# sphinx_gallery_covers = "C9"
+layer = nn.Linear(3, 2)
+good = {
+    "a list": [layer.weight, layer.bias],
+    "parameters()": layer.parameters(),
+    "dicts": [{"params": layer.weight}, {"params": layer.bias, "lr": 0.1}],
+    "named_parameters()": layer.named_parameters(),
+}
+for text, params in good.items():
+    groups = torch.optim.Adam(params).param_groups
+    print(f"{text:18}", [len(group["params"]) for group in groups])
+    assert sum(len(group["params"]) for group in groups) == 2
+
+# %%
+# Four that are wrong, and refused: a tensor without its list; a layer, which has
+# parameters but is no list of them; a generator that has been looped over once, and is
+# empty; and ``weight * 2``, the result of a computation, and so no leaf tensor.
+#
+# 再看四种错的，torch 会拒绝：张量没放进列表；层有参数，但它本身不是参数的列表；
+# 生成器遍历过一次，已经空了；``weight * 2`` 是算出来的结果，不是叶子张量。
+
+# sphinx_gallery_covers = "C7 C9"
+used = layer.parameters()
+assert len(list(used)) == 2
+bad = {"weight": weight, "layer": layer, "used up": used, "weight * 2": [weight * 2]}
+for text, params in bad.items():
+    try:
+        torch.optim.Adam(params)
+        raise AssertionError(text)
+    except (TypeError, ValueError) as error:
+        print(f"{text:10} {type(error).__name__} - {str(error)[:50]}")
+
+# %%
+# A fifth is wrong, and gets through. A state dict has the same numbers in other
+# tensors, which no gradient ever reaches: ``step()`` runs, and nothing moves.
+# ``optimkit.audit`` compares the optimizer with the model.
+#
+# 第五种也是错的，却能通过。状态字典里数字一样，张量却是另外的，梯度永远到不了那里：
+# ``step()`` 照跑，什么都不动。``optimkit.audit`` 会拿优化器和模型对一遍。
+
+# sphinx_gallery_covers = "C3 C9"
+deaf = torch.optim.Adam(layer.state_dict().values(), lr=0.1)
+before = layer.weight.detach().clone()
+layer(torch.ones(1, 3)).sum().backward()
+deaf.step()
+assert torch.equal(layer.weight, before)
+assert optimkit.audit(deaf, models=layer).codes == ("unmanaged", "stale-grad")
+optimkit.audit(deaf, models=layer)
+
+# %%
+# A gradient written by hand must fit | 手写的梯度要对得上
+# --------------------------------------------------------
+# The note sets ``weight.grad`` by hand, without a loss: a good way to try out an
+# optimizer. Shape and dtype must be the tensor's own. Both lines below are wrong, and
+# refused, in words that depend on the version.
+#
+# 笔记不用损失，直接给 ``weight.grad`` 赋值，想单独试试优化器时很好用。
+# 形状和数据类型都要与张量一致。下面两种都不对，都会报错，措辞各版本略有不同。
+
+# sphinx_gallery_covers = "C8"
+for wrong in (torch.ones((2, 3)), torch.ones((2, 2), dtype=torch.int64)):
+    try:
+        weight.grad = wrong
+        raise AssertionError
+    except RuntimeError as error:
+        print("RuntimeError -", str(error)[:46])
+
+# %%
+# The note's network | 笔记里的网络
+# ---------------------------------
+# Next, the note passes a whole network, as you will nearly always do. Its ``forward``
+# is ``pass``, so ``net(x)`` is ``None``: no loss, no gradient, no training. And the
+# note calls its class ``model``: after ``model = model()``, the class is gone. Begin it
+# with a capital. Given the network, ``optimkit.describe`` knows the names.
+#
+# 接下来笔记传入整个网络，平时几乎都是这么用。``forward`` 里只有 ``pass``，
+# 所以 ``net(x)`` 是 ``None``：没有损失，没有梯度，没法训练。笔记里类名叫 ``model``：
+# 哪天顺手写了 ``model = model()``，类就没了，所以类名请用大写开头。
+# 把网络也交给 ``optimkit.describe``，它就能报出名字。
+
+# sphinx_gallery_covers = "S3 C11 C52"
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels=3, out_channels=3, kernel_size=(3, 3))
+        self.conv2 = nn.Conv2d(in_channels=3, out_channels=3, kernel_size=(3, 3))
+
+    def forward(self, x):
+        pass
+
+
+net = Model()
+optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
+print("net(x) is", net(torch.zeros(1, 3, 8, 8)))
+
+model = Model
+model = model()
+try:
+    model()
+except TypeError as error:
+    print("TypeError -", str(error)[:54])
+
+optimkit.describe(optimizer, net)
+
+# %%
+# Which tensors are learnable? | 哪些张量是可学习参数？
+# -----------------------------------------------------
+# The note says weights and biases. There is more: an embedding's table, the scale and
+# shift of a normalization, the slope of a PReLU, an ``nn.Parameter`` of your own.
+# ``parameters()`` finds them all. Buffers are not among them, they are computed; and a
+# plain tensor, or a layer in a Python list, it can't see. Below, the bright rows are
+# how far ``step()`` has moved each tensor, all steps added up.
+#
+# 笔记说可学习参数就是权重和偏置，其实不止：嵌入表、归一化层的缩放和平移、
+# PReLU 的斜率、自己写的 ``nn.Parameter`` 都算，``parameters()`` 一个不漏。
+# 缓冲区不算，那是统计出来的；普通张量，还有放在 Python 列表里的层，它看不见。
+# 下图每行是一个张量，越亮，说明历次 ``step()`` 累计移动得越远。
+
+# sphinx_gallery_covers = "C2"
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(4, 3)
+        self.norm = nn.BatchNorm1d(3)
+        self.act = nn.PReLU()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.out = nn.Linear(3, 4)
+        self.shift = torch.zeros(1, requires_grad=True)
+        self.layers = [nn.Linear(3, 3)]
+
+    def forward(self, words):
+        x = self.norm(self.embed(words)) * self.scale + self.shift
+        return self.out(self.layers[0](self.act(x)))
+
+
+net = Net()
+optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
+hidden = {"shift": net.shift, "layers[0].weight": net.layers[0].weight}
+tensors = dict(net.named_parameters()) | dict(net.named_buffers()) | hidden
+words = torch.arange(4).repeat(4)
+distance = torch.zeros(len(tensors), 31)
+for step in range(1, 31):
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(net(words), words.roll(1)).backward()
+    before = [tensor.detach().clone() for tensor in tensors.values()]
+    optimizer.step()
+    for row, (new, old) in enumerate(zip(tensors.values(), before, strict=True)):
+        distance[row, step] = distance[row, step - 1] + (new - old).abs().max()
+
+assert bool((distance[:7, -1] > 0.1).all() and (distance[7:] == 0).all())
+assert all(tensor.grad.abs().sum() > 0 for tensor in hidden.values())
+fig, ax = plt.subplots(figsize=(7.8, 4.2), layout="constrained")
+fig.set_label(
+    "12 tensors over 30 steps: seven parameters light up, the others stay dark | "
+    "12 个张量走 30 步：七个参数亮起来，其余一直是暗的"
+)
+rows = [n + (n > 6) + (n > 9) for n in range(12)]
+for row, path in zip(rows, distance.tolist(), strict=True):
+    ax.imshow([path], extent=(0, 30, row + 0.45, row - 0.45), vmin=0, vmax=1.5)
+ax.set(xlim=(0, 41), ylim=(13.6, -0.6), aspect="auto", xticks=(0, 10, 20, 30))
+ax.set_yticks(rows, tensors)
+ax.text(30.7, 3, "parameters: in | 参数：在", va="center")
+ax.text(30.7, 9, "buffers: out | 缓冲区：不在", va="center")
+ax.text(30.7, 12.5, "not seen: out | 看不见：不在", va="center")
+ax.spines[:].set_visible(False)
+ax.set_xlabel("step | 步")
+ax.set_title("What was passed moves; all else stays dark | 传进去的会动，其余一直是暗的")
+plt.show()
+
+# %%
+# Let the module see them | 让模块看得见
+# --------------------------------------
+# The two hidden ones have gradients, the last ``assert`` says; they could learn. The
+# kit asks the module, so it can't see them either. Register them: ``nn.ModuleList``
+# for layers, ``nn.Parameter`` for a tensor. Build the optimizer after that.
+#
+# 看不见的那两个也有梯度，上面的 ``assert`` 查过，它们本来学得动。
+# optimkit 也是去问模块，所以同样看不见。要登记：一串层用 ``nn.ModuleList``，
+# 单个张量用 ``nn.Parameter``。登记完了，再建优化器。
+
+# sphinx_gallery_covers = "C2"
+print(optimkit.audit(optimizer, models=net))
+net.layers = nn.ModuleList(net.layers)
+del net.shift
+net.shift = nn.Parameter(torch.zeros(1))
+print(*optimkit.audit(optimizer, models=net).rows[0].names)
+optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
+print(optimkit.audit(optimizer, models=net))
+assert len(optimizer.param_groups[0]["params"]) == 10
+
+# %%
+# Ask yourself | 问问自己
+# -----------------------
+# - Two layers share one weight. How often does ``parameters()`` give it?
+# - The optimizer is built, then you replace ``net.out``. Which layer is trained?
+# - Does a tensor with ``requires_grad=False`` raise an error when you pass it?
+#
+# - 两层共用一个权重，``parameters()`` 会给出几次？
+# - 优化器建好之后，你把 ``net.out`` 换成了新的层。训练的是哪一个？
+# - 传入 ``requires_grad=False`` 的张量，会报错吗？
+
+# %%
+# Answers | 答案
+# --------------
+# - Once, so that it doesn't move twice a step.
+# - The old one, which nobody uses any more. The audit calls it stale.
+# - No. It gets no gradient, so ``step()`` passes it over.
+#
+# - 一次，所以不会一步动两回。
+# - 旧的那个，可是已经没人用它了。审计报告里叫 ``stale``。
+# - 不会。它没有梯度，``step()`` 直接跳过它。
+
+net.out = nn.Linear(3, 4)
+print(*optimkit.audit(optimizer, models=net).codes)
+assert optimkit.audit(optimizer, models=net).codes == ("stale", "unmanaged")
+
+# %%
+# Exercise | 练习
+# ---------------
+# No optimizer over ``net.parameters()`` trains all that the loss depends on. Write a
+# function that lists its leaf tensors, and see which are lacking. Start from
+# ``loss.grad_fn``. A leaf's node has ``variable``; others have ``next_functions``,
+# pairs whose first is a node or ``None``.
+#
+# 把 ``net.parameters()`` 交给优化器，并不能训练损失依赖的全部张量。
+# 写一个函数，列出损失依赖的所有叶子张量，看缺了哪些。
+# 从 ``loss.grad_fn`` 出发：叶子张量的节点带着 ``variable``；
+# 其余节点有 ``next_functions``，里面是二元组，第一项是节点或 ``None``。
+
+net = nn.Linear(3, 3)
+net.heads = {"left": nn.Linear(3, 1), "right": nn.Linear(3, 2)}
+loss = sum(head(net(torch.ones(2, 3))).sum() for head in net.heads.values())
+
+# %%
+# Solution | 参考答案
+# -------------------
+# Walk the graph, and take away what ``parameters()`` gives. A weight and a bias of each
+# head are left: a plain dict hides layers, as a list does. ``nn.ModuleDict`` mends it.
+#
+# 沿计算图走一遍，再去掉 ``parameters()`` 给出的，剩下两个 ``heads`` 各自的权重和偏置：
+# 普通字典和列表一样，会把层藏起来。换成 ``nn.ModuleDict`` 就好了。
+
+
+def leaves(node):
+    if hasattr(node, "variable"):
+        return {node.variable}
+    return {leaf for each, _ in node.next_functions if each for leaf in leaves(each)}
+
+
+lacking = leaves(loss.grad_fn) - set(net.parameters())
+print(sorted(tuple(leaf.shape) for leaf in lacking))
+assert len(lacking) == 4
+net.heads = nn.ModuleDict(net.heads)
+assert leaves(loss.grad_fn) == set(net.parameters())
+
+# %%
+# Where to go next | 接下来读什么
+# -------------------------------
+# - Tutorial 03 opens the optimizer: ``defaults``, ``state``, ``param_groups``.
+# - Tutorial 06 passes dicts, so that parts of a model get settings of their own.
+# - All arguments, officially: `torch.optim.Adam
+#   <https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html>`__.
+#
+# - 教程 03 打开建好的优化器，看 ``defaults``、``state`` 和 ``param_groups``。
+# - 教程 06 传入字典，让模型的各部分有自己的设置。
+# - 全部参数的官方说明：`torch.optim.Adam
+#   <https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html>`__。
