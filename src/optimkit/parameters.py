@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from itertools import compress
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
+from itertools import chain, compress, repeat
+from typing import Any, NamedTuple, TypeVar
 
 from torch import nn
 
@@ -43,8 +42,7 @@ _WRAPPERS = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ParamInfo:
+class ParamInfo(NamedTuple):
     """A parameter, and where in the model it is.
 
     Parameters
@@ -74,16 +72,18 @@ class ParamInfo:
     module_name: str
     aliases: tuple[str, ...] = ()
 
+    # As a tuple it would compare tensors, whose equality is no truth value.
+    def __eq__(self, other: object) -> bool:
+        """Tell whether it is the same record."""
+        return self is other
 
-@dataclass(slots=True, eq=False)
-class _Draft:
-    """A ParamInfo in the making: a frozen dataclass takes three times as long to fill in."""
+    def __ne__(self, other: object) -> bool:
+        """Tell whether it is another record."""
+        return self is not other
 
-    name: str
-    param: nn.Parameter
-    module: nn.Module
-    module_name: str
-    aliases: tuple[str, ...]
+    def __hash__(self) -> int:
+        """Tell it from other records."""
+        return id(self)
 
 
 class Walk:
@@ -185,26 +185,32 @@ class Walk:
     def infos(self) -> Iterator[ParamInfo]:
         """Give every place, tied ones too: what is named there, and the other names.
 
-        Yields
-        ------
-        ParamInfo
+        Returns
+        -------
+        iterator of ParamInfo
             One for each place.
         """
-        places, tensors = self.places, self.tensors
+        owned = [stop - start for start, stop, _ in self.spans]
+        columns = zip(
+            self.places,
+            self.tensors,
+            chain.from_iterable(map(repeat, self.modules, owned)),
+            chain.from_iterable(map(repeat, self.module_names, owned)),
+            self._aliases(),
+            strict=False,
+        )
+        return map(partial(tuple.__new__, ParamInfo), columns)
+
+    def _aliases(self) -> Iterable[tuple[str, ...]]:
+        """Give, for each place, the other names of its parameter."""
+        if not self.ties:
+            return repeat(())
         others = {
-            place: tuple(places[other] for other in tie if other != place)
+            place: tuple(self.places[other] for other in tie if other != place)
             for tie in self.ties
             for place in tie
         }
-        for module, name, (start, stop, _) in zip(
-            self.modules, self.module_names, self.spans, strict=True
-        ):
-            for place in range(start, stop):
-                info = _Draft(places[place], tensors[place], module, name, ())
-                if place in others:
-                    info.aliases = others[place]
-                info.__class__ = ParamInfo  # type: ignore[assignment]
-                yield info  # type: ignore[misc]
+        return (others.get(place, ()) for place in range(len(self.places)))
 
 
 def walk(model: nn.Module | Mapping[str, nn.Module]) -> Walk:

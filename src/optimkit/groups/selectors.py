@@ -8,10 +8,11 @@ bytes, whatever the number of parameters.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import translate
+from functools import cached_property
 from operator import truth
 from typing import TypeAlias
 
@@ -98,25 +99,17 @@ class Selector:
             wrong.append(self.unmatched(found) if self.unmatched else f"{self} is empty")
         return wrong
 
-    @property
+    @cached_property
     def by_name(self) -> bool:
         """Whether this names something of this model, rather than a kind of parameter."""
         if self.parts:
             return all(part.by_name for part in self.parts)
         return self.unmatched is not None
 
-    def leaves(self) -> Iterator[Selector]:
-        """Give what this is combined of.
-
-        Yields
-        ------
-        Selector
-            Each that is no combination.
-        """
-        for part in self.parts:
-            yield from part.leaves()
-        if not self.parts:
-            yield self
+    @cached_property
+    def leaves(self) -> tuple[Selector, ...]:
+        """What this is combined of: each that is no combination."""
+        return tuple(leaf for part in self.parts for leaf in part.leaves) or (self,)
 
     def __call__(self, info: ParamInfo) -> bool:
         """Ask about one parameter."""
@@ -195,7 +188,7 @@ def select_by(select: Select) -> Selector:
 
 
 def ask_predicates(found: Walk, selectors: Iterable[Selector]) -> None:
-    """Ask all predicates in one pass: to make each ParamInfo costs more than to ask.
+    """Ask all predicates of the same records: to make a ParamInfo costs more than to ask.
 
     Parameters
     ----------
@@ -205,19 +198,12 @@ def ask_predicates(found: Walk, selectors: Iterable[Selector]) -> None:
         Selectors, whose parts may be predicates.
     """
     predicates = dict.fromkeys(
-        leaf for selector in selectors for leaf in selector.leaves() if leaf.predicate
+        leaf for selector in selectors for leaf in selector.leaves if leaf.predicate
     )
-    answers = [bytearray() for _ in predicates]
-    asked = [
-        (leaf.predicate, answer.append)
-        for leaf, answer in zip(predicates, answers, strict=True)
-        if leaf.predicate
-    ]
-    for info in found.infos() if asked else ():
-        for predicate, add in asked:
-            add(bool(predicate(info)))
-    for leaf, answer in zip(predicates, answers, strict=True):
-        found.answers[leaf] = _same_for_ties(bytes(answer), found)
+    infos = list(found.infos()) if predicates else []
+    for leaf in predicates:
+        answer = bytes(map(truth, map(leaf.predicate, infos)))  # type: ignore[arg-type]
+        found.answers[leaf] = _same_for_ties(answer, found)
 
 
 def _combine(left: Selector, sign: str, right: Selector) -> Selector:
