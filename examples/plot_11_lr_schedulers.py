@@ -249,12 +249,12 @@ torch.testing.assert_close(lrs[:11], lrs[:9:-1])
 # -------------------------------------------------------------
 # Wrong: make ``LinearLR`` and ``CosineAnnealingLR`` on one optimizer and step both;
 # they multiply each other. Right: ``SequentialLR`` runs one after the other, and the
-# second counts from 0 at the milestone. Every group keeps its own scale: the schedule
-# is a factor, and each group has an ``initial_lr`` to which it applies.
+# second counts from 0 at the milestone. Each group keeps its own scale: these two
+# schedulers give a factor, and each group has an ``initial_lr`` to which it applies.
 #
 # 错误写法：在同一个优化器上造 ``LinearLR`` 和 ``CosineAnnealingLR``，两个都调用，结果互相乘在一起。
 # 正确写法：``SequentialLR`` 让它们一个接一个，过了里程碑，后一个从 0 数起。
-# 每个参数组各有各的高低：调度器给出的是倍数，乘在各组自己的 ``initial_lr`` 上。
+# 每个参数组各有各的高低：这两个调度器给出的是倍数，乘在各组自己的 ``initial_lr`` 上。
 
 # sphinx_gallery_covers = "C51"
 optimizer = make_sgd(1.0, 0.3)
