@@ -4,11 +4,11 @@ Construct an optimizer: what may you pass? | 构造优化器：可以传什么�
 
 You pass tensors: leaf tensors that require a gradient, in a list, or straight from
 ``model.parameters()``. The optimizer keeps these very tensors, not copies, and it
-knows of nothing else. A tensor that you don't pass never moves, and nobody tells you.
+knows of nothing else. A tensor that you don't pass never moves, and torch says nothing.
 
 传张量：需要梯度的叶子张量，放在列表里，或者直接写 ``model.parameters()``。
 优化器拿的就是这些张量本身，不是副本，除此之外它什么都不知道。
-漏传的张量永远不会动，也没有谁会提醒你。
+漏传的张量永远不会动，torch 也不会提醒你。
 
 **What you will learn**
 
@@ -27,7 +27,7 @@ knows of nothing else. A tensor that you don't pass never moves, and nobody tell
 
 # %%
 # The note's signature, and today's | 笔记里的签名和今天的签名
-# -----------------------------------------------------------
+# ------------------------------------------------------------
 # The note begins with three lines from the source of Adam, the body cut off, so they
 # don't run. With a body they do: the five options have the same defaults today. What
 # came since is keyword-only, from ``maximize`` in PyTorch 1.11 to
@@ -39,6 +39,7 @@ knows of nothing else. A tensor that you don't pass never moves, and nobody tell
 
 # sphinx_gallery_covers = "S1 C6"
 import inspect
+from textwrap import shorten
 
 import matplotlib.pyplot as plt
 import torch
@@ -57,8 +58,7 @@ source = """class Adam(Optimizer):
 try:
     compile(source, "note", "exec")
 except IndentationError as error:
-    print(type(error).__name__, "-", error.msg[:28])
-
+    print(type(error).__name__, "-", shorten(error.msg, 40, placeholder=" ..."))
 mended = {"Optimizer": torch.optim.Optimizer}
 exec(source + "        pass", mended)
 then = inspect.signature(mended["Adam"]).parameters
@@ -107,7 +107,6 @@ optimkit.describe(optimizer1)
 
 # sphinx_gallery_covers = "C10"
 assert torch.optim.Adam([weight]).param_groups[0]["lr"] == 0.001
-
 w = torch.ones(1, requires_grad=True)
 w.grad = torch.ones(1)
 one, two = torch.optim.Adam([w], lr=0.1), torch.optim.Adam([w], lr=0.1)
@@ -158,7 +157,8 @@ for text, params in bad.items():
         torch.optim.Adam(params)
         raise AssertionError(text)
     except (TypeError, ValueError) as error:
-        print(f"{text:10} {type(error).__name__} - {str(error)[:50]}")
+        what = shorten(str(error), 50, placeholder=" ...")
+        print(f"{text:10} {type(error).__name__} - {what}")
 
 # %%
 # A fifth is wrong, and gets through. A state dict has the same numbers in other
@@ -193,7 +193,7 @@ for wrong in (torch.ones((2, 3)), torch.ones((2, 2), dtype=torch.int64)):
         weight.grad = wrong
         raise AssertionError
     except RuntimeError as error:
-        print("RuntimeError -", str(error)[:46])
+        print("RuntimeError -", shorten(str(error), 50, placeholder=" ..."))
 
 # %%
 # The note's network | 笔记里的网络
@@ -224,14 +224,12 @@ class Model(nn.Module):
 net = Model()
 optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
 print("net(x) is", net(torch.zeros(1, 3, 8, 8)))
-
 model = Model
 model = model()
 try:
     model()
 except TypeError as error:
-    print("TypeError -", str(error)[:54])
-
+    print("TypeError -", error)
 optimkit.describe(optimizer, net)
 
 # %%
@@ -280,7 +278,6 @@ for step in range(1, 31):
     optimizer.step()
     for row, (new, old) in enumerate(zip(tensors.values(), before, strict=True)):
         distance[row, step] = distance[row, step - 1] + (new - old).abs().max()
-
 assert bool((distance[:7, -1] > 0.1).all() and (distance[7:] == 0).all())
 assert all(tensor.grad.abs().sum() > 0 for tensor in hidden.values())
 fig, ax = plt.subplots(figsize=(7.8, 4.2), layout="constrained")
@@ -297,6 +294,7 @@ ax.text(30.7, 3, "parameters: in | 参数：在", va="center")
 ax.text(30.7, 9, "buffers: out | 缓冲区：不在", va="center")
 ax.text(30.7, 12.5, "not seen: out | 看不见：不在", va="center")
 ax.spines[:].set_visible(False)
+ax.grid(False)
 ax.set_xlabel("step | 步")
 ax.set_title("What was passed moves; all else stays dark | 传进去的会动，其余一直是暗的")
 plt.show()
@@ -304,7 +302,7 @@ plt.show()
 # %%
 # Let the module see them | 让模块看得见
 # --------------------------------------
-# The two hidden ones have gradients, the last ``assert`` says; they could learn. The
+# The two hidden ones have gradients, says the last ``assert``; they could learn. The
 # kit asks the module, so it can't see them either. Register them: ``nn.ModuleList``
 # for layers, ``nn.Parameter`` for a tensor. Build the optimizer after that.
 #

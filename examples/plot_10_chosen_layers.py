@@ -283,12 +283,13 @@ plt.show()
 # %%
 # Freeze what you leave out | 没交出去的，就冻结
 # ----------------------------------------------
-# ``optimkit.audit`` reports both troubles. ``optimkit.freeze`` ends both: it sets
-# ``requires_grad`` to ``False``, and drops old gradients too. The training itself is
-# the same to the last bit.
+# ``optimkit.audit`` reports two things: trainable but managed by nobody, and a gradient
+# that nobody clears. ``optimkit.freeze`` ends both: it sets ``requires_grad`` to
+# ``False``, and drops old gradients too. The losses are the same to the last bit.
 #
-# 这两处毛病，``optimkit.audit`` 都会报出来。``optimkit.freeze`` 能一并了结：
-# 它把 ``requires_grad`` 设为 ``False``，旧梯度也一并丢掉。训练本身一位都不差。
+# ``optimkit.audit`` 报出两处毛病：可以训练却没人管，有梯度却没人清。
+# ``optimkit.freeze`` 两处都能了结：把 ``requires_grad`` 设为 ``False``，旧梯度也丢掉。
+# 训练的损失一位都不差。
 
 # sphinx_gallery_covers = "C45"
 print([found.code for found in optimkit.audit(optimizer, models=model)])

@@ -1,0 +1,451 @@
+"""
+Adjust the learning rate | 调整学习率
+=====================================
+
+Make a scheduler from the optimizer, and call ``scheduler.step()`` once per epoch, after
+``optimizer.step()``. All it does is write ``lr`` into the parameter groups. torch has
+16 kinds; the figure below shows every one.
+
+用优化器造一个调度器，每个周期在 ``optimizer.step()`` 之后调用一次 ``scheduler.step()``。
+它所做的，不过是往参数组里写 ``lr``。torch 有 16 种调度器，下面一张图全部画出。
+
+**What you will learn**
+
+* What each of the 16 schedulers does, in one picture.
+* When to step it, and how to see where it will go before you train.
+* How to warm up, and how to add a parameter group half-way.
+* Level: intermediate. Time: 15 minutes. Needs: tutorial 03, tutorial 06.
+
+**你会学到**
+
+- 16 种调度器各做什么，一张图看全。
+- 什么时候调用它，怎样在训练之前就看到它的走向。
+- 怎样预热，怎样中途加入参数组。
+- 难度：进阶。用时：15 分钟。预备：教程 03、教程 06。
+"""
+
+import warnings
+
+import matplotlib.pyplot as plt
+import torch
+from torch import nn, optim
+from torch.optim import lr_scheduler as sched
+from torch.optim.swa_utils import SWALR
+
+import optimkit
+from optimkit.inspection.plots import plot_lr
+
+fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
+plt.rcParams["font.sans-serif"] = fonts
+torch.manual_seed(0)
+
+# %%
+# By hand, then by a scheduler | 先手动改，再交给调度器
+# -----------------------------------------------------
+# Here the note breaks off, with a heading and one line: "torch.optim.lr_scheduler:
+# adjust the learning rate". This page writes the chapter. A learning rate lives in
+# ``param_groups``, so a loop can change it: a tenth, every ten epochs. ``StepLR`` is
+# that loop, and keeps count for you. ``get_last_lr()`` tells what it has set.
+#
+# 原笔记写到这里就断了，只有一个标题和一行“torch.optim.lr_scheduler:调整学习率”，
+# 这一章由本页补上。学习率就放在 ``param_groups`` 里，写个循环就能改：
+# 每十个周期变成十分之一。``StepLR`` 就是这个循环，还替你数着周期。
+# ``get_last_lr()`` 会告诉你它设成了多少。
+
+# sphinx_gallery_covers = "C51"
+
+
+def make_sgd(*lrs):
+    groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": lr} for lr in lrs]
+    return optim.SGD(groups, lr=lrs[0], momentum=0.9)
+
+
+by_hand, scheduled = make_sgd(1.0), make_sgd(1.0)
+scheduler = sched.StepLR(scheduled, step_size=10, gamma=0.1)
+for epoch in range(1, 31):
+    scheduled.step()
+    scheduler.step()
+    if epoch % 10 == 0:
+        for group in by_hand.param_groups:
+            group["lr"] *= 0.1
+        print(f"epoch {epoch}: lr {scheduler.get_last_lr()[0]:.3f}")
+    assert scheduler.get_last_lr() == [by_hand.param_groups[0]["lr"]]
+
+# %%
+# All 16 schedulers | 全部 16 种调度器
+# ------------------------------------
+# To see where a scheduler will go you need no training: ``optimkit.lr_curve`` steps a
+# copy, and leaves yours as it is. Each row of the figure is a family. Row 1 multiplies
+# by a factor; row 2 follows a curve down; row 3 starts low; row 4 follows your
+# function, your metric, or joins other schedulers, one after the other or all at once.
+#
+# 想知道调度器会怎么走，不必真的训练：``optimkit.lr_curve`` 让一个副本走，你手里的原样不动。
+# 图里一行是一类：第一行每次乘以一个因子；第二行沿曲线下降；第三行从低处起步；
+# 第四行听你的函数，或者听你的指标，或者把别的调度器接起来用、叠起来用。
+
+# sphinx_gallery_covers = "C51"
+# sphinx_gallery_thumbnail_number = 1
+recipes = {
+    sched.StepLR: (14, 0.5),
+    sched.MultiStepLR: ([10, 40], 0.4),
+    sched.ExponentialLR: (0.95,),
+    sched.MultiplicativeLR: (lambda t: 0.8 if t % 4 == 0 else 1.0,),
+    sched.PolynomialLR: (50, 2.0),
+    sched.CosineAnnealingLR: (60,),
+    sched.CosineAnnealingWarmRestarts: (9, 2),
+    SWALR: (0.2, 30),
+    sched.ConstantLR: (0.3, 20),
+    sched.LinearLR: (0.1, 1.0, 30),
+    sched.OneCycleLR: (1.0, 60),
+    sched.CyclicLR: (0.1, 1.0, 10),
+    sched.LambdaLR: (lambda t: 1 / (1 + t / 10),),
+    sched.ReduceLROnPlateau: ("min", 0.5, 9),
+    sched.SequentialLR: ((sched.LinearLR, 0.1, 1.0, 10), (sched.CosineAnnealingLR, 50)),
+    sched.ChainedScheduler: ((sched.LinearLR, 0.1, 1.0, 20), (sched.StepLR, 25, 0.5)),
+}
+
+
+def make(kind, optimizer):
+    if kind not in (sched.SequentialLR, sched.ChainedScheduler):
+        return kind(optimizer, *recipes[kind])
+    parts = [part(optimizer, *arguments) for part, *arguments in recipes[kind]]
+    if kind is sched.ChainedScheduler:
+        return kind(parts)
+    return kind(optimizer, parts, milestones=[10])
+
+
+names = {kind.__name__ for kind in recipes}
+assert names == {*sched.__all__, "SWALR"} - {"LRScheduler"} and len(names) == 16
+
+stalled = [max(1 - t / 15, 0.3) for t in range(60)]
+rows = ["× a factor | 乘因子", "a curve | 曲线", "start low | 低起步", "yours | 自定"]
+fig, axes = plt.subplots(4, 4, figsize=(8, 6.4), sharex=True, sharey=True)
+fig.set_layout_engine("constrained")
+for i, (ax, kind) in enumerate(zip(axes.flat, recipes, strict=True)):
+    metrics = stalled if kind is sched.ReduceLROnPlateau else None
+    curve = optimkit.lr_curve(make(kind, make_sgd(1.0)), 60, metrics)
+    ax.plot(curve.lrs(), f"C{i // 4}", lw=2.5)
+    ax.set_title(kind.__name__, fontsize=8)
+    ax.set(ylim=(-0.05, 1.1), xticks=[0, 30, 60], yticks=[0, 1])
+    ax.spines[["top", "right"]].set_visible(False)
+for ax, row in zip(axes[:, 0], rows, strict=True):
+    ax.set_ylabel(row)
+fig.supxlabel("calls of scheduler.step() | scheduler.step() 的次数", fontsize=10)
+fig.suptitle("Sixteen ways to move the learning rate | 调整学习率的十六种走法")
+fig.set_label(
+    "Learning rate over 60 steps for each of torch's 16 schedulers, four to a row | "
+    "torch 的 16 种调度器在 60 步里的学习率曲线，每行四种"
+)
+plt.show()
+
+# %%
+# What it buys, and the unit of a step | 换来什么，一步又是多少
+# -----------------------------------------------------------------
+# Large steps travel fast and end in noise; small ones settle. On a noisy bowl, 30
+# epochs of 10 batches: a constant 0.5 ends at a loss of 0.12, ``StepLR(10, 0.1)`` at
+# 0.02. Wrong: the same ``scheduler.step()`` in the batch loop. It counts calls, not
+# epochs, so ``lr`` is spent in epoch 3, and the loss stays at 0.40. Right: call it in
+# the loop whose turns its arguments count.
+#
+# 步子大走得快，最后停在噪声里；步子小才能落稳。在一个有噪声的碗里走 30 个周期，每个周期
+# 10 个批次：学习率恒为 0.5，损失停在 0.12；用 ``StepLR(10, 0.1)``，是 0.02。
+# 错误写法：把同一句 ``scheduler.step()`` 放进批次循环。它只数调用次数，不认周期，
+# 到第 3 个周期就把 ``lr`` 降光了，损失停在 0.40。
+# 正确写法：参数里的数按哪层循环计，就放进哪层循环。
+
+# sphinx_gallery_covers = "C51"
+
+
+def train(gamma=0.1, per_batch=False):
+    torch.manual_seed(0)
+    curvature = torch.linspace(0.05, 1, 200)
+    w = nn.Parameter(torch.full((200,), 10.0))
+    optimizer = optim.SGD([w], lr=0.5)
+    scheduler = sched.StepLR(optimizer, 10, gamma)
+    losses = []
+    for _ in range(30):
+        for _ in range(10):
+            w.grad = curvature * w.detach() + torch.randn(200)
+            optimizer.step()
+            if per_batch:
+                scheduler.step()
+            losses.append((curvature * w.detach() ** 2).mean().item() / 2)
+        if not per_batch:
+            scheduler.step()
+    return losses
+
+
+runs = {
+    "per epoch | 每个周期": train(),
+    "constant | 恒定": train(gamma=1.0),
+    "wrong: per batch | 错误：每个批次": train(per_batch=True),
+}
+final = [losses[-1] for losses in runs.values()]
+print("per epoch, constant, per batch:", [f"{loss:.2f}" for loss in final])
+torch.testing.assert_close(final, [0.016, 0.119, 0.398], rtol=0.05, atol=0)
+
+fig, ax = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
+for i, (name, losses) in enumerate(runs.items()):
+    ax.semilogy([batch / 10 for batch in range(300)], losses, f"C{i}", lw=2)
+    ax.text(30.4, losses[-1], name, color=f"C{i}", va="center")
+ax.set(xlim=(0, 38), xticks=range(0, 31, 10), xlabel="epoch | 周期", ylabel="loss | 损失")
+ax.set_title("Lower the rate slowly, not all at once | 学习率要慢慢降，不能一下降光")
+fig.set_label(
+    "Loss over 30 epochs: 0.02 if stepped per epoch, 0.12 never, 0.40 per batch | "
+    "30 个周期的损失：每个周期调一次，降到 0.02；不调，0.12；每个批次调一次，0.40"
+)
+plt.show()
+
+# %%
+# Wrong: the scheduler first | 错误：先调度器，后优化器
+# -----------------------------------------------------
+# Before PyTorch 1.1 the scheduler went first, and old posts still do it. The first
+# value of the schedule is then never used, and PyTorch warns. And to read ``lr``, do
+# not call ``get_lr()``: that is how schedulers compute the next value, here 0.25 while
+# 0.5 is in force. Right: ``optimizer.step()`` first, and read ``get_last_lr()``.
+#
+# PyTorch 1.1 之前是调度器在前，老文章里还这么写。这样一来，学习率表上的第一个值就用不上了，
+# PyTorch 会发出警告。另外，读 ``lr`` 不要用 ``get_lr()``，那是调度器用来算下一个值的：
+# 这里它答 0.25，而正在用的是 0.5。正确写法：先 ``optimizer.step()``，读数用 ``get_last_lr()``。
+
+# sphinx_gallery_covers = "C51"
+optimizer = make_sgd(1.0)
+scheduler = sched.ExponentialLR(optimizer, gamma=0.5)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    scheduler.step()
+    optimizer.step()
+    computed = scheduler.get_lr()
+for warning in caught:
+    print(warning.category.__name__, "-", str(warning.message)[:64])
+print("get_lr:", computed, " get_last_lr:", scheduler.get_last_lr())
+assert len(caught) == 2 and computed == [0.25]
+assert scheduler.get_last_lr() == [optimizer.param_groups[0]["lr"]] == [0.5]
+
+# %%
+# Past the end of the plan | 走过了头
+# -----------------------------------
+# A schedule made for 10 steps meets step 11. ``OneCycleLR`` refuses.
+# ``CosineAnnealingLR`` climbs back up without a word, after 20 steps to the top.
+# ``optimkit.lr_curve`` shows both beforehand. So count the steps once, and give that
+# number to loop and scheduler.
+#
+# 按 10 步定的计划，走到第 11 步会怎样？``OneCycleLR`` 报错；``CosineAnnealingLR`` 一声不响地
+# 往回爬，到第 20 步又回到最高。两种情形，``optimkit.lr_curve`` 都能提前看到。
+# 所以步数只算一次，循环和调度器用同一个数。
+
+# sphinx_gallery_covers = "C51"
+try:
+    optimkit.lr_curve(sched.OneCycleLR(make_sgd(1.0), 1.0, total_steps=10), 11)
+except ValueError as error:
+    print(type(error).__name__, "-", str(error).split(":")[0])
+
+lrs = optimkit.lr_curve(sched.CosineAnnealingLR(make_sgd(1.0), 10), 20).lrs()
+print("cosine at 0, 10, 11, 20:", [f"{lrs[t]:.3f}" for t in (0, 10, 11, 20)])
+torch.testing.assert_close(lrs[:11], lrs[:9:-1])
+
+# %%
+# Warm up, then anneal: two groups | 先预热，再退火：两个参数组
+# -------------------------------------------------------------
+# Wrong: make ``LinearLR`` and ``CosineAnnealingLR`` on one optimizer and step both;
+# they multiply each other. Right: ``SequentialLR`` runs one after the other, and the
+# second counts from 0 at the milestone. Each group keeps its own scale: these two
+# schedulers give a factor, and each group has an ``initial_lr`` to which it applies.
+#
+# 错误写法：在同一个优化器上造 ``LinearLR`` 和 ``CosineAnnealingLR``，两个都调用，结果互相乘在一起。
+# 正确写法：``SequentialLR`` 让它们一个接一个，过了里程碑，后一个从 0 数起。
+# 每个参数组各有各的高低：这两个调度器给出的是倍数，乘在各组自己的 ``initial_lr`` 上。
+
+# sphinx_gallery_covers = "C51"
+optimizer = make_sgd(1.0, 0.3)
+warm_up = sched.LinearLR(optimizer, start_factor=0.1, total_iters=10)
+cosine = sched.CosineAnnealingLR(optimizer, T_max=40)
+scheduler = sched.SequentialLR(optimizer, [warm_up, cosine], milestones=[10])
+curve = optimkit.lr_curve(scheduler, 35)
+print([group["initial_lr"] for group in optimizer.param_groups])
+assert max(curve.lrs(0)) == curve.lrs(0)[10] == 1.0
+torch.testing.assert_close(curve.lrs(1), [0.3 * lr for lr in curve.lrs(0)])
+
+fig, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
+plot_lr(curve, ax)
+ax.axvline(10, color="0.5", ls=":")
+ax.text(10.5, 0.04, "milestone | 里程碑", color="0.5")
+ax.set(title="One schedule, two scales | 一张计划，两种高低", xlim=(0, 39))
+fig.set_label(
+    "Two curves, one 0.3 of the other: 10 steps up in a line, then down a cosine | "
+    "两条曲线，一条是另一条的 0.3 倍：先用 10 步直线上升，再沿余弦下降"
+)
+plt.show()
+
+# %%
+# A scheduler that watches | 看指标的调度器
+# -----------------------------------------
+# ``ReduceLROnPlateau`` wants a metric in each ``step()``. Wrong: none. Right: the loss
+# on validation data. Here it stands still, and ``patience=2``: the third epoch without
+# progress halves ``lr``.
+#
+# ``ReduceLROnPlateau`` 每次 ``step()`` 都要一个指标。错误写法：不给。正确写法：给验证集上的损失。
+# 这里让损失原地不动，``patience=2``：连续第三个没有进步的周期，把学习率减半。
+
+# sphinx_gallery_covers = "C51"
+optimizer = make_sgd(1.0)
+scheduler = sched.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
+try:
+    scheduler.step()
+except TypeError as error:
+    print(type(error).__name__, "-", str(error).partition("step() ")[2])
+lrs = []
+for _ in range(4):
+    optimizer.step()
+    scheduler.step(0.7)
+    lrs.append(optimizer.param_groups[0]["lr"])
+print(lrs)
+assert lrs == [1.0, 1.0, 1.0, 0.5]
+
+# %%
+# A group that comes later | 后来的参数组
+# ---------------------------------------
+# Schedulers count the groups when they are made. Wrong: ``optimizer.add_param_group``
+# and carry on. ``LambdaLR`` then raises an error, or in older releases such as 2.6
+# never touches the new group; ``CosineAnnealingLR`` starts it in the middle of the
+# curve. Right: ``optimkit.add_param_group`` tells the scheduler, and the group gets the
+# rate it would have, had it been there from the start.
+#
+# 调度器在造出来的时候就把参数组数好了。错误写法：``optimizer.add_param_group`` 之后照常训练。
+# ``LambdaLR`` 会报错，而在 2.6 这样的旧版本里，是从此不理新的组；``CosineAnnealingLR``
+# 则让它从曲线中间起步。正确写法：``optimkit.add_param_group`` 会通知调度器，
+# 新的组得到的学习率，就像它从一开始就在那里一样。
+
+# sphinx_gallery_covers = "C51"
+
+
+def halve(epoch):
+    return 0.5**epoch
+
+
+for add in (optim.SGD.add_param_group, optimkit.add_param_group):
+    optimizer = make_sgd(1.0)
+    scheduler = sched.LambdaLR(optimizer, halve)
+    optimizer.step()
+    scheduler.step()
+    group = {"params": [nn.Parameter(torch.zeros(1))], "lr": 1.0}
+    told = {"schedulers": scheduler} if add is optimkit.add_param_group else {}
+    add(optimizer, group, **told)
+    codes = [found.code for found in optimkit.audit(optimizer, schedulers=scheduler)]
+    optimizer.step()
+    try:
+        scheduler.step()
+    except ValueError as error:
+        print(codes, type(error).__name__, "-", error)
+    else:
+        lrs = [group["lr"] for group in optimizer.param_groups]
+        print(codes, lrs)
+assert lrs == [0.25, 0.25] and codes == []
+
+# %%
+# Make it before you load | 先造，后加载
+# --------------------------------------
+# Making a scheduler writes ``lr``: it is set to the start of the schedule. Wrong: load
+# the optimizer, then make the scheduler. Training goes on at 1.0 instead of 0.5, and
+# ``optimkit.audit`` reports ``lr-mismatch``. Right: make optimizer and scheduler, then
+# load both. Tutorial 12 resumes a whole run so.
+#
+# 造调度器这个动作，本身就会写 ``lr``，把它设到起点。错误写法：先加载优化器，再造调度器，
+# 本该用 0.5 接着训练，却成了 1.0，``optimkit.audit`` 会报 ``lr-mismatch``。
+# 正确写法：优化器和调度器都造好，再一起加载。教程 12 就这样恢复整个训练。
+
+# sphinx_gallery_covers = "C51"
+
+optimizer = make_sgd(1.0)
+scheduler = sched.LambdaLR(optimizer, halve)
+optimizer.step()
+scheduler.step()
+saved = optimizer.state_dict(), scheduler.state_dict()
+
+optimizer = make_sgd(1.0)
+optimizer.load_state_dict(saved[0])
+scheduler = sched.LambdaLR(optimizer, halve)
+scheduler.load_state_dict(saved[1])
+late = optimizer.param_groups[0]["lr"]
+codes = [found.code for found in optimkit.audit(optimizer, schedulers=scheduler)]
+optimizer.load_state_dict(saved[0])
+print("made after loading", late, codes, " before", optimizer.param_groups[0]["lr"])
+assert late == 1.0 and codes == ["lr-mismatch"]
+assert not optimkit.audit(optimizer, schedulers=scheduler)
+
+# %%
+# Ask yourself | 问问自己
+# -----------------------
+# * You write ``group["lr"] = 0.01`` under a ``LambdaLR``. How long does it last?
+# * You double the batch size. What changes for a scheduler stepped per batch?
+#
+# - ``LambdaLR`` 正在工作，你手动写了 ``group["lr"] = 0.01``，能管多久？
+# - 批量加倍，每个批次调用一次的调度器要改什么？
+
+# %%
+# Answers | 答案
+# --------------
+# * Until the next ``scheduler.step()``, which starts from ``initial_lr``, not ``lr``.
+# * Its numbers of steps: an epoch now has half as many.
+#
+# - 到下一次 ``scheduler.step()`` 为止：它从 ``initial_lr`` 算起，不看 ``lr``。
+# - 里面的步数：一个周期的步数只剩一半。
+
+optimizer.param_groups[0]["lr"] = 0.01
+optimizer.step()
+scheduler.step()
+print(optimizer.param_groups[0]["lr"])
+assert optimizer.param_groups[0]["lr"] == 0.25
+
+# %%
+# Exercise | 练习
+# ---------------
+# `Goyal and others <https://arxiv.org/abs/1706.02677>`__ trained ImageNet in one hour:
+# ``lr`` rises in a line from 0.1 to 3.2 in 5 epochs, then falls to a tenth at epochs
+# 30, 60 and 80, of 90. Write it once with ``SequentialLR`` and once with one
+# ``LambdaLR``.
+#
+# `Goyal 等人 <https://arxiv.org/abs/1706.02677>`__ 用一小时训练完 ImageNet：前 5 个周期，
+# ``lr`` 从 0.1 直线升到 3.2，然后在第 30、60、80 个周期各降到十分之一，共 90 个周期。
+# 用 ``SequentialLR`` 写一遍，再只用一个 ``LambdaLR`` 写一遍。
+
+# %%
+# Solution | 参考答案
+# -------------------
+# The trap: inside ``SequentialLR`` the second scheduler counts from 0, so its
+# milestones are 25, 55 and 75.
+#
+# 容易踩的坑：在 ``SequentialLR`` 里，后一个调度器从 0 数起，所以它的里程碑是 25、55、75。
+
+optimizer = make_sgd(3.2)
+rise = sched.LinearLR(optimizer, start_factor=1 / 32, total_iters=5)
+stairs = sched.MultiStepLR(optimizer, [25, 55, 75], gamma=0.1)
+joined = sched.SequentialLR(optimizer, [rise, stairs], milestones=[5])
+
+
+def factor(epoch):
+    if epoch < 5:
+        return 1 / 32 + epoch / 5 * 31 / 32
+    return 0.1 ** sum(epoch >= milestone for milestone in (30, 60, 80))
+
+
+single = sched.LambdaLR(make_sgd(3.2), factor)
+one, other = (optimkit.lr_curve(each, 89).lrs() for each in (joined, single))
+print("epochs 0, 5, 30, 60, 80:", [f"{one[t]:.4f}" for t in (0, 5, 30, 60, 80)])
+torch.testing.assert_close(one, other)
+torch.testing.assert_close([one[0], one[5], one[-1]], [0.1, 3.2, 0.0032])
+
+# %%
+# Where to go next | 接下来读什么
+# -------------------------------
+# * Tutorial 12 resumes a run, scheduler included.
+# * PyTorch's list of `schedulers
+#   <https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate>`__.
+# * Loshchilov and Hutter's paper on cosine annealing, `SGDR
+#   <https://arxiv.org/abs/1608.03983>`__.
+#
+# - 教程 12 恢复训练，调度器也一起恢复。
+# - PyTorch 官方文档的 `调度器一览
+#   <https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate>`__。
+# - Loshchilov 和 Hutter 提出余弦退火的论文 `SGDR
+#   <https://arxiv.org/abs/1608.03983>`__。
