@@ -64,3 +64,17 @@ def test_an_unknown_option(setup):
     model, optimizer, _ = setup
     with pytest.raises(ValueError, match=r"^option must be lr or weight_decay, not 'eps'$"):
         plot_layers(describe(optimizer, model), "eps")
+
+
+def test_lines_that_end_together_have_a_legend():
+    """Groups that end at the same lr are told apart in a legend, others at the end of their lines."""
+    params = [torch.zeros(1, requires_grad=True) for _ in range(2)]
+    groups = [{"params": [params[0]], "lr": 1.0}, {"params": [params[1]], "lr": 0.1}]
+    optimizer = torch.optim.SGD(groups)
+    together = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
+    ax = plot_lr(lr_curve(together, 10))
+    assert len(ax.get_legend().get_texts()) == 2
+    assert not ax.texts
+    ax = plot_lr(lr_curve(together, 5))
+    assert ax.get_legend() is None
+    assert len(ax.texts) == 2

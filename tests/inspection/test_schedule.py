@@ -187,3 +187,17 @@ def test_text_of_a_long_curve(golden):
     curve = lr_curve(make("CosineAnnealingLR")[1], 1000)
     golden("lr_curve.txt", str(curve))
     assert "<table" in curve._repr_html_()
+
+
+def test_the_look_is_silent(recwarn):
+    """What a scheduler would say on its way is not said when it is only looked at."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+
+    def loud(step):
+        warnings.warn("step by step", stacklevel=1)
+        return 1.0
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, loud)
+    recwarn.clear()
+    lr_curve(scheduler, 3)
+    assert [str(warning.message) for warning in recwarn] == []

@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -160,13 +161,18 @@ class Coverage(SphinxDirective):
         return nodes.reference("", label, refuri=page, internal=True)
 
 
+@cache
+def anchors_of(env: BuildEnvironment, page: str) -> set[str]:
+    """Return what a link to a page can point to."""
+    return set(env.get_doctree(page).ids)
+
+
 def check_places(app: Sphinx, env: BuildEnvironment) -> None:
     """Warn where an item links to a heading that is not there."""
     for one, found in answers(tutorials()).items():
         for answer in found:
-            toc = env.tocs.get(f"auto_examples/{answer.tutorial.name}")
-            anchors = {ref["anchorname"] for ref in toc.findall(nodes.reference)} if toc else set()
-            if toc and answer.heading and f"#{answer.anchor}" not in anchors:
+            page = f"auto_examples/{answer.tutorial.name}"
+            if page in env.found_docs and answer.anchor not in anchors_of(env, page):
                 logger.warning(
                     "%s: no heading #%s for %s", answer.tutorial.path, answer.anchor, one
                 )

@@ -6,6 +6,7 @@ matplotlib is imported when something is drawn.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from .report import Report
@@ -46,7 +47,9 @@ def plot_lr(curve: LrCurve, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     groups = range(len(curve.names))
     lines = [ax.plot(curve.lrs(group), label=curve.names[group])[0] for group in groups]
-    if len(lines) > 6:
+    ends = sorted(row.lr for row in curve.rows[-len(lines) :])
+    room = 0.045 * max(row.lr for row in curve.rows)
+    if len(lines) > 6 or any(high - low < room for low, high in pairwise(ends)):
         ax.legend(fontsize="small", frameon=False)
     elif len(lines) > 1:  # a label at the end of its line is found sooner than in a legend
         for index, line in enumerate(lines):

@@ -6,6 +6,7 @@ import copy
 import inspect
 import random
 import sys
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -188,7 +189,8 @@ def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None
         raise ValueError(f"steps must be an integer of 0 or more, not {steps!r}")
     kind = type(scheduler).__name__
     given = _arguments(scheduler, kind, steps, metrics)
-    with _random_numbers_kept():
+    with _random_numbers_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the live scheduler will say it when it gets there
         stand_in = _copy_optimizer(optimizer)
         stepped = _copy_scheduler(scheduler, {id(optimizer): stand_in})
         rows = list(_now(0, stand_in))

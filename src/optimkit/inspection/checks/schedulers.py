@@ -44,8 +44,8 @@ def scheduler_groups(scene: Scene) -> Iterator[Finding]:
                     f"{'' if made_for == 1 else 's'}, {scene.called(index)} has "
                     f"{len(held.groups)}: the others start in the middle of its schedule, or its "
                     "next step fails.",
-                    "Add all groups before making the scheduler, or extend its base_lrs, and "
-                    "initial_lr in the group.",
+                    "Add all groups before making the scheduler, or add them with "
+                    "optimkit.add_param_group(..., schedulers=...).",
                 )
                 break
 
