@@ -43,7 +43,8 @@ def build_language(language: Language) -> int:
     return subprocess.run(
         [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
         + ["-d", str(BUILD / "doctrees" / language.path), str(DOCS), str(NEXT / language.path)],
-        env=os.environ | {"OPTIMKIT_LANGUAGE": language.sphinx},
+        # One thread: the tutorials' tensors are small, and their numbers are then the same everywhere.
+        env=os.environ | {"OPTIMKIT_LANGUAGE": language.sphinx, "OMP_NUM_THREADS": "1"},
         check=False,
     ).returncode
 

@@ -13,7 +13,7 @@ pytest.importorskip("imageio_ffmpeg", reason="the docs group is not installed")
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.animation import FuncAnimation
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 
 from bilingual.languages import CHINESE, ENGLISH
 from gallery import cards, figures, freshness
@@ -39,6 +39,7 @@ def figure():
     axes.bar([0], [1], facecolor="none", edgecolor="black")
     axes.axhline(0.5, color=(0, 0, 0, 0.25))
     axes.scatter([1], [0], facecolors="none", edgecolors="k")
+    axes.annotate("here", (0, 0), (0.5, 0.5), arrowprops={"arrowstyle": "->"})
     axes.set(title="Loss", xlabel="p(y | x)")
     return figure
 
@@ -52,7 +53,10 @@ def colours(figure):
     """Return every colour of a figure."""
     return [
         (artist, name, str(getattr(artist, f"get_{name}")()))
-        for artist in figure.findobj()
+        for artist in (
+            *figure.findobj(),
+            *(note.arrow_patch for note in figure.findobj(Annotation)),
+        )
         for name in figures.COLOURS
         if hasattr(artist, f"get_{name}")
     ]

@@ -21,7 +21,7 @@ from matplotlib.animation import Animation
 from matplotlib.artist import Artist
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from sphinx.util import logging
 
 from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, halves
@@ -193,7 +193,8 @@ def in_the_dark(figure: Figure) -> Iterator[None]:
     engine = figure.get_layout_engine()
     figure.set_layout_engine("none")
     before: list[tuple[Artist, str, Any]] = []
-    for artist in figure.findobj():
+    arrows = [note.arrow_patch for note in figure.findobj(Annotation) if note.arrow_patch]
+    for artist in (*figure.findobj(), *arrows):  # of a note's arrow matplotlib does not tell
         for name in COLOURS:
             value = getattr(artist, f"get_{name}", lambda: None)()
             dark = darken(value)

@@ -78,8 +78,7 @@ def _merge(
     ]
     if prod(map(len, columns)) == len(places):
         pieces = _NUMBERS.split(names[places[0]])
-        slots = [_numbers(column) for column in columns]
-        return [("".join(map("".join, zip(pieces, [*slots, ""], strict=False))), places)]
+        return [(_fill(pieces, columns), places)]
     first = next(slot for slot, column in enumerate(columns) if len(column) > 1)
     if sum(len(column) > 1 for column in columns) == 1:
         return [(names[place], [place]) for place in places]
@@ -110,11 +109,17 @@ def _join(
         ]
         if prod(map(len, columns)) == len(places):
             pieces = _NUMBERS.split(names[places[0]])
-            slots = [_numbers(column) for column in columns]
-            result.append(("".join(map("".join, zip(pieces, [*slots, ""], strict=False))), places))
+            result.append((_fill(pieces, columns), places))
         else:
             result += [found for found in merged if found[1][0] in places]
     return sorted(result, key=lambda found: found[1][0])
+
+
+def _fill(pieces: Sequence[str], columns: Iterable[Iterable[str]]) -> str:
+    """Write the numbers between the pieces of a name; what is in brackets needs no second pair."""
+    slots = [*map(_numbers, columns), ""]
+    pattern = "".join(map("".join, zip(pieces, slots, strict=True)))
+    return pattern.replace("[[", "[").replace("]]", "]")
 
 
 def _numbers(column: Iterable[str]) -> str:
