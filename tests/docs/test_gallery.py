@@ -123,7 +123,8 @@ def test_neutral_ink_turns_dark_and_back(figure):
         assert bar.get_facecolor()[3] == 0
         assert mpl.colors.to_hex(bar.get_edgecolor()) == DARK_INK
         assert mpl.colors.to_hex(axes.text(0, 0, "new").get_color()) == DARK_INK
-        axes.texts[0].remove()
+        axes.texts[-1].remove()
+        assert mpl.colors.to_hex(axes.texts[0].arrow_patch.get_edgecolor()) == DARK_INK
     assert colours(figure) == before
     assert mpl.rcParams["text.color"] == "black"
 
