@@ -16,7 +16,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.text import Annotation, Text
 
 from bilingual.languages import CHINESE, ENGLISH
-from gallery import cards, figures, freshness
+from gallery import background, cards, figures, freshness
 
 DARK_INK, DARK_PAGE = "#e8eaed", "#14181e"
 
@@ -157,6 +157,28 @@ def test_scrape(figure, tmp_path):
         for theme in ("light", "dark")
     ]
     assert plt.get_fignums() == []
+    background.wait()
+    figures.save_figure(figure, tmp_path / "here.png")
+    beside, here = (
+        [(tmp_path / f"{stem}{end}").read_bytes() for end in (".png", "_dark.png")]
+        for stem in ("plot_09_dark_001", "here")
+    )
+    assert beside == here
+
+
+def test_a_figure_that_cannot_be_sent(tmp_path):
+    """A figure that holds a lambda is saved all the same."""
+    figure, axes = plt.subplots(figsize=(2, 1), dpi=40)
+    axes.xaxis.set_major_formatter(lambda value, place: f"{value:.0f} s")
+    figures.save_beside(figure, tmp_path / "a_001.png")
+    assert saved(tmp_path) == ["a_001.png", "a_001_dark.png"]
+
+
+def test_what_goes_wrong_beside():
+    """What fails in the other process fails the build."""
+    background.submit(int, "one")
+    with pytest.raises(ValueError, match="invalid literal"):
+        background.wait()
 
 
 def test_animation(tmp_path):

@@ -6,9 +6,11 @@ picks ``name.zh_CN.png`` over ``name.png`` on the Chinese site, and the theme hi
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,9 @@ from sphinx.util import logging
 
 from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, halves
 
-__all__ = ["reset_style", "scrape"]
+from . import background
+
+__all__ = ["reset_style", "save_sent", "scrape"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,15 +73,15 @@ def reset_style(gallery_conf: dict[str, Any], script: str) -> None:
 
 def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
     """Save the open figures, and return the reStructuredText that shows them."""
-    names = block_vars["example_globals"].values()
-    animations = {a._fig: a for a in names if isinstance(a, Animation)}
+    known = block_vars["example_globals"].values()
+    animations = {a._fig: a for a in known if isinstance(a, Animation)}
     shown = []
-    for number, path in zip(plt.get_fignums(), block_vars["image_path_iterator"], strict=False):
-        figure = plt.figure(number)
+    for number, name in zip(plt.get_fignums(), block_vars["image_path_iterator"], strict=False):
+        figure, path = plt.figure(number), Path(name)
         # Of an animation too: it is the picture on the tutorial's card.
-        saved = save_figure(figure, Path(path))
-        if figure in animations:
-            saved = save_animation(animations[figure], Path(path))
+        save_beside(figure, path)
+        video = animations.get(figure)
+        saved = save_animation(video, path) if video else pictures(path)
         for theme, (directive, name) in zip(THEMES, saved, strict=True):
             shown.append(show(directive, name, theme, figure))
         if not figure.get_label():
@@ -120,11 +124,37 @@ def variants(figure: Figure, path: Path) -> Iterator[tuple[Path, str]]:
                 yield dark, "dark"
 
 
-def save_figure(figure: Figure, path: Path) -> list[tuple[str, str]]:
-    """Save a figure as pictures; return the directive and the name for each theme."""
-    for variant, _ in variants(figure, path):
-        figure.savefig(variant, transparent=True)
+def pictures(path: Path) -> list[tuple[str, str]]:
+    """Return the directive and the name of a figure's pictures, for each theme."""
     return [("image", path.name), ("image", f"{path.stem}_dark.png")]
+
+
+def save_beside(figure: Figure, path: Path) -> None:
+    """Save the first variant of a figure, and have another process save the others.
+
+    sphinx-gallery asks for the first at once; all four take longer than the script that drew it.
+    """
+    save_figure(figure, path, stop=1)
+    try:
+        sent = pickle.dumps(figure)
+    except Exception:  # a formatter that is a lambda, for instance: it has to be done here
+        save_figure(figure, path, start=1)
+    else:
+        background.submit(save_sent, sent, path)
+
+
+def save_sent(sent: bytes, path: Path) -> None:
+    """Save the other variants of a figure that another process has sent."""
+    reset_style({}, "")
+    save_figure(pickle.loads(sent), path, start=1)
+    plt.close("all")
+
+
+def save_figure(figure: Figure, path: Path, start: int = 0, stop: int | None = None) -> None:
+    """Save a figure as pictures: its variants, or some of them."""
+    with closing(variants(figure, path)) as every:
+        for variant, _ in islice(every, start, stop):
+            figure.savefig(variant, transparent=True)
 
 
 def save_animation(animation: Animation, path: Path) -> list[tuple[str, str]]:
