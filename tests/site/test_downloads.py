@@ -84,13 +84,6 @@ def test_script_runs(files, tmp_path):
     assert run(tmp_path / "empty", files["py"].decode())
 
 
-def test_notebook_runs(notebook, tmp_path):
-    """The code cells of a downloaded notebook run from top to bottom, without an error or a warning."""
-    cells = [source(cell) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    lines = [line for cell in cells for line in cell.splitlines() if not line.startswith("%pip")]
-    assert run(tmp_path / "empty", "\n".join(lines))
-
-
 def test_notebook_is_valid(notebook):
     """A notebook has the shape that Jupyter asks for, and carries no output."""
     assert notebook["nbformat"] == 4
