@@ -7,7 +7,8 @@ let engine;
 
 async function load() {
   engine ??= import(new URL("pagefind/pagefind.js", base)).then(async (pagefind) => {
-    await pagefind.options({ baseUrl: base.pathname, excerptLength: 24 });
+    // Short pages would come first: the glossary before the tutorial that explains.
+    await pagefind.options({ baseUrl: base.pathname, excerptLength: 24, ranking: { pageLength: 0 } });
     await pagefind.init();
     return pagefind;
   });
