@@ -25,8 +25,7 @@ from .inspection.records import GroupRow, ParameterRow
 from .inspection.report import Report
 from .inspection.schedule import LrCurve, LrRow, lr_curve
 from .inspection.snapshot import Snapshot, SnapshotRow, snapshot
-
-__version__ = "0.1.0.dev0"
+from .version import __version__ as __version__
 
 __all__ = [
     "AuditError",

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
+from ..version import __version__
 from .names import names_of
 from .schedulers import config_of
 
@@ -104,8 +105,6 @@ def describe(stateful: Mapping[str, object]) -> dict[str, Any]:
     >>> header["objects"]["optimizer"]["names"]
     [['weight', 'bias']]
     """
-    from .. import __version__
-
     models = models_in(stateful)
     return {
         "format": FORMAT,

@@ -79,7 +79,7 @@ class LoadReport:
     Missing in the file
     name       key    saved  current
     ---------  -----  -----  -------
-    head.bias  shape             (2)
+    head.bias  shape         (2)
     """
 
     name: str
