@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -145,9 +145,12 @@ def plan(
                 optimizers[id(value)] = found
         elif kind == "scheduler":
             beside = optimizers.get(id(value.optimizer))
-            groups = None if beside is None else beside.groups
             fit_scheduler(
-                *(fit, saved[name], about, value), groups=groups, hparams=hparams, twins=twins
+                *(fit, saved[name], about, value),
+                groups=None if beside is None else beside.groups,
+                options=() if beside is None else beside.fit.options_changed,
+                hparams=hparams,
+                twins=twins,
             )
         elif kind == "scaler":
             fit_scaler(fit, saved[name], about, value, hparams=hparams)
@@ -156,6 +159,8 @@ def plan(
     problems = [problem for name in live for problem in fits[name].problems]
     if problems:
         raise MismatchError(*problems, reports={name: fits[name].report for name in live})
+    if header is None:
+        _warn_of_foreign(optimizers.values(), where)
     order = sorted(fits, key=lambda name: _turn(live[name]))
     return Plan(tuple(fits[name] for name in order), dict(live))
 
@@ -165,6 +170,15 @@ def _check_choices(hparams: str, match: str) -> None:
         raise ValueError(f'hparams must be "saved" or "current", not {hparams!r}')
     if match not in ("name", "position"):
         raise ValueError(f'match must be "name" or "position", not {match!r}')
+
+
+def _warn_of_foreign(optimizers: Iterable[OptimizerFit], where: str) -> None:
+    """Say how an optimizer was matched whose file says nothing of it."""
+    for each in optimizers:
+        text = f"{where} was not written by optimkit: {each.fit.name} is matched by {each.fit.match}"
+        if each.fit.match == "position":
+            text += ". Shapes are checked; whether the order is the same can't be"
+        warnings.warn(f"{text}.", stacklevel=4)
 
 
 def _turn(value: Any) -> int:
@@ -264,7 +278,7 @@ def load_optimizer(
         )
     name = type(optimizer).__name__
     found = plan(
-        *({name: state_dict}, None, {name: optimizer}),
+        *({name: state_dict}, {}, {name: optimizer}),
         strict=strict,
         hparams=hparams,
         match=match,

@@ -69,7 +69,8 @@ def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | N
     groups = [list(group["params"]) for group in optimizer.param_groups]
     held = [param for group in groups for param in group]
     own = _own_names(optimizer)
-    found = _by_identity({id(param) for param in held}, models)
+    walks = {key: walk(model) for key, model in models.items()}
+    found = _by_identity({id(param) for param in held}, walks)
     if held and all(id(param) in found for param in held):
         given = [found[id(param)] for param in held]
         prefixed = len({key for key, _, _ in given}) > 1
@@ -82,7 +83,8 @@ def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | N
             for name, (key, _, others) in zip(names, given, strict=True)
             if others
         }
-        frozen = _frozen({key for key, _, _ in given}, models, prefixed, set(map(id, held)))
+        within = {key: walks[key] for key in {key for key, _, _ in given}}
+        frozen = _frozen(within, prefixed, set(map(id, held)))
     else:
         names, aliases, frozen = own or [], {}, frozenset()
     if not held or len(set(names)) != len(held):
@@ -198,12 +200,11 @@ def _own_names(optimizer: Optimizer) -> list[str] | None:
 
 
 def _by_identity(
-    wanted: set[int], models: Mapping[str, nn.Module]
+    wanted: set[int], walks: Mapping[str, Walk]
 ) -> dict[int, tuple[str, str, tuple[str, ...]]]:
     """Find parameters in the models: id -> the model's key, the name, its aliases."""
     found: dict[int, tuple[str, str, tuple[str, ...]]] = {}
-    for key, model in models.items():
-        walked = walk(model)
+    for key, walked in walks.items():
         tied = _ties(walked)
         for param, name in zip(walked.params, walked.names, strict=True):
             if id(param) in wanted and id(param) not in found:
@@ -224,14 +225,11 @@ def _honest(own: list[str], given: list[tuple[str, str, tuple[str, ...]]]) -> bo
     )
 
 
-def _frozen(
-    keys: set[str], models: Mapping[str, nn.Module], prefixed: bool, held: set[int]
-) -> frozenset[str]:
+def _frozen(walks: Mapping[str, Walk], prefixed: bool, held: set[int]) -> frozenset[str]:
     """Name what the models have, frozen, and the optimizer has not."""
     return frozenset(
         f"{key}.{name}" if prefixed else name
-        for key in keys
-        for walked in [walk(models[key])]
+        for key, walked in walks.items()
         for name, param in zip(walked.places, walked.tensors, strict=True)
         if not param.requires_grad and id(param) not in held
     )

@@ -18,7 +18,7 @@ from .fits import Fit, Undo, copied, plain, same
 from .names import Names, align, saved_names
 from .reports import LoadRow
 from .schedulers import like, same_class
-from .states import Judge
+from .states import Judge, Required, permuted
 
 _NOT_OPTIONS = frozenset({"params", "param_names"})
 _LABELS = frozenset({"name"})
@@ -115,7 +115,7 @@ class OptimizerFit:
         self.group_of = [i for i, group in enumerate(live.param_groups) for _ in group["params"]]
         self.kind = torch_class(type(live))
         self.labels = _labels(self.params, names)
-        self.skipped: set[tuple[int, str]] = set()
+        self.skipped: set[int] = set()
         self.casts: dict[tuple[int, str], torch.dtype] = {}
         self._compare_classes()
         self.pairs = self._pair(by_name)
@@ -232,28 +232,32 @@ class OptimizerFit:
                     f"{fit.where} has state of no parameter: {first_few(map(repr, orphans))}. "
                     "Pass strict=False to leave it out."
                 )
-        judge = Judge(self.kind, [tuple(param.shape) for param in self.params], saved, self.pairs)
-        wrong, lost = [], []
+        judge = Judge(self.kind, [tuple(param.shape) for param in self.params], saved)
+        required = Required(self.kind, list(map(self._options, range(len(self.groups)))))
+        lost = []
         for index, place in enumerate(self.pairs):
             if place is None:
                 continue
             state = saved.state.get(saved.ids[place])
             if not state:
-                if self._lost(index, place):
-                    lost.append(index)
+                lost += [LoadRow(self.labels[index], "state", None, None)] * self._lost(
+                    index, place
+                )
                 continue
+            for key in required.lacking(self.group_of[index], judge.shapes[index], state):
+                lost.append(LoadRow(self.labels[index], key, None, judge.shapes[index]))
+                self.skipped.add(index)
             for key, shape, expected in judge.misfits(index, place, state):
                 fit.mismatched.append(LoadRow(self.labels[index], key, shape, expected))
-                wrong.append(index)
+                self.skipped.add(index)
             self._note_casts(index, place, state)
-        self.skipped_params = set(wrong) | set(lost)
-        fit.missing += [LoadRow(self.labels[index], "state", None, None) for index in lost]
+        fit.missing += lost
         if self.strict and lost:
             fit.refuse(
-                f"{fit.where} lacks the state of {first_few(self.labels[i] for i in lost)}, and has "
-                "that of others. Pass strict=False to start them afresh."
+                f"{fit.where} lacks {first_few(f'{row.key} of {row.name}' for row in lost)}. "
+                "Pass strict=False to start afresh what lacks it."
             )
-        if self.strict and wrong:
+        if self.strict and fit.mismatched:
             rows = fit.mismatched
             shown = (
                 f"{row.name} ({row.key}: saved {row.saved}, today {row.current})" for row in rows
@@ -376,7 +380,7 @@ class OptimizerFit:
         states = [self._state(index) for index in range(len(self.params))]
         start = iter(range(len(self.params)))
         groups = [
-            {**self._group(index, group), "params": [next(start) for _ in group["params"]]}
+            {**self._options(index), "params": [next(start) for _ in group["params"]]}
             for index, group in enumerate(live.param_groups)
         ]
         filled = {index: state for index, state in enumerate(states) if state is not None}
@@ -388,7 +392,9 @@ class OptimizerFit:
     def _state(self, index: int) -> dict[str, Any] | None:
         """Copy the state of a parameter; None if there is none."""
         place, param = self.pairs[index], self.params[index]
-        if place is None or index in self.skipped_params:
+        if self.kind == "LBFGS":
+            return self._flat_state(index)
+        if place is None or index in self.skipped:
             return dict(self.live.state[param]) if param in self.live.state else None
         saved = self.saved.state.get(self.saved.ids[place])
         if saved is None:
@@ -400,6 +406,15 @@ class OptimizerFit:
             state[key] = value if dtype is None else value.to(dtype)
         return state
 
+    def _flat_state(self, index: int) -> dict[str, Any] | None:
+        """Copy what LBFGS keeps under its first parameter for all of them, end to end."""
+        saved = self.saved.state.get(self.saved.ids[0]) if self.saved.ids else None
+        if self.skipped or None in self.pairs:
+            return dict(self.live.state[self.params[index]]) or None
+        if index or saved is None:
+            return None
+        return permuted(saved, [param.numel() for param in self.params], self.pairs)
+
     def _mend(self, now: dict[str, Any], state: Mapping[str, Any], device: torch.device) -> None:
         """Give state back the dtype that torch takes from it."""
         for key, value in state.items():
@@ -409,15 +424,15 @@ class OptimizerFit:
             elif isinstance(value, (list, tuple, dict, str)):
                 now[key] = copied(value, device)
 
-    def _group(self, index: int, group: Mapping[str, Any]) -> dict[str, Any]:
+    def _options(self, index: int) -> dict[str, Any]:
         """Give a group of today its options."""
+        group = self.live.param_groups[index]
         options = {key: value for key, value in group.items() if key != "params"}
         at = self.groups[index]
         if at is not None and self.hparams == "saved":
-            saved = self.saved.groups[at]
             options |= {
                 key: like(group.get(key), value)
-                for key, value in saved.items()
+                for key, value in self.saved.groups[at].items()
                 if key not in _NOT_OPTIONS and not (key in _LABELS and key in group)
             }
         return options
@@ -484,9 +499,8 @@ def _other_class(saved: Saved, live: Optimizer, kind: str | None) -> str:
         strange = sorted(set(map(str, state)) - keys_of(kind))
         if strange:
             return f"it keeps {first_few(strange)} for a parameter"
-        lacking = sorted(required_keys(kind, False, {}) - set(state))
-        if lacking and kind != "Adafactor":
-            return f"it keeps no {first_few(lacking)} for a parameter"
+        if not keys_of(kind) & set(state):
+            return f"it keeps none of {first_few(sorted(keys_of(kind)))} for a parameter"
     if saved.groups and live.param_groups:
         was, now = set(_options(saved.groups[0])), set(live.defaults)
         strange = sorted(was - set(live.param_groups[0]) - now - _EXTRAS)

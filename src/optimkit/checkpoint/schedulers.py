@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,9 +15,11 @@ from torch.optim.lr_scheduler import (
     CosineAnnealingWarmRestarts,
     CyclicLR,
     LRScheduler,
+    OneCycleLR,
     ReduceLROnPlateau,
     SequentialLR,
 )
+from torch.optim.swa_utils import SWALR
 
 from ..errors import first_few
 from .fits import Fit, Undo, copied, plain, same
@@ -35,6 +37,11 @@ _PROGRESS = frozenset(
 )
 # What is neither: it follows from the optimizer's lr, can't be compared, or only prints.
 _ASIDE = frozenset({"base_lrs", "lr_lambdas", "_scale_fn_custom", "_schedulers", "verbose"})
+# What a class keeps in the groups: the optimizer has it in its state, the scheduler made it.
+_IN_GROUPS: dict[type, tuple[str, ...]] = {
+    OneCycleLR: ("max_lr", "max_momentum", "base_momentum"),
+    SWALR: ("swa_lr",),
+}
 # What has an entry for each group.
 _PER_GROUP = frozenset(
     {
@@ -94,6 +101,7 @@ def fit_scheduler(
     live: LRScheduler,
     *,
     groups: GroupMap | None,
+    options: Iterable[LoadRow] = (),
     hparams: str,
     twins: dict[int, Any],
 ) -> Fit:
@@ -111,6 +119,8 @@ def fit_scheduler(
         Today's scheduler.
     groups : sequence of int or None
         For each group of today the saved one, if the optimizer is loaded beside it.
+    options : iterable of LoadRow
+        Where the options of the optimizer's groups differ.
     hparams : {"saved", "current"}
         Whose configuration counts.
     twins : dict
@@ -128,16 +138,22 @@ def fit_scheduler(
     if not _same_kind(fit, saved, about and about.get("config"), live, config):
         return fit
     changed = list(_changed(saved, live, config, groups))
+    owned = {key for each in _members(live) for key in _IN_GROUPS.get(type(each), ())}
+    changed += [row for row in options if row.key in owned]
     if hparams == "saved":
-        for label, key, before, now in changed:
+        if changed:
+            told = (
+                f"{key}: saved {_plain(one)!r}, today {_plain(two)!r}"
+                for _, key, one, two in changed
+            )
             fit.refuse(
-                f"{label} was saved with {key}={plain(before)!r}, today's has {plain(now)!r}. "
+                f"today's {type(live).__name__} is not the one in {fit.where} ({first_few(told)}). "
                 'Make it as it was, or pass hparams="current" to go on by today\'s.'
             )
         _fit_saved(fit, saved, live, groups)
     else:
         fit.options_changed += [
-            LoadRow(label, key, plain(one), plain(two)) for label, key, one, two in changed
+            LoadRow(label, key, _plain(one), _plain(two)) for label, key, one, two in changed
         ]
         _fit_current(fit, saved, live, twins)
     fit.keep = lambda: _kept(live)
@@ -153,23 +169,36 @@ def _same_kind(
 ) -> bool:
     """Compare the classes, nested ones too; without a header, by what they keep."""
     if about:
-        one, two = list(_classes(about)), list(_classes(config))
-        if len(one) == len(two) and all(map(same_class, one, two)):
-            return True
-        names = (" of ".join([_short(found[0]), first_few(map(_short, found[1:]))][: len(found)])
-                 for found in (one, two))  # fmt: skip
-        was, now = names
+        was, now = list(_classes(about)), list(_classes(config))
+        alike = len(was) == len(now) and all(map(same_class, was, now))
+        told = _told(was)
     else:
-        had, has = set(saved), set(live.state_dict())
-        nested = [len(side.get("_schedulers", ())) for side in (saved, live.state_dict())]
-        if not (had - has and has - had) and nested[0] == nested[1] and "last_epoch" in (
-            had & has or {"last_epoch"}
-        ):  # fmt: skip
-            return True
-        was = f"a scheduler that keeps {first_few(sorted(had - has) or had)}"
-        now = _short(config["class"])
-    fit.refuse(f"{fit.where} was saved with {was}, today's is {now}. Make the same scheduler.")
-    return False
+        strange = _strange(saved, live.state_dict())
+        alike = not strange
+        told = f"one that keeps {first_few(sorted(strange))}" if strange else ""
+    if not alike:
+        fit.refuse(
+            f"{fit.where} was saved with {told}, today's is {_told(list(_classes(config)))}. "
+            "Make the same scheduler."
+        )
+    return alike
+
+
+def _told(classes: list[str]) -> str:
+    """Name a scheduler, and those inside it."""
+    inner = f" of {first_few(map(_short, classes[1:]))}" if classes[1:] else ""
+    return _short(classes[0]) + inner
+
+
+def _strange(saved: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
+    """Say by which keys two states are those of two classes."""
+    found = (saved.keys() ^ now.keys()) - _ASIDE - {"_is_initial", "anneal_func"}
+    nested = [side.get("_schedulers", ()) for side in (saved, now)]
+    if len(nested[0]) != len(nested[1]):
+        return found | {f"{len(nested[0])} schedulers"}
+    for one, two in zip(*nested, strict=True):
+        found |= _strange(one, two)
+    return found
 
 
 def _classes(config: Mapping[str, Any]) -> Iterator[str]:
@@ -229,6 +258,11 @@ def _changed(
     nested = zip(saved.get("_schedulers", ()), config["schedulers"], strict=False)
     for index, (state, inner) in enumerate(nested):
         yield from _changed(state, live._schedulers[index], inner, groups)  # type: ignore[attr-defined]
+
+
+def _plain(value: Any) -> Any:
+    """Take the numbers out of tensors, in lists too."""
+    return [plain(item) for item in value] if isinstance(value, list) else plain(value)
 
 
 def _regrouped(was: Sequence[Any], now: Sequence[Any], groups: GroupMap) -> list[Any]:
