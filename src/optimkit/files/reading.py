@@ -225,11 +225,16 @@ def read_once(
             return Reading(_load(path, path, map_location), soundness)
         with Progress(f"Loading {path.name}", layout.size) as progress:
             checked = Checked(file, layout, progress.advance)
+            content, failure = None, None
             try:
                 content = _load(path, checked, map_location)
-            finally:  # that it is damaged says more than what torch made of it
-                if verified and layout.checksums and (found := checked.finish()):
-                    raise _damaged(path, found)
+            except CheckpointError as error:
+                failure = error
+            # That it is damaged says more than what torch made of it.
+            if verified and layout.checksums and (found := checked.finish()):
+                raise _damaged(path, found) from failure
+            if failure is not None:
+                raise failure
     return Reading(content, soundness)
 
 
@@ -260,7 +265,7 @@ def _load(path: Path, source: Path | Checked, map_location: Any, *, mmap: bool =
     """Let torch read, and say in our words what it can't."""
     zipped = mmap or source is not path
     try:
-        with _one_mind():
+        with one_mind():
             # Given explicitly, it wins over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD.
             file = cast(Path | IO[bytes], source)
             return torch.load(file, map_location=map_location, weights_only=True, mmap=mmap)
@@ -280,8 +285,8 @@ _alone = threading.Lock()
 
 
 @contextlib.contextmanager
-def _one_mind() -> Iterator[None]:
-    """Let torch.load work where the environment both forces and forbids weights_only."""
+def one_mind() -> Iterator[None]:
+    """Let ``torch.load`` work where the environment both forces and forbids weights_only."""
     forced, free = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
     if not (os.environ.get(forced) and os.environ.get(free)):
         yield

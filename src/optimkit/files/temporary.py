@@ -1,4 +1,4 @@
-"""Temporary files that the next one cleans up, if their owner has died.
+"""Files of a living process, which the next one cleans up when their owner has died.
 
 An owner holds a lock on its file for as long as it lives: the lock goes with the process,
 however it ends. So a file that can be locked is litter, and one that can't is somebody's work,
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +20,7 @@ try:
 except ImportError:  # Windows, where nobody can delete a file that is open
     fcntl = None  # type: ignore[assignment]
 
-_PREFIX, _SUFFIX = ".optimkit-", ".tmp"
+_PREFIX, _WORK, _RUN = ".optimkit-", ".tmp", ".run"
 
 
 @contextlib.contextmanager
@@ -36,7 +37,7 @@ def temporary(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
     tuple of binary file and pathlib.Path
         The file, open for reading and writing, with the permissions that the umask gives.
     """
-    file, path = _create(folder)
+    file, path = _create(folder, _WORK)
     try:
         with file:
             yield file, path
@@ -53,13 +54,7 @@ def clean(folder: Path) -> None:
     folder : pathlib.Path
         The folder.
     """
-    with os.scandir(folder) as found:
-        paths = [
-            Path(each.path)
-            for each in found
-            if each.name.startswith(_PREFIX) and each.name.endswith(_SUFFIX)
-        ]
-    for path in paths:
+    for path in _found(folder, (_WORK, _RUN)):
         # Another user's, or gone in the meantime: not ours to remove.
         with contextlib.suppress(OSError), path.open("rb") as file:
             if _lock(file):
@@ -69,11 +64,65 @@ def clean(folder: Path) -> None:
                 path.unlink()
 
 
-def _create(folder: Path) -> tuple[BinaryIO, Path]:
+class Presence:
+    """Show the others that a run is alive, for as long as this object is.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the run saves.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._path = _create(folder, _RUN)
+        self._end = weakref.finalize(self, _leave, self._file, self._path)
+
+    @property
+    def name(self) -> str:
+        """What the run is called: eight hexadecimal digits."""
+        return _name(self._path)
+
+
+def present(folder: Path) -> set[str]:
+    """List the runs that are alive.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where they save.
+
+    Returns
+    -------
+    set of str
+        Their names.
+    """
+    clean(folder)
+    return {_name(path) for path in _found(folder, (_RUN,))}
+
+
+def _leave(file: BinaryIO, path: Path) -> None:
+    file.close()
+    path.unlink(missing_ok=True)
+
+
+def _name(path: Path) -> str:
+    return path.name.removeprefix(_PREFIX).partition(".")[0]
+
+
+def _found(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    with os.scandir(folder) as found:
+        return [
+            Path(each.path)
+            for each in found
+            if each.name.startswith(_PREFIX) and each.name.endswith(suffixes)
+        ]
+
+
+def _create(folder: Path, suffix: str) -> tuple[BinaryIO, Path]:
     """Make a file and lock it; somebody may have cleaned it up just between the two."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
-        path = folder / f"{_PREFIX}{secrets.token_hex(6)}{_SUFFIX}"
+        path = folder / f"{_PREFIX}{secrets.token_hex(4)}{suffix}"
         file = os.fdopen(os.open(path, flags, 0o666), "w+b", buffering=1 << 20)
         with contextlib.suppress(OSError):
             _lock(file)

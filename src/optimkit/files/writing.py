@@ -121,6 +121,21 @@ def install(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, durably.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the names in a folder are on the disk.
 
