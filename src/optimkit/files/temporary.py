@@ -75,7 +75,7 @@ class Presence:
 
     def __init__(self, folder: Path) -> None:
         self._file, self._path = _create(folder, _RUN)
-        self._end = weakref.finalize(self, _leave, self._file, self._path)
+        self._end = weakref.finalize(self, _leave, self._file, self._path, os.getpid())
 
     @property
     def name(self) -> str:
@@ -100,9 +100,10 @@ def present(folder: Path) -> set[str]:
     return {_name(path) for path in _found(folder, (_RUN,))}
 
 
-def _leave(file: BinaryIO, path: Path) -> None:
+def _leave(file: BinaryIO, path: Path, owner: int) -> None:
     file.close()
-    path.unlink(missing_ok=True)
+    if os.getpid() == owner:  # a fork ends without the run ending
+        path.unlink(missing_ok=True)
 
 
 def _name(path: Path) -> str:
