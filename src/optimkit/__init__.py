@@ -1,10 +1,13 @@
 """Parameter groups, printers and checkpoints for ``torch.optim``."""
 
+from .checkpoint.matching import load_optimizer
+from .checkpoint.reports import LoadReport, LoadRow
 from .errors import (
     AuditError,
     CheckpointError,
     CorruptCheckpointError,
     GroupError,
+    MismatchError,
     OptimkitError,
     UnsafeCheckpointError,
 )
@@ -35,9 +38,12 @@ __all__ = [
     "Findings",
     "GroupError",
     "GroupRow",
+    "LoadReport",
+    "LoadRow",
     "LrCurve",
     "LrRow",
     "MemoryRow",
+    "MismatchError",
     "OptimkitError",
     "ParameterRow",
     "Report",
@@ -54,6 +60,7 @@ __all__ = [
     "is_matrix",
     "is_norm",
     "layer_decay",
+    "load_optimizer",
     "lr_curve",
     "param_groups",
     "partition",
