@@ -1,7 +1,11 @@
 """Parameter groups, printers and checkpoints for ``torch.optim``."""
 
+from .checkpoint.directory import CheckpointDir
 from .checkpoint.matching import load_optimizer
+from .checkpoint.policies import Best, Last
 from .checkpoint.reports import LoadReport, LoadRow
+from .checkpoint.rng import rng_state, set_rng_state
+from .checkpoint.single import Loaded, load, save
 from .errors import (
     AuditError,
     CheckpointError,
@@ -30,6 +34,8 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AuditError",
+    "Best",
+    "CheckpointDir",
     "CheckpointError",
     "CorruptCheckpointError",
     "Diff",
@@ -38,8 +44,10 @@ __all__ = [
     "Findings",
     "GroupError",
     "GroupRow",
+    "Last",
     "LoadReport",
     "LoadRow",
+    "Loaded",
     "LrCurve",
     "LrRow",
     "MemoryRow",
@@ -60,10 +68,14 @@ __all__ = [
     "is_matrix",
     "is_norm",
     "layer_decay",
+    "load",
     "load_optimizer",
     "lr_curve",
     "param_groups",
     "partition",
+    "rng_state",
+    "save",
+    "set_rng_state",
     "snapshot",
     "state_memory",
     "unfreeze",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from .. import files
 from ..errors import CheckpointError
 from ..render import jsonable
 from . import contents, matching
-from .header import KEY, describe, kind_of
+from .header import FORMAT, KEY, describe, kind_of
 from .reports import LoadReport
 
 HParams = Literal["saved", "current"]
@@ -31,7 +32,7 @@ class Loaded(Mapping[str, Any]):
     ----------
     path : pathlib.Path
         The file.
-    values : mapping of str to Any
+    plain : mapping of str to Any
         The plain values.
     metadata : mapping
         What was given to ``save(metadata=...)``.
@@ -55,7 +56,7 @@ class Loaded(Mapping[str, Any]):
     """
 
     path: Path
-    values: Mapping[str, Any]
+    plain: Mapping[str, Any]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     reports: Mapping[str, LoadReport] = field(default_factory=dict)
     sound: bool = False
@@ -63,15 +64,15 @@ class Loaded(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         """Return a plain value."""
-        return self.values[name]
+        return self.plain[name]
 
     def __iter__(self) -> Iterator[str]:
         """Go through the names of the plain values."""
-        return iter(self.values)
+        return iter(self.plain)
 
     def __len__(self) -> int:
         """Count the plain values."""
-        return len(self.values)
+        return len(self.plain)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as data that ``json`` can write.
@@ -85,7 +86,7 @@ class Loaded(Mapping[str, Any]):
             "path": str(self.path),
             "step": self.step,
             "sound": self.sound,
-            "values": list(self.values),
+            "values": list(self.plain),
             "metadata": jsonable(self.metadata),
             "reports": {name: report.to_dict() for name, report in self.reports.items()},
         }
@@ -108,7 +109,7 @@ class Loaded(Mapping[str, Any]):
 
     def _title(self) -> str:
         step = "" if self.step is None else f" of step {self.step}"
-        holds = ", ".join([*self.reports, *self.values]) or "nothing"
+        holds = ", ".join([*self.reports, *self.plain]) or "nothing"
         return f"Loaded{step} from {self.path}: {holds}"
 
 
@@ -309,18 +310,33 @@ def fit(
             "Read it with torch.load(path, weights_only=True)."
         )
     saved = dict(content)
-    header = saved.pop(KEY, None)
-    plan = matching.plan(saved, header, stateful, strict=strict, hparams=hparams)
+    header = _header(path, saved.pop(KEY, None))
+    plan = matching.plan(saved, header, stateful, strict=strict, hparams=hparams, where=str(path))
     plan.apply()
     objects = stateful if header is None else header["objects"]
+    if header is None:
+        for note in [note for report in plan.reports.values() for note in report.notes]:
+            warnings.warn(note, stacklevel=3)
     return Loaded(
         path=path,
-        values={name: value for name, value in saved.items() if name not in objects},
+        plain={name: value for name, value in saved.items() if name not in objects},
         metadata={} if header is None else header["metadata"],
         reports=plan.reports,
         sound=reading.soundness is not None and reading.soundness.sound,
         step=None if header is None else header.get("step"),
     )
+
+
+def _header(path: Path, header: Any) -> Mapping[str, Any] | None:
+    """Refuse a header of a later version: what it means is not known."""
+    if header is None:
+        return None
+    if not isinstance(header, Mapping) or header.get("format") != FORMAT:
+        found = header.get("format") if isinstance(header, Mapping) else header
+        raise CheckpointError(
+            f"{path} is in format {found!r}; this version reads {FORMAT}. Update optimkit."
+        )
+    return header
 
 
 def refuse_names(function: str, stateful: Mapping[str, Any], more: tuple[str, ...] = ()) -> None:

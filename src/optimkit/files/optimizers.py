@@ -22,8 +22,8 @@ def optimizers_in(content: object) -> dict[str, Mapping[str, Any]]:
 
     Examples
     --------
-    >>> from torch import nn
-    >>> optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+    >>> import torch
+    >>> optimizer = torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=0.1)
     >>> list(optimizers_in({"epoch": 1, "optimizers": [optimizer.state_dict()]}))
     ['optimizers.0']
     """
