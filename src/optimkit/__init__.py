@@ -1,7 +1,11 @@
 """Parameter groups, printers and checkpoints for ``torch.optim``."""
 
+from .checkpoint.directory import CheckpointDir
 from .checkpoint.matching import load_optimizer
+from .checkpoint.policies import Best, Last
 from .checkpoint.reports import LoadReport, LoadRow
+from .checkpoint.rng import rng_state, set_rng_state
+from .checkpoint.single import Loaded, load, save
 from .errors import (
     AuditError,
     CheckpointError,
@@ -29,6 +33,8 @@ from .version import __version__ as __version__
 
 __all__ = [
     "AuditError",
+    "Best",
+    "CheckpointDir",
     "CheckpointError",
     "CorruptCheckpointError",
     "Diff",
@@ -37,8 +43,10 @@ __all__ = [
     "Findings",
     "GroupError",
     "GroupRow",
+    "Last",
     "LoadReport",
     "LoadRow",
+    "Loaded",
     "LrCurve",
     "LrRow",
     "MemoryRow",
@@ -59,10 +67,14 @@ __all__ = [
     "is_matrix",
     "is_norm",
     "layer_decay",
+    "load",
     "load_optimizer",
     "lr_curve",
     "param_groups",
     "partition",
+    "rng_state",
+    "save",
+    "set_rng_state",
     "snapshot",
     "state_memory",
     "unfreeze",
