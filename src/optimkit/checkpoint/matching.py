@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -143,6 +143,11 @@ def plan(
             )
             if found is not None:
                 optimizers[id(value)] = found
+            if header is None and fit.match == "name":
+                fit.notes.append(
+                    f"{name} was matched by the names in {where}, which optimkit did not write: "
+                    "after a load by position they may lie."
+                )
         elif kind == "scheduler":
             beside = optimizers.get(id(value.optimizer))
             fit_scheduler(
@@ -159,8 +164,6 @@ def plan(
     problems = [problem for name in live for problem in fits[name].problems]
     if problems:
         raise MismatchError(*problems, reports={name: fits[name].report for name in live})
-    if header is None:
-        _warn_of_foreign(optimizers.values(), where)
     order = sorted(fits, key=lambda name: _turn(live[name]))
     return Plan(tuple(fits[name] for name in order), dict(live))
 
@@ -170,15 +173,6 @@ def _check_choices(hparams: str, match: str) -> None:
         raise ValueError(f'hparams must be "saved" or "current", not {hparams!r}')
     if match not in ("name", "position"):
         raise ValueError(f'match must be "name" or "position", not {match!r}')
-
-
-def _warn_of_foreign(optimizers: Iterable[OptimizerFit], where: str) -> None:
-    """Say how an optimizer was matched whose file says nothing of it."""
-    for each in optimizers:
-        text = f"{where} was not written by optimkit: {each.fit.name} is matched by {each.fit.match}"
-        if each.fit.match == "position":
-            text += ". Shapes are checked; whether the order is the same can't be"
-        warnings.warn(f"{text}.", stacklevel=4)
 
 
 def _turn(value: Any) -> int:

@@ -13,6 +13,7 @@ from .. import files
 from ..errors import CheckpointError
 from ..render import jsonable
 from . import contents, matching
+from .capture import state_of
 from .header import FORMAT, KEY, describe, kind_of
 from .reports import LoadReport
 
@@ -199,7 +200,7 @@ def save_with(
     if metadata is not None and not isinstance(metadata, Mapping):
         raise TypeError(f"save: metadata must be a mapping, not {type(metadata).__name__}")
     content = {
-        name: value if kind_of(value) == "value" else value.state_dict()
+        name: value if kind_of(value) == "value" else state_of(value)
         for name, value in stateful.items()
     }
     about = dict(metadata or {})
