@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -56,6 +57,23 @@ def kill(peer: Peer, folder: Path, megabytes: float, times: int, seed: int = 0) 
                 peer.save(path, like)
     peer.save(path, like)
     tally.litter = len({each for each in folder.rglob("*") if each not in mine})
+    return tally
+
+
+def full_disk(peer: Peer, folder: Path, megabytes: float, times: int) -> Tally:
+    """Let the disk end at a random byte of an overwrite; what counts is the checkpoint before."""
+    import resource
+
+    path, generator, tally = folder / "last.pt", random.Random(0), Tally()
+    like = make(1, megabytes)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for _ in range(times):
+        peer.save(path, like)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (generator.randrange(int(megabytes * 1e6)), hard))
+        with contextlib.suppress(BaseException):
+            peer.save(path, make(2, megabytes))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        tally.count(attempt(peer, path, like, whole))
     return tally
 
 
