@@ -156,3 +156,25 @@ def copied(value: Any, device: torch.device | None = None) -> Any:
     if type(value) in (list, tuple):
         return type(value)(copied(item, device) for item in value)
     return value
+
+
+def like(now: Any, value: Any) -> Any:
+    """Give an option in the form that it has today: an lr may be a tensor.
+
+    Parameters
+    ----------
+    now : Any
+        Today's option.
+    value : Any
+        The saved one.
+
+    Returns
+    -------
+    Any
+        The saved one, its own copy.
+    """
+    if isinstance(now, Tensor) and isinstance(value, (int, float, Tensor)):
+        return torch.as_tensor(value, dtype=now.dtype).to(now.device).detach().clone()
+    if isinstance(now, (int, float)) and isinstance(value, Tensor) and value.numel() == 1:
+        return value.item()
+    return copied(value)

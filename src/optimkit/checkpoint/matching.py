@@ -52,20 +52,28 @@ class Plan:
         MismatchError
             If an object's own ``load_state_dict`` raises.
         """
-        undone: list[Undo] = []
-        fit = None
+        done: list[tuple[Fit, Undo]] = []
         try:
             for fit in self.fits:
-                undone.append(fit.keep())
+                done.append((fit, fit.keep()))
                 fit.load()
             self._agree()
         except BaseException as error:
-            for undo in reversed(undone):
+            self._take_back(done, error)
+            raise
+
+    def _take_back(self, done: list[tuple[Fit, Undo]], error: BaseException) -> None:
+        """Give each object its former state; say whose loading raised."""
+        culprit = done[-1][0] if done else None
+        for fit, undo in reversed(done):
+            try:
                 undo()
-            if fit is None or not isinstance(error, Exception):
-                raise
-            fit.refuse(f"its load_state_dict raised {type(error).__name__}: {error}")
-            raise MismatchError(*fit.problems, reports=self.reports) from error
+            except Exception as again:
+                fit.refuse(f"it did not take its former state back: {again!r}. Make it anew.")
+        if culprit is not None and isinstance(error, Exception):
+            culprit.refuse(f"loading it raised {type(error).__name__}: {error}")
+            problems = [problem for fit, _ in done for problem in fit.problems]
+            raise MismatchError(*problems, reports=self.reports) from error
 
     def _agree(self) -> None:
         """Let each scheduler report the lr that its optimizer has now."""

@@ -13,7 +13,7 @@ from ..known import FLAT, KEPT, required_keys, shape_of
 from .fits import copied
 
 if TYPE_CHECKING:
-    from .optimizers import Saved
+    from .saved import Saved
 
 Shape = tuple[int, ...]
 
