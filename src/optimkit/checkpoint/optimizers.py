@@ -347,8 +347,8 @@ def fit_optimizer(
         "params" in group for group in state_dict["param_groups"]
     ):
         fit.refuse(
-            f"{fit.where} holds a {type(state_dict).__name__} under this name, not the state dict "
-            "of an optimizer."
+            f"what {fit.where} has for it is no state dict of an optimizer, but a "
+            f"{type(state_dict).__name__} without 'state' and 'param_groups'."
         )
         return None
     saved = read_saved(state_dict, about)

@@ -76,7 +76,7 @@ def other_class(saved: Saved, live: Optimizer, kind: str | None) -> str:
     state: Mapping[str, Any] = next((each for each in saved.state.values() if each), {})
     if kind is not None and state:
         strange = sorted(set(map(str, state)) - keys_of(kind))
-        if strange:
+        if strange and kind != "LBFGS":
             return f"it keeps {first_few(strange)} for a parameter"
         if not keys_of(kind) & set(state):
             return f"it keeps none of {first_few(sorted(keys_of(kind)))} for a parameter"
