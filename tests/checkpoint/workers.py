@@ -1,6 +1,6 @@
 """What each process of a distributed test does.
 
-    python -m torch.distributed.run --nproc-per-node 2 workers.py COMMAND FOLDER
+python -m torch.distributed.run --nproc-per-node 2 workers.py COMMAND FOLDER
 """
 
 import os
@@ -142,8 +142,10 @@ def of_two(folder):
     # Two groups with different options do not silently become one.
     one = parts(wrapped(), one=True)
     before = contents(one)
-    text = refused(optimkit.MismatchError, path=path, optimizer=one["optimizer"], model=one["model"])
-    assert "are together in group 0 today, and these differ: lr" in text, text
+    text = refused(
+        optimkit.MismatchError, path=path, optimizer=one["optimizer"], model=one["model"]
+    )
+    assert "are together in group 0 today, and these differ: weight_decay" in text, text
     # What fails in one process fails in all, and nothing is touched.
     odd = nn.Sequential(nn.Linear(3, 3)) if dist.get_rank() else one["model"]
     text = refused(optimkit.MismatchError, path=path, model=odd)

@@ -100,6 +100,7 @@ def save(
         noted = {name: list(each) for found in team.all(written) for name, each in found.items()}
         team.first(lambda: _complete(work, target, skeleton, about, stateful, noted, durable))
     finally:
+        alive.clear()
         if team.rank == 0:
             shutil.rmtree(work, ignore_errors=True)
     return Path(path)
@@ -275,6 +276,7 @@ def load(
         )
     if any(team.all(bool(places))):
         reader = SafeReader(folder)
+        team.do(reader.read_metadata)  # torch would wrap what is wrong with it
         _together(lambda: state_dict_loader.load(places, storage_reader=reader))
     whole = {
         name: join(value, lambda key, *kind: places[key] if key in places else sketched(key, *kind))
