@@ -75,6 +75,10 @@ class Loaded(Mapping[str, Any]):
         """Count the plain values."""
         return len(self.plain)
 
+    def __bool__(self) -> bool:
+        """Return True, even without plain values: ``if loaded:`` asks whether there was a file."""
+        return True
+
     def to_dict(self) -> dict[str, Any]:
         """Return the same as data that ``json`` can write.
 
