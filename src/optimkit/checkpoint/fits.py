@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,12 +32,15 @@ class Fit:
         Loads it.
     keep : callable
         Notes its state, and returns what brings it back.
+    wanted : callable
+        Gives each saved tensor that will be loaded, and the one of today it is laid out as.
     """
 
     name: str
     where: str
     load: Callable[[], None] = _nothing
     keep: Callable[[], Undo] = lambda: _nothing
+    wanted: Callable[[], Iterable[tuple[Tensor, Tensor | None]]] = tuple
     match: Match | None = None
     missing: list[LoadRow] = field(default_factory=list)
     unexpected: list[LoadRow] = field(default_factory=list)
@@ -109,6 +112,26 @@ def _same_tensors(one: Any, other: Any) -> bool:
     if tensor.numel() != 1 or not isinstance(number, (int, float)):
         return False
     return bool(tensor.item() == tensor.new_tensor(number).item())
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Give the tensors in a value.
+
+    Parameters
+    ----------
+    value : Any
+        Tensors, and containers of them.
+
+    Yields
+    ------
+    torch.Tensor
+        Each.
+    """
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from tensors_in(item)
 
 
 def plain(value: Any) -> Any:

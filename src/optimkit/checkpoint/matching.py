@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -43,6 +44,11 @@ class Plan:
         """What there is to say of each object."""
         found = {fit.name: fit.report for fit in self.fits}
         return {name: found[name] for name in self.live}
+
+    def wanted(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Give each saved tensor that will be loaded, and the one of today it is laid out as."""
+        for fit in self.fits:
+            yield from fit.wanted()
 
     def apply(self) -> None:
         """Load all objects, or none: one that raises gets them all their former state back.

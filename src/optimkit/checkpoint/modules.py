@@ -106,6 +106,9 @@ def fit_module(fit: Fit, saved: Any, live: nn.Module, *, strict: bool) -> Fit:
             (back.get(path, path), each) for path, each in versions.items()
         )
     fit.load = lambda: _load(live, fitting)
+    fit.wanted = lambda: [
+        (value, now[raw]) for raw, value in fitting.items() if isinstance(value, Tensor)
+    ]
     if not loads_plainly(live):
         fit.keep = lambda: _kept(live)
     return fit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from ..errors import first_few
 from ..files import is_state_dict
 from ..known import required_keys, torch_class
 from .classes import class_of, same_class, short
-from .fits import Fit, Undo, copied, like, plain, same
+from .fits import Fit, Undo, copied, like, plain, same, tensors_in
 from .names import Names
 from .pairing import pair
 from .reports import LoadRow
@@ -67,7 +67,7 @@ class OptimizerFit:
         if alike:
             self._judge()
             self._compare_groups()
-        fit.load, fit.keep = self.load, self.keep
+        fit.load, fit.keep, fit.wanted = self.load, self.keep, self.wanted
 
     # What kind, what shape
 
@@ -241,6 +241,15 @@ class OptimizerFit:
             vars(live).update(state=kept["state"], param_groups=kept["param_groups"])
 
         return undo
+
+    def wanted(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Give each saved tensor that will be loaded, and the parameter it is laid out as."""
+        for index, place in enumerate(self.pairs):
+            if place is None or index in self.skipped:
+                continue
+            param = self.params[index]
+            for value in tensors_in(self.saved.state.get(self.saved.ids[place], {})):
+                yield value, param if value.shape == param.shape else None
 
     def load(self) -> None:
         """Load, through the optimizer's own ``load_state_dict``."""

@@ -22,7 +22,7 @@ from .configuration import (
     regrouped,
     told,
 )
-from .fits import Fit, Undo, copied, like, same
+from .fits import Fit, Undo, copied, like, same, tensors_in
 from .reports import LoadRow
 from .schedules import play, steps_of
 
@@ -94,6 +94,7 @@ def fit_scheduler(
         ]
         _fit_current(fit, saved, live, twins)
     fit.keep = lambda: _kept(live)
+    fit.wanted = lambda: [(value, None) for value in tensors_in(saved)]
     return fit
 
 
