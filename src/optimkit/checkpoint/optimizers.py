@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from ..errors import first_few
 from ..files import is_state_dict
 from ..known import required_keys, torch_class
-from .classes import class_of, same_class, short
+from .classes import class_of, dtype_name, same_class, short
 from .fits import Fit, Undo, copied, like, plain, same, tensors_in
 from .names import Names
 from .pairing import pair
@@ -102,7 +102,7 @@ class OptimizerFit:
                 )
         judge = Judge(self.kind, [tuple(param.shape) for param in self.params], saved)
         required = Required(self.kind, list(map(self._options, range(len(self.groups)))))
-        lost = []
+        recast, lost = self._recast(), []
         for index, place in enumerate(self.pairs):
             if place is None:
                 continue
@@ -118,7 +118,8 @@ class OptimizerFit:
             for key, shape, expected in judge.misfits(index, place, state):
                 fit.mismatched.append(LoadRow(self.labels[index], key, shape, expected))
                 self.skipped.add(index)
-            self._note_casts(index, place, state)
+            if index in recast:
+                self._note_casts(index, place, state)
         fit.missing += lost
         if self.strict and lost:
             fit.refuse(
@@ -144,30 +145,32 @@ class OptimizerFit:
             return place not in saved.stateless
         return bool(self.kind and required_keys(self.kind, False, {}))
 
+    def _recast(self) -> set[int]:
+        """Say whose parameter has another dtype than it had, as far as the file tells."""
+        now = [param.dtype for param in self.params]
+        before = self.saved.dtypes
+        if before is None:
+            return set(range(len(now)))
+        names = {dtype: dtype_name(dtype) for dtype in set(now)}
+        return {
+            index
+            for index, place in enumerate(self.pairs)
+            if place is not None and before[place] != names[now[index]]
+        }
+
     def _note_casts(self, index: int, place: int, state: Mapping[str, Any]) -> None:
         """Note which state follows its parameter into another dtype."""
-        param, saved = self.params[index], self.saved
-        now = param.dtype
-        if saved.dtypes is not None:
-            before = saved.dtypes[place]
-            if before == str(now)[6:]:
-                return
-        else:
-            before = None
-        alike = tuple(param.shape)
+        param, before = self.params[index], self.saved.dtypes
         for key, value in state.items():
-            if not isinstance(value, Tensor) or not value.is_floating_point() or value.dtype == now:
+            if not isinstance(value, Tensor) or not value.ndim or value.dtype == param.dtype:
                 continue
-            follows = (
-                str(value.dtype)[6:] == before
-                if before is not None
-                else self.kind is not None and tuple(value.shape) == alike
-            )
-            if follows and value.ndim:
-                self.casts[index, key] = now
-                self.fit.cast.append(
-                    LoadRow(self.labels[index], key, str(value.dtype)[6:], str(now)[6:])
-                )
+            was = dtype_name(value.dtype)
+            alike = self.kind is not None and value.shape == param.shape
+            follows = alike if before is None else was == before[place]
+            if follows and value.is_floating_point():
+                self.casts[index, key] = param.dtype
+                row = LoadRow(self.labels[index], key, was, dtype_name(param.dtype))
+                self.fit.cast.append(row)
 
     # Groups
 
