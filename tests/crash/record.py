@@ -137,7 +137,9 @@ def main() -> None:
     times = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     megabytes = float(sys.argv[2]) if len(sys.argv) > 2 else 50
     titles = [
-        f"{name} {version(PACKAGES[name]).partition('+')[0]}" if name in PACKAGES else name
+        f"``{name} {version(PACKAGES[name]).partition('+')[0]}``"
+        if name in PACKAGES
+        else f"``{name}``"
         for name in PEERS
     ]
     rows = measure(times, megabytes)
