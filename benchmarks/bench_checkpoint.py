@@ -5,6 +5,7 @@
 Budgets: a durable save takes at most 1.3 times as long as writing the same bytes and syncing
 them; one that does not wait for the disk at most 1.1 times as long as torch.save; a verified
 load at most 2.0 times as long as torch.load. Saving takes at most 5 % of the bytes in memory.
+To match the optimizer state of 1,500 tensors by name takes at most 5 ms.
 """
 
 import os
@@ -17,8 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 import optimkit
+from optimkit.checkpoint import header, matching
 
 SIZES = {"100 MB": 100, "1 GB": 1000}
 PARTS = 40  # tensors
@@ -71,7 +74,7 @@ def measure(folder: Path, megabytes: int) -> None:
     ours, theirs, plain = folder / "ours.pt", folder / "theirs.pt", folder / "plain"
     optimkit.save(ours, durable=False, state=state)
     content = ours.read_bytes()
-    times = 21 if megabytes <= 100 else 9
+    times = 21 if megabytes <= 100 else 7
 
     def raw() -> None:
         with plain.open("wb", buffering=0) as file:
@@ -106,8 +109,32 @@ def measure(folder: Path, megabytes: int) -> None:
     print(f"  {'peak memory of a save, % of the bytes':38s} {float(done.stdout):5.2f}  (budget 5)")
 
 
+def measure_matching(layers: int = 750) -> None:
+    """Time what a load looks at before it touches anything: two tensors a layer."""
+    model = nn.ModuleList(nn.Linear(4, 4) for _ in range(layers))
+    named = list(model.named_parameters())
+    optimizer = torch.optim.AdamW(named)
+    for param in model.parameters():
+        param.grad = torch.ones_like(param)
+    optimizer.step()
+    saved = {"optimizer": optimizer.state_dict()}
+    about = header.describe({"model": model, "optimizer": optimizer})
+    again = torch.optim.AdamW([{"params": named[::-2]}, {"params": named[-2::-2]}])
+    live = {"optimizer": again}
+    found = [
+        1000 * seconds(lambda: matching.plan(saved, about, live, strict=True, hparams="saved"))
+        for _ in range(51)
+    ]
+    median = statistics.median(found)
+    print(
+        f"matching {len(named):,} tensors in another order and other groups: {median:.1f} ms "
+        f"(budget 5; {min(found):.1f} to {max(found):.1f}){'' if median <= 5 else '  OVER'}"
+    )
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    measure_matching()
     where = sys.argv[1] if len(sys.argv) > 1 else None
     for title, size in SIZES.items():
         print(title)

@@ -34,6 +34,10 @@ class Fit:
         Notes its state, and returns what brings it back.
     wanted : callable
         Gives each saved tensor that will be loaded, and the one of today it is laid out as.
+    foreign : bool
+        Whether loading it runs code of others, which may raise.
+    match : {"name", "position"} or None
+        How an optimizer's parameters were matched. This and what follows is for the report.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Fit:
     load: Callable[[], None] = _nothing
     keep: Callable[[], Undo] = lambda: _nothing
     wanted: Callable[[], Iterable[tuple[Tensor, Tensor | None]]] = tuple
+    foreign: bool = False
     match: Match | None = None
     missing: list[LoadRow] = field(default_factory=list)
     unexpected: list[LoadRow] = field(default_factory=list)

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from ..version import __version__
-from .classes import class_of
+from .classes import class_of, dtype_name
 from .configuration import config_of
 from .names import names_of
 
@@ -131,19 +131,3 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
     elif isinstance(value, GradScaler):
         about["enabled"] = value.is_enabled()
     return about
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """Write a dtype without its ``torch.``.
-
-    Parameters
-    ----------
-    dtype : torch.dtype
-        The dtype.
-
-    Returns
-    -------
-    str
-        As ``float32``.
-    """
-    return str(dtype).removeprefix("torch.")

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from ..errors import MismatchError, first_few
 from .fits import Fit, Undo
 from .header import kind_of, models_in
-from .modules import fit_module, loads_plainly
+from .modules import fit_module
 from .names import names_of
 from .optimizers import OptimizerFit, fit_optimizer
 from .others import fit_foreign, fit_scaler
@@ -178,7 +178,7 @@ def plan(
     problems = [problem for name in live for problem in fits[name].problems]
     if problems:
         raise MismatchError(*problems, reports={name: fits[name].report for name in live})
-    order = sorted(fits, key=lambda name: _turn(live[name]))
+    order = sorted(fits, key=lambda name: _turn(fits[name], live[name]))
     return Plan(tuple(fits[name] for name in order), dict(live))
 
 
@@ -189,12 +189,10 @@ def _check_choices(hparams: str, match: str) -> None:
         raise ValueError(f'match must be "name" or "position", not {match!r}')
 
 
-def _turn(value: Any) -> int:
+def _turn(fit: Fit, value: object) -> int:
     """Foreign code first, as it may raise; schedulers set the lr, and optimizers set it right."""
-    kind = kind_of(value)
-    if kind in ("module", "average"):
-        return 4 if loads_plainly(value) else 0
-    return {"stateful": 0, "scheduler": 1, "optimizer": 2, "scaler": 3}.get(kind, 0)
+    turns = {"scheduler": 1, "optimizer": 2, "scaler": 3}
+    return 0 if fit.foreign else turns.get(kind_of(value), 4)
 
 
 def _other_kind(one: str, other: str) -> bool:

@@ -13,12 +13,13 @@ from torch.optim import Optimizer
 from ..errors import first_few
 from ..files import is_state_dict
 from ..known import required_keys, torch_class
-from .classes import class_of, same_class, short
-from .fits import Fit, Undo, copied, like, plain, same, tensors_in
+from .classes import class_of, dtype_name, same_class, short
+from .fits import Fit, Undo, copied, like, tensors_in
 from .names import Names
 from .pairing import pair
+from .regrouping import compare_options, sources_of
 from .reports import LoadRow
-from .saved import LABELS, NOT_OPTIONS, Saved, label_of, options_of, other_class, read_saved
+from .saved import LABELS, NOT_OPTIONS, Saved, other_class, read_saved
 from .states import Judge, Required, permuted
 
 
@@ -63,10 +64,11 @@ class OptimizerFit:
         self._compare_classes()
         alike = not fit.problems
         self.pairs = pair(fit, saved, live.param_groups, names, by_name=by_name, strict=strict)
-        self.groups = self._map_groups()
+        sources = sources_of(live.param_groups, saved, self.pairs)
+        self.groups = [found[0] if found else None for found in sources]
         if alike:
             self._judge()
-            self._compare_groups()
+            compare_options(fit, live.param_groups, saved, sources, hparams)
         fit.load, fit.keep, fit.wanted = self.load, self.keep, self.wanted
 
     # What kind, what shape
@@ -102,7 +104,7 @@ class OptimizerFit:
                 )
         judge = Judge(self.kind, [tuple(param.shape) for param in self.params], saved)
         required = Required(self.kind, list(map(self._options, range(len(self.groups)))))
-        lost = []
+        recast, lost = self._recast(), []
         for index, place in enumerate(self.pairs):
             if place is None:
                 continue
@@ -118,7 +120,8 @@ class OptimizerFit:
             for key, shape, expected in judge.misfits(index, place, state):
                 fit.mismatched.append(LoadRow(self.labels[index], key, shape, expected))
                 self.skipped.add(index)
-            self._note_casts(index, place, state)
+            if index in recast:
+                self._note_casts(index, place, state)
         fit.missing += lost
         if self.strict and lost:
             fit.refuse(
@@ -144,89 +147,32 @@ class OptimizerFit:
             return place not in saved.stateless
         return bool(self.kind and required_keys(self.kind, False, {}))
 
+    def _recast(self) -> set[int]:
+        """Say whose parameter has another dtype than it had, as far as the file tells."""
+        now = [param.dtype for param in self.params]
+        before = self.saved.dtypes
+        if before is None:
+            return set(range(len(now)))
+        names = {dtype: dtype_name(dtype) for dtype in set(now)}
+        return {
+            index
+            for index, place in enumerate(self.pairs)
+            if place is not None and before[place] != names[now[index]]
+        }
+
     def _note_casts(self, index: int, place: int, state: Mapping[str, Any]) -> None:
         """Note which state follows its parameter into another dtype."""
-        param, saved = self.params[index], self.saved
-        now = param.dtype
-        if saved.dtypes is not None:
-            before = saved.dtypes[place]
-            if before == str(now)[6:]:
-                return
-        else:
-            before = None
-        alike = tuple(param.shape)
+        param, before = self.params[index], self.saved.dtypes
         for key, value in state.items():
-            if not isinstance(value, Tensor) or not value.is_floating_point() or value.dtype == now:
+            if not isinstance(value, Tensor) or not value.ndim or value.dtype == param.dtype:
                 continue
-            follows = (
-                str(value.dtype)[6:] == before
-                if before is not None
-                else self.kind is not None and tuple(value.shape) == alike
-            )
-            if follows and value.ndim:
-                self.casts[index, key] = now
-                self.fit.cast.append(
-                    LoadRow(self.labels[index], key, str(value.dtype)[6:], str(now)[6:])
-                )
-
-    # Groups
-
-    def _map_groups(self) -> list[int | None]:
-        """Find for each group of today one that its parameters were in."""
-        found: list[int | None] = [None] * len(self.live.param_groups)
-        for index, place in enumerate(self.pairs):
-            if place is not None and found[self.group_of[index]] is None:
-                found[self.group_of[index]] = self.saved.group_of[place]
-        if len(self.saved.groups) == len(found):
-            for index, group in enumerate(self.live.param_groups):
-                if not group["params"] and not self.saved.groups[index]["params"]:
-                    found[index] = index
-        return found
-
-    def _compare_groups(self) -> None:
-        """Note which options differ, and what can't be told."""
-        sources: list[list[int]] = [[] for _ in self.live.param_groups]
-        for index, place in enumerate(self.pairs):
-            if place is not None:
-                mine = sources[self.group_of[index]]
-                if self.saved.group_of[place] not in mine:
-                    mine.append(self.saved.group_of[place])
-        for index, (group, found) in enumerate(zip(self.live.param_groups, sources, strict=True)):
-            label = label_of(index, group)
-            if len(found) > 1 and self.hparams == "saved":
-                self._refuse_merged(label, found)
-            at = self.groups[index]
-            if at is None:
-                continue
-            for key, was in self.saved.groups[at].items():
-                if key in NOT_OPTIONS or key in LABELS:
-                    continue
-                now = group.get(key)
-                if not (key in group and same(was, now)):
-                    self.fit.options_changed.append(LoadRow(label, key, plain(was), plain(now)))
-
-    def _refuse_merged(self, label: str, found: list[int]) -> None:
-        """Refuse two saved groups with different options in one of today."""
-        groups = [self.saved.groups[at] for at in found]
-        first = options_of(groups[0])
-        differing: dict[str, list[Any]] = {}
-        for group in groups[1:]:
-            options = options_of(group)
-            for key in dict.fromkeys([*first, *options]):
-                if not same(first.get(key), options.get(key)):
-                    differing.setdefault(key, [])
-        if not differing:
-            return
-        told = (
-            f"{key} {' and '.join(_written(group.get(key)) for group in groups)}"
-            for key in differing
-        )
-        names = first_few(label_of(at, group) for at, group in zip(found, groups, strict=True))
-        self.fit.refuse(
-            f"parameters of {names} of {self.fit.where} are together in {label} today, and these "
-            f'differ: {first_few(told)}. Group them as they were, or pass hparams="current" to '
-            "take today's options."
-        )
+            was = dtype_name(value.dtype)
+            alike = self.kind is not None and value.shape == param.shape
+            follows = alike if before is None else was == before[place]
+            if follows and value.is_floating_point():
+                self.casts[index, key] = param.dtype
+                row = LoadRow(self.labels[index], key, was, dtype_name(param.dtype))
+                self.fit.cast.append(row)
 
     # Loading
 
@@ -371,7 +317,3 @@ def _plain_load(live: Optimizer) -> bool:
 
 def _labels(params: Sequence[Tensor], names: Names | None) -> list[str]:
     return names.flat if names is not None else [f"params[{i}]" for i in range(len(params))]
-
-
-def _written(value: Any) -> str:
-    return repr(plain(value))

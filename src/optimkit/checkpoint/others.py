@@ -103,6 +103,7 @@ def fit_foreign(fit: Fit, saved: Any, live: Any) -> Fit:
     """
     fit.load = lambda: live.load_state_dict(copied(saved))
     fit.wanted = lambda: [(value, None) for value in tensors_in(saved)]
+    fit.foreign = True
 
     def keep() -> Undo:
         state = copy.deepcopy(live.state_dict())
