@@ -38,6 +38,7 @@ def torchrun(processes, command, folder, **environment):
         capture_output=True,
         text=True,
         check=False,
+        timeout=180,
     )
 
 

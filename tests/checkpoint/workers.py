@@ -166,7 +166,8 @@ def of_four(folder):
     objects = parts(sharded(), turned=True, lr=0.9)
     distributed.load(Path(folder, "ddp"), **objects)
     expect(folder, objects)
-    train(objects, 1)
+    if torch.__version__ >= "2.7":  # before, FSDP2 does not train on a CPU
+        train(objects, 1)
     distributed.save(Path(folder, "fsdp"), **objects)
     after = contents(objects)
     again = parts(sharded(), lr=0.3)
