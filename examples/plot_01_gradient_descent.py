@@ -349,7 +349,7 @@ for kind, expected in ((optim.SGD, 10.0), (optim.Rprop, 0.1), (optim.Adam, 0.1))
 # - None. Stochastic gradient descent is the same class, fed with the gradient of a
 #   mini-batch, a few samples drawn at random: noisier, and cheaper than reading all.
 #
-# - 退到原来的一半，因为 L 翻倍了：原先 0.11 能到底，现在到不了。
+# - 学习率要减半，因为 L 翻倍了：原先 0.11 能到底，现在到不了。
 # - 不一定：山顶和鞍点的梯度也是零，SGD 同样会停在那里。
 # - 一行也没有。随机梯度下降用的还是这个类，只是喂给它的是小批量的梯度：
 #   随机抽几个样本来算，噪声大一些，但比读完全部数据便宜。

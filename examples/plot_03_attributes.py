@@ -14,13 +14,13 @@ leaves for the next.
 **What you will learn**
 
 - Which attribute is read when, and which edit takes effect.
-- What ``state`` holds for 13 optimizer settings, and how many bytes that is.
+- What ``state`` holds for 13 optimizer settings, and how to count its bytes.
 - Level: beginner. Time: 15 minutes. Needs: tutorial 01.
 
 **你会学到**
 
 - 每个属性在什么时候被读取，改哪里才算数。
-- 13 种优化器设置各自在 ``state`` 里存什么，占多少字节。
+- 13 种优化器设置各自在 ``state`` 里存什么，怎样数它占多少字节。
 - 难度：入门。用时：15 分钟。预备：教程 01。
 """
 
@@ -235,12 +235,12 @@ optimkit.describe(optimizer, net)
 
 # %%
 # To look by hand, use ``get`` or ``in``. ``state`` is a ``defaultdict``: square
-# brackets are the wrong way, since they create the entry that is missing. One class
-# fills ``state`` before any step: Adagrad.
+# brackets are the wrong way, since they create the entry that is missing. Adagrad is
+# an exception: it fills ``state`` before any step.
 #
 # 自己动手查，用 ``get`` 或 ``in``。``state`` 是 ``defaultdict``，
 # 用方括号去查是错的：条目不存在时，会当场新建一个。
-# 还没走就先把 ``state`` 填好的也有，比如 Adagrad。
+# Adagrad 是个例外，还没走第一步，就先把 ``state`` 填好了。
 
 # sphinx_gallery_covers = "C14"
 adam, adagrad = torch.optim.Adam([a]), torch.optim.Adagrad([a])
