@@ -14,63 +14,43 @@ leaves for the next.
 **What you will learn**
 
 - Which attribute is read when, and which edit takes effect.
-- What ``state`` holds for 13 optimizer settings.
+- What ``state`` holds for 13 optimizer settings, and how to count its bytes.
 - Level: beginner. Time: 15 minutes. Needs: tutorial 01.
 
 **你会学到**
 
 - 每个属性在什么时候被读取，改哪里才算数。
-- 13 种优化器设置各自在 ``state`` 里存什么。
+- 13 种优化器设置各自在 ``state`` 里存什么，怎样数它占多少字节。
 - 难度：入门。用时：15 分钟。预备：教程 01。
 """
-
-import matplotlib.pyplot as plt
-import torch
-from torch import nn
-
-plt.rcParams["font.sans-serif"] = [
-    "Noto Sans CJK SC",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "DejaVu Sans",
-]
-torch.manual_seed(0)
 
 # %%
 # ``defaults``: five keys then, more today | ``defaults``：当年五个键，如今更多
 # -----------------------------------------------------------------------------
-# Here is the note's first program; the dict ``note`` holds the settings it passed.
-# Its ``print`` showed those five keys and no others. Today's Adam has the same five,
-# and several more that arrived between PyTorch 1.11 (``maximize``) and 2.7
+# Here is the note's first program, with two layers in place of its class; ``note`` is
+# what it passed. Its ``print`` showed those five keys and no others. Today's Adam has
+# the same five, and several more that came between PyTorch 1.11 (``maximize``) and 2.7
 # (``decoupled_weight_decay``).
 #
-# 下面是原笔记的第一段程序，字典 ``note`` 里是它传的设置。
-# 当年 ``print`` 出来就是这五个键，再无其他。今天的 Adam 里五个都在，另外多了几个，
+# 下面是笔记的第一段程序，只是把那个类换成了两个卷积层，``note`` 里是它传的参数。
+# 当年打印出来就是这五个键，再无其他。今天的 Adam 里五个都在，另外多了几个，
 # 是 PyTorch 从 1.11（``maximize``）到 2.7（``decoupled_weight_decay``）陆续加上的。
 
 # sphinx_gallery_covers = "S4"
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
 
+import optimkit
 
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels=3, out_channels=3, kernel_size=3)
-        self.conv2 = nn.Conv2d(in_channels=3, out_channels=3, kernel_size=3)
+fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
+plt.rcParams["font.sans-serif"] = fonts
+torch.manual_seed(0)
 
-    def forward(self, x):
-        pass
-
-
-note = {
-    "lr": 0.01,
-    "betas": (0.9, 0.999),
-    "eps": 1e-08,
-    "weight_decay": 0,
-    "amsgrad": False,
-}
-net = Model()
+net = nn.ModuleDict({"conv1": nn.Conv2d(3, 3, 3), "conv2": nn.Conv2d(3, 3, 3)})
+note = {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-08}
+note |= {"weight_decay": 0, "amsgrad": False}
 optimizer = torch.optim.Adam(net.parameters(), **note)
-
 print("the note:", *note)
 print("since   :", *list(optimizer.defaults)[5:])
 assert note.items() <= optimizer.defaults.items()
@@ -78,20 +58,18 @@ assert note.items() <= optimizer.defaults.items()
 # %%
 # Wrong: change ``defaults`` in mid-training | 错误：训练中途改 ``defaults``
 # --------------------------------------------------------------------------
-# The note says that ``defaults`` is "used to store the learning rate", momentum and
-# so on. What it stores are fallbacks: copied into a group when the group is made, and
-# not read again. So the two edits below look right and do nothing to the group you
-# have. The second one lies in wait, and catches a group added later.
+# The note says that ``defaults`` is "used to store the learning rate, the value of
+# momentum and so on". What it stores are fallbacks: copied into a group when the group
+# is made, and not read again. So the two edits below look right, and do nothing to the
+# group you have. The second lies in wait, and catches a group added later.
 #
-# 原笔记说 ``defaults`` “用来存储学习率”和动量等等。更准确地说，
-# 它存的是备用值：新建参数组时抄进去一次，之后不再读取。
-# 所以下面两种改法看着都对，对现有的参数组却毫无作用。
-# 第二种还埋下了隐患：以后新加的参数组会用上它。
+# 笔记说 ``defaults`` “用来存储学习率、momentum 的值等等”。其实它存的是备用值：
+# 新建参数组时抄进去一次，之后再也不读。所以下面两种改法看着都对，
+# 对现有的参数组却毫无作用。第二种还埋下了隐患：以后新加的参数组会用上它。
 
 # sphinx_gallery_covers = "C12"
 a, b = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
 sgd = torch.optim.SGD([a], lr=0.1)
-
 sgd.lr = 5.0
 sgd.defaults["lr"] = 9.0
 a.grad = torch.ones(1)
@@ -106,63 +84,51 @@ assert [group["lr"] for group in sgd.param_groups] == [0.1, 9.0]
 # %%
 # Right: change the groups | 正确：改参数组
 # -----------------------------------------
-# Write to ``param_groups`` and the next step obeys. ``defaults`` stays as it was.
+# Write to ``param_groups`` and the next step obeys; ``defaults`` stays as it was. This
+# explains a line that the note prints without comment: an Adam whose ``defaults`` say
+# 0.001 while it trains with 0.1. There, every group brought its own ``lr``. To know the
+# learning rate, ask the groups.
 #
 # 直接写 ``param_groups``，下一步就生效，``defaults`` 则保持原样。
+# 笔记里有一行没加说明的输出，道理也在这里：训练用的是 0.1，``defaults`` 里却写着 0.001。
+# 那里的每个参数组都自带 ``lr``。想知道学习率是多少，要去问参数组。
 
-# sphinx_gallery_covers = "C12"
+# sphinx_gallery_covers = "C12 C44"
 for group in sgd.param_groups:
     group["lr"] = 0.5
 sgd.step()
 print(f"moved by {a.item() + 0.1:.1f}; defaults still say {sgd.defaults['lr']}")
 torch.testing.assert_close(a.item(), -0.1 - 0.5)
-
-# %%
-# This explains a line that the note prints without comment: an Adam whose
-# ``defaults`` say 0.001 while it trains with 0.1. There, every group brought its own
-# ``lr``, so the fallback was never needed. To know the learning rate, ask the groups.
-#
-# 原笔记里有一行没加说明的输出，道理就在这里：训练用的是 0.1，
-# ``defaults`` 里却写着 0.001。那里的每个参数组都自带 ``lr``，备用值没派上用场。
-# 想知道学习率是多少，要去问参数组。
-
-# sphinx_gallery_covers = "C44"
-groups = [{"params": [a], "lr": 0.1}, {"params": [b], "lr": 0.1}]
-adam = torch.optim.Adam(groups)
-print("groups  :", [group["lr"] for group in adam.param_groups])
-print("defaults:", adam.defaults["lr"])
-assert adam.param_groups[0]["lr"] == 0.1
-assert adam.defaults["lr"] == 0.001
+adam = torch.optim.Adam([{"params": [a], "lr": 0.1}, {"params": [b], "lr": 0.1}])
+print([group["lr"] for group in adam.param_groups], "defaults:", adam.defaults["lr"])
+assert adam.param_groups[1]["lr"] == 0.1 and adam.defaults["lr"] == 0.001
 
 # %%
 # ``param_groups``: a list of dicts | ``param_groups``：由字典组成的列表
 # ----------------------------------------------------------------------
-# The note calls this the most important attribute, and rightly so. It is a list of
-# dicts. In each, the key ``params`` holds a list of tensors, and every other key is
-# a hyperparameter of that group alone. They are the keys of ``defaults``, so what the
-# note printed here has grown too.
+# The note calls this the optimizer's "most important attribute", and rightly so. It is
+# a list of dicts. In each, the key ``params`` holds a list of tensors, and every other
+# key is a hyperparameter of that group alone. What the note printed here has grown too.
 #
-# 原笔记说它是“优化器最重要的属性”，说得很对。它是一个列表，每个元素是一个字典：
+# 笔记说它是“优化器最重要的属性”，说得很对。它是一个列表，每个元素是一个字典：
 # ``params`` 这个键存着张量的列表，其余的键都是这一组自己的超参数。
-# 这些键和 ``defaults`` 的键相同，所以整个打印出来，也会比当年长。
+# 笔记在这里打印的内容，今天也比当年长。
 
 # sphinx_gallery_covers = "S7 C15"
 weight = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
 weight.grad = torch.ones((2, 2))
 optimizer = torch.optim.Adam([weight], **note)
-
 (group,) = optimizer.param_groups
-print(type(optimizer.param_groups).__name__, "of", type(group).__name__)
 print(group["params"])
 assert note.items() <= group.items()
 assert set(group) == {"params"} | set(optimizer.defaults)
 
 # %%
-# The note also draws its shape in one line of code, and that line cannot run. Its
-# curly quotes are not Python; with straight quotes, it puts the list inside itself.
-# A blog editor curls quotes for you, so the first slip is hard to see.
+# The note also draws its shape in a line of code, and that line cannot run. Its curly
+# quotes are not Python; with straight quotes, it puts the list inside itself. A blog
+# editor curls quotes for you, so the first slip is hard to see.
 #
-# 原笔记还用一行代码画出了它的样子，可惜跑不起来：弯引号不是 Python 语法；
+# 笔记还用一行代码画出了它的样子，可惜跑不起来：弯引号不是 Python 语法；
 # 换成直引号，又成了自己装自己。博客编辑器会自动把引号变弯，前一处很难察觉。
 
 # sphinx_gallery_covers = "S6 C16"
@@ -172,9 +138,26 @@ for text in (line, line.replace("‘", "'").replace("’", "'")):
         exec(compile(text, "note", "exec"), {})
     except (SyntaxError, NameError) as error:
         print(type(error).__name__, "-", str(error).splitlines()[0][:70])
-
 param_groups = [{"params": [weight], "lr": 0.01}]
 assert torch.optim.Adam(param_groups).param_groups[0]["params"][0] is weight
+
+# %%
+# Wrong: a key that nobody reads | 错误：写一个没人读的键
+# -------------------------------------------------------
+# The note says that "only 'params' stores the parameters of the model". True; and the
+# other keys nobody checks. Misspell ``lr``, and torch takes the group and trains it
+# with the fallback. ``optimkit.audit`` knows which keys the class reads.
+#
+# 笔记说“只有‘params’当中才会存储训练模型的参数”，没错；可其余的键没人检查。
+# 把 ``lr`` 写错了，torch 照收不误，然后用备用值训练这一组。
+# ``optimkit.audit`` 知道这个类读哪些键，写错了会告诉你。
+
+# sphinx_gallery_covers = "C17"
+sgd = torch.optim.SGD([{"params": [a], "learning_rate": 0.5}], lr=0.1)
+print("lr:", sgd.param_groups[0]["lr"])
+assert sgd.param_groups[0]["lr"] == 0.1
+assert optimkit.audit(sgd).codes == ("unknown-option",)
+optimkit.audit(sgd)
 
 # %%
 # Everyone holds the same tensors | 大家拿的是同一批张量
@@ -192,8 +175,7 @@ assert torch.optim.Adam(param_groups).param_groups[0]["params"][0] is weight
 # sphinx_gallery_thumbnail_number = 1
 bias = torch.zeros(2, requires_grad=True)
 bias.grad = torch.ones(2)
-groups = [{"params": [weight]}, {"params": [bias], "lr": 0.1}]
-adam = torch.optim.Adam(groups, lr=0.01)
+adam = torch.optim.Adam([{"params": [weight]}, {"params": [bias], "lr": 0.1}], lr=0.01)
 adam.step()
 assert adam.param_groups[0]["params"][0] is weight
 assert [id(key) for key in adam.state] == [id(weight), id(bias)]
@@ -204,117 +186,80 @@ fig.set_label(
     "and so does its entry in state | "
     "defaults 给第 0 组补一次值；参数组指向张量，state 里的条目也指向它"
 )
-columns = {  # left edge, width
-    "defaults": (0, 3.2),
-    "param_groups": (5, 3.8),
-    "tensors | 张量": (10.4, 2.2),
-    "state": (14.2, 4.4),
-}
-spans = list(columns.values())
 center = {"ha": "center", "va": "center"}
-
-
-def box(column, y, text):
-    x, width = spans[column]
-    ax.barh(y, width, 1.8, left=x, color=f"C{column}", alpha=0.3, lw=0)
-    ax.text(x + width / 2, y, text, family="monospace", **center)
-
-
-def arrow(start, end, y, **style):
-    style = {"arrowstyle": "-|>", "lw": 1.8} | style
-    ax.annotate("", (end, y), (start, y), arrowprops=style)
-
-
-box(0, 3.7, f"lr {adam.defaults['lr']}")
-arrow(3.2, 5, 3.7, color="C0", linestyle="dashed")
-ax.text(1.6, 2.4, "copied once | 只抄一次", ha="center", va="top")
+boxes = [(0, 3.2, 3.7, 0, f"lr {adam.defaults['lr']}")]
+arrows = [(3.2, 5, 3.7, 0)]
 for y, group in zip((3.7, 1.2), adam.param_groups, strict=True):
-    step, *averages = adam.state[group["params"][0]]
-    box(1, y, f"lr {group['lr']}\nparams")
-    box(2, y, "weight" if group["params"][0] is weight else "bias")
-    box(3, y, f"{step}\n{', '.join(averages)}")
-    arrow(8.8, 10.4, y, color="C1")
-    arrow(14.2, 12.6, y, color="C3")
-
-for name, (x, width) in columns.items():
-    ax.text(x + width / 2, 5.1, name, ha="center", fontsize=13, weight="bold")
-ax.plot([4.5, 19.1, 19.1, 4.5, 4.5], [-0.1, -0.1, 6.2, 6.2, -0.1], ":", c="0.5")
+    param = group["params"][0]
+    step, *averages = adam.state[param]
+    boxes += [(5, 3.8, y, 1, f"lr {group['lr']}\nparams")]
+    boxes += [(10.4, 2.2, y, 2, "weight" if param is weight else "bias")]
+    boxes += [(14.2, 4.8, y, 3, f"{step}\n{', '.join(averages)}")]
+    arrows += [(8.8, 10.4, y, 1), (14.2, 12.6, y, 3)]
+for x, width, y, color, text in boxes:
+    ax.barh(y, width, 1.8, left=x, color=f"C{color}", alpha=0.3, lw=0)
+    ax.text(x + width / 2, y, text, family="monospace", **center)
+for start, end, y, color in arrows:
+    style = {"arrowstyle": "-|>", "lw": 1.8, "color": f"C{color}"}
+    ax.annotate("", (end, y), (start, y), arrowprops=style)
+titles = {"defaults": 1.6, "param_groups": 6.9, "tensors | 张量": 11.5, "state": 16.6}
+for name, x in titles.items():
+    ax.text(x, 5.3, name, fontsize=13, weight="bold", **center)
+ax.text(1.6, 2.2, "copied once | 只抄一次", **center)
+ax.plot([4.5, 19.5, 19.5, 4.5, 4.5], [-0.1, -0.1, 6.2, 6.2, -0.1], ":", c="0.5")
 ax.text(11.8, 6.4, "what step() touches | step() 用到的", ha="center")
-ax.set(xlim=(-0.1, 19.2), ylim=(-0.2, 7.1))
+ax.set(xlim=(-0.1, 19.6), ylim=(-0.2, 7.1))
 ax.axis("off")
-ax.set_title(
-    "step() works from param_groups and state, never from defaults | "
-    "step() 只看 param_groups 和 state，从不看 defaults"
-)
+ax.set_title("step() never looks at defaults | step() 从不看 defaults")
 plt.show()
-
-# %%
-# Wrong: a key that nobody reads | 错误：写一个没人读的键
-# -------------------------------------------------------
-# The note says that only ``params`` stores the model's parameters. True; and nobody
-# checks the other keys. Misspell ``lr`` and torch accepts the group as it is, then
-# trains it with the fallback.
-#
-# 原笔记说“只有’params’当中才会存储训练模型的参数”，没错；而其余的键没人检查。
-# 把 ``lr`` 写错了，torch 照收不误，然后悄悄用备用值去训练这一组。
-
-# sphinx_gallery_covers = "C17"
-sgd = torch.optim.SGD([{"params": [a], "learning_rate": 0.5}], lr=0.1)
-(group,) = sgd.param_groups
-unread = set(group) - {"params"} - set(sgd.defaults)
-print("lr:", group["lr"], "  never read:", unread)
-assert unread == {"learning_rate"}
-assert group["lr"] == 0.1
 
 # %%
 # ``state`` is empty until the first step | 第一步之前，``state`` 是空的
 # ----------------------------------------------------------------------
 # The note prints ``state`` right after construction and gets an empty dict. So do we:
 # no step has happened yet. A parameter gets its entry at the first ``step()`` that
-# finds it with a gradient, and until then it has none.
+# finds it with a gradient. ``optimkit.describe`` shows that below only ``conv1`` has.
 #
-# 原笔记刚建好优化器就打印 ``state``，得到一个空字典。今天也一样，因为还没走过一步。
-# 参数第一次带着梯度遇上 ``step()``，才会有自己的条目；在那之前，它什么也没有。
+# 笔记刚建好优化器就打印 ``state``，得到一个空字典。今天也一样，因为还没走过一步。
+# 参数第一次带着梯度遇上 ``step()``，才会有自己的条目。
+# 用 ``optimkit.describe`` 一看，下面只有 ``conv1`` 有。
 
 # sphinx_gallery_covers = "S5 C14"
 optimizer = torch.optim.Adam(net.parameters(), **note)
 print(optimizer.state)
 assert len(optimizer.state) == 0
-
 net.conv1(torch.randn(1, 3, 8, 8)).sum().backward()
 optimizer.step()
-for name, param in net.named_parameters():
-    print(f"{name:13}", list(optimizer.state.get(param, {})))
-assert len(optimizer.state) == 2
+assert list(optimizer.state) == list(net.conv1.parameters())
+optimkit.describe(optimizer, net)
 
 # %%
-# Look with ``get``, as above, or with ``in``. ``state`` is a ``defaultdict``: square
-# brackets are the wrong way to look, since they *create* the missing entry. One
-# optimizer on this page fills ``state`` before any step: Adagrad.
+# To look by hand, use ``get`` or ``in``. ``state`` is a ``defaultdict``: square
+# brackets are the wrong way, since they create the entry that is missing. Adagrad is
+# an exception: it fills ``state`` before any step.
 #
-# 查看时要像上面那样用 ``get``，或者用 ``in``。``state`` 是 ``defaultdict``，
-# 用方括号去看是错误的做法：条目不存在时，会当场 **新建** 一个。
-# 本页的优化器里，只有 Adagrad 例外，一步没走就先把 ``state`` 填好了。
+# 自己动手查，用 ``get`` 或 ``in``。``state`` 是 ``defaultdict``，
+# 用方括号去查是错的：条目不存在时，会当场新建一个。
+# Adagrad 是个例外，还没走第一步，就先把 ``state`` 填好了。
 
 # sphinx_gallery_covers = "C14"
 adam, adagrad = torch.optim.Adam([a]), torch.optim.Adagrad([a])
-assert a not in adam.state
-adam.state[a]
-print("Adam, after one look:", len(adam.state), "entry")
-print("Adagrad, before step:", list(adagrad.state[a]))
-assert len(adam.state) == 1
-assert len(adagrad.state) == 1
+print("Adam, get:", adam.state.get(a), len(adam.state))
+print("Adam, [] :", adam.state[a], len(adam.state))
+print("Adagrad  :", list(adagrad.state[a]))
+assert len(adam.state) == 1 and "step" in adagrad.state[a]
 
 # %%
 # One running value, not a list | 一个滚动更新的值，不是一张列表
 # --------------------------------------------------------------
 # The note says that momentum caches "the gradient values of the previous few times".
 # Let us count. After three gradients of 1, SGD with momentum 0.9 holds one tensor of
-# the parameter's own shape: 1, then 0.9 × 1 + 1, then 0.9 × 1.9 + 1.
+# the parameter's own shape: 1, then 0.9 × 1 + 1, then 0.9 × 1.9 + 1. Tutorial 05 shows
+# how the old gradients fade in it.
 #
-# 原笔记说，采用动量时会“把前几次的梯度值缓存下来”。我们数一数：
+# 笔记说，采用动量时会“把前几次的梯度值缓存下来”。我们数一数：
 # 连续三次梯度都是 1，动量为 0.9 的 SGD 手里始终只有一个和参数同形的张量，
-# 值依次是 1、0.9 × 1 + 1、0.9 × 1.9 + 1。
+# 值依次是 1、0.9 × 1 + 1、0.9 × 1.9 + 1。旧梯度怎样在里面慢慢变淡，见教程 05。
 
 # sphinx_gallery_covers = "C13"
 p = nn.Parameter(torch.zeros(1))
@@ -324,52 +269,9 @@ for _ in range(3):
     p.grad = torch.ones(1)
     sgd.step()
     held.append(sgd.state[p]["momentum_buffer"].item())
-
 print("momentum_buffer:", [f"{value:.2f}" for value in held])
 torch.testing.assert_close(held, [1.0, 1.9, 2.71])
 assert sgd.state[p]["momentum_buffer"].shape == p.shape
-
-# %%
-# How much of an old gradient is left? Send in a single 1, then zeros, and read the
-# momentum buffer after each step. Nothing is dropped; everything fades by a factor
-# 0.9 a step. Adam's ``exp_avg`` fades alike, at 0.1 of the size.
-#
-# 旧梯度还剩多少？先送进一个 1，之后全送 0，每走一步读一次动量缓冲区。
-# 没有哪个梯度被丢掉，只是每过一步就乘以 0.9，越来越淡。
-# Adam 的 ``exp_avg`` 也这样变淡，大小是它的 0.1 倍。
-
-# sphinx_gallery_covers = "C13"
-
-
-def fading(optimizer, key):
-    left = []
-    for age in range(24):
-        p.grad = torch.full((1,), float(age == 0))
-        optimizer.step()
-        left.append(optimizer.state[p][key].item())
-    return left
-
-
-momentum = fading(torch.optim.SGD([p], lr=0.1, momentum=0.9), "momentum_buffer")
-exp_avg = fading(torch.optim.Adam([p]), "exp_avg")
-torch.testing.assert_close(momentum, [0.9**age for age in range(24)])
-torch.testing.assert_close(exp_avg, [0.1 * value for value in momentum])
-
-fig, ax = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
-fig.set_label(
-    "Bars shrink by a factor 0.9 a step; a list of five would drop to zero | "
-    "柱子每步缩为 0.9 倍；若是只记五个的列表，会骤降到零"
-)
-shades = [("C0", 0.25 + 0.75 * value) for value in momentum]
-ax.bar(range(24), momentum, color=shades, lw=0)
-ax.stairs([1] * 5, [age - 0.5 for age in range(6)], color="C1", lw=2.5)
-ax.text(4.8, 0.94, "a list of the last 5 | 只记最近 5 个的列表", color="C1")
-ax.text(7.8, 0.5, "momentum_buffer", color="C0", family="monospace")
-ax.set_xlabel("age of a gradient, in steps | 梯度是几步之前的")
-ax.set_ylabel("how much is left | 还剩多少")
-ax.spines[["top", "right"]].set_visible(False)
-ax.set_title("Momentum is a fading sum, not a list | 动量是渐淡的和，不是列表")
-plt.show()
 
 # %%
 # What thirteen settings keep | 十三种设置各存什么
@@ -385,21 +287,16 @@ plt.show()
 # sphinx_gallery_covers = "C13"
 names = "SGD RMSprop Adagrad ASGD Adam AdamW NAdam RAdam Adamax Adadelta Rprop"
 settings = {name: {} for name in names.split()}
-settings["SGD, momentum"] = {"momentum": 0.9}
-settings["Adam, amsgrad"] = {"amsgrad": True}
-
-kept, filled_early = {}, []
+settings |= {"SGD, momentum": {"momentum": 0.9}, "Adam, amsgrad": {"amsgrad": True}}
+kept = {}
 for name, options in settings.items():
     p = nn.Parameter(torch.zeros(100))
-    optimizer = getattr(torch.optim, name.split(",")[0])([p], lr=0.1, **options)
-    if optimizer.state:
-        filled_early.append(name)
     p.grad = torch.ones(100)
-    optimizer.step()
-    state = optimizer.state.get(p, {})
+    fresh = getattr(torch.optim, name.split(",")[0])([p], lr=0.1, **options)
+    fresh.step()
+    state = fresh.state.get(p, {})
     kept[name] = [key for key in state if state[key].shape == p.shape]
 kept = dict(sorted(kept.items(), key=lambda item: len(item[1])))
-assert filled_early == ["Adagrad"]
 assert [len(keys) for keys in kept.values()] == [0] + [1] * 4 + [2] * 7 + [3]
 
 fig, ax = plt.subplots(figsize=(7.8, 4.2), layout="constrained")
@@ -413,13 +310,51 @@ for row, keys in enumerate(kept.values()):
         ax.text(column + 0.485, row, key, fontsize=8.5, **center)
 ax.text(0.02, 0, "nothing | 什么也不存", va="center", fontsize=8.5)
 ax.set_yticks(range(13), kept)
-ax.invert_yaxis()
-ax.set(xlim=(0, 3), xticks=range(4))
-ax.tick_params(axis="y", length=0)
-ax.spines[["top", "right", "left"]].set_visible(False)
+ax.set(xlim=(0, 3), ylim=(12.6, -0.7), xticks=range(4))
+ax.grid(False)
 ax.set_xlabel("tensors as large as the parameter | 与参数同样大小的张量（个）")
 ax.set_title("State takes 0 to 3 copies of the model | 状态要占 0 到 3 份模型")
 plt.show()
+
+# %%
+# ``optimkit.state_memory`` counts the bytes. Of our two layers, one has state; with
+# ``predict=True`` the other is counted too, before its first step: 1344 bytes for the
+# averages, twice the 672 of the model, and 16 for four counts.
+#
+# 字节数用 ``optimkit.state_memory`` 来数。我们的两层里，只有一层有状态；
+# 加上 ``predict=True``，还没走第一步的那层也会算进去：两种平均值共 1344 字节，
+# 是模型 672 字节的两倍，另有四个计数，占 16 字节。
+
+print("now:", optimkit.state_memory(optimizer).total, "bytes")
+model_bytes = sum(param.nbytes for param in net.parameters())
+memory = optimkit.state_memory(optimizer, predict=True)
+assert (model_bytes, memory.total) == (672, 2 * 672 + 16)
+memory
+
+# %%
+# Ask yourself | 问问自己
+# -----------------------
+# - Two layers need different momentum. Can they be in one group?
+# - In mid-training you call ``optimizer.state.clear()``. Does the next step fail?
+#
+# - 两层要用不同的动量，能放在一个组里吗？
+# - 训练到一半，你调用了 ``optimizer.state.clear()``，下一步会报错吗？
+
+# %%
+# Answers | 答案
+# --------------
+# - No. A hyperparameter belongs to a group; only state belongs to a parameter.
+# - No. Adam begins again as if new: the count of steps is 1.
+#
+# - 不能。超参数是整组共用的，只有状态才是每个参数各有一份。
+# - 不会。Adam 就当自己是新建的，步数又从 1 数起。
+
+optimizer.step()
+print("step", optimkit.describe(optimizer).rows[0].step)
+optimizer.state.clear()
+optimizer.step()
+print("step", optimkit.describe(optimizer).rows[0].step)
+assert optimkit.describe(optimizer).rows[0].step == 1
 
 # %%
 # Exercise | 练习
@@ -435,7 +370,6 @@ plt.show()
 x, y = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
 groups = [{"params": [x]}, {"params": [y], "lr": 0.5}]
 opt = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
-
 opt.param_groups[0]["lr"] = 0.01
 opt.defaults["momentum"] = 0.0
 x.grad = torch.ones(1)
@@ -453,21 +387,19 @@ opt.step()
 # 两步分别让 ``x`` 移动 0.01 × 1 和 0.01 × 1.9。``y`` 从来没有梯度，
 # 所以 ``state`` 里没有它。
 
-print(opt.defaults["lr"], [group["lr"] for group in opt.param_groups])
-print(len(opt.state), y in opt.state)
+lrs = [opt.defaults["lr"], *(group["lr"] for group in opt.param_groups)]
+print(lrs, len(opt.state), y in opt.state)
 print(f"{opt.state[x]['momentum_buffer'].item():.1f} {x.item():.3f}")
-assert (opt.defaults["lr"], opt.param_groups[0]["lr"]) == (0.1, 0.01)
-assert len(opt.state) == 1
-assert y not in opt.state
+assert (lrs, len(opt.state), y in opt.state) == ([0.1, 0.01, 0.5], 1, False)
 torch.testing.assert_close(opt.state[x]["momentum_buffer"].item(), 1.9)
 torch.testing.assert_close(x.item(), -0.029)
 
 # %%
 # Where to go next | 接下来读什么
 # -------------------------------
-# * Tutorial 04 clears gradients, and tutorial 05 opens up ``step()``.
-# * Tutorial 06 builds parameter groups, and tutorial 07 saves ``state`` to a file.
-# * Attributes and methods, the official list: `the torch.optim page
+# - Tutorial 04 clears gradients, and tutorial 05 opens up ``step()``.
+# - Tutorial 06 builds parameter groups, and tutorial 07 saves ``state`` to a file.
+# - Attributes and methods, the official list: `the torch.optim page
 #   <https://docs.pytorch.org/docs/stable/optim.html>`__.
 #
 # - 教程 04 讲梯度清零，教程 05 拆开 ``step()`` 来看。
