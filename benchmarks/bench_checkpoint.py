@@ -21,7 +21,8 @@ import torch
 from torch import nn
 
 import optimkit
-from optimkit.checkpoint import header, matching
+from optimkit.checkpoint import header
+from optimkit.checkpoint.matching.plan import plan
 
 SIZES = {"100 MB": 100, "1 GB": 1000}
 PARTS = 40  # tensors
@@ -122,7 +123,7 @@ def measure_matching(layers: int = 750) -> None:
     again = torch.optim.AdamW([{"params": named[::-2]}, {"params": named[-2::-2]}])
     live = {"optimizer": again}
     found = [
-        1000 * seconds(lambda: matching.plan(saved, about, live, strict=True, hparams="saved"))
+        1000 * seconds(lambda: plan(saved, about, live, strict=True, hparams="saved"))
         for _ in range(51)
     ]
     median = statistics.median(found)

@@ -1,7 +1,7 @@
 """Parameter groups, printers and checkpoints for ``torch.optim``."""
 
 from .checkpoint.directory import CheckpointDir
-from .checkpoint.matching import load_optimizer
+from .checkpoint.matching.plan import load_optimizer
 from .checkpoint.policies import Best, Last
 from .checkpoint.reports import LoadReport, LoadRow
 from .checkpoint.rng import rng_state, set_rng_state

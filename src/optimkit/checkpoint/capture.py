@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from .modules import own_state
+from .matching.modules import own_state
 
 
 def state_of(value: Any) -> Any:

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import SWALR
 
 from ..errors import first_few
 from .classes import class_of, same_class, short
-from .fits import plain, same
+from .matching.fits import plain, same
 
 _TORCH = ("torch.optim.lr_scheduler", "torch.optim.swa_utils")
 

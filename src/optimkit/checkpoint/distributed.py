@@ -23,10 +23,10 @@ from .. import files
 from ..errors import CheckpointError, CorruptCheckpointError
 from ..files.temporary import Presence, present
 from ..files.writing import sync_folder
-from . import contents, matching
+from . import contents
 from .capture import state_of
 from .header import KEY, describe, kind_of
-from .matching import HParams
+from .matching.plan import HParams, plan
 from .shards import SafeReader, check, checksum, join, quiet, split
 from .single import Loaded, checked_header, refuse_names, refuse_values
 from .team import Team
@@ -264,7 +264,7 @@ def load(
         return found
 
     sketch = {name: join(value, sketched) for name, value in content.items()}
-    planned = team.do(lambda: matching.plan(sketch, header, stateful, **options))
+    planned = team.do(lambda: plan(sketch, header, stateful, **options))
     places = {
         keys[id(saved)]: _room(saved, like) for saved, like in planned.wanted() if id(saved) in keys
     }
@@ -282,7 +282,7 @@ def load(
         name: join(value, lambda key, *kind: places[key] if key in places else sketched(key, *kind))
         for name, value in content.items()
     }
-    final = team.do(lambda: matching.plan(whole, header, stateful, **options))
+    final = team.do(lambda: plan(whole, header, stateful, **options))
     team.do(final.apply)
     return Loaded(
         path=Path(path),

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from .. import files
 from ..errors import CheckpointError
 from ..render import jsonable
-from . import contents, matching
+from . import contents
 from .capture import state_of
 from .header import FORMAT, KEY, describe, kind_of
+from .matching.plan import plan
 from .reports import LoadReport
 
 HParams = Literal["saved", "current"]
@@ -316,17 +317,17 @@ def fit(
         )
     saved = dict(content)
     header = checked_header(path, saved.pop(KEY, None))
-    plan = matching.plan(saved, header, stateful, strict=strict, hparams=hparams, where=str(path))
-    plan.apply()
+    planned = plan(saved, header, stateful, strict=strict, hparams=hparams, where=str(path))
+    planned.apply()
     objects = stateful if header is None else header["objects"]
     if header is None:
-        for note in [note for report in plan.reports.values() for note in report.notes]:
+        for note in [note for report in planned.reports.values() for note in report.notes]:
             warnings.warn(note, stacklevel=3)
     return Loaded(
         path=path,
         plain={name: value for name, value in saved.items() if name not in objects},
         metadata={} if header is None else header["metadata"],
-        reports=plan.reports,
+        reports=planned.reports,
         sound=reading.soundness is not None and reading.soundness.sound,
         step=None if header is None else header.get("step"),
     )

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..errors import first_few
-from ..files import is_state_dict
-from ..known import required_keys, torch_class
-from .classes import class_of, dtype_name, same_class, short
+from ...errors import first_few
+from ...files import is_state_dict
+from ...known import required_keys, torch_class
+from ..classes import class_of, dtype_name, same_class, short
+from ..names import Names
+from ..reports import LoadRow
 from .fits import Fit, Undo, copied, like, tensors_in
-from .names import Names
 from .pairing import pair
 from .regrouping import compare_options, sources_of
-from .reports import LoadRow
 from .saved import LABELS, NOT_OPTIONS, Saved, other_class, read_saved
 from .states import Judge, Required, permuted
 

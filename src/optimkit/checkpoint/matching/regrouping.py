@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import first_few
+from ...errors import first_few
+from ..reports import LoadRow
 from .fits import Fit, plain, same
 from .pairing import Pairs
-from .reports import LoadRow
 from .saved import LABELS, NOT_OPTIONS, Saved, label_of, options_of
 
 Sources = list[list[int]]

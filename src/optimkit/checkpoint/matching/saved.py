@@ -8,9 +8,9 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from ..errors import first_few
-from ..known import keys_of
-from .names import saved_names
+from ...errors import first_few
+from ...known import keys_of
+from ..names import saved_names
 
 NOT_OPTIONS = frozenset({"params", "param_names"})
 LABELS = frozenset({"name"})

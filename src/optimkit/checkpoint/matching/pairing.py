@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import first_few
+from ...errors import first_few
+from ..names import Names, align
+from ..reports import LoadRow
 from .fits import Fit
-from .names import Names, align
-from .reports import LoadRow
 from .saved import Saved
 
 Pairs = list[int | None]

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch.amp.grad_scaler import GradScaler
 
+from ..reports import LoadRow
 from .fits import Fit, Undo, copied, same, tensors_in
-from .reports import LoadRow
 
 _PROGRESS = ("scale", "_growth_tracker")
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from ..errors import first_few
+from ...errors import first_few
+from ..names import align, own_name
+from ..reports import LoadRow
 from .fits import Fit, Undo, copied
-from .names import align, own_name
-from .reports import LoadRow
 
 _LAZY = (nn.UninitializedParameter, nn.UninitializedBuffer)
 

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ..errors import MismatchError, first_few
+from ...errors import MismatchError, first_few
+from ..header import kind_of, models_in
+from ..names import names_of
+from ..reports import LoadReport
 from .fits import Fit, Undo
-from .header import kind_of, models_in
 from .modules import fit_module
-from .names import names_of
 from .optimizers import OptimizerFit, fit_optimizer
 from .others import fit_foreign, fit_scaler
-from .reports import LoadReport
 from .schedulers import agree, fit_scheduler
 
 HParams = Literal["saved", "current"]

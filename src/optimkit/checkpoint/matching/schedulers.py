@@ -9,8 +9,8 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ..errors import first_few
-from .configuration import (
+from ...errors import first_few
+from ..configuration import (
     IN_GROUPS,
     PER_GROUP,
     GroupMap,
@@ -22,9 +22,9 @@ from .configuration import (
     regrouped,
     told,
 )
+from ..reports import LoadRow
 from .fits import Fit, Undo, copied, like, same, tensors_in
-from .reports import LoadRow
-from .schedules import play, steps_of
+from .playing import play, steps_of
 
 
 def fit_scheduler(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .reports import LoadReport, LoadRow, Match
+from ..reports import LoadReport, LoadRow, Match
 
 Undo = Callable[[], None]
 

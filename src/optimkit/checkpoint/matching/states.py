@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..known import FLAT, keys_of, required_keys, shape_of
+from ...known import FLAT, keys_of, required_keys, shape_of
 from .fits import copied
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Saved state against live objects: everything is validated, then everything is loaded."""
