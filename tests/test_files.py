@@ -58,7 +58,7 @@ def test_no_flipped_bit_goes_unseen(path):
         ),
         (
             b"PK\x03\x04" + b"x" * 99,
-            "{path} is damaged, or cut off: File is not a zip file. Take an older copy.",
+            "{path} is damaged, or cut off: it does not end as a checkpoint ends. Take an older copy.",
         ),
     ],
     ids=["empty", "foreign", "cut"],

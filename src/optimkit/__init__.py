@@ -1,10 +1,17 @@
 """Parameter groups, printers and checkpoints for ``torch.optim``."""
 
+from .checkpoint.directory import CheckpointDir
+from .checkpoint.matching import load_optimizer
+from .checkpoint.policies import Best, Last
+from .checkpoint.reports import LoadReport, LoadRow
+from .checkpoint.rng import rng_state, set_rng_state
+from .checkpoint.single import Loaded, load, save
 from .errors import (
     AuditError,
     CheckpointError,
     CorruptCheckpointError,
     GroupError,
+    MismatchError,
     OptimkitError,
     UnsafeCheckpointError,
 )
@@ -22,11 +29,12 @@ from .inspection.records import GroupRow, ParameterRow
 from .inspection.report import Report
 from .inspection.schedule import LrCurve, LrRow, lr_curve
 from .inspection.snapshot import Snapshot, SnapshotRow, snapshot
-
-__version__ = "0.1.0.dev0"
+from .version import __version__ as __version__
 
 __all__ = [
     "AuditError",
+    "Best",
+    "CheckpointDir",
     "CheckpointError",
     "CorruptCheckpointError",
     "Diff",
@@ -35,9 +43,14 @@ __all__ = [
     "Findings",
     "GroupError",
     "GroupRow",
+    "Last",
+    "LoadReport",
+    "LoadRow",
+    "Loaded",
     "LrCurve",
     "LrRow",
     "MemoryRow",
+    "MismatchError",
     "OptimkitError",
     "ParameterRow",
     "Report",
@@ -54,9 +67,14 @@ __all__ = [
     "is_matrix",
     "is_norm",
     "layer_decay",
+    "load",
+    "load_optimizer",
     "lr_curve",
     "param_groups",
     "partition",
+    "rng_state",
+    "save",
+    "set_rng_state",
     "snapshot",
     "state_memory",
     "unfreeze",

@@ -7,14 +7,16 @@
     ├── AuditError                      raised by Findings.raise_if
     └── CheckpointError                 a file holds not what was asked for
         ├── CorruptCheckpointError      the bytes are not what was written
-        └── UnsafeCheckpointError       holds what weights_only refuses
+        ├── UnsafeCheckpointError       holds what weights_only refuses
+        └── MismatchError               sound, but does not fit these objects
 
 An argument of a wrong type is a plain :class:`TypeError`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class OptimkitError(Exception):
@@ -138,6 +140,43 @@ class UnsafeCheckpointError(CheckpointError):
     >>> str(UnsafeCheckpointError("last.pt would call os.system."))
     'last.pt would call os.system.'
     """
+
+
+class MismatchError(CheckpointError):
+    """A checkpoint is sound, but does not fit these objects. None of them has been touched.
+
+    Parameters
+    ----------
+    *problems : str
+        One for each thing that does not fit: which object, what was saved, what is there today.
+    reports : mapping of str to LoadReport, optional
+        For each object, every record of what does not fit.
+
+    Attributes
+    ----------
+    reports : mapping of str to LoadReport
+        The same.
+
+    Examples
+    --------
+    >>> error = MismatchError("model: the file lacks head.bias.")
+    >>> str(error), error.reports
+    ('model: the file lacks head.bias.', {})
+    """
+
+    def __init__(self, *problems: str, reports: Mapping[str, Any] | None = None) -> None:
+        super().__init__(*problems)
+        self.reports: Mapping[str, Any] = dict(reports or {})
+
+    @property
+    def report(self) -> Any:
+        """The report of the only object, or of the first that does not fit."""
+        found = list(self.reports.values())
+        return next((each for each in found if each.problems), found[0] if found else None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross a process whole."""
+        return type(self), self.args, {"reports": self.reports}
 
 
 def first_few(items: Iterable[object], limit: int = 5) -> str:

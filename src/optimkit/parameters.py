@@ -267,14 +267,14 @@ def _visit(found: Walk, module: nn.Module, prefix: str, open_modules: set[int]) 
     children = module._modules
     if children:
         kind: Any = type(module)
-        held_as = _held_as(kind)
-        if held_as is not None:
+        attribute = held_as(kind)
+        if attribute is not None:
             found.wrapped = True
         open_modules.add(id(module))
         for leaf, child in children.items():
             # A module may hold its own parent: torch lets it.
             if child is not None and id(child) not in open_modules:
-                inside = prefix if leaf == held_as else f"{prefix}{leaf}."
+                inside = prefix if leaf == attribute else f"{prefix}{leaf}."
                 _visit(found, child, inside, open_modules)
         open_modules.remove(id(module))
         found.spans[visit] = (start, stop, len(places))
@@ -295,8 +295,25 @@ def _find_ties(found: Walk) -> None:
 
 
 @lru_cache(maxsize=1024)  # a class's bases never change
-def _held_as(kind: Any) -> str | None:
-    """Return the attribute under which a wrapper class holds the model, else None."""
+def held_as(kind: Any) -> str | None:
+    """Look up where a wrapper holds the model.
+
+    Parameters
+    ----------
+    kind : type
+        The class of a module.
+
+    Returns
+    -------
+    str or None
+        The attribute; None if the class is no wrapper.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> held_as(nn.DataParallel), held_as(nn.Sequential)
+    ('module', None)
+    """
     for module, name, attribute in _WRAPPERS:
         wrapper = getattr(sys.modules.get(module), name, None)
         if wrapper is not None and issubclass(kind, wrapper):

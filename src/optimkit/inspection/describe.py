@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import first_few
+from ..known import SINGLE, VOCABULARY
 from ..parameters import Walk
 from .holdings import (
     Holding,
@@ -23,7 +24,6 @@ from .holdings import (
     tensors_in,
     walk_all,
 )
-from .known import SINGLE, VOCABULARY
 from .norms import state_norms
 from .records import GroupRow, ParameterRow, Shape
 from .report import Report

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ...errors import first_few
+from ...known import EXTRAS, torch_class
 from ..describe import same
 from ..findings import Finding, finding
 from ..holdings import Holding, plain
-from ..known import EXTRAS, torch_class
 from ..scene import Scene
 
 _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on either side

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import first_few
-from ..findings import Finding, finding
-from ..holdings import Holding
-from ..known import (
+from ...known import (
     FLAT,
     KEPT,
     SINGLE,
@@ -21,6 +19,8 @@ from ..known import (
     shape_of,
     torch_class,
 )
+from ..findings import Finding, finding
+from ..holdings import Holding
 from ..scene import Scene
 
 _Check = Callable[[str, Any, Mapping[str, Any], Mapping[str, Any]], str | None]

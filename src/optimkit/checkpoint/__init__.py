@@ -1,0 +1,1 @@
+"""Keep model, optimizer and all that goes with them: save, and resume with nothing lost."""

@@ -1,0 +1,44 @@
+"""What of an object goes into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from .modules import own_state
+
+
+def state_of(value: Any) -> Any:
+    """Return the state dict of an object, as a file can hold it.
+
+    Parameters
+    ----------
+    value : Any
+        An object with a ``state_dict``.
+
+    Returns
+    -------
+    Any
+        Its state dict: a model's under its own names, whatever wraps it; a scheduler's
+        without the functions that older versions of torch leave in it.
+
+    Examples
+    --------
+    >>> list(state_of(nn.DataParallel(nn.Linear(1, 1))))
+    ['weight', 'bias']
+    """
+    if isinstance(value, nn.Module):
+        return own_state(value)
+    state = value.state_dict()
+    return _without_functions(state) if isinstance(value, LRScheduler) else state
+
+
+def _without_functions(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: list(map(_without_functions, item)) if key == "_schedulers" else item
+        for key, item in state.items()
+        if not callable(item)
+    }

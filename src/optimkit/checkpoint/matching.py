@@ -1,0 +1,286 @@
+"""Saved state against live objects: everything is validated, then everything is loaded."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from ..errors import MismatchError, first_few
+from .fits import Fit, Undo
+from .header import kind_of, models_in
+from .modules import fit_module, loads_plainly
+from .names import names_of
+from .optimizers import OptimizerFit, fit_optimizer
+from .others import fit_foreign, fit_scaler
+from .reports import LoadReport
+from .schedulers import agree, fit_scheduler
+
+HParams = Literal["saved", "current"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a load will do; nothing has been touched so far.
+
+    Parameters
+    ----------
+    fits : tuple of Fit
+        Each object, in the order in which it is loaded.
+    live : mapping of str to object
+        The objects.
+    """
+
+    fits: tuple[Fit, ...]
+    live: Mapping[str, object]
+
+    @property
+    def reports(self) -> dict[str, LoadReport]:
+        """What there is to say of each object."""
+        found = {fit.name: fit.report for fit in self.fits}
+        return {name: found[name] for name in self.live}
+
+    def apply(self) -> None:
+        """Load all objects, or none: one that raises gets them all their former state back.
+
+        Raises
+        ------
+        MismatchError
+            If an object's own ``load_state_dict`` raises.
+        """
+        undone: list[Undo] = []
+        fit = None
+        try:
+            for fit in self.fits:
+                undone.append(fit.keep())
+                fit.load()
+            self._agree()
+        except BaseException as error:
+            for undo in reversed(undone):
+                undo()
+            if fit is None or not isinstance(error, Exception):
+                raise
+            fit.refuse(f"its load_state_dict raised {type(error).__name__}: {error}")
+            raise MismatchError(*fit.problems, reports=self.reports) from error
+
+    def _agree(self) -> None:
+        """Let each scheduler report the lr that its optimizer has now."""
+        schedulers = [each for each in self.live.values() if isinstance(each, LRScheduler)]
+        driven = [id(each.optimizer) for each in schedulers]
+        optimizers = {id(each) for each in self.live.values() if isinstance(each, Optimizer)}
+        for scheduler in schedulers:
+            if driven.count(id(scheduler.optimizer)) == 1 and id(scheduler.optimizer) in optimizers:
+                agree(scheduler, scheduler.optimizer)
+
+
+def plan(
+    saved: Mapping[str, Any],
+    header: Mapping[str, Any] | None,
+    live: Mapping[str, object],
+    *,
+    strict: bool = True,
+    hparams: HParams = "saved",
+    match: Literal["name", "position"] = "name",
+    where: str = "the checkpoint",
+) -> Plan:
+    """Find out whether what was saved fits the objects of today; nothing is touched.
+
+    Parameters
+    ----------
+    saved : mapping of str to Any
+        What was saved, by name.
+    header : mapping or None
+        What :func:`~optimkit.checkpoint.header.describe` said when it was saved; None for a
+        file that optimkit did not write.
+    live : mapping of str to object
+        The objects of today.
+    strict : bool, optional
+        Whether all must fit. If not, what does not is skipped, parameter by parameter.
+    hparams : {"saved", "current"}, optional
+        Whose options and schedule count.
+    match : {"name", "position"}, optional
+        How optimizers find their parameters.
+    where : str, optional
+        What it is loaded from, for the errors.
+
+    Returns
+    -------
+    Plan
+        To be applied.
+
+    Raises
+    ------
+    MismatchError
+        If something does not fit: all of it, of all objects.
+    """
+    _check_choices(hparams, match)
+    objects: Mapping[str, Any] = (header or {}).get("objects", {})
+    fits: dict[str, Fit] = {}
+    optimizers: dict[int, OptimizerFit] = {}
+    twins: dict[int, Any] = {}
+    models = models_in(live)
+    for name in sorted(live, key=lambda name: kind_of(live[name]) == "scheduler"):
+        fit = fits[name] = Fit(name, where)
+        value: Any = live[name]
+        about = objects.get(name)
+        kind = kind_of(value)
+        if name not in saved:
+            fit.refuse(f"{where} has nothing under this name; it has {_names(saved)}.")
+        elif about and _other_kind(about["kind"], kind):
+            fit.refuse(f"{where} has {_a(about['kind'])} under this name, not {_a(kind)}.")
+        elif kind in ("module", "average"):
+            fit_module(fit, saved[name], value, strict=strict)
+        elif kind == "optimizer":
+            found = fit_optimizer(
+                *(fit, saved[name], about, value, names_of(value, models)),
+                by_name=match == "name",
+                strict=strict,
+                hparams=hparams,
+            )
+            if found is not None:
+                optimizers[id(value)] = found
+            if header is None and fit.match == "name":
+                fit.notes.append(
+                    f"{name} was matched by the names in {where}, which optimkit did not write: "
+                    "after a load by position they may lie."
+                )
+        elif kind == "scheduler":
+            beside = optimizers.get(id(value.optimizer))
+            fit_scheduler(
+                *(fit, saved[name], about, value),
+                groups=None if beside is None else beside.groups,
+                options=() if beside is None else beside.fit.options_changed,
+                hparams=hparams,
+                twins=twins,
+            )
+        elif kind == "scaler":
+            fit_scaler(fit, saved[name], about, value, hparams=hparams)
+        else:
+            fit_foreign(fit, saved[name], value)
+    problems = [problem for name in live for problem in fits[name].problems]
+    if problems:
+        raise MismatchError(*problems, reports={name: fits[name].report for name in live})
+    order = sorted(fits, key=lambda name: _turn(live[name]))
+    return Plan(tuple(fits[name] for name in order), dict(live))
+
+
+def _check_choices(hparams: str, match: str) -> None:
+    if hparams not in ("saved", "current"):
+        raise ValueError(f'hparams must be "saved" or "current", not {hparams!r}')
+    if match not in ("name", "position"):
+        raise ValueError(f'match must be "name" or "position", not {match!r}')
+
+
+def _turn(value: Any) -> int:
+    """Foreign code first, as it may raise; schedulers set the lr, and optimizers set it right."""
+    kind = kind_of(value)
+    if kind in ("module", "average"):
+        return 4 if loads_plainly(value) else 0
+    return {"stateful": 0, "scheduler": 1, "optimizer": 2, "scaler": 3}.get(kind, 0)
+
+
+def _other_kind(one: str, other: str) -> bool:
+    """Tell whether two kinds are two; whether a model is averaged, its state dict tells."""
+    alike = {"average": "module"}
+    return alike.get(one, one) != alike.get(other, other)
+
+
+def _a(kind: str) -> str:
+    words = {
+        "average": "a model",
+        "module": "a model",
+        "optimizer": "an optimizer",
+        "scheduler": "a scheduler",
+        "scaler": "a gradient scaler",
+        "stateful": "an object with a state dict of its own",
+    }
+    return words.get(kind, "a plain value")
+
+
+def _names(saved: Mapping[str, Any]) -> str:
+    return first_few(repr(name) for name in saved if name != "__optimkit__") or "nothing"
+
+
+def load_optimizer(
+    optimizer: Optimizer,
+    state_dict: Mapping[str, Any],
+    *,
+    match: Literal["name", "position"] = "name",
+    strict: bool = True,
+    hparams: HParams = "saved",
+) -> LoadReport:
+    """Load the state dict of an optimizer: by name, all or nothing, checked before.
+
+    ``optimizer.load_state_dict`` goes by position, and checks no shape. Here state finds its
+    parameter by name, in whatever order and group it is, if both sides were built from named
+    parameters; without names it goes by position, warns, and says so.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        The optimizer to load into.
+    state_dict : mapping
+        What ``optimizer.state_dict()`` returned. Nothing of it is shared with the optimizer.
+    match : {"name", "position"}, optional
+        How state finds its parameter.
+    strict : bool, optional
+        Whether all must fit. If not, parameters that are missing, or of another shape, are
+        skipped and reported.
+    hparams : {"saved", "current"}, optional
+        Whose options count: the learning rate and all else that a group has.
+
+    Returns
+    -------
+    LoadReport
+        What was missing, left out, cast, and which options differed.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is none.
+    MismatchError
+        If it does not fit. The optimizer is as it was.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from optimkit import load_optimizer
+    >>> model = nn.Linear(2, 1)
+    >>> saved = torch.optim.SGD(model.named_parameters(), lr=0.1, momentum=0.9)
+    >>> model.weight.grad = torch.ones(1, 2)
+    >>> saved.step()
+    >>> named = dict(model.named_parameters())
+    >>> again = torch.optim.SGD([(name, named[name]) for name in ("bias", "weight")], lr=0.5)
+    >>> print(load_optimizer(again, saved.state_dict()))
+    SGD: matched by name, 2 options changed
+    Options
+    name     key       saved  current
+    -------  --------  -----  -------
+    group 0  lr          0.1      0.5
+    group 0  momentum    0.9        0
+    >>> again.state[model.weight]["momentum_buffer"]
+    tensor([[1., 1.]])
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"load_optimizer takes a torch.optim.Optimizer, not {type(optimizer).__name__}"
+        )
+    name = type(optimizer).__name__
+    found = plan(
+        *({name: state_dict}, {}, {name: optimizer}),
+        strict=strict,
+        hparams=hparams,
+        match=match,
+        where="the state dict",
+    )
+    found.apply()
+    report = found.reports[name]
+    if match == "name":
+        for note in report.notes:
+            warnings.warn(note, stacklevel=2)
+    return report

@@ -1,0 +1,220 @@
+"""Models: every name and shape is compared before the first layer is touched."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from ..errors import first_few
+from .fits import Fit, Undo, copied
+from .names import align, own_name
+from .reports import LoadRow
+
+_LAZY = (nn.UninitializedParameter, nn.UninitializedBuffer)
+
+
+def own_state(model: nn.Module) -> dict[str, Any]:
+    """Return a model's state dict under the model's own names, whatever wraps it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A model, maybe wrapped by ``DistributedDataParallel`` or ``torch.compile``.
+
+    Returns
+    -------
+    dict
+        Its state dict; the tensors are the model's own.
+
+    Examples
+    --------
+    >>> list(own_state(nn.DataParallel(nn.Linear(1, 1))))
+    ['weight', 'bias']
+    """
+    state, cut = model.state_dict(), own_name(model)
+    if cut is str:
+        return state
+    found: OrderedDict[str, Any] = OrderedDict((cut(key), value) for key, value in state.items())
+    versions = getattr(state, "_metadata", None)
+    if versions is not None:
+        found._metadata = OrderedDict(  # type: ignore[attr-defined]
+            (cut(f"{path}.")[:-1], each) for path, each in versions.items()
+        )
+    return found
+
+
+def fit_module(fit: Fit, saved: Any, live: nn.Module, *, strict: bool) -> Fit:
+    """Find out whether the state dict of a model fits.
+
+    Parameters
+    ----------
+    fit : Fit
+        To be filled in.
+    saved : Any
+        What was saved.
+    live : torch.nn.Module
+        Today's model.
+    strict : bool
+        Whether all must fit.
+
+    Returns
+    -------
+    Fit
+        The same.
+    """
+    if not isinstance(saved, Mapping) or not all(isinstance(key, str) for key in saved):
+        fit.refuse(
+            f"{fit.where} holds a {type(saved).__name__} under this name, not the state dict of "
+            "a model."
+        )
+        return fit
+    if isinstance(live, AveragedModel) and "n_averaged" not in saved:
+        fit.missing.append(LoadRow("n_averaged", "shape", None, ()))
+        fit.refuse(
+            f"{fit.where} has no n_averaged, so the next update would throw the average away: "
+            "only ema.module was saved. Save the AveragedModel whole."
+        )
+        return fit
+    now = live.state_dict()
+    cut = own_name(live)
+    before, own = align(saved, map(cut, now))
+    there = dict(zip(before, saved, strict=True))
+    fitting: OrderedDict[str, Any] = OrderedDict()
+    for raw, name in zip(now, own, strict=True):
+        if name not in there:
+            fit.missing.append(LoadRow(name, "shape", None, _shape(now[raw])))
+        elif _fits(fit, name, saved[there[name]], now[raw]):
+            fitting[raw] = saved[there[name]]
+    known = set(own)
+    fit.unexpected += [
+        LoadRow(name, "shape", _shape(saved[there[name]]), None)
+        for name in before
+        if name not in known
+    ]
+    if strict:
+        _refuse(fit)
+    _refuse_meta(fit, now)
+    versions = getattr(saved, "_metadata", None)
+    if versions is not None:
+        back = {cut(f"{path}.")[:-1]: path for path in getattr(now, "_metadata", ())}
+        fitting._metadata = OrderedDict(  # type: ignore[attr-defined]
+            (back.get(path, path), each) for path, each in versions.items()
+        )
+    fit.load = lambda: _load(live, fitting)
+    if not loads_plainly(live):
+        fit.keep = lambda: _kept(live)
+    return fit
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, _LAZY):
+        return None
+    return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+def _fits(fit: Fit, name: str, saved: Any, now: Any) -> bool:
+    """Compare one tensor with its place."""
+    if not isinstance(now, Tensor):
+        return True  # extra state: only the module knows
+    if not isinstance(saved, Tensor):
+        fit.mismatched.append(LoadRow(name, "type", type(saved).__name__, "Tensor"))
+        return False
+    if isinstance(now, _LAZY):
+        return True
+    if saved.shape != now.shape:
+        fit.mismatched.append(LoadRow(name, "shape", tuple(saved.shape), tuple(now.shape)))
+        return False
+    if saved.dtype != now.dtype:
+        row = LoadRow(name, "dtype", str(saved.dtype)[6:], str(now.dtype)[6:])
+        if not torch.can_cast(saved.dtype, now.dtype):
+            fit.mismatched.append(row)
+            return False
+        fit.cast.append(row)
+    return True
+
+
+def _refuse(fit: Fit) -> None:
+    """Say what does not fit, each kind in a sentence."""
+    if fit.missing:
+        fit.refuse(
+            f"{fit.where} lacks {first_few(row.name for row in fit.missing)}. Rename what was "
+            "renamed, or pass strict=False to leave them as they are."
+        )
+    if fit.unexpected:
+        fit.refuse(
+            f"{fit.where} has {first_few(row.name for row in fit.unexpected)}, which today's "
+            "model has not. Pass strict=False to leave them out."
+        )
+    if fit.mismatched:
+        rows = (
+            f"{row.name} ({row.key}: saved {row.saved}, today {row.current})"
+            for row in fit.mismatched
+        )
+        fit.refuse(
+            f"{fit.where} does not fit {first_few(rows)}. Make the layers as they were, or pass "
+            "strict=False to leave them as they are."
+        )
+
+
+def _refuse_meta(fit: Fit, now: Mapping[str, Any]) -> None:
+    meta = [name for name, value in now.items() if isinstance(value, Tensor) and value.is_meta]
+    if meta:
+        fit.refuse(
+            f"today's model has no memory for {first_few(meta)}: it is on the meta device. Call "
+            'model.to_empty(device="cpu") before the optimizer is made, then load.'
+        )
+
+
+def loads_plainly(model: nn.Module) -> bool:
+    """Tell whether loading a model runs no code but torch's, so that it can't fail halfway.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model.
+
+    Returns
+    -------
+    bool
+        Whether it does.
+
+    Examples
+    --------
+    >>> loads_plainly(nn.Linear(1, 1))
+    True
+    """
+    for module in model.modules():
+        kind = type(module)
+        if kind.__module__.startswith("torch.nn.") and not _has_hooks(module):
+            continue
+        foreign = any(
+            getattr(kind, name) is not getattr(nn.Module, name)
+            for name in ("load_state_dict", "_load_from_state_dict", "set_extra_state")
+        )
+        if foreign or _has_hooks(module):
+            return False
+    return True
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(
+        module._load_state_dict_pre_hooks or getattr(module, "_load_state_dict_post_hooks", None)
+    )
+
+
+def _load(live: nn.Module, fitting: Mapping[str, Any]) -> None:
+    live.load_state_dict(fitting, strict=False)
+
+
+def _kept(live: nn.Module) -> Undo:
+    state = copied(live.state_dict())
+
+    def undo() -> None:
+        live.load_state_dict(state, strict=False)
+
+    return undo

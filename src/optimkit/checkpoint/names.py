@@ -1,0 +1,240 @@
+"""The names of parameters: the model's own, whatever wraps it and however it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from ..parameters import Walk, held_as, walk
+
+_COMPILED = "_orig_mod."  # nobody's own name
+_WRAPPED = "module."
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of an optimizer's parameters.
+
+    Parameters
+    ----------
+    groups : list of list of str
+        Those of each group.
+    aliases : mapping of str to tuple of str
+        The other names of a tied parameter.
+    frozen : frozenset of str
+        What the models have, frozen today, and the optimizer has not.
+    """
+
+    groups: list[list[str]]
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    frozen: frozenset[str] = frozenset()
+
+    @property
+    def flat(self) -> list[str]:
+        """All of them, group by group."""
+        return [name for group in self.groups for name in group]
+
+
+def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | None:
+    """Name an optimizer's parameters, by the models beside it or by its own names.
+
+    The models go first, by identity of the tensors: after a load by position, an optimizer's
+    own names lie.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        The optimizer.
+    models : mapping of str to torch.nn.Module
+        The models given beside it. If it holds parameters of several, their keys become
+        prefixes.
+
+    Returns
+    -------
+    Names or None
+        None if there are no names, or not for all, or two parameters have one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = nn.Linear(2, 1)
+    >>> optimizer = torch.optim.SGD(model.parameters())
+    >>> names_of(optimizer, {"model": model}).groups, names_of(optimizer, {})
+    ([['weight', 'bias']], None)
+    """
+    groups = [list(group["params"]) for group in optimizer.param_groups]
+    held = [param for group in groups for param in group]
+    own = _own_names(optimizer)
+    walks = {key: walk(model) for key, model in models.items()}
+    found = _by_identity({id(param) for param in held}, walks)
+    if held and all(id(param) in found for param in held):
+        given = [found[id(param)] for param in held]
+        prefixed = len({key for key, _, _ in given}) > 1
+        if prefixed and own is not None and _honest(own, given):
+            names = own
+        else:
+            names = [f"{key}.{name}" if prefixed else name for key, name, _ in given]
+        aliases = {
+            name: tuple(f"{key}.{other}" if prefixed else other for other in others)
+            for name, (key, _, others) in zip(names, given, strict=True)
+            if others
+        }
+        within = {key: walks[key] for key in {key for key, _, _ in given}}
+        frozen = _frozen(within, prefixed, set(map(id, held)))
+    else:
+        names, aliases, frozen = own or [], {}, frozenset()
+    if not held or len(set(names)) != len(held):
+        return None
+    return Names(_split(names, map(len, groups)), aliases, frozen)
+
+
+def saved_names(groups: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """Read the names that torch itself keeps in a state dict.
+
+    Parameters
+    ----------
+    groups : sequence of mapping
+        Its ``param_groups``.
+
+    Returns
+    -------
+    list of str or None
+        None if there are none, or not for all, or two parameters have one.
+    """
+    names: list[str] = []
+    for group in groups:
+        own = group.get("param_names")
+        if own is None and all(isinstance(key, str) for key in group["params"]):
+            own = group["params"]  # as torch.distributed.checkpoint has it
+        if own is None or len(own) != len(group["params"]):
+            return None
+        names += map(str, own)
+    return names if names and len(set(names)) == len(names) else None
+
+
+def own_name(model: nn.Module) -> Callable[[str], str]:
+    """Return what cuts the wrappers out of a name in a model's state dict.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model, maybe wrapped, or parts of it.
+
+    Returns
+    -------
+    callable
+        A function of a name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> own_name(torch.compile(nn.Linear(1, 1)))("_orig_mod.weight")
+    'weight'
+    """
+    cuts: list[tuple[str, int]] = []
+    for path, module in model.named_modules(remove_duplicate=False):
+        kind: Any = type(module)
+        attribute = held_as(kind)
+        if attribute is not None:
+            cuts.append((f"{path}.{attribute}." if path else f"{attribute}.", len(attribute) + 1))
+    if not cuts:
+        return str
+    cuts.reverse()  # the innermost first: the outer prefixes still stand
+
+    def cut(name: str) -> str:
+        for prefix, size in cuts:
+            if name.startswith(prefix):
+                name = prefix[:-size] + name[len(prefix) :]
+        return name
+
+    return cut
+
+
+def align(saved: Iterable[str], live: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Cut from two lists of names what wrappers left in them, where only one side has it.
+
+    Parameters
+    ----------
+    saved, live : iterable of str
+        The names on either side.
+
+    Returns
+    -------
+    tuple of list of str
+        The same names, comparable.
+
+    Examples
+    --------
+    >>> align(["module.0.weight"], ["0.weight"])
+    (['0.weight'], ['0.weight'])
+    """
+    sides = [list(saved), list(live)]
+    if set(sides[0]) == set(sides[1]):
+        return sides[0], sides[1]
+    sides = [_if_unique([name.replace(_COMPILED, "") for name in side], side) for side in sides]
+    wrapped = [bool(side) and all(name.startswith(_WRAPPED) for name in side) for side in sides]
+    if wrapped[0] != wrapped[1]:
+        at = wrapped.index(True)
+        other = set(sides[1 - at])
+        cut = [name[len(_WRAPPED) :] for name in sides[at]]
+        if not other.isdisjoint(cut):
+            sides[at] = cut
+    return sides[0], sides[1]
+
+
+def _if_unique(names: list[str], otherwise: list[str]) -> list[str]:
+    return names if len(set(names)) == len(names) else otherwise
+
+
+def _own_names(optimizer: Optimizer) -> list[str] | None:
+    """Read the names that the optimizer was given."""
+    groups = [
+        {"params": group["params"], "param_names": group.get("param_names", ())}
+        for group in optimizer.param_groups
+    ]
+    return saved_names(groups)
+
+
+def _by_identity(
+    wanted: set[int], walks: Mapping[str, Walk]
+) -> dict[int, tuple[str, str, tuple[str, ...]]]:
+    """Find parameters in the models: id -> the model's key, the name, its aliases."""
+    found: dict[int, tuple[str, str, tuple[str, ...]]] = {}
+    for key, walked in walks.items():
+        tied = _ties(walked)
+        for param, name in zip(walked.params, walked.names, strict=True):
+            if id(param) in wanted and id(param) not in found:
+                found[id(param)] = key, name, tied.get(name, ())
+    return found
+
+
+def _ties(walked: Walk) -> dict[str, tuple[str, ...]]:
+    places = walked.places
+    return {places[tie[0]]: tuple(places[place] for place in tie[1:]) for tie in walked.ties}
+
+
+def _honest(own: list[str], given: list[tuple[str, str, tuple[str, ...]]]) -> bool:
+    """Tell whether an optimizer's own names are those of the models, by other prefixes."""
+    return all(
+        any(name == each or name.endswith(f".{each}") for each in (found, *others))
+        for name, (_, found, others) in zip(own, given, strict=True)
+    )
+
+
+def _frozen(walks: Mapping[str, Walk], prefixed: bool, held: set[int]) -> frozenset[str]:
+    """Name what the models have, frozen, and the optimizer has not."""
+    return frozenset(
+        f"{key}.{name}" if prefixed else name
+        for key, walked in walks.items()
+        for name, param in zip(walked.places, walked.tensors, strict=True)
+        if not param.requires_grad and id(param) not in held
+    )
+
+
+def _split(names: list[str], sizes: Iterable[int]) -> list[list[str]]:
+    rest = iter(names)
+    return [[next(rest) for _ in range(size)] for size in sizes]

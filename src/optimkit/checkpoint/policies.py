@@ -1,0 +1,183 @@
+"""Which checkpoints of a directory are kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A checkpoint of a directory.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    step : int
+        Its step.
+    number : int
+        How many were saved before it.
+    run : str
+        Who saved it.
+    """
+
+    path: Path
+    step: int
+    number: int
+    run: str
+
+
+Metrics = Mapping[Record, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Last:
+    """Keep the checkpoints that were saved last.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+
+    Raises
+    ------
+    ValueError
+        If it is less than 1.
+
+    Examples
+    --------
+    >>> from optimkit import Last
+    >>> Last(3)
+    Last(n=3)
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        """Refuse a number that is none."""
+        _refuse_number("Last", self.n)
+
+    def wanted(self, records: Sequence[Record], metrics: Metrics) -> list[Record]:
+        """Choose what to keep.
+
+        Parameters
+        ----------
+        records : sequence of Record
+            The checkpoints, the newest first.
+        metrics : mapping of Record to mapping
+            Their metrics.
+
+        Returns
+        -------
+        list of Record
+            Those to keep.
+        """
+        return list(records[: self.n])
+
+
+@dataclass(frozen=True)
+class Best:
+    """Keep the checkpoints with the best value of a metric. NaN is never best.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    metric : str
+        Which: a key of ``save(step, metrics=...)``.
+    mode : {"min", "max"}
+        Whether less is better, or more.
+
+    Raises
+    ------
+    ValueError
+        If `n` is less than 1, or `mode` is neither.
+
+    Examples
+    --------
+    >>> from optimkit import Best
+    >>> Best(1, "accuracy", "max")
+    Best(n=1, metric='accuracy', mode='max')
+    """
+
+    n: int
+    metric: str
+    mode: Literal["min", "max"]
+
+    def __post_init__(self) -> None:
+        """Refuse a number, or a mode, that is none."""
+        _refuse_number("Best", self.n)
+        if self.mode not in ("min", "max"):
+            raise ValueError(f"Best: mode must be 'min' or 'max', not {self.mode!r}")
+
+    def ranked(self, records: Sequence[Record], metrics: Metrics) -> list[Record]:
+        """Sort checkpoints, the best first; among equals, the newer first.
+
+        Parameters
+        ----------
+        records : sequence of Record
+            The checkpoints, the newest first.
+        metrics : mapping of Record to mapping
+            Their metrics.
+
+        Returns
+        -------
+        list of Record
+            Those that have the metric, and whose value is a number.
+        """
+        values = {record: metrics[record].get(self.metric, math.nan) for record in records}
+        ranked = [record for record in records if not math.isnan(values[record])]
+        sign = 1 if self.mode == "min" else -1
+        return sorted(ranked, key=lambda record: sign * values[record])
+
+    def wanted(self, records: Sequence[Record], metrics: Metrics) -> list[Record]:
+        """Choose what to keep.
+
+        Parameters
+        ----------
+        records : sequence of Record
+            The checkpoints, the newest first.
+        metrics : mapping of Record to mapping
+            Their metrics.
+
+        Returns
+        -------
+        list of Record
+            Those to keep.
+        """
+        return self.ranked(records, metrics)[: self.n]
+
+
+def timeline(records: Sequence[Record]) -> list[Record]:
+    """Leave out the future of which a run that went back to an earlier step knows nothing.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        The checkpoints, the newest first.
+
+    Returns
+    -------
+    list of Record
+        Those that lead to the newest: each of a lower step than the one saved after it.
+
+    Examples
+    --------
+    >>> saved = [Record(Path(), step, number, "a") for number, step in enumerate([1, 2, 3, 2])]
+    >>> [record.number for record in timeline(saved[::-1])]
+    [3, 0]
+    """
+    kept: list[Record] = []
+    for record in records:
+        if not kept or record.step < kept[-1].step:
+            kept.append(record)
+    return kept
+
+
+def _refuse_number(name: str, n: int) -> None:
+    if n < 1:
+        raise ValueError(f"{name}: n must be 1 or more, not {n!r}")

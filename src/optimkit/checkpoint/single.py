@@ -1,0 +1,377 @@
+"""One file: save everything, load everything, or leave everything as it was."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import files
+from ..errors import CheckpointError
+from ..render import jsonable
+from . import contents, matching
+from .capture import state_of
+from .header import FORMAT, KEY, describe, kind_of
+from .reports import LoadReport
+
+HParams = Literal["saved", "current"]
+
+KEYWORDS = ("path", "metadata", "durable", "map_location", "strict", "hparams", "verify")
+"""What can't be the name of an object, since ``save`` or ``load`` means something by it."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Loaded(Mapping[str, Any]):
+    """What came out of a checkpoint: a mapping of the plain values in it.
+
+    The objects that were given have been loaded; what that changed is in the reports.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    plain : mapping of str to Any
+        The plain values.
+    metadata : mapping
+        What was given to ``save(metadata=...)``.
+    reports : mapping of str to LoadReport
+        For each object, what was not as it was saved.
+    sound : bool
+        Whether the bytes are known to be those that were written. False for a file without
+        checksums, and with ``verify=False``.
+    step : int or None
+        The step, of a checkpoint of a :class:`CheckpointDir`.
+
+    Examples
+    --------
+    >>> import tempfile, torch, optimkit
+    >>> model = torch.nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = optimkit.save(Path(folder, "last.pt"), model=model, epoch=3)
+    ...     loaded = optimkit.load(path, model=model)
+    >>> loaded["epoch"], dict(loaded), loaded.sound
+    (3, {'epoch': 3}, True)
+    """
+
+    path: Path
+    plain: Mapping[str, Any]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    reports: Mapping[str, LoadReport] = field(default_factory=dict)
+    sound: bool = False
+    step: int | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a plain value."""
+        return self.plain[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names of the plain values."""
+        return iter(self.plain)
+
+    def __len__(self) -> int:
+        """Count the plain values."""
+        return len(self.plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as data that ``json`` can write.
+
+        Returns
+        -------
+        dict
+            ``path``, ``step``, ``sound``, ``values`` (their names), ``metadata``, ``reports``.
+        """
+        return {
+            "path": str(self.path),
+            "step": self.step,
+            "sound": self.sound,
+            "values": list(self.plain),
+            "metadata": jsonable(self.metadata),
+            "reports": {name: report.to_dict() for name, report in self.reports.items()},
+        }
+
+    def __str__(self) -> str:
+        """Return plain text: what there is, then each report."""
+        return "\n".join([self._title(), *map(str, self.reports.values())])
+
+    def __repr__(self) -> str:
+        """Return the same in a line."""
+        return f"<{self._title()}>"
+
+    def __rich__(self) -> str:
+        """Return the same for ``rich.print``."""
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """Return the reports as HTML."""
+        return "\n".join(report._repr_html_() for report in self.reports.values())
+
+    def _title(self) -> str:
+        step = "" if self.step is None else f" of step {self.step}"
+        holds = ", ".join([*self.reports, *self.plain]) or "nothing"
+        return f"Loaded{step} from {self.path}: {holds}"
+
+
+def save(
+    path: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    durable: bool = True,
+    **stateful: Any,
+) -> Path:
+    """Save models, optimizers, schedulers and plain values into one file.
+
+    The file is an ordinary one of ``torch.save``, with a state dict for each object. There is
+    the old file or the new one, whole, at every moment: a kill, a full disk or an exception
+    leaves the old one.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    metadata : mapping, optional
+        Plain values about the checkpoint, to find in ``Loaded.metadata``.
+    durable : bool, optional
+        Whether to return only when the bytes are on the disk. Without it, they survive the
+        death of the process, and maybe not that of the machine.
+    **stateful : Any
+        What to save, by name: objects with ``state_dict`` and ``load_state_dict``, and values
+        that ``torch.load(weights_only=True)`` can read.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    UnsafeCheckpointError
+        If a value could not be loaded again; it lists all of them, and what to write instead.
+    OSError
+        If the disk is full, or the folder can't be written.
+    TypeError
+        If a name is a keyword of :func:`save` or :func:`load`.
+
+    Examples
+    --------
+    >>> import tempfile, torch, optimkit
+    >>> model = torch.nn.Linear(2, 1)
+    >>> optimizer = torch.optim.AdamW(model.parameters())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "last.pt")
+    ...     _ = optimkit.save(path, model=model, optimizer=optimizer, epoch=3)
+    ...     list(torch.load(path, weights_only=True)["model"])
+    ['weight', 'bias']
+    """
+    return save_with({}, path, metadata=metadata, durable=durable, stateful=stateful)
+
+
+def save_with(
+    extra: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, Any] | None,
+    durable: bool,
+    stateful: Mapping[str, Any],
+) -> Path:
+    """Save, with more in the header.
+
+    Parameters
+    ----------
+    extra : mapping of str to Any
+        Plain values for the header.
+    path : str or os.PathLike
+        The file.
+    metadata : mapping or None
+        Plain values about the checkpoint.
+    durable : bool
+        Whether to wait for the disk.
+    stateful : mapping of str to Any
+        What to save, by name.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
+    refuse_names("save", stateful)
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"save: metadata must be a mapping, not {type(metadata).__name__}")
+    content = {
+        name: value if kind_of(value) == "value" else state_of(value)
+        for name, value in stateful.items()
+    }
+    about = dict(metadata or {})
+    header = {**describe(stateful), **extra}
+    size = contents.check({**content, "metadata": about, KEY: header})
+    header["metadata"] = about
+    return files.write(path, {**content, KEY: header}, durable=durable, size=size)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    map_location: Any = "cpu",
+    strict: bool = True,
+    hparams: HParams = "saved",
+    verify: bool = True,
+    **stateful: Any,
+) -> Loaded:
+    """Load a checkpoint into the objects that are given: all of them, or none.
+
+    Everything is looked at (checksums, names, shapes, classes, the schedulers' configuration)
+    before the first object is touched. Optimizer state finds its parameters by name.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file of :func:`save`, or of ``torch.save``.
+    map_location : optional
+        Where the tensors go first, as ``torch.load`` takes it.
+    strict : bool, optional
+        Whether all has to fit. Without it, what is missing, unexpected or of another shape is
+        skipped, parameter by parameter, and reported.
+    hparams : {"saved", "current"}, optional
+        Whose options (lr, weight decay, the schedule): those of the file, or those of the
+        objects as they are; then only progress is loaded.
+    verify : bool, optional
+        Whether to compare the checksums.
+    **stateful : Any
+        The objects, by the names they were saved under. A part of them will do.
+
+    Returns
+    -------
+    Loaded
+        The plain values, with the metadata and a report for each object.
+
+    Raises
+    ------
+    MismatchError
+        If the file does not fit the objects; it lists every reason.
+    CorruptCheckpointError
+        If the bytes are not what was written.
+    UnsafeCheckpointError
+        If the file holds more than tensors and plain data. None of it has run.
+    FileNotFoundError
+        If there is no such file.
+    TypeError
+        If one of the objects can't be loaded into.
+
+    Examples
+    --------
+    >>> import tempfile, torch, optimkit
+    >>> model = torch.nn.Linear(2, 1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = optimkit.save(Path(folder, "last.pt"), model=model, optimizer=optimizer)
+    ...     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    ...     _ = optimkit.load(path, model=model, optimizer=optimizer)
+    >>> optimizer.param_groups[0]["lr"]
+    0.1
+    """
+    refuse_values(stateful)
+    reading = files.read_once(path, map_location=map_location, verified=verify)
+    return fit(Path(path), reading, stateful, strict=strict, hparams=hparams)
+
+
+def fit(
+    path: Path,
+    reading: files.Reading,
+    stateful: Mapping[str, Any],
+    *,
+    strict: bool,
+    hparams: HParams,
+) -> Loaded:
+    """Load what was read into objects: all of them, or none.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where it was read from.
+    reading : optimkit.files.Reading
+        What was read.
+    stateful : mapping of str to Any
+        The objects.
+    strict : bool
+        Whether all has to fit.
+    hparams : {"saved", "current"}
+        Whose options.
+
+    Returns
+    -------
+    Loaded
+        The plain values, with the metadata and the reports.
+    """
+    content = reading.content
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, where objects by name were expected. "
+            "Read it with torch.load(path, weights_only=True)."
+        )
+    saved = dict(content)
+    header = _header(path, saved.pop(KEY, None))
+    plan = matching.plan(saved, header, stateful, strict=strict, hparams=hparams, where=str(path))
+    plan.apply()
+    objects = stateful if header is None else header["objects"]
+    if header is None:
+        for note in [note for report in plan.reports.values() for note in report.notes]:
+            warnings.warn(note, stacklevel=3)
+    return Loaded(
+        path=path,
+        plain={name: value for name, value in saved.items() if name not in objects},
+        metadata={} if header is None else header["metadata"],
+        reports=plan.reports,
+        sound=reading.soundness is not None and reading.soundness.sound,
+        step=None if header is None else header.get("step"),
+    )
+
+
+def _header(path: Path, header: Any) -> Mapping[str, Any] | None:
+    """Refuse a header of a later version: what it means is not known."""
+    if header is None:
+        return None
+    if not isinstance(header, Mapping) or header.get("format") != FORMAT:
+        found = header.get("format") if isinstance(header, Mapping) else header
+        raise CheckpointError(
+            f"{path} is in format {found!r}; this version reads {FORMAT}. Update optimkit."
+        )
+    return header
+
+
+def refuse_names(function: str, stateful: Mapping[str, Any], more: tuple[str, ...] = ()) -> None:
+    """Refuse names under which nothing could be loaded.
+
+    Parameters
+    ----------
+    function : str
+        Who is asked.
+    stateful : mapping of str to Any
+        The objects.
+    more : tuple of str, optional
+        More keywords.
+    """
+    taken = [name for name in stateful if name in (*KEYWORDS, *more, KEY)]
+    if taken:
+        raise TypeError(
+            f"{function}: {', '.join(taken)} can't be the name of an object: it is a keyword of "
+            "save or load. Call it something else."
+        )
+
+
+def refuse_values(stateful: Mapping[str, Any]) -> None:
+    """Refuse what nothing can be loaded into.
+
+    Parameters
+    ----------
+    stateful : mapping of str to Any
+        The objects.
+    """
+    refuse_names("load", stateful)
+    for name, value in stateful.items():
+        if kind_of(value) == "value":
+            raise TypeError(
+                f"load: {name} is of {type(value).__name__}, which has no load_state_dict. "
+                f'Leave it out: a plain value comes back, as load(...)["{name}"].'
+            )

@@ -1,0 +1,149 @@
+"""Whether the state of a parameter fits it: a wrong shape is read past its end by a fused step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..known import FLAT, KEPT, required_keys, shape_of
+from .fits import copied
+
+if TYPE_CHECKING:
+    from .optimizers import Saved
+
+Shape = tuple[int, ...]
+
+
+class Judge:
+    """Compares state with the parameters of today.
+
+    Parameters
+    ----------
+    kind : str or None
+        The class of torch whose state it is; None if nobody knows what the class keeps.
+    shapes : sequence of tuple of int
+        Those of the parameters.
+    saved : Saved
+        What was saved.
+    """
+
+    def __init__(self, kind: str | None, shapes: Sequence[Shape], saved: Saved) -> None:
+        self.kind, self.shapes, self.saved = kind, shapes, saved
+        self.total = sum(map(prod, shapes))
+        self.alike = frozenset(KEPT[kind].alike) if kind else frozenset()
+
+    def misfits(
+        self, index: int, place: int, state: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Shape, Shape]]:
+        """Give what does not fit: the key, the saved shape, the one expected."""
+        shape = self.shapes[index]
+        before = self.saved.shapes
+        if before is not None and before[place] != shape:
+            yield "shape", before[place], shape
+            return
+        for key, value in state.items():
+            if not isinstance(value, Tensor):
+                continue
+            found = value.shape
+            if found == shape and (key in self.alike or self.kind is None):
+                continue
+            expected = self._expected(key, tuple(found), shape, before is not None)
+            if expected is not None and expected != found:
+                yield key, tuple(found), expected
+
+    def _expected(self, key: str, found: Shape, shape: Shape, sure: bool) -> Shape | None:
+        """Say which shape a piece of state should have; None if nobody knows."""
+        if self.kind == "LBFGS":
+            return (self.total,) if key in FLAT else None
+        if self.kind is not None:
+            known = shape_of(self.kind, key, shape)
+            return found if known == () and prod(found) == 1 else known
+        if sure or prod(found) == 1 or len(found) != len(shape):
+            return None  # the parameter is as it was, or the class keeps what it likes
+        fits = all(one in (1, other) for one, other in zip(found, shape, strict=True))
+        return None if fits else shape
+
+
+class Required:
+    """Tells which keys a step would miss.
+
+    Parameters
+    ----------
+    kind : str or None
+        The class of torch that will step.
+    options : sequence of mapping
+        Those of each group, as they will be.
+    """
+
+    def __init__(self, kind: str | None, options: Sequence[Mapping[str, Any]]) -> None:
+        self.keys = [
+            [required_keys(kind, matrix, each) if kind else frozenset() for matrix in (False, True)]
+            for each in options
+        ]
+
+    def lacking(self, group: int, shape: Shape, state: Mapping[str, Any]) -> list[str]:
+        """List the keys that a parameter's state lacks.
+
+        Parameters
+        ----------
+        group : int
+            The parameter's group.
+        shape : tuple of int
+            Its shape.
+        state : mapping
+            Its state.
+
+        Returns
+        -------
+        list of str
+            The keys.
+        """
+        keys = self.keys[group][len(shape) > 1]
+        return [] if keys <= state.keys() else sorted(keys - state.keys())
+
+
+def permuted(
+    state: Mapping[str, Any], sizes: Sequence[int], pairs: Sequence[int | None]
+) -> dict[str, Any]:
+    """Copy what LBFGS keeps for all parameters, end to end, into today's order.
+
+    Parameters
+    ----------
+    state : mapping
+        The saved state.
+    sizes : sequence of int
+        The size of each parameter of today.
+    pairs : sequence of int or None
+        Its place in what was saved.
+
+    Returns
+    -------
+    dict
+        The same state, in today's order.
+
+    Examples
+    --------
+    >>> import torch
+    >>> permuted({"d": torch.arange(3.0), "n_iter": 2}, [1, 2], [1, 0])
+    {'d': tensor([2., 0., 1.]), 'n_iter': 2}
+    """
+    order = [(place, index) for index, place in enumerate(pairs) if place is not None]
+    if order == sorted(order):
+        return copied(dict(state))  # type: ignore[no-any-return]
+    ends, starts = 0, {}
+    for _, index in sorted(order):
+        starts[index] = ends
+        ends += sizes[index]
+
+    def turn(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.ndim == 1 and value.numel() == ends:
+            return torch.cat([value[starts[i] : starts[i] + size] for i, size in enumerate(sizes)])
+        if isinstance(value, list):
+            return [turn(item) for item in value]
+        return copied(value)
+
+    return {key: turn(value) for key, value in state.items()}

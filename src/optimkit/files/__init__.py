@@ -1,0 +1,22 @@
+"""Bytes on disk: whole or not at all, verified before they are used, never unpickled freely."""
+
+from .optimizers import is_state_dict, optimizers_in
+from .reading import Reading, Soundness, one_mind, read, read_once, verify
+from .temporary import Presence, present
+from .writing import install, make_folder, write
+
+__all__ = [
+    "Presence",
+    "Reading",
+    "Soundness",
+    "install",
+    "is_state_dict",
+    "make_folder",
+    "one_mind",
+    "optimizers_in",
+    "present",
+    "read",
+    "read_once",
+    "verify",
+    "write",
+]

@@ -1,0 +1,201 @@
+"""How a checkpoint lies on disk: the entries of its zip, and the frame around them.
+
+A file of ``torch.save`` is a zip with a checksum for each entry, which torch writes and never
+looks at. They say nothing of the bytes between the entries: names, sizes, offsets, padding.
+optimkit adds one more, of all these, as the zip's comment: the seal. Every reader of zips
+skips a comment, so the file stays an ordinary one.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+MAGIC = b"PK\x03\x04"
+CHUNK = 1 << 20  # small enough to be still in the processor's cache when it is summed
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_END = b"PK\x05\x06"
+_END_LENGTH = 22  # its last two bytes are the length of the comment
+_SEAL = b"optimkit seal crc32 %08x"
+_SEAL_LENGTH = len(_SEAL % 0)
+
+
+class LayoutError(Exception):
+    """The bytes can't be those that torch.save wrote; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a part of a checkpoint lies.
+
+    Parameters
+    ----------
+    name : str
+        What torch calls it: ``data.pkl``, ``data/0``.
+    start, stop : int
+        Its first byte, and the one after its last.
+    crc : int
+        Its checksum.
+    """
+
+    name: str
+    start: int
+    stop: int
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The entries of a checkpoint.
+
+    Parameters
+    ----------
+    entries : tuple of Entry
+        By place.
+    size : int
+        The length of the file.
+    sealed : bool
+        Whether there is a seal. If so it has been compared, and fits.
+    """
+
+    entries: tuple[Entry, ...]
+    size: int
+    sealed: bool
+
+    @property
+    def checksums(self) -> bool:
+        """Whether the entries have checksums; torch can be told to write none."""
+        return any(entry.crc for entry in self.entries)
+
+
+def survey(file: BinaryIO) -> Layout:
+    """Look where the entries of a zip lie, and compare its seal.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading.
+
+    Returns
+    -------
+    Layout
+        The entries.
+
+    Raises
+    ------
+    LayoutError
+        If it is no zip of torch, if it would unpack to more than it is, or if the seal is broken.
+    """
+    size = file.seek(0, 2)
+    seal = _seal_of(file, size)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+        raise LayoutError(f"damaged, or cut off: {error}") from error
+    entries = tuple(_entry(file, info) for info in infos)
+    stop = 0
+    for info, entry in zip(infos, entries, strict=True):
+        if info.header_offset < stop or entry.stop > size:
+            raise LayoutError(f"damaged: {entry.name} lies over what is beside it")
+        stop = entry.stop
+    if seal is not None and seal != _SEAL % _frame(file, entries, size - 2 - _SEAL_LENGTH):
+        raise LayoutError("damaged: what lies between its entries does not fit the seal")
+    return Layout(entries, size, seal is not None)
+
+
+def seal(file: BinaryIO) -> None:
+    """Write the seal behind a zip that torch has written.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading and writing.
+    """
+    layout = survey(file)
+    crc = _frame(file, layout.entries, layout.size - 2)
+    file.seek(-2, 2)
+    file.write(struct.pack("<H", _SEAL_LENGTH) + _SEAL % crc)
+
+
+def crc_of(
+    file: BinaryIO, start: int, stop: int, crc: int = 0, seen: Callable[[int], None] | None = None
+) -> int:
+    """Sum a range of a file.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading.
+    start, stop : int
+        The first byte, and the one after the last.
+    crc : int, optional
+        The sum so far.
+    seen : callable, optional
+        Called with the number of bytes, now and then.
+
+    Returns
+    -------
+    int
+        The CRC-32.
+    """
+    for piece in _pieces(file, start, stop):
+        crc = zlib.crc32(piece, crc)
+        if seen is not None:
+            seen(len(piece))
+    return crc
+
+
+def _pieces(file: BinaryIO, start: int, stop: int) -> Iterator[memoryview]:
+    """Read a range bit by bit; it ends early where the file does."""
+    buffer = memoryview(bytearray(min(CHUNK, max(stop - start, 0))))
+    file.seek(start)
+    while start < stop:
+        count = file.readinto(buffer[: min(CHUNK, stop - start)])  # type: ignore[attr-defined]
+        if not count:
+            return
+        yield buffer[:count]
+        start += count
+
+
+def _seal_of(file: BinaryIO, size: int) -> bytes | None:
+    """Return the seal; None if nothing follows the zip, as torch writes it."""
+    file.seek(max(0, size - _END_LENGTH - _SEAL_LENGTH))
+    tail = file.read()
+    if tail[-_END_LENGTH:].startswith(_END) and tail.endswith(b"\0\0"):
+        return None
+    end, comment = tail[:_END_LENGTH], tail[_END_LENGTH:]
+    if end.startswith(_END) and end.endswith(struct.pack("<H", _SEAL_LENGTH)):
+        return comment
+    raise LayoutError("damaged, or cut off: it does not end as a checkpoint ends")
+
+
+def _entry(file: BinaryIO, info: zipfile.ZipInfo) -> Entry:
+    """Find the bytes of an entry; torch never compresses, so one that is is a bomb."""
+    name = info.filename.partition("/")[2] or info.filename
+    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+        raise LayoutError(
+            f"not what torch.save writes: {name} is compressed, {info.compress_size:,} bytes "
+            f"that would become {info.file_size:,}"
+        )
+    file.seek(info.header_offset)
+    header = file.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size or not header.startswith(MAGIC):
+        raise LayoutError(f"damaged: {name} is not where it should be")
+    _, named, extra = _LOCAL_HEADER.unpack(header)
+    start = info.header_offset + _LOCAL_HEADER.size + named + extra
+    return Entry(name, start, start + info.file_size, info.CRC)
+
+
+def _frame(file: BinaryIO, entries: tuple[Entry, ...], size: int) -> int:
+    """Sum all that lies between the entries."""
+    crc = start = 0
+    for entry in entries:
+        crc = crc_of(file, start, entry.start, crc)
+        start = entry.stop
+    return crc_of(file, start, size, crc)

@@ -1,0 +1,184 @@
+"""Writing: a file is the old one or the new one, whole, at every moment.
+
+The bytes go to a temporary file beside the old one, and take its name once they are all on
+the disk. Readers of the old file, its hard links and its memory maps keep what they have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import torch
+
+from .layout import seal
+from .progress import Progress
+from .temporary import clean, temporary
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_PIECE = 1 << 24  # bytes at a time: often enough for the progress bar
+
+
+def write(
+    path: str | os.PathLike[str], content: Any, *, durable: bool = True, size: int = 0
+) -> Path:
+    """Write a checkpoint as ``torch.save`` does, atomically, and seal it.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file; if there is one, it stays whole until the new one is.
+    content : Any
+        What to save. It is streamed: memory for one tensor at most, and none on the CPU.
+    durable : bool, optional
+        Whether to wait until the bytes are on the disk.
+    size : int, optional
+        About how many bytes there will be, for the progress bar.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or the folder can't be written. It names the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write(Path(folder, "last.pt"), {"epoch": 3})
+    ...     torch.load(path, weights_only=True)
+    {'epoch': 3}
+    """
+    path = Path(path)
+    with install(path, durable=durable) as file, Progress(f"Saving {path.name}", size) as progress:
+        sink = _Sink(file, progress)
+        checksums = torch.serialization.get_crc32_options()
+        torch.serialization.set_crc32_options(True)
+        try:
+            torch.save(content, cast(IO[bytes], sink))
+        except BaseException:
+            if sink.error is not None:
+                raise sink.error from None
+            raise
+        finally:
+            torch.serialization.set_crc32_options(checksums)
+        seal(file)
+    return path
+
+
+@contextlib.contextmanager
+def install(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a file that takes a name only when it is complete.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The name; a symbolic link is followed.
+    durable : bool, optional
+        Whether to wait until the bytes, and the name, are on the disk.
+
+    Yields
+    ------
+    binary file
+        To write to, and to read from. If the block raises, nothing has happened.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or the folder can't be written. It names the file.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    try:
+        clean(target.parent)
+        with temporary(target.parent) as (file, name):
+            yield file
+            file.flush()
+            if durable:
+                _sync(file.fileno())
+            if fcntl is None:  # Windows renames no file that is open
+                file.close()
+            os.replace(name, target)
+        if durable:
+            sync_folder(target.parent)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, durably.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder.
+    """
+    if os.name == "nt":  # a folder can't be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    """Wait until a file's bytes are on the disk; on a Mac, fsync alone leaves them in its cache."""
+    if fcntl is not None and hasattr(fcntl, "F_FULLFSYNC"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
+class _Sink(io.RawIOBase):
+    """What torch writes to: it remembers the first error, which torch hides behind its own."""
+
+    def __init__(self, file: BinaryIO, progress: Progress) -> None:
+        self._file, self._progress = file, progress
+        self.error: BaseException | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self.error is not None:
+            raise self.error
+        try:
+            for start in range(0, len(data), _PIECE):
+                self._progress.advance(self._file.write(data[start : start + _PIECE]))
+        except BaseException as error:
+            self.error = error
+            raise
+        return len(data)
