@@ -28,6 +28,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def crash(session: nox.Session) -> None:
+    """Kill, damage and fill up in full; then do the same to the peers, and write the table."""
+    install(session, "test")
+    session.run("pytest", "tests/crash", "--full", *session.posargs)
+    session.run("python", "-W", "ignore", "tests/crash/record.py")
+
+
+@nox.session
 def doctest(session: nox.Session) -> None:
     """Run the examples in the docstrings, and those of the README."""
     install(session, "test")

@@ -57,10 +57,15 @@ napoleon_type_aliases = {
     "iterable": ":py:class:`~collections.abc.Iterable`",
     "mapping": ":py:class:`~collections.abc.Mapping`",
     "sequence": ":py:class:`~collections.abc.Sequence`",
+    "Best": ":py:class:`~optimkit.Best`",
+    "Last": ":py:class:`~optimkit.Last`",
+    "LoadReport": ":py:class:`~optimkit.LoadReport`",
+    "Loaded": ":py:class:`~optimkit.Loaded`",
     "LrCurve": ":py:class:`~optimkit.LrCurve`",
     "Report": ":py:class:`~optimkit.Report`",
     "Rule": ":py:class:`~optimkit.groups.rules.Rule`",
     "Selector": ":py:class:`~optimkit.groups.selectors.Selector`",
+    "Soundness": ":py:class:`~optimkit.files.reading.Soundness`",
     "Table": ":py:class:`~optimkit.render.Table`",
 }
 copybutton_exclude = ".linenos, .gp, .go"

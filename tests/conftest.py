@@ -1,4 +1,4 @@
-"""Golden outputs: compared with a file, and written only when asked."""
+"""Golden outputs, compared with a file and written only when asked; and the crash tests' length."""
 
 from pathlib import Path
 
@@ -8,9 +8,12 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_addoption(parser):
-    """Add the flag."""
+    """Add the flags."""
     parser.addoption(
         "--update-golden", action="store_true", help="write the golden outputs anew, then look"
+    )
+    parser.addoption(
+        "--full", action="store_true", help="crash tests: 200 kills at 50 MB, as nox -s crash does"
     )
 
 

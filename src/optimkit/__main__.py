@@ -5,6 +5,7 @@
     optimkit show FILE [--key KEY]    what is in it
     optimkit diff FILE FILE           what differs between two
     optimkit verify FILE              whether its bytes are those that were written
+    optimkit verify DIRECTORY         the same of every checkpoint of a CheckpointDir
 
 With ``--json`` the answer is data. The exit code is 0 for sound, or equal; 1 for not; 2 for a
 command that can't be carried out. Nothing in a file is ever run.
@@ -16,10 +17,12 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from .checkpoint.directory import CheckpointDir
 from .errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
 from .files import optimizers_in, read, verify
 from .inspection.compare import diff
@@ -85,7 +88,13 @@ def _parser() -> argparse.ArgumentParser:
         ("verify", _verify, 1, "whether the bytes are those that were written"),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("files", nargs=files, metavar="FILE", help="written by torch.save")
+        command.add_argument(
+            "files",
+            nargs=files,
+            metavar="FILE",
+            help="written by optimkit.save or torch.save"
+            + ("; or the directory of a CheckpointDir" if name == "verify" else ""),
+        )
         command.add_argument("--json", action="store_true", help="answer with data")
         command.set_defaults(run=run, key=None)
         if name == "show":
@@ -153,9 +162,31 @@ def _diff(options: argparse.Namespace) -> Answer:
 def _verify(options: argparse.Namespace) -> Answer:
     """Say whether a file is sound: its checksums fit, and it can be read."""
     [path] = options.files
+    if Path(path).is_dir():
+        return _verify_directory(path)
     soundness = verify(path)
     read(path)
     return int(not soundness.sound), str(soundness), soundness.to_dict()
+
+
+def _verify_directory(path: str) -> Answer:
+    """Say of each checkpoint of a directory whether it is sound."""
+    found = CheckpointDir(path).verify()
+    if not found:
+        raise CheckpointError(
+            f"{path} is a directory without checkpoints of a CheckpointDir: give one file that "
+            "torch.save wrote."
+        )
+    unsound = [each for each in found if isinstance(each, CheckpointError) or not each.sound]
+    count = f"{path}: {len(found) - len(unsound)} of {len(found)} checkpoints are sound"
+    files = [
+        {"error": str(each), "sound": False}
+        if isinstance(each, CheckpointError)
+        else each.to_dict()
+        for each in found
+    ]
+    data = {"path": path, "sound": not unsound, "files": files}
+    return int(bool(unsound)), "\n".join([*map(str, found), count]), data
 
 
 if __name__ == "__main__":

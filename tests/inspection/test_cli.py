@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from optimkit import CheckpointDir
 from optimkit.__main__ import main
 
 
@@ -113,6 +114,26 @@ def test_files_without_checksums_say_so(files, monkeypatch, capsys):
     assert main(["verify", "legacy.pt"]) == 1
     assert (
         "no checksums: nothing tells whether they are what was written" in capsys.readouterr().out
+    )
+
+
+def test_a_directory_is_verified(tmp_path, capsys):
+    """Of a CheckpointDir every file is verified: 0 if all are sound, 1 if not, 2 if there is none."""
+    folder = tmp_path / "run"
+    checkpoints = CheckpointDir(folder)
+    paths = [checkpoints.save(step, weight=torch.ones(999)) for step in range(2)]
+    assert main(["verify", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [*map(str, paths[::-1]), str(folder)]
+    assert lines[-1] == f"{folder}: 2 of 2 checkpoints are sound"
+    paths[1].write_bytes(paths[1].read_bytes()[:-9])
+    assert main(["verify", str(folder), "--json"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert [each["sound"] for each in data["files"]] == [False, True]
+    assert main(["verify", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"{tmp_path} is a directory without checkpoints of a CheckpointDir: give one file that "
+        "torch.save wrote.\n"
     )
 
 

@@ -192,7 +192,7 @@ class CheckpointDir:
 
         Returns
         -------
-        list of Soundness or CheckpointError
+        list of Soundness or optimkit.errors.CheckpointError
             For each file what the checksums say, or what is wrong with it.
         """
         found: list[files.Soundness | CheckpointError] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,12 +32,20 @@ class Fit:
         Loads it.
     keep : callable
         Notes its state, and returns what brings it back.
+    wanted : callable
+        Gives each saved tensor that will be loaded, and the one of today it is laid out as.
+    foreign : bool
+        Whether loading it runs code of others, which may raise.
+    match : {"name", "position"} or None
+        How an optimizer's parameters were matched. This and what follows is for the report.
     """
 
     name: str
     where: str
     load: Callable[[], None] = _nothing
     keep: Callable[[], Undo] = lambda: _nothing
+    wanted: Callable[[], Iterable[tuple[Tensor, Tensor | None]]] = tuple
+    foreign: bool = False
     match: Match | None = None
     missing: list[LoadRow] = field(default_factory=list)
     unexpected: list[LoadRow] = field(default_factory=list)
@@ -111,6 +119,26 @@ def _same_tensors(one: Any, other: Any) -> bool:
     return bool(tensor.item() == tensor.new_tensor(number).item())
 
 
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Give the tensors in a value.
+
+    Parameters
+    ----------
+    value : Any
+        Tensors, and containers of them.
+
+    Yields
+    ------
+    torch.Tensor
+        Each.
+    """
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from tensors_in(item)
+
+
 def plain(value: Any) -> Any:
     """Take a number out of a tensor, for a record.
 
@@ -156,3 +184,25 @@ def copied(value: Any, device: torch.device | None = None) -> Any:
     if type(value) in (list, tuple):
         return type(value)(copied(item, device) for item in value)
     return value
+
+
+def like(now: Any, value: Any) -> Any:
+    """Give an option in the form that it has today: an lr may be a tensor.
+
+    Parameters
+    ----------
+    now : Any
+        Today's option.
+    value : Any
+        The saved one.
+
+    Returns
+    -------
+    Any
+        The saved one, its own copy.
+    """
+    if isinstance(now, Tensor) and isinstance(value, (int, float, Tensor)):
+        return torch.as_tensor(value, dtype=now.dtype).to(now.device).detach().clone()
+    if isinstance(now, (int, float)) and isinstance(value, Tensor) and value.numel() == 1:
+        return value.item()
+    return copied(value)

@@ -17,8 +17,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from ..version import __version__
+from .classes import class_of, dtype_name
+from .configuration import config_of
 from .names import names_of
-from .schedulers import config_of
 
 KEY = "__optimkit__"
 """The key of the header in a file."""
@@ -60,27 +61,6 @@ def kind_of(value: object) -> Kind:
             return kind
     both = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
     return "stateful" if both and not isinstance(value, type) else "value"
-
-
-def class_of(value: object) -> str:
-    """Name the class of an object, with its module.
-
-    Parameters
-    ----------
-    value : object
-        Anything.
-
-    Returns
-    -------
-    str
-        As ``torch.optim.adamw.AdamW``.
-
-    Examples
-    --------
-    >>> class_of(nn.ReLU())
-    'torch.nn.modules.activation.ReLU'
-    """
-    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def describe(stateful: Mapping[str, object]) -> dict[str, Any]:
@@ -151,19 +131,3 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
     elif isinstance(value, GradScaler):
         about["enabled"] = value.is_enabled()
     return about
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """Write a dtype without its ``torch.``.
-
-    Parameters
-    ----------
-    dtype : torch.dtype
-        The dtype.
-
-    Returns
-    -------
-    str
-        As ``float32``.
-    """
-    return str(dtype).removeprefix("torch.")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ..errors import MismatchError, first_few
 from .fits import Fit, Undo
 from .header import kind_of, models_in
-from .modules import fit_module, loads_plainly
+from .modules import fit_module
 from .names import names_of
 from .optimizers import OptimizerFit, fit_optimizer
 from .others import fit_foreign, fit_scaler
@@ -44,6 +45,11 @@ class Plan:
         found = {fit.name: fit.report for fit in self.fits}
         return {name: found[name] for name in self.live}
 
+    def wanted(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Give each saved tensor that will be loaded, and the one of today it is laid out as."""
+        for fit in self.fits:
+            yield from fit.wanted()
+
     def apply(self) -> None:
         """Load all objects, or none: one that raises gets them all their former state back.
 
@@ -52,20 +58,28 @@ class Plan:
         MismatchError
             If an object's own ``load_state_dict`` raises.
         """
-        undone: list[Undo] = []
-        fit = None
+        done: list[tuple[Fit, Undo]] = []
         try:
             for fit in self.fits:
-                undone.append(fit.keep())
+                done.append((fit, fit.keep()))
                 fit.load()
             self._agree()
         except BaseException as error:
-            for undo in reversed(undone):
+            self._take_back(done, error)
+            raise
+
+    def _take_back(self, done: list[tuple[Fit, Undo]], error: BaseException) -> None:
+        """Give each object its former state; say whose loading raised."""
+        culprit = done[-1][0] if done else None
+        for fit, undo in reversed(done):
+            try:
                 undo()
-            if fit is None or not isinstance(error, Exception):
-                raise
-            fit.refuse(f"its load_state_dict raised {type(error).__name__}: {error}")
-            raise MismatchError(*fit.problems, reports=self.reports) from error
+            except Exception as again:
+                fit.refuse(f"it did not take its former state back: {again!r}. Make it anew.")
+        if culprit is not None and isinstance(error, Exception):
+            culprit.refuse(f"loading it raised {type(error).__name__}: {error}")
+            problems = [problem for fit, _ in done for problem in fit.problems]
+            raise MismatchError(*problems, reports=self.reports) from error
 
     def _agree(self) -> None:
         """Let each scheduler report the lr that its optimizer has now."""
@@ -164,7 +178,7 @@ def plan(
     problems = [problem for name in live for problem in fits[name].problems]
     if problems:
         raise MismatchError(*problems, reports={name: fits[name].report for name in live})
-    order = sorted(fits, key=lambda name: _turn(live[name]))
+    order = sorted(fits, key=lambda name: _turn(fits[name], live[name]))
     return Plan(tuple(fits[name] for name in order), dict(live))
 
 
@@ -175,12 +189,10 @@ def _check_choices(hparams: str, match: str) -> None:
         raise ValueError(f'match must be "name" or "position", not {match!r}')
 
 
-def _turn(value: Any) -> int:
+def _turn(fit: Fit, value: object) -> int:
     """Foreign code first, as it may raise; schedulers set the lr, and optimizers set it right."""
-    kind = kind_of(value)
-    if kind in ("module", "average"):
-        return 4 if loads_plainly(value) else 0
-    return {"stateful": 0, "scheduler": 1, "optimizer": 2, "scaler": 3}.get(kind, 0)
+    turns = {"scheduler": 1, "optimizer": 2, "scaler": 3}
+    return 0 if fit.foreign else turns.get(kind_of(value), 4)
 
 
 def _other_kind(one: str, other: str) -> bool:

@@ -106,13 +106,17 @@ def fit_module(fit: Fit, saved: Any, live: nn.Module, *, strict: bool) -> Fit:
             (back.get(path, path), each) for path, each in versions.items()
         )
     fit.load = lambda: _load(live, fitting)
+    fit.wanted = lambda: [
+        (value, now[raw]) for raw, value in fitting.items() if isinstance(value, Tensor)
+    ]
     if not loads_plainly(live):
+        fit.foreign = True
         fit.keep = lambda: _kept(live)
     return fit
 
 
 def _shape(value: Any) -> Any:
-    if isinstance(value, _LAZY):
+    if type(value) in _LAZY:
         return None
     return tuple(value.shape) if isinstance(value, Tensor) else None
 
@@ -124,7 +128,7 @@ def _fits(fit: Fit, name: str, saved: Any, now: Any) -> bool:
     if not isinstance(saved, Tensor):
         fit.mismatched.append(LoadRow(name, "type", type(saved).__name__, "Tensor"))
         return False
-    if isinstance(now, _LAZY):
+    if type(now) in _LAZY:
         return True
     if saved.shape != now.shape:
         fit.mismatched.append(LoadRow(name, "shape", tuple(saved.shape), tuple(now.shape)))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,70 +12,15 @@ from torch.optim import Optimizer
 
 from ..errors import first_few
 from ..files import is_state_dict
-from ..known import keys_of, required_keys, torch_class
-from .fits import Fit, Undo, copied, plain, same
-from .names import Names, align, saved_names
+from ..known import required_keys, torch_class
+from .classes import class_of, dtype_name, same_class, short
+from .fits import Fit, Undo, copied, like, tensors_in
+from .names import Names
+from .pairing import pair
+from .regrouping import compare_options, sources_of
 from .reports import LoadRow
-from .schedulers import like, same_class
+from .saved import LABELS, NOT_OPTIONS, Saved, other_class, read_saved
 from .states import Judge, Required, permuted
-
-_NOT_OPTIONS = frozenset({"params", "param_names"})
-_LABELS = frozenset({"name"})
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A saved optimizer, a column for each fact, an entry for each parameter."""
-
-    groups: Sequence[Mapping[str, Any]]
-    state: Mapping[Any, Mapping[str, Any]]
-    ids: list[Any]
-    group_of: list[int]
-    names: list[str] | None
-    aliases: Mapping[str, Sequence[str]]
-    shapes: list[tuple[int, ...]] | None
-    dtypes: list[str] | None
-    stateless: frozenset[int] | None
-    kind: str | None
-
-
-def read_saved(state_dict: Mapping[str, Any], about: Mapping[str, Any] | None) -> Saved:
-    """Bring a state dict, and what the header says of it, to one form.
-
-    Parameters
-    ----------
-    state_dict : mapping
-        With ``state`` and ``param_groups``.
-    about : mapping or None
-        The header's entry.
-
-    Returns
-    -------
-    Saved
-        The same in columns.
-    """
-    groups = state_dict["param_groups"]
-    ids = [key for group in groups for key in group["params"]]
-    about = about or {}
-    names = _flat(about.get("names")) or saved_names(groups)
-    shapes, dtypes = _flat(about.get("shapes")), _flat(about.get("dtypes"))
-    stateless = about.get("stateless")
-    return Saved(
-        groups=groups,
-        state=state_dict["state"],
-        ids=ids,
-        group_of=[index for index, group in enumerate(groups) for _ in group["params"]],
-        names=names if names and len(names) == len(ids) else None,
-        aliases=about.get("aliases") or {},
-        shapes=[tuple(each) for each in shapes] if shapes and len(shapes) == len(ids) else None,
-        dtypes=dtypes if dtypes and len(dtypes) == len(ids) else None,
-        stateless=None if stateless is None else frozenset(stateless),
-        kind=about.get("class"),
-    )
-
-
-def _flat(groups: Any) -> list[Any] | None:
-    return None if groups is None else [each for group in groups for each in group]
 
 
 class OptimizerFit:
@@ -118,103 +62,29 @@ class OptimizerFit:
         self.skipped: set[int] = set()
         self.casts: dict[tuple[int, str], torch.dtype] = {}
         self._compare_classes()
-        self.pairs = self._pair(by_name)
-        self.groups = self._map_groups()
-        if not fit.problems:
+        alike = not fit.problems
+        self.pairs = pair(fit, saved, live.param_groups, names, by_name=by_name, strict=strict)
+        sources = sources_of(live.param_groups, saved, self.pairs)
+        self.groups = [found[0] if found else None for found in sources]
+        if alike:
             self._judge()
-            self._compare_groups()
-        fit.load, fit.keep = self.load, self.keep
-
-    # Who is who
-
-    def _pair(self, by_name: bool) -> list[int | None]:
-        """Find for each parameter of today its place in what was saved."""
-        fit, saved = self.fit, self.saved
-        if by_name and saved.names is not None and self.names is not None:
-            fit.match = "name"
-            return self._pair_by_name(saved.names, self.names)
-        fit.match = "position"
-        if by_name:
-            side = fit.where if saved.names is None else "today's optimizer"
-            fit.notes.append(
-                f"{fit.name} was matched by position: {side} has no names. Shapes were checked; "
-                "whether the order is the same can't be."
-            )
-        sizes = [
-            [len(group["params"]) for group in each]
-            for each in (saved.groups, self.live.param_groups)
-        ]
-        if sizes[0] != sizes[1]:
-            fit.refuse(
-                f"{fit.where} has {_count(sizes[0])}, today's optimizer {_count(sizes[1])}, and "
-                "without names nothing says which is which. Save with optimkit.save, the model "
-                "beside the optimizer, or build both from named parameters."
-            )
-            return [None] * len(self.params)
-        return list(range(len(self.params)))
-
-    def _pair_by_name(self, saved_names: list[str], names: Names) -> list[int | None]:
-        before, now = align(saved_names, names.flat)
-        places = {name: place for place, name in enumerate(before)}
-        if before == now:
-            return list(range(len(now)))
-        for name, others in self.saved.aliases.items():
-            for other in others:
-                if name in places:
-                    places.setdefault(other, places[name])
-        pairs = [places.get(name) for name in now]
-        for index, name in enumerate(names.flat):
-            if pairs[index] is None:
-                found = (places.get(other) for other in names.aliases.get(name, ()))
-                pairs[index] = next((place for place in found if place is not None), None)
-        self._report_strangers(pairs, before, now, names)
-        return pairs
-
-    def _report_strangers(
-        self, pairs: list[int | None], before: list[str], now: list[str], names: Names
-    ) -> None:
-        """Note who is only in the file, or only here."""
-        fit = self.fit
-        missing = [name for name, place in zip(now, pairs, strict=True) if place is None]
-        fit.missing += [
-            LoadRow(now[index], "parameter", None, tuple(self.params[index].shape))
-            for index, place in enumerate(pairs)
-            if place is None
-        ]
-        taken = set(pairs)
-        left = [place for place in range(len(before)) if place not in taken]
-        fit.unexpected += [
-            LoadRow(before[place], "parameter", self._saved_shape(place), None) for place in left
-        ]
-        strangers = [before[place] for place in left if before[place] not in names.frozen]
-        if self.strict and missing:
-            fit.refuse(
-                f"{fit.where} lacks {first_few(missing)}. Rename what was renamed, or pass "
-                "strict=False to start them afresh."
-            )
-        if self.strict and strangers:
-            fit.refuse(
-                f"{fit.where} has {first_few(strangers)}, which today's optimizer has not. "
-                "Give it these parameters, or pass strict=False to leave their state out."
-            )
-
-    def _saved_shape(self, place: int) -> tuple[int, ...] | None:
-        return None if self.saved.shapes is None else self.saved.shapes[place]
+            compare_options(fit, live.param_groups, saved, sources, hparams)
+        fit.load, fit.keep, fit.wanted = self.load, self.keep, self.wanted
 
     # What kind, what shape
 
     def _compare_classes(self) -> None:
         fit, kind = self.fit, type(self.live)
-        now = f"{kind.__module__}.{kind.__qualname__}"
+        now = class_of(self.live)
         if self.saved.kind is not None:
             if not same_class(self.saved.kind, now):
                 fit.refuse(
-                    f"{fit.where} was saved by {self.saved.kind.rpartition('.')[2]}, today's "
+                    f"{fit.where} was saved by {short(self.saved.kind)}, today's "
                     f"optimizer is {kind.__name__}. Make the same one: their state means "
                     "different things."
                 )
             return
-        doubt = _other_class(self.saved, self.live, self.kind)
+        doubt = other_class(self.saved, self.live, self.kind)
         if doubt:
             fit.refuse(
                 f"{fit.where} was not saved by {kind.__name__}: {doubt}. Make the same optimizer."
@@ -234,7 +104,7 @@ class OptimizerFit:
                 )
         judge = Judge(self.kind, [tuple(param.shape) for param in self.params], saved)
         required = Required(self.kind, list(map(self._options, range(len(self.groups)))))
-        lost = []
+        recast, lost = self._recast(), []
         for index, place in enumerate(self.pairs):
             if place is None:
                 continue
@@ -250,7 +120,8 @@ class OptimizerFit:
             for key, shape, expected in judge.misfits(index, place, state):
                 fit.mismatched.append(LoadRow(self.labels[index], key, shape, expected))
                 self.skipped.add(index)
-            self._note_casts(index, place, state)
+            if index in recast:
+                self._note_casts(index, place, state)
         fit.missing += lost
         if self.strict and lost:
             fit.refuse(
@@ -276,89 +147,32 @@ class OptimizerFit:
             return place not in saved.stateless
         return bool(self.kind and required_keys(self.kind, False, {}))
 
+    def _recast(self) -> set[int]:
+        """Say whose parameter has another dtype than it had, as far as the file tells."""
+        now = [param.dtype for param in self.params]
+        before = self.saved.dtypes
+        if before is None:
+            return set(range(len(now)))
+        names = {dtype: dtype_name(dtype) for dtype in set(now)}
+        return {
+            index
+            for index, place in enumerate(self.pairs)
+            if place is not None and before[place] != names[now[index]]
+        }
+
     def _note_casts(self, index: int, place: int, state: Mapping[str, Any]) -> None:
         """Note which state follows its parameter into another dtype."""
-        param, saved = self.params[index], self.saved
-        now = param.dtype
-        if saved.dtypes is not None:
-            before = saved.dtypes[place]
-            if before == str(now)[6:]:
-                return
-        else:
-            before = None
-        alike = tuple(param.shape)
+        param, before = self.params[index], self.saved.dtypes
         for key, value in state.items():
-            if not isinstance(value, Tensor) or not value.is_floating_point() or value.dtype == now:
+            if not isinstance(value, Tensor) or not value.ndim or value.dtype == param.dtype:
                 continue
-            follows = (
-                str(value.dtype)[6:] == before
-                if before is not None
-                else self.kind is not None and tuple(value.shape) == alike
-            )
-            if follows and value.ndim:
-                self.casts[index, key] = now
-                self.fit.cast.append(
-                    LoadRow(self.labels[index], key, str(value.dtype)[6:], str(now)[6:])
-                )
-
-    # Groups
-
-    def _map_groups(self) -> list[int | None]:
-        """Find for each group of today one that its parameters were in."""
-        found: list[int | None] = [None] * len(self.live.param_groups)
-        for index, place in enumerate(self.pairs):
-            if place is not None and found[self.group_of[index]] is None:
-                found[self.group_of[index]] = self.saved.group_of[place]
-        if len(self.saved.groups) == len(found):
-            for index, group in enumerate(self.live.param_groups):
-                if not group["params"] and not self.saved.groups[index]["params"]:
-                    found[index] = index
-        return found
-
-    def _compare_groups(self) -> None:
-        """Note which options differ, and what can't be told."""
-        sources: list[list[int]] = [[] for _ in self.live.param_groups]
-        for index, place in enumerate(self.pairs):
-            if place is not None:
-                mine = sources[self.group_of[index]]
-                if self.saved.group_of[place] not in mine:
-                    mine.append(self.saved.group_of[place])
-        for index, (group, found) in enumerate(zip(self.live.param_groups, sources, strict=True)):
-            label = _label(index, group)
-            if len(found) > 1 and self.hparams == "saved":
-                self._refuse_merged(label, found)
-            at = self.groups[index]
-            if at is None:
-                continue
-            for key, was in self.saved.groups[at].items():
-                if key in _NOT_OPTIONS or key in _LABELS:
-                    continue
-                now = group.get(key)
-                if not (key in group and same(was, now)):
-                    self.fit.options_changed.append(LoadRow(label, key, plain(was), plain(now)))
-
-    def _refuse_merged(self, label: str, found: list[int]) -> None:
-        """Refuse two saved groups with different options in one of today."""
-        groups = [self.saved.groups[at] for at in found]
-        first = _options(groups[0])
-        differing: dict[str, list[Any]] = {}
-        for group in groups[1:]:
-            options = _options(group)
-            for key in dict.fromkeys([*first, *options]):
-                if not same(first.get(key), options.get(key)):
-                    differing.setdefault(key, [])
-        if not differing:
-            return
-        told = (
-            f"{key} {' and '.join(_written(group.get(key)) for group in groups)}"
-            for key in differing
-        )
-        names = first_few(_label(at, group) for at, group in zip(found, groups, strict=True))
-        self.fit.refuse(
-            f"parameters of {names} of {self.fit.where} are together in {label} today, and these "
-            f'differ: {first_few(told)}. Group them as they were, or pass hparams="current" to '
-            "take today's options."
-        )
+            was = dtype_name(value.dtype)
+            alike = self.kind is not None and value.shape == param.shape
+            follows = alike if before is None else was == before[place]
+            if follows and value.is_floating_point():
+                self.casts[index, key] = param.dtype
+                row = LoadRow(self.labels[index], key, was, dtype_name(param.dtype))
+                self.fit.cast.append(row)
 
     # Loading
 
@@ -373,6 +187,15 @@ class OptimizerFit:
             vars(live).update(state=kept["state"], param_groups=kept["param_groups"])
 
         return undo
+
+    def wanted(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Give each saved tensor that will be loaded, and the parameter it is laid out as."""
+        for index, place in enumerate(self.pairs):
+            if place is None or index in self.skipped:
+                continue
+            param = self.params[index]
+            for value in tensors_in(self.saved.state.get(self.saved.ids[place], {})):
+                yield value, param if value.shape == param.shape else None
 
     def load(self) -> None:
         """Load, through the optimizer's own ``load_state_dict``."""
@@ -433,7 +256,7 @@ class OptimizerFit:
             options |= {
                 key: like(group.get(key), value)
                 for key, value in self.saved.groups[at].items()
-                if key not in _NOT_OPTIONS and not (key in _LABELS and key in group)
+                if key not in NOT_OPTIONS and not (key in LABELS and key in group)
             }
         return options
 
@@ -479,8 +302,8 @@ def fit_optimizer(
         "params" in group for group in state_dict["param_groups"]
     ):
         fit.refuse(
-            f"{fit.where} holds a {type(state_dict).__name__} under this name, not the state dict "
-            "of an optimizer."
+            f"what {fit.where} has for it is no state dict of an optimizer, but a "
+            f"{type(state_dict).__name__} without 'state' and 'param_groups'."
         )
         return None
     saved = read_saved(state_dict, about)
@@ -492,54 +315,5 @@ def _plain_load(live: Optimizer) -> bool:
     return type(live).load_state_dict is Optimizer.load_state_dict
 
 
-def _other_class(saved: Saved, live: Optimizer, kind: str | None) -> str:
-    """Say by what a state dict gives away that another class wrote it; else nothing."""
-    state: Mapping[str, Any] = next((each for each in saved.state.values() if each), {})
-    if kind is not None and state:
-        strange = sorted(set(map(str, state)) - keys_of(kind))
-        if strange:
-            return f"it keeps {first_few(strange)} for a parameter"
-        if not keys_of(kind) & set(state):
-            return f"it keeps none of {first_few(sorted(keys_of(kind)))} for a parameter"
-    if saved.groups and live.param_groups:
-        was, now = set(_options(saved.groups[0])), set(live.defaults)
-        strange = sorted(was - set(live.param_groups[0]) - now - _EXTRAS)
-        if strange and now - was:
-            return f"its groups have {first_few(strange)}, and no {first_few(sorted(now - was))}"
-        decoupled = "decoupled_weight_decay"
-        found = saved.groups[0].get(decoupled)
-        if kind in ("Adam", "AdamW") and found not in (None, live.defaults.get(decoupled)):
-            return f"its groups have {decoupled}={found}"
-    return ""
-
-
-_EXTRAS = frozenset(
-    {
-        *("name", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum", "swa_lr"),
-        *("differentiable", "decoupled_weight_decay"),
-    }
-)
-
-
-def _options(group: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: value for key, value in group.items() if key not in _NOT_OPTIONS and key not in _LABELS
-    }
-
-
-def _label(index: int, group: Mapping[str, Any]) -> str:
-    name = group.get("name")
-    return name if isinstance(name, str) and name else f"group {index}"
-
-
 def _labels(params: Sequence[Tensor], names: Names | None) -> list[str]:
     return names.flat if names is not None else [f"params[{i}]" for i in range(len(params))]
-
-
-def _count(sizes: list[int]) -> str:
-    plural = "" if len(sizes) == 1 else "s"
-    return f"{len(sizes)} group{plural} of {', '.join(map(str, sizes))} parameters"
-
-
-def _written(value: Any) -> str:
-    return repr(plain(value))

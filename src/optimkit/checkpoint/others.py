@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.amp.grad_scaler import GradScaler
 
-from .fits import Fit, Undo, copied, same
+from .fits import Fit, Undo, copied, same, tensors_in
 from .reports import LoadRow
 
 _PROGRESS = ("scale", "_growth_tracker")
@@ -102,6 +102,8 @@ def fit_foreign(fit: Fit, saved: Any, live: Any) -> Fit:
         The same.
     """
     fit.load = lambda: live.load_state_dict(copied(saved))
+    fit.wanted = lambda: [(value, None) for value in tensors_in(saved)]
+    fit.foreign = True
 
     def keep() -> Undo:
         state = copy.deepcopy(live.state_dict())

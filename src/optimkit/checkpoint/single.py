@@ -75,6 +75,10 @@ class Loaded(Mapping[str, Any]):
         """Count the plain values."""
         return len(self.plain)
 
+    def __bool__(self) -> bool:
+        """Return True, even without plain values: ``if loaded:`` asks whether there was a file."""
+        return True
+
     def to_dict(self) -> dict[str, Any]:
         """Return the same as data that ``json`` can write.
 
@@ -311,7 +315,7 @@ def fit(
             "Read it with torch.load(path, weights_only=True)."
         )
     saved = dict(content)
-    header = _header(path, saved.pop(KEY, None))
+    header = checked_header(path, saved.pop(KEY, None))
     plan = matching.plan(saved, header, stateful, strict=strict, hparams=hparams, where=str(path))
     plan.apply()
     objects = stateful if header is None else header["objects"]
@@ -328,8 +332,21 @@ def fit(
     )
 
 
-def _header(path: Path, header: Any) -> Mapping[str, Any] | None:
-    """Refuse a header of a later version: what it means is not known."""
+def checked_header(path: Path, header: Any) -> Mapping[str, Any] | None:
+    """Refuse a header of a later version: what it means is not known.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where it was read from.
+    header : Any
+        What was read.
+
+    Returns
+    -------
+    mapping or None
+        The header; None if there is none.
+    """
     if header is None:
         return None
     if not isinstance(header, Mapping) or header.get("format") != FORMAT:

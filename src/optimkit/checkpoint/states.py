@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..known import FLAT, KEPT, required_keys, shape_of
+from ..known import FLAT, keys_of, required_keys, shape_of
 from .fits import copied
 
 if TYPE_CHECKING:
-    from .optimizers import Saved
+    from .saved import Saved
 
 Shape = tuple[int, ...]
 
@@ -34,26 +34,42 @@ class Judge:
     def __init__(self, kind: str | None, shapes: Sequence[Shape], saved: Saved) -> None:
         self.kind, self.shapes, self.saved = kind, shapes, saved
         self.total = sum(map(prod, shapes))
-        self.alike = frozenset(KEPT[kind].alike) if kind else frozenset()
+        self.tables: dict[Shape, dict[str, Shape]] = {}  # what a parameter of a shape should keep
 
     def misfits(
         self, index: int, place: int, state: Mapping[str, Any]
-    ) -> Iterator[tuple[str, Shape, Shape]]:
+    ) -> list[tuple[str, Shape, Shape]]:
         """Give what does not fit: the key, the saved shape, the one expected."""
         shape = self.shapes[index]
         before = self.saved.shapes
         if before is not None and before[place] != shape:
-            yield "shape", before[place], shape
-            return
-        for key, value in state.items():
-            if not isinstance(value, Tensor):
-                continue
-            found = value.shape
-            if found == shape and (key in self.alike or self.kind is None):
-                continue
-            expected = self._expected(key, tuple(found), shape, before is not None)
+            return [("shape", before[place], shape)]
+        table = self.tables.get(shape)
+        if table is None:
+            table = self.tables[shape] = self._table(shape)
+        # Thousands of tensors come by here: the common case is one comparison each.
+        odd = [
+            (key, value)
+            for key, value in state.items()
+            if isinstance(value, Tensor) and value.shape != table.get(key)
+        ]
+        return list(self._explain(odd, shape, before is not None)) if odd else []
+
+    def _explain(
+        self, odd: list[tuple[str, Tensor]], shape: Shape, sure: bool
+    ) -> Iterator[tuple[str, Shape, Shape]]:
+        for key, value in odd:
+            found = tuple(value.shape)
+            expected = self._expected(key, found, shape, sure)
             if expected is not None and expected != found:
-                yield key, tuple(found), expected
+                yield key, found, expected
+
+    def _table(self, shape: Shape) -> dict[str, Shape]:
+        """Look up what most parameters of a shape keep."""
+        if self.kind in (None, "LBFGS"):
+            return {}
+        known = ((key, shape_of(self.kind, key, shape)) for key in keys_of(self.kind))
+        return {key: expected for key, expected in known if expected is not None}
 
     def _expected(self, key: str, found: Shape, shape: Shape, sure: bool) -> Shape | None:
         """Say which shape a piece of state should have; None if nobody knows."""

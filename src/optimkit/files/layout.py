@@ -96,9 +96,9 @@ def survey(file: BinaryIO) -> Layout:
     try:
         with zipfile.ZipFile(file) as archive:
             infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
         raise LayoutError(f"damaged, or cut off: {error}") from error
-    entries = tuple(_entry(file, info) for info in infos)
+    entries = tuple(_entry(file, info, size) for info in infos)
     stop = 0
     for info, entry in zip(infos, entries, strict=True):
         if info.header_offset < stop or entry.stop > size:
@@ -175,7 +175,7 @@ def _seal_of(file: BinaryIO, size: int) -> bytes | None:
     raise LayoutError("damaged, or cut off: it does not end as a checkpoint ends")
 
 
-def _entry(file: BinaryIO, info: zipfile.ZipInfo) -> Entry:
+def _entry(file: BinaryIO, info: zipfile.ZipInfo, size: int) -> Entry:
     """Find the bytes of an entry; torch never compresses, so one that is is a bomb."""
     name = info.filename.partition("/")[2] or info.filename
     if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
@@ -183,8 +183,10 @@ def _entry(file: BinaryIO, info: zipfile.ZipInfo) -> Entry:
             f"not what torch.save writes: {name} is compressed, {info.compress_size:,} bytes "
             f"that would become {info.file_size:,}"
         )
-    file.seek(info.header_offset)
-    header = file.read(_LOCAL_HEADER.size)
+    header = b""
+    if 0 <= info.header_offset < size:
+        file.seek(info.header_offset)
+        header = file.read(_LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size or not header.startswith(MAGIC):
         raise LayoutError(f"damaged: {name} is not where it should be")
     _, named, extra = _LOCAL_HEADER.unpack(header)

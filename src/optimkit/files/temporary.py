@@ -120,14 +120,15 @@ def _found(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def _create(folder: Path, suffix: str) -> tuple[BinaryIO, Path]:
-    """Make a file and lock it; somebody may have cleaned it up just between the two."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    """Make a file and lock it; until it is locked, somebody may take it for litter."""
     while True:
         path = folder / f"{_PREFIX}{secrets.token_hex(4)}{suffix}"
-        file = os.fdopen(os.open(path, flags, 0o666), "w+b", buffering=1 << 20)
-        with contextlib.suppress(OSError):
-            _lock(file)
-        if path.exists():
+        file = path.open("x+b", buffering=1 << 20)
+        try:
+            mine = fcntl is None or _lock(file)
+        except OSError:  # a file system without locks, where nobody cleans
+            mine = True
+        if mine and path.exists():
             return file, path
         file.close()
 

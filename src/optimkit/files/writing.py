@@ -25,7 +25,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_PIECE = 1 << 24  # bytes at a time: often enough for the progress bar
+_PIECE = 1 << 23  # bytes at a time: often enough for the progress bar
 
 
 def write(
@@ -64,7 +64,7 @@ def write(
     """
     path = Path(path)
     with install(path, durable=durable) as file, Progress(f"Saving {path.name}", size) as progress:
-        sink = _Sink(file, progress)
+        sink = _Sink(file, progress, durable=durable)
         checksums = torch.serialization.get_crc32_options()
         torch.serialization.set_crc32_options(True)
         try:
@@ -75,7 +75,8 @@ def write(
             raise
         finally:
             torch.serialization.set_crc32_options(checksums)
-        seal(file)
+        file.flush()
+        seal(file.raw)  # type: ignore[attr-defined]  # a buffer would read far ahead at each step
     return path
 
 
@@ -165,8 +166,10 @@ def _sync(descriptor: int) -> None:
 class _Sink(io.RawIOBase):
     """What torch writes to: it remembers the first error, which torch hides behind its own."""
 
-    def __init__(self, file: BinaryIO, progress: Progress) -> None:
+    def __init__(self, file: BinaryIO, progress: Progress, *, durable: bool) -> None:
         self._file, self._progress = file, progress
+        self._durable = durable and hasattr(os, "posix_fadvise")
+        self._written = self._begun = 0
         self.error: BaseException | None = None
 
     def writable(self) -> bool:
@@ -177,8 +180,22 @@ class _Sink(io.RawIOBase):
             raise self.error
         try:
             for start in range(0, len(data), _PIECE):
-                self._progress.advance(self._file.write(data[start : start + _PIECE]))
+                count = self._file.write(data[start : start + _PIECE])
+                self._progress.advance(count)
+                self._hasten(count)
         except BaseException as error:
             self.error = error
             raise
         return len(data)
+
+    def _hasten(self, count: int) -> None:
+        """Let the disk begin with what it has got, while the next bytes are being made."""
+        self._written += count
+        if self._durable and self._written - self._begun >= _PIECE:
+            os.posix_fadvise(
+                self._file.fileno(),
+                self._begun,
+                self._written - self._begun,
+                os.POSIX_FADV_DONTNEED,
+            )
+            self._begun = self._written

@@ -1,0 +1,325 @@
+"""One checkpoint of many processes: a directory, written by all, read by as many as there are.
+
+The tensors go through ``torch.distributed.checkpoint``, which brings them from any number of
+processes to any other, from ``DistributedDataParallel`` to FSDP2. Names, classes, groups and
+schedules are compared as for one file, and the same errors are raised, in every process.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+
+from .. import files
+from ..errors import CheckpointError, CorruptCheckpointError
+from ..files.temporary import Presence, present
+from ..files.writing import sync_folder
+from . import contents, matching
+from .capture import state_of
+from .header import KEY, describe, kind_of
+from .matching import HParams
+from .shards import SafeReader, check, checksum, join, quiet, split
+from .single import Loaded, checked_header, refuse_names, refuse_values
+from .team import Team
+
+_HEADER = "optimkit.pt"  # all but the large tensors; there when the directory is complete
+_PART, _OLD = ".part", ".old"
+
+
+def save(
+    path: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    durable: bool = True,
+    **stateful: Any,
+) -> Path:
+    """Save into a directory, all processes together.
+
+    It is built aside and renamed in: to :func:`load`, there is the old directory or the new
+    one, whole, at every moment.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The directory, which all processes can reach.
+    metadata : mapping, optional
+        Plain values about the checkpoint.
+    durable : bool, optional
+        Whether to return only when the bytes are on the disk.
+    **stateful : Any
+        What to save, by name, as for :func:`optimkit.save`. Of what is no sharded tensor, the
+        first process's is saved.
+
+    Returns
+    -------
+    pathlib.Path
+        The directory.
+
+    Raises
+    ------
+    UnsafeCheckpointError
+        If a value could not be loaded again.
+    OSError
+        If the disk is full, or the folder can't be written.
+    TypeError
+        If a name is a keyword.
+
+    Examples
+    --------
+    >>> import tempfile, optimkit
+    >>> from optimkit.checkpoint import distributed
+    >>> model = torch.nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = distributed.save(Path(folder, "last"), model=model, epoch=3)
+    ...     distributed.load(path, model=model)["epoch"]
+    3
+    """
+    team, target = Team(), Path(os.path.realpath(path))
+    refuse_names("save", stateful)
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"save: metadata must be a mapping, not {type(metadata).__name__}")
+    tensors: dict[str, Tensor] = {}
+    about = dict(metadata or {})
+    skeleton = team.do(lambda: _skeleton(stateful, about, tensors))
+    alive: list[Presence] = []  # shows others that the folder is somebody's work
+    work = team.first(lambda: _make_room(target, alive))
+    try:
+        if any(team.all(bool(tensors))):
+            writer = FileSystemWriter(work, sync_files=durable, overwrite=True)
+            _together(lambda: state_dict_saver.save(tensors, storage_writer=writer))
+        written = team.do(lambda: _checksums(work, team.rank))
+        noted = {name: list(each) for found in team.all(written) for name, each in found.items()}
+        team.first(lambda: _complete(work, target, skeleton, about, stateful, noted, durable))
+    finally:
+        alive.clear()
+        if team.rank == 0:
+            shutil.rmtree(work, ignore_errors=True)
+    return Path(path)
+
+
+def _skeleton(
+    stateful: Mapping[str, Any], about: Mapping[str, Any], tensors: dict[str, Tensor]
+) -> dict[str, Any]:
+    """Take the tensors out of what is saved, and look whether the rest can be loaded again."""
+    content = {
+        name: value if kind_of(value) == "value" else state_of(value)
+        for name, value in stateful.items()
+    }
+    skeleton = {name: split(value, tensors, (name,)) for name, value in content.items()}
+    contents.check({**skeleton, "metadata": about})
+    return skeleton
+
+
+def _make_room(target: Path, mine: list[Presence]) -> Path:
+    """Bring an interrupted install to its end, remove the litter of the dead, make a folder."""
+    parent, old = target.parent, _aside(target)
+    alive = present(parent)
+    for each in parent.glob(f".optimkit-*{_PART}"):
+        if each.name.removeprefix(".optimkit-").removesuffix(_PART) not in alive:
+            shutil.rmtree(each, ignore_errors=True)
+    if old.exists():
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(target)
+    if target.exists() and not target.is_dir():
+        raise CheckpointError(f"{target} is a file; a directory is written. Choose another name.")
+    mine.append(Presence(parent))
+    work = parent / f".optimkit-{mine[0].name}{_PART}"
+    work.mkdir()
+    return work
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}{_OLD}")
+
+
+def _together(work: Any) -> None:
+    """Let torch work, and unwrap what it raises."""
+    try:
+        with quiet():
+            work()
+    except CheckpointException as error:
+        causes = [failure[0] for _, failure in sorted(error.failures.items())]
+        known = [each for each in causes if isinstance(each, (OSError, CheckpointError))]
+        if known:
+            raise known[0] from error
+        raise CheckpointError(
+            *(f"rank {rank}: {each[0]!r}" for rank, each in sorted(error.failures.items()))
+        ) from error
+
+
+def _checksums(work: Path, rank: int) -> dict[str, tuple[int, int]]:
+    """Note what this process wrote; the first one notes the metadata too."""
+    found = sorted(work.glob(f"__{rank}_*"))
+    if rank == 0:
+        found += work.glob(".metadata")
+    return {each.name: checksum(each) for each in found}
+
+
+def _complete(
+    work: Path,
+    target: Path,
+    skeleton: Mapping[str, Any],
+    about: Mapping[str, Any],
+    stateful: Mapping[str, Any],
+    noted: Mapping[str, Any],
+    durable: bool,
+) -> None:
+    """Write what makes the directory complete, and give it its name."""
+    header = {**describe(stateful), "metadata": dict(about), "files": dict(noted)}
+    files.write(work / _HEADER, {**skeleton, KEY: header}, durable=durable)
+    if durable:
+        sync_folder(work)
+    old = _aside(target)
+    if target.exists():
+        target.rename(old)  # from here to the next line, load takes it from aside
+    work.rename(target)
+    if durable:
+        sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    map_location: Any = "cpu",
+    strict: bool = True,
+    hparams: HParams = "saved",
+    verify: bool = True,
+    **stateful: Any,
+) -> Loaded:
+    """Load a directory of :func:`save` into the objects that are given, all processes together.
+
+    There may be more processes, or fewer, than saved it, and the model may be wrapped or sharded
+    in another way. Everything is looked at before the first object is touched.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The directory.
+    map_location : optional
+        Where plain tensors go first.
+    strict : bool, optional
+        Whether all has to fit.
+    hparams : {"saved", "current"}, optional
+        Whose options.
+    verify : bool, optional
+        Whether to compare the checksums; each process compares a part of the files.
+    **stateful : Any
+        The objects, by the names they were saved under.
+
+    Returns
+    -------
+    Loaded
+        The plain values, with the metadata and a report for each object.
+
+    Raises
+    ------
+    MismatchError
+        If the directory does not fit the objects.
+    CorruptCheckpointError
+        If the bytes are not what was written.
+    UnsafeCheckpointError
+        If a file in it would run something. Nothing of it has run.
+    FileNotFoundError
+        If there is no such directory.
+    TypeError
+        If one of the objects can't be loaded into.
+
+    Examples
+    --------
+    >>> import tempfile, optimkit
+    >>> from optimkit.checkpoint import distributed
+    >>> model = torch.nn.Linear(2, 1)
+    >>> optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = distributed.save(Path(folder, "last"), model=model, optimizer=optimizer)
+    ...     optimizer = torch.optim.AdamW(model.parameters(), lr=0.5)
+    ...     _ = distributed.load(path, model=model, optimizer=optimizer)
+    >>> optimizer.param_groups[0]["lr"]
+    0.1
+    """
+    team = Team()
+    refuse_values(stateful)
+    folder = team.first(lambda: _find(Path(path)))
+    content, sound = team.do(lambda: _read(folder, map_location, verify, team))
+    header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
+    options: dict[str, Any] = {"strict": strict, "hparams": hparams, "where": str(path)}
+    keys: dict[int, str] = {}
+
+    def sketched(key: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        """Stand for a tensor that has not been read: shape and dtype will do for a plan."""
+        found = torch.empty(shape, dtype=dtype, device="meta")
+        keys[id(found)] = key
+        return found
+
+    sketch = {name: join(value, sketched) for name, value in content.items()}
+    planned = team.do(lambda: matching.plan(sketch, header, stateful, **options))
+    places = {
+        keys[id(saved)]: _room(saved, like) for saved, like in planned.wanted() if id(saved) in keys
+    }
+    plain = [name for name in content if name not in header["objects"]]
+    for name in plain:
+        join(
+            content[name],
+            lambda key, *kind: places.setdefault(key, torch.empty(*kind[:1], dtype=kind[1])),
+        )
+    if any(team.all(bool(places))):
+        reader = SafeReader(folder)
+        team.do(reader.read_metadata)  # torch would wrap what is wrong with it
+        _together(lambda: state_dict_loader.load(places, storage_reader=reader))
+    whole = {
+        name: join(value, lambda key, *kind: places[key] if key in places else sketched(key, *kind))
+        for name, value in content.items()
+    }
+    final = team.do(lambda: matching.plan(whole, header, stateful, **options))
+    team.do(final.apply)
+    return Loaded(
+        path=Path(path),
+        plain={name: whole[name] for name in plain},
+        metadata=header["metadata"],
+        reports=final.reports,
+        sound=sound,
+    )
+
+
+def _find(path: Path) -> Path:
+    """Find the directory; one whose overwriting was interrupted lies aside."""
+    for folder in (path, _aside(Path(os.path.realpath(path)))):
+        if (folder / _HEADER).exists():
+            return folder
+    if not path.exists():
+        raise FileNotFoundError(2, "No such checkpoint", str(path))
+    raise CheckpointError(
+        f"{path} is no directory of optimkit.checkpoint.distributed.save: it has no {_HEADER}."
+    )
+
+
+def _read(folder: Path, map_location: Any, verify: bool, team: Team) -> tuple[dict[str, Any], bool]:
+    """Read what is no large tensor, and compare a part of the checksums."""
+    reading = files.read_once(folder / _HEADER, map_location=map_location, verified=verify)
+    content = dict(reading.content)
+    noted = content.get(KEY, {}).get("files", {})
+    if verify:
+        check(folder, sorted(noted)[team.rank :: team.size], noted)
+    elif any(not (folder / name).exists() for name in noted):
+        raise CorruptCheckpointError(f"{folder} lacks a part of it. Take an older copy.")
+    sound = reading.soundness is not None and reading.soundness.sound
+    return content, sound
+
+
+def _room(saved: Tensor, like: Tensor | None) -> Tensor:
+    """Make room for a tensor: laid out as the one of today that it goes with."""
+    if like is None or like.shape != saved.shape:
+        return torch.empty(saved.shape, dtype=saved.dtype)
+    return torch.empty_like(like.detach(), dtype=saved.dtype)

@@ -1,0 +1,186 @@
+"""What may go in: all that comes back, and nothing else, said before anything is written."""
+
+import argparse
+import collections
+import datetime
+import enum
+import os
+import pathlib
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import optimkit
+from optimkit import UnsafeCheckpointError
+from optimkit.checkpoint.contents import check
+
+
+class Colour(enum.Enum):
+    """Something that is no plain value."""
+
+    RED = 1
+
+
+class Number(enum.IntEnum):
+    """Something that looks like a plain value."""
+
+    ONE = 1
+
+
+@dataclass
+class Config:
+    """A configuration, as people write them."""
+
+    lr: float = 0.1
+
+
+Point = collections.namedtuple("Point", "x y")
+
+REFUSED = {
+    "argparse.Namespace. Save vars(...) instead.": argparse.Namespace(lr=0.1),
+    "pathlib.PurePosixPath. Save str(...) instead.": pathlib.PurePosixPath("runs"),
+    "numpy.float64. Save its item() instead.": np.float64(0.1),
+    "numpy.ndarray. Save torch.from_numpy(...) instead.": np.ones(2),
+    "collections.defaultdict. Save dict(...) instead.": collections.defaultdict(int),
+    "collections.deque. Save list(...) instead.": collections.deque([1]),
+    "datetime.datetime. Save its isoformat() instead.": datetime.datetime(2026, 1, 1),
+    "datetime.timedelta. Save its total_seconds() instead.": datetime.timedelta(1),
+    "frozenset. Save list(...) instead.": frozenset([1]),
+    "range. Save list(...) instead.": range(3),
+    "empty bytes. Save None instead.": b"",
+    "an int of 3,001 bits. Save str(...) instead.": 2**3000,
+    "function. Save its name instead.": os.path.join,
+    "type. Save its name instead.": int,
+    "torch.nn.modules.linear.Linear. Save its state_dict() instead.": nn.Linear(1, 1),
+    "torch._C.Generator. Save its get_state() instead.": torch.Generator(),
+    "random.Random. Save its getstate() instead.": random.Random(0),
+    f"{__name__}.Colour. Save its value instead.": Colour.RED,
+    f"{__name__}.Number. Save its value instead.": Number.ONE,
+    f"{__name__}.Config. Save dataclasses.asdict(...) instead.": Config(),
+    f"{__name__}.Point. Save tuple(...) instead.": Point(1, 2),
+    "object. Save what it holds, as tensors, numbers, strings, lists and dicts.": object(),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_refused_by_path(tmp_path, message):
+    """A value that could not be loaded again is refused with its path, type and remedy."""
+    path = tmp_path / "last.pt"
+    with pytest.raises(UnsafeCheckpointError) as caught:
+        optimkit.save(path, metadata={"args": REFUSED[message]})
+    expected = f'metadata["args"]: torch.load(weights_only=True) refuses {message}'
+    assert str(caught.value) == expected
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_at_once():
+    """All of it is listed, alike with alike, and of many the first five."""
+    paths = [pathlib.PurePosixPath("a")] * 7
+    content = {"data": {"files": paths, ("a", 1): [{2: np.ones(1)}]}, "model": {"w": Colour.RED}}
+    with pytest.raises(UnsafeCheckpointError) as caught:
+        check(content)
+    refuses = "torch.load(weights_only=True) refuses"
+    first = ", ".join(f'data["files"][{i}]' for i in range(5))
+    assert caught.value.problems == (
+        f"{first} and 2 more: {refuses} pathlib.PurePosixPath. Save str(...) instead.",
+        f"data[('a', 1)][0][2]: {refuses} numpy.ndarray. Save torch.from_numpy(...) instead.",
+        f'model["w"]: {refuses} {__name__}.Colour. Save its value instead.',
+    )
+
+
+def test_keys_and_attributes():
+    """What hides in a key, in an attribute of a parameter or of a state dict is found."""
+    param = nn.Parameter(torch.ones(1))
+    param.tag = Colour.RED
+    state_dict = nn.Linear(1, 1).state_dict()
+    state_dict._metadata["config"] = Config()
+    with pytest.raises(UnsafeCheckpointError) as caught:
+        check({"a": {Colour.RED: 1}, "p": [param], "m": state_dict})
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "a, the key <Colour.RED",
+        'm._metadata["config"]',
+    ]
+    assert "p[0].tag" in str(caught.value)
+
+
+def test_what_holds_itself():
+    """A list in itself is saved as such, and one too deep is refused."""
+    own: list = [1]
+    own.append(own)
+    assert check({"own": own}) == 0
+    deep: list = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(UnsafeCheckpointError) as caught:
+        check({"deep": deep})
+    assert str(caught.value) == "deep: nested too deep to be pickled. Save it flat."
+
+
+TENSORS = [
+    torch.ones(2, dtype=torch.bfloat16),
+    torch.eye(2).to_sparse(),
+    torch.ones(3, device="meta"),
+    nn.Parameter(torch.ones(1)),
+    torch.ones(2, 3).t(),
+    torch.ones(0),
+    torch.tensor(1j),
+]
+
+
+@pytest.mark.parametrize("tensor", TENSORS, ids=lambda tensor: str(tensor.dtype))
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_of_all_kinds(tmp_path, tensor):
+    """Tensors come back as they are, whatever their layout and dtype."""
+    found = optimkit.load(optimkit.save(tmp_path / "a.pt", tensor=tensor))["tensor"]
+    assert (type(found), found.dtype, found.shape) == (type(tensor), tensor.dtype, tensor.shape)
+
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=2**1990, max_value=2**2100)
+    | st.floats(allow_nan=False)
+    | st.complex_numbers(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.binary().map(bytearray)
+    | st.dates()
+    | st.frozensets(st.integers())
+    | st.sampled_from(
+        [torch.float32, torch.device("cpu"), torch.Size([1]), Colour.RED, torch.strided]
+    )
+)
+KEYS = st.text() | st.integers() | st.none() | st.tuples(st.integers(), st.text())
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(KEYS, inner)
+        | st.dictionaries(KEYS, inner).map(collections.OrderedDict)
+        | st.sets(st.integers())
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(value=VALUES)
+def test_what_is_taken_comes_back(tmp_path_factory, value):
+    """A value is refused at save, or is the same after load: there is nothing between."""
+    path = tmp_path_factory.mktemp("any") / "a.pt"
+    try:
+        optimkit.save(path, durable=False, value=value)
+    except UnsafeCheckpointError:
+        assert not path.exists()
+    else:
+        found = optimkit.load(path)["value"]
+        assert found == value
+        assert type(found) is type(value)

@@ -1,0 +1,302 @@
+"""A directory: what is kept, what is restored, and whose it is."""
+
+import gc
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import optimkit
+from optimkit import (
+    Best,
+    CheckpointDir,
+    CheckpointError,
+    CorruptCheckpointError,
+    Last,
+    MismatchError,
+)
+
+
+def steps(checkpoints):
+    """List the steps that there are, oldest first."""
+    return [int(path.name[5:14]) for path in reversed(checkpoints.paths)]
+
+
+def damage(path):
+    """Flip a bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def test_nothing_yet(tmp_path):
+    """Without a checkpoint, or without the directory, there is None."""
+    assert CheckpointDir(tmp_path).restore(model=nn.Linear(1, 1)) is None
+    assert CheckpointDir(tmp_path / "a" / "b").restore() is None
+    assert CheckpointDir(tmp_path, keep=(Best(1, "loss", "min"),)).restore("best") is None
+
+
+def test_the_last_are_kept(tmp_path):
+    """Last(n) keeps the n that were saved last, and the newest is restored."""
+    checkpoints = CheckpointDir(tmp_path / "a" / "b", keep=(Last(2),))
+    for step in range(5):
+        path = checkpoints.save(step, number=step)
+    assert steps(checkpoints) == [3, 4]
+    loaded = checkpoints.restore()
+    assert (loaded.step, loaded.path, loaded["number"]) == (4, path, 4)
+
+
+def test_the_best_are_kept(tmp_path):
+    """Best(n) keeps the n best, the newest stays whatever it is, NaN and infinity are not best."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Best(2, "loss", "min"),))
+    for step, loss in enumerate([0.5, math.nan, 0.1, math.inf, 0.3, torch.tensor(0.4)]):
+        checkpoints.save(step, {"loss": loss}, number=step)
+    assert steps(checkpoints) == [2, 4, 5]
+    assert checkpoints.restore("best")["number"] == 2
+    assert checkpoints.restore()["number"] == 5
+
+
+def test_more_may_be_better(tmp_path):
+    """With "max" the largest is the best; among equals it is the newer one."""
+    checkpoints = CheckpointDir(tmp_path, keep=[Best(1, "accuracy", "max"), Last(1)])
+    for step, accuracy in enumerate([0.5, 0.9, 0.9, 0.1]):
+        checkpoints.save(step, {"accuracy": accuracy})
+    assert steps(checkpoints) == [2, 3]
+    assert CheckpointDir(tmp_path, keep=[Best(1, "accuracy", "max")]).restore("best").step == 2
+
+
+def test_kept_if_any_wants_it(tmp_path):
+    """A checkpoint stays as long as one policy wants it; without any, the newest stays."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Last(2), Best(1, "a", "min"), Best(1, "b", "max")))
+    for step, (a, b) in enumerate([(1, 9), (0, 1), (5, 2), (6, 3), (7, 4)]):
+        checkpoints.save(step, {"a": a, "b": b})
+    assert steps(checkpoints) == [0, 1, 3, 4]
+    checkpoints = CheckpointDir(tmp_path, keep=())
+    gc.collect()
+    checkpoints.save(5)
+    assert steps(checkpoints) in ([5], [0, 1, 3, 4, 5])
+
+
+def test_a_missing_metric(tmp_path):
+    """A metric that a policy asks for and save is not given is an error, before anything is done."""
+    checkpoints = CheckpointDir(tmp_path / "run", keep=(Best(1, "loss", "min"),))
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.save(3, {"accuracy": 1})
+    assert str(caught.value) == (
+        "save(3, ...): Best(n=1, metric='loss', mode='min') needs metrics={'loss': ...}, found "
+        "'accuracy'. Pass it, float('nan') if it is not known."
+    )
+    with pytest.raises(CheckpointError, match="found none"):
+        checkpoints.save(3)
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_nan(tmp_path):
+    """If no metric is a number there is a newest, and the best is asked for in vain."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Best(1, "loss", "min"),))
+    checkpoints.save(1, {"loss": math.nan})
+    assert checkpoints.restore().step == 1
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.restore("best")
+    assert str(caught.value) == (
+        f"{tmp_path}: none of 1 checkpoints has a 'loss' that is a number. "
+        'Restore the newest: restore("newest").'
+    )
+
+
+def test_no_policy_says_what_is_best(tmp_path):
+    """Then it is an error that shows how to say it."""
+    with pytest.raises(CheckpointError) as caught:
+        CheckpointDir(tmp_path).restore("best")
+    assert str(caught.value) == (
+        f"{tmp_path}: nothing says which checkpoint is the best. Make the CheckpointDir with a "
+        'policy that does: keep=(Last(3), Best(1, "loss", "min")).'
+    )
+
+
+def test_past_a_damaged_one(tmp_path):
+    """A damaged newest is passed over with a warning that names it, at the caller's line."""
+    checkpoints = CheckpointDir(tmp_path)
+    paths = [checkpoints.save(step, weight=torch.ones(1000)) for step in range(3)]
+    damage(paths[2])
+    with pytest.warns(UserWarning, match="is damaged") as caught:
+        assert checkpoints.restore().step == 1
+    assert str(caught[0].message) == (
+        f"{paths[2]} is damaged: data/0 does not fit its checksum. Take an older copy. "
+        f"{paths[1]} is taken instead."
+    )
+    assert caught[0].filename == __file__
+    damage(paths[1])
+    damage(paths[0])
+    with pytest.raises(CorruptCheckpointError) as error:
+        checkpoints.restore()
+    for path, problem in zip(paths[::-1], error.value.problems, strict=True):
+        assert problem.startswith(f"{path} is damaged")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + b"x" * 99, b"hello"])
+def test_past_an_empty_or_foreign_one(tmp_path, content):
+    """So is one that is empty, or of another kind."""
+    checkpoints = CheckpointDir(tmp_path)
+    checkpoints.save(1)
+    checkpoints.save(2).write_bytes(content)
+    with pytest.warns(UserWarning, match="is taken instead"):
+        assert checkpoints.restore().step == 1
+
+
+def test_past_one_without_checksums(tmp_path):
+    """One that nobody can call sound is not taken either, unless verify=False."""
+    checkpoints = CheckpointDir(tmp_path)
+    checkpoints.save(1)
+    path = checkpoints.save(2)
+    content = torch.load(path, weights_only=True)
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    with pytest.warns(UserWarning, match="no checksums"):
+        assert checkpoints.restore().step == 1
+    assert checkpoints.restore(verify=False).step == 2
+
+
+def test_past_a_damaged_best(tmp_path):
+    """A damaged best gives way to the next best."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Best(3, "loss", "min"),))
+    paths = [checkpoints.save(step, {"loss": step}, w=torch.ones(999)) for step in range(3)]
+    damage(paths[0])
+    with pytest.warns(UserWarning, match="is taken instead"):
+        assert checkpoints.restore("best").step == 1
+
+
+def test_a_misfit_is_not_passed_over(tmp_path):
+    """A sound newest that does not fit is an error, though an older one would fit."""
+    checkpoints = CheckpointDir(tmp_path)
+    checkpoints.save(1, model=nn.Linear(2, 2))
+    checkpoints.save(2, model=nn.Linear(3, 3))
+    with pytest.raises(MismatchError):
+        checkpoints.restore(model=nn.Linear(2, 2))
+
+
+def test_never_the_old_future(tmp_path):
+    """A run that goes back to an earlier step is the one to go on from, the best included."""
+    first = CheckpointDir(tmp_path, keep=(Last(9), Best(9, "loss", "min")))
+    for step in (10, 20, 30):
+        first.save(step, {"loss": 1 / step}, run="first")
+    second = CheckpointDir(tmp_path, keep=(Last(9), Best(9, "loss", "min")))
+    path = second.save(15, {"loss": 5.0}, run="second")
+    for checkpoints in (first, second, CheckpointDir(tmp_path, keep=(Best(1, "loss", "min"),))):
+        assert checkpoints.restore().step == 15
+        assert checkpoints.restore("best").step == 10
+    damage(path)
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert second.restore().step == 10
+
+
+def test_two_runs_keep_out_of_each_others_files(tmp_path):
+    """Runs that save the same steps into one directory write and delete their own files only."""
+    one, other = (CheckpointDir(tmp_path, keep=(Last(1),)) for _ in range(2))
+    for step in range(3):
+        first, second = one.save(step, run=1), other.save(step, run=2)
+        assert (optimkit.load(first)["run"], optimkit.load(second)["run"]) == (1, 2)
+        assert len(one.paths) == 2
+    del one
+    gc.collect()
+    other.save(3, run=2)
+    assert len(other.paths) == 1
+
+
+def test_the_next_run_goes_on_with_the_directory(tmp_path):
+    """What a run that has ended left is kept by the policies, and deleted by them."""
+    code = (
+        "import sys, optimkit\n"
+        "checkpoints = optimkit.CheckpointDir(sys.argv[1], keep=(optimkit.Last(2),))\n"
+        "loaded = checkpoints.restore()\n"
+        "step = loaded.step if loaded else 0\n"
+        "checkpoints.save(step + 1)\n"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert steps(CheckpointDir(tmp_path)) == [2, 3]
+    assert len(os.listdir(tmp_path)) == 2
+
+
+def test_nothing_is_deleted_before_its_successor_is_durable(tmp_path, monkeypatch):
+    """The old one goes after the new one, and its name, have been synced to the disk."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Last(1),))
+    old = checkpoints.save(1)
+    order = []
+    sync, unlink, rename = os.fsync, os.unlink, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("sync"), sync(fd))[1])
+    monkeypatch.setattr(os, "replace", lambda *a: (order.append("rename"), rename(*a))[1])
+
+    def watched(path, **options):
+        if os.fspath(path).endswith(".pt"):
+            order.append("delete")
+        return unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", watched)
+    checkpoints.save(2)
+    assert not old.exists()
+    assert order == ["sync", "rename", "sync", "delete"]
+
+
+def test_foreign_files_stay(tmp_path):
+    """Files that no CheckpointDir wrote are neither restored nor deleted."""
+    for name in ("notes.txt", "step-3.pt", "best.pt"):
+        (tmp_path / name).write_text("mine")
+    checkpoints = CheckpointDir(tmp_path, keep=())
+    checkpoints.save(1)
+    checkpoints.save(2)
+    assert len(checkpoints.paths) == 1
+    assert {"notes.txt", "step-3.pt", "best.pt"} <= set(os.listdir(tmp_path))
+
+
+def test_a_refused_value_deletes_nothing(tmp_path):
+    """A save that is refused leaves the directory as it was."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Last(1),))
+    path = checkpoints.save(1)
+    with pytest.raises(optimkit.UnsafeCheckpointError):
+        checkpoints.save(2, args=object())
+    assert checkpoints.paths == [path]
+
+
+def test_verify_looks_at_every_file(tmp_path):
+    """It says of each, the newest first, what its checksums say."""
+    checkpoints = CheckpointDir(tmp_path)
+    paths = [checkpoints.save(step, w=torch.ones(999)) for step in range(3)]
+    damage(paths[1])
+    newest, damaged, oldest = checkpoints.verify()
+    assert newest.sound
+    assert oldest.sound
+    assert str(paths[1]) in str(damaged)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Last(0), ValueError, "Last: n must be 1 or more, not 0"),
+        (lambda: Best(0, "a", "min"), ValueError, "Best: n must be 1 or more, not 0"),
+        (lambda: Best(1, "a", "less"), ValueError, "Best: mode must be 'min' or 'max', not 'less'"),
+        (lambda: CheckpointDir("a", keep=(3,)), TypeError, "keep takes Last and Best, not 3"),
+        (lambda: CheckpointDir("a").save(-1), ValueError, "step must be 0 or more, not -1"),
+        (
+            lambda: CheckpointDir("a").save(1, which=2),
+            TypeError,
+            "save: which can't be the name of an object: it is a keyword of save or load. "
+            "Call it something else.",
+        ),
+        (
+            lambda: CheckpointDir("a").restore("last"),
+            ValueError,
+            "which must be 'newest' or 'best', not 'last'",
+        ),
+    ],
+)
+def test_misuse(tmp_path, monkeypatch, make, error, message):
+    """Wrong arguments are refused in words, and nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error) as caught:
+        make()
+    assert str(caught.value) == message
+    assert not list(tmp_path.iterdir())

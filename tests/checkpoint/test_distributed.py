@@ -1,0 +1,204 @@
+"""Many processes, really run: what they save together, any number of them loads."""
+
+import importlib.util
+import os
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from optimkit import CheckpointError, CorruptCheckpointError, MismatchError, UnsafeCheckpointError
+from optimkit.checkpoint import distributed
+
+pytestmark = [
+    pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs gloo"),
+    pytest.mark.skipif(sys.platform == "win32", reason="needs torchrun"),
+]
+
+SCRIPT = Path(__file__).with_name("workers.py")
+_spec = importlib.util.spec_from_file_location("workers", SCRIPT)
+workers = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(workers)
+
+
+def torchrun(processes, command, folder, **environment):
+    """Run a command of workers.py in so many processes."""
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    line += [f"--nproc-per-node={processes}", str(SCRIPT), command, str(folder)]
+    return subprocess.run(
+        line,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Save with two processes of DDP, go on with four of FSDP2."""
+    folder = tmp_path_factory.mktemp("distributed")
+    for processes, command in ((2, "of_two"), (4, "of_four")):
+        done = torchrun(processes, command, folder)
+        assert done.returncode == 0, done.stderr[-4000:]
+    return folder
+
+
+@pytest.mark.parametrize(("name", "expected"), [("ddp", "expected.pt"), ("fsdp", "after.pt")])
+def test_two_to_four_to_one(saved, name, expected):
+    """2 of DDP -> 4 of FSDP2 -> 1: weights, state, options by name and schedule, bit for bit."""
+    objects = workers.parts(workers.model(), turned=True, lr=0.7)
+    reports = distributed.load(saved / name, **objects).reports
+    workers.expect(saved, objects, expected)
+    assert reports["optimizer"].match == "name"
+
+
+def test_a_part_of_it(saved):
+    """A part may be loaded, and what does not fit may be skipped."""
+    net = nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 5))
+    report = distributed.load(saved / "fsdp", model=net, strict=False).reports["model"]
+    after = torch.load(saved / "after.pt", weights_only=True)
+    assert torch.equal(net[0].weight, after["model"]["0.weight"])
+    assert [row.name for row in report.mismatched] == ["2.weight", "2.bias"]
+
+
+def test_flipped_bits(saved, tmp_path):
+    """Every flipped bit, in whichever file, is found before anything is touched."""
+    whole = saved / "fsdp"
+    folder = shutil.copytree(whole, tmp_path / "last")
+    objects = workers.parts(workers.model())
+    before = workers.contents(objects)
+    draw = random.Random(0)
+    for number in range(40):
+        path = draw.choice(sorted(folder.iterdir()))
+        content = bytearray(path.read_bytes())
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=path.name) as caught:
+            distributed.load(folder, **objects)
+        assert isinstance(caught.value, CorruptCheckpointError) or path.suffix == ".pt", number
+        path.write_bytes((whole / path.name).read_bytes())
+    assert workers.same(before, workers.contents(objects))
+    distributed.load(folder, **objects)
+
+
+def test_damaged_files(saved, tmp_path):
+    """A file that is cut off, or gone, is named."""
+    folder = shutil.copytree(saved / "ddp", tmp_path / "last")
+    path = folder / "__1_0.distcp"
+    size = path.stat().st_size
+    os.truncate(path, 100)
+    with pytest.raises(CorruptCheckpointError) as caught:
+        distributed.load(folder, model=workers.model())
+    assert str(caught.value) == (
+        f"{path} is damaged: it has 100 bytes, {size:,} were written. Take an older copy."
+    )
+    path.unlink()
+    with pytest.raises(CorruptCheckpointError) as caught:
+        distributed.load(folder, model=workers.model())
+    assert str(caught.value) == f"{path} is gone. Take an older copy."
+    with pytest.raises(CorruptCheckpointError):
+        distributed.load(folder, model=workers.model(), verify=False)
+
+
+class Malicious:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+def test_a_foreign_metadata_runs_nothing(tmp_path):
+    """A .metadata that would call something is refused, and calls nothing."""
+    folder, trace = tmp_path / "last", tmp_path / "trace"
+    net = nn.Linear(2, 2)
+    distributed.save(folder, model=net)
+    (folder / ".metadata").write_bytes(pickle.dumps(Malicious(f"touch {trace}")))
+    with pytest.raises(CorruptCheckpointError):
+        distributed.load(folder, model=net)
+    with pytest.raises(UnsafeCheckpointError) as caught:
+        distributed.load(folder, model=net, verify=False)
+    assert str(caught.value) == (
+        f"{folder}/.metadata would call posix.system. Nothing of it was run. Save the directory "
+        "again."
+    )
+    (folder / ".metadata").write_bytes(b"no pickle")
+    with pytest.raises(CorruptCheckpointError, match="is damaged"):
+        distributed.load(folder, model=net, verify=False)
+    (folder / ".metadata").write_bytes(pickle.dumps({"state_dict_metadata": {}}))
+    with pytest.raises(CorruptCheckpointError, match="it holds no metadata"):
+        distributed.load(folder, model=net, verify=False)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_overwriting_leaves_the_old_or_the_new(tmp_path, monkeypatch, moment):
+    """Wherever an overwrite is broken off, load finds the old directory or the new one."""
+    folder = tmp_path / "last"
+    distributed.save(folder, number=0, part=torch.zeros(4))
+    done = []
+
+    def breaking(function):
+        def call(*arguments, **options):
+            if len(done) == moment:
+                raise KeyboardInterrupt
+            done.append(function)
+            return function(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", breaking(Path.rename))
+        patch.setattr(os, "replace", breaking(os.replace))
+        patch.setattr(distributed, "sync_folder", breaking(distributed.sync_folder))
+        patch.setattr(shutil, "rmtree", breaking(shutil.rmtree))
+        with suppress(KeyboardInterrupt):
+            distributed.save(folder, number=1, part=torch.ones(4))
+    loaded = distributed.load(folder)
+    assert loaded["part"].tolist() == [loaded["number"]] * 4
+    distributed.save(folder, number=2)
+    assert distributed.load(folder)["number"] == 2
+    assert [each.name for each in tmp_path.iterdir() if each.name != "last"] == []
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.3])
+def test_a_rank_is_killed(tmp_path, delay):
+    """A rank that is killed in mid-save leaves a whole directory, and no litter for long."""
+    done = torchrun(2, "killed", tmp_path, DELAY=str(delay))
+    assert done.returncode != 0
+    assert (tmp_path / "started").exists(), done.stderr[-4000:]
+    loaded = distributed.load(tmp_path / "last")
+    for index in range(8):
+        assert loaded[f"part{index}"].unique().tolist() == [loaded["number"]]
+    distributed.save(tmp_path / "last", number=-1)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["last", "started"]
+
+
+def test_misuse(tmp_path):
+    """What can't be is said, as for one file."""
+    net = nn.Linear(2, 2)
+    with pytest.raises(FileNotFoundError):
+        distributed.load(tmp_path / "nothing", model=net)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"it has no optimkit\.pt"):
+        distributed.load(tmp_path / "empty", model=net)
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="is a file; a directory is written"):
+        distributed.save(tmp_path / "file", model=net)
+    with pytest.raises(UnsafeCheckpointError, match="pathlib"):
+        distributed.save(tmp_path / "bad", place=tmp_path)
+    with pytest.raises(TypeError, match="strict can't be the name of an object"):
+        distributed.save(tmp_path / "bad", strict=net)
+    distributed.save(tmp_path / "good", model=net)
+    with pytest.raises(MismatchError, match="has nothing under this name; it has 'model'"):
+        distributed.load(tmp_path / "good", net=net)

@@ -1,0 +1,359 @@
+"""A state dict into an optimizer: checked first, by name, dtype for dtype."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, NAdam
+
+from optimkit import MismatchError, load_optimizer
+
+
+def step(optimizer, value=1.0):
+    """Step with made-up gradients."""
+    for group in optimizer.param_groups:
+        for param in group["params"]:
+            param.grad = torch.full_like(param, value)
+    optimizer.step()
+
+
+def trained(kind, model, **options):
+    """Return an optimizer that has made a step."""
+    optimizer = kind(model.named_parameters(), **options)
+    step(optimizer)
+    return optimizer
+
+
+def refused(optimizer, state_dict, **options):
+    """Return the error of a load that is refused, and see that nothing was touched."""
+    before = copy.deepcopy(optimizer.state_dict())
+    with pytest.raises(MismatchError) as caught:
+        load_optimizer(optimizer, state_dict, **options)
+    assert repr(before) == repr(optimizer.state_dict())
+    return caught.value
+
+
+def test_without_names():
+    """Without names it goes by position, and warns."""
+    model = nn.Linear(2, 1)
+    saved = trained(Adam, model)
+    for group in saved.param_groups:
+        del group["param_names"]
+    optimizer = Adam(model.named_parameters())
+    with pytest.warns(UserWarning, match="by position") as caught:
+        report = load_optimizer(optimizer, saved.state_dict())
+    text = (
+        "Adam was matched by position: the state dict has no names for it. Shapes were checked; "
+        "whether the order is the same can't be."
+    )
+    assert [str(each.message) for each in caught] == [text]
+    assert caught[0].filename == __file__
+    assert (report.match, report.notes) == ("position", (text,))
+    assert load_optimizer(optimizer, saved.state_dict(), match="position").notes == ()
+
+
+def test_by_position_on_request():
+    """match="position" goes by position though there are names."""
+    model = nn.ModuleDict({"a": nn.Linear(2, 1, bias=False), "b": nn.Linear(2, 1, bias=False)})
+    saved = trained(SGD, model, lr=0.1, momentum=0.9)
+    optimizer = SGD(list(model.named_parameters())[::-1], lr=0.1)
+    report = load_optimizer(optimizer, saved.state_dict(), match="position")
+    assert report.match == "position"
+    assert optimizer.param_groups[0]["param_names"] == ["b.weight", "a.weight"]
+
+
+def test_by_position_other_groups():
+    """By position the groups must be the same."""
+    model = nn.Linear(2, 1)
+    saved = Adam(model.parameters())
+    optimizer = Adam([{"params": [model.weight]}, {"params": [model.bias]}])
+    assert str(refused(optimizer, saved.state_dict(), match="position")) == (
+        "Adam: the state dict has 1 group of 2 parameters, today's optimizer 2 groups of 1, 1 "
+        "parameters, and without names nothing says which is which. Save with optimkit.save, "
+        "the model beside the optimizer, or build both from named parameters."
+    )
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["S4", "S5 fused"])
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("kind", [Adam, AdamW, SGD, torch.optim.Adagrad])
+def test_other_shapes(kind, named, fused):
+    """S4, S5: state of another shape is refused, before a fused step reads past its end."""
+    small, large = nn.Linear(2, 2), nn.Linear(64, 64)
+    options = {"lr": 0.1, "fused": fused, **({"momentum": 0.9} if kind is SGD else {})}
+    saved, optimizer = trained(kind, small, **options), kind(large.named_parameters(), **options)
+    match = "name" if named else "position"
+    error = refused(optimizer, saved.state_dict(), match=match)
+    key = {"SGD": "momentum_buffer", "Adagrad": "sum"}.get(kind.__name__, "exp_avg")
+    assert (f"weight ({key}: saved (2, 2), today (64, 64))") in str(error)
+    assert {row.name for row in error.report.mismatched} == {"weight", "bias"}
+    report = load_optimizer(optimizer, saved.state_dict(), match=match, strict=False)
+    assert report.mismatched
+    step(optimizer)
+    assert all(param.isfinite().all() for param in large.parameters())
+
+
+def test_state_with_one_element():
+    """S5: state with one element is no state for a parameter with many."""
+    small, large = nn.Linear(1, 1, bias=False), nn.Linear(8, 8, bias=False)
+    saved, optimizer = trained(Adam, small), Adam(large.named_parameters(), fused=True)
+    assert "exp_avg: saved (1, 1), today (8, 8)" in str(refused(optimizer, saved.state_dict()))
+
+
+def test_factored_state():
+    """Adafactor's rows and columns are not of the shape of the parameter, and right."""
+    model, other = nn.Linear(4, 3), nn.Linear(5, 3)
+    saved = trained(torch.optim.Adafactor, model)
+    again = torch.optim.Adafactor(model.named_parameters())
+    assert load_optimizer(again, saved.state_dict()).complete
+    error = refused(torch.optim.Adafactor(other.named_parameters()), saved.state_dict())
+    assert [tuple(row) for row in error.report.mismatched] == [
+        ("weight", "col_var", (1, 4), (1, 5))
+    ]
+
+
+def test_s6_missing_and_unknown_state():
+    """S6: state of nobody, and no state where others have some, are refused."""
+    model = nn.Linear(2, 2)
+    state_dict = copy.deepcopy(trained(Adam, model).state_dict())
+    state_dict["state"][77] = state_dict["state"].pop(0)
+    optimizer = Adam(model.named_parameters())
+    assert str(refused(optimizer, state_dict)) == (
+        "2 problems:\n"
+        "  1. Adam: the state dict has state of no parameter: 77. Pass strict=False to leave it "
+        "out.\n"
+        "  2. Adam: the state dict lacks state of weight. Pass strict=False to start afresh what "
+        "lacks it."
+    )
+    report = load_optimizer(optimizer, state_dict, strict=False)
+    assert (report.missing[0].name, report.unexpected[0].name) == ("weight", "state[77]")
+    assert list(optimizer.state) == [model.bias]
+    load_optimizer(optimizer, Adam(model.named_parameters()).state_dict())
+    assert not optimizer.state
+
+
+@pytest.mark.parametrize(
+    ("saved", "today", "reason"),
+    [
+        (AdamW, Adam, "its groups have decoupled_weight_decay=True"),
+        (Adam, AdamW, "its groups have decoupled_weight_decay=False"),
+        (Adam, SGD, "it keeps exp_avg, exp_avg_sq, step for a parameter"),
+        (SGD, Adam, "it keeps momentum_buffer for a parameter"),
+    ],
+)
+def test_s7_s8_another_class(saved, today, reason):
+    """S7, S8: another class gives itself away by what it keeps."""
+    model = nn.Linear(2, 2)
+    options = {"lr": 0.1, **({"momentum": 0.9} if saved is SGD else {})}
+    state_dict = trained(saved, model, **options).state_dict()
+    optimizer = today(model.named_parameters(), lr=0.1)
+    assert str(refused(optimizer, state_dict, strict=False)) == (
+        f"{today.__name__}: the state dict was not saved by {today.__name__}: {reason}. Make the "
+        "same optimizer."
+    )
+
+
+def test_another_class_before_the_first_step():
+    """Without state, the options tell the class."""
+    model = nn.Linear(2, 2)
+    saved = Adam(model.named_parameters()).state_dict()
+    error = refused(SGD(model.named_parameters(), lr=0.1), saved)
+    assert str(error) == (
+        "SGD: the state dict was not saved by SGD: its groups have amsgrad, betas, capturable, eps, "
+        "and no dampening, momentum, nesterov. Make the same optimizer."
+    )
+
+
+def test_an_option_that_calls_for_more_state():
+    """amsgrad today needs what was not kept then: refused, or started afresh."""
+    model = nn.Linear(2, 2)
+    state_dict = trained(Adam, model).state_dict()
+    optimizer = Adam(model.named_parameters(), amsgrad=True)
+    assert str(refused(optimizer, state_dict, hparams="current")) == (
+        "Adam: the state dict lacks max_exp_avg_sq of weight, max_exp_avg_sq of bias. Pass "
+        "strict=False to start afresh what lacks it."
+    )
+    load_optimizer(optimizer, state_dict, hparams="current", strict=False)
+    step(optimizer)
+    load_optimizer(optimizer, state_dict)
+    assert optimizer.param_groups[0]["amsgrad"] is False
+
+
+def test_s9_dtypes_survive():
+    """S9: what NAdam keeps in float32 for a bfloat16 parameter stays float32."""
+    model = nn.Linear(2, 2).bfloat16()
+    saved = trained(NAdam, model)
+    optimizer = NAdam(model.named_parameters())
+    report = load_optimizer(optimizer, saved.state_dict())
+    assert optimizer.state[model.weight]["mu_product"].dtype == torch.float32
+    assert optimizer.state[model.weight]["step"].shape == ()
+    assert not report.cast
+
+
+def test_s9_a_count_of_ones_own():
+    """S9: an integer count of another class stays an integer, and goes on counting."""
+
+    class Count(torch.optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {})
+
+        def step(self, closure=None):
+            for param in self.param_groups[0]["params"]:
+                self.state[param].setdefault("count", torch.tensor(0)).add_(1)
+
+    param = nn.Parameter(torch.zeros(2, dtype=torch.bfloat16))
+    saved, optimizer = Count([("p", param)]), Count([("p", param)])
+    for _ in range(1001):
+        saved.step()
+    load_optimizer(optimizer, saved.state_dict())
+    optimizer.step()
+    assert optimizer.state[param]["count"].item() == 1002
+    assert optimizer.state[param]["count"].dtype == torch.int64
+
+
+def test_s10_whose_options():
+    """S10: the options are those that were saved, or those of today; it is said what differs."""
+    model = nn.Linear(2, 2)
+    saved = trained(AdamW, model, lr=1e-3, weight_decay=0.1).state_dict()
+    changed = [
+        ("group 0", "lr", 1e-3, 5e-4),
+        ("group 0", "betas", (0.9, 0.999), (0.8, 0.9)),
+        ("group 0", "weight_decay", 0.1, 0.0),
+        ("group 0", "fused", None, True),
+    ]
+    for hparams, lr, fused in (("saved", 1e-3, None), ("current", 5e-4, True)):
+        optimizer = AdamW(
+            model.named_parameters(), lr=5e-4, weight_decay=0.0, betas=(0.8, 0.9), fused=True
+        )
+        report = load_optimizer(optimizer, saved, hparams=hparams)
+        group = optimizer.param_groups[0]
+        assert (group["lr"], group["fused"]) == (lr, fused)
+        assert sorted(map(tuple, report.options_changed)) == sorted(changed)
+        assert optimizer.state[model.weight]["step"] == 1
+
+
+def test_s11_keys_of_ones_own():
+    """S11: what a group has and the checkpoint has not stays; a name of today stays."""
+    model = nn.Linear(2, 2)
+    saved = SGD([{"params": model.named_parameters(), "name": "all"}], lr=0.1).state_dict()
+    group = {"params": model.named_parameters(), "lr_scale": 0.5, "name": "body"}
+    optimizer = SGD([group], lr=0.3)
+    load_optimizer(optimizer, saved)
+    group = optimizer.param_groups[0]
+    assert (group["lr_scale"], group["name"], group["lr"]) == (0.5, "body", 0.1)
+
+
+def test_s17_a_stale_initial_lr():
+    """S17: with today's options, a scheduler that is made later starts from today's lr."""
+    model = nn.Linear(2, 2)
+    saved = trained(SGD, model, lr=0.1)
+    torch.optim.lr_scheduler.StepLR(saved, 1)
+    for hparams, base in (("current", 0.01), ("saved", 0.1)):
+        optimizer = SGD(model.named_parameters(), lr=0.01)
+        load_optimizer(optimizer, saved.state_dict(), hparams=hparams)
+        assert torch.optim.lr_scheduler.StepLR(optimizer, 1).base_lrs == [base]
+
+
+def test_a_tensor_lr():
+    """A tensor lr stays a tensor of its own, and a number stays a number."""
+    model = nn.Linear(2, 2)
+    tensor = AdamW(model.named_parameters(), lr=torch.tensor(0.5), foreach=False)
+    number = AdamW(model.named_parameters(), lr=0.25, foreach=False)
+    before = tensor.state_dict()
+    lr = tensor.param_groups[0]["lr"]
+    load_optimizer(tensor, number.state_dict())
+    assert tensor.param_groups[0]["lr"].item() == 0.25
+    assert lr.item() == 0.5
+    load_optimizer(number, before)
+    assert number.param_groups[0]["lr"] == 0.5
+    assert isinstance(number.param_groups[0]["lr"], float)
+
+
+def test_lbfgs_in_another_order():
+    """The flat state of LBFGS is brought into today's order."""
+    shapes = {"a": (2,), "b": (3, 1), "c": (1,)}
+
+    def run(order):
+        params = {name: nn.Parameter(torch.ones(shape)) for name, shape in shapes.items()}
+        optimizer = torch.optim.LBFGS([(name, params[name]) for name in order], lr=0.1, max_iter=3)
+
+        def closure():
+            optimizer.zero_grad()
+            weights = {"a": 1.0, "b": 2.0, "c": 3.0}
+            loss = sum(weights[name] * (params[name] ** 4).sum() for name in params)
+            loss.backward()
+            return loss
+
+        return params, optimizer, closure
+
+    params, optimizer, closure = run("abc")
+    for _ in range(2):
+        optimizer.step(closure)
+    again, other, its_closure = run("cab")
+    with torch.no_grad():
+        for name, param in again.items():
+            param.copy_(params[name])
+    load_optimizer(other, optimizer.state_dict())
+    optimizer.step(closure)
+    other.step(its_closure)
+    for name, param in again.items():
+        torch.testing.assert_close(param, params[name])
+
+
+def test_a_renamed_parameter():
+    """A name that is gone and one that is new are both told."""
+    one = nn.ModuleDict({"head": nn.Linear(2, 1, bias=False), "body": nn.Linear(2, 2, bias=False)})
+    two = nn.ModuleDict({"tail": nn.Linear(2, 1, bias=False), "body": nn.Linear(2, 2, bias=False)})
+    saved = trained(SGD, one, lr=0.1, momentum=0.9)
+    error = refused(SGD(two.named_parameters(), lr=0.1, momentum=0.9), saved.state_dict())
+    assert error.problems == (
+        "SGD: the state dict lacks tail.weight. Rename what was renamed, or pass strict=False to "
+        "start afresh what is missing.",
+        "SGD: the state dict has head.weight, which today's optimizer has not. Give it these "
+        "parameters, or pass strict=False to leave their state out.",
+    )
+    assert str(error.report) == (
+        "SGD: matched by name, 1 missing, 1 unexpected\n"
+        "Missing in the file\n"
+        "name         key        saved  current\n"
+        "-----------  ---------  -----  -------\n"
+        "tail.weight  parameter         (1, 2)\n"
+        "In the file only\n"
+        "name         key        saved  current\n"
+        "-----------  ---------  -----  -------\n"
+        "head.weight  parameter"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"hparams": "mine"}, ValueError, 'hparams must be "saved" or "current", not \'mine\''),
+        ({"match": "names"}, ValueError, 'match must be "name" or "position", not \'names\''),
+        ({"state_dict": {}}, MismatchError, "SGD: what the state dict has for it is no state dict"),
+        ({"optimizer": 3}, TypeError, "load_optimizer takes a torch.optim.Optimizer, not int"),
+    ],
+    ids=str,
+)
+def test_misuse(options, error, text):
+    """What can't be is said at once."""
+    model = nn.Linear(2, 2)
+    optimizer = SGD(model.named_parameters(), lr=0.1)
+    given = {"optimizer": optimizer, "state_dict": optimizer.state_dict(), **options}
+    with pytest.raises(error) as caught:
+        load_optimizer(**given)
+    assert str(caught.value).startswith(text)
+
+
+def test_a_report_has_all_looks():
+    """A report is data, text, rich and HTML."""
+    model = nn.Linear(2, 2)
+    saved = trained(SGD, model, lr=0.1).state_dict()
+    report = load_optimizer(SGD(model.named_parameters(), lr=0.5), saved)
+    assert report.to_dict()["options_changed"] == [
+        {"name": "group 0", "key": "lr", "saved": 0.1, "current": 0.5}
+    ]
+    assert report.rows == report.options_changed
+    assert "0.5" in report._repr_html_()
+    assert len(report.__rich__().renderables) == 2

@@ -1,0 +1,342 @@
+"""Optimizer and scheduler agree after a load: what was, or today's schedule at the saved step."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+from torch.optim import lr_scheduler as lrs
+from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn
+
+import optimkit
+from optimkit import MismatchError
+
+SCHEDULERS = {
+    "Lambda": lambda o, k: lrs.LambdaLR(o, lambda step: (0.9 / k) ** step),
+    "Multiplicative": lambda o, k: lrs.MultiplicativeLR(o, lambda step: 0.9 / k),
+    "Step": lambda o, k: lrs.StepLR(o, 2, 0.5 / k),
+    "MultiStep": lambda o, k: lrs.MultiStepLR(o, [2, 4], 0.5 / k),
+    "Constant": lambda o, k: lrs.ConstantLR(o, 0.5 / k, total_iters=8),
+    "Linear": lambda o, k: lrs.LinearLR(o, 0.1, total_iters=8 * k),
+    "Exponential": lambda o, k: lrs.ExponentialLR(o, 0.9 / k),
+    "Polynomial": lambda o, k: lrs.PolynomialLR(o, 8 * k, 2.0),
+    "Cosine": lambda o, k: lrs.CosineAnnealingLR(o, 8 * k),
+    "WarmRestarts": lambda o, k: lrs.CosineAnnealingWarmRestarts(o, 2 * k, 2),
+    "Cyclic": lambda o, k: lrs.CyclicLR(o, 0.01 * k, 0.1, 3),
+    "OneCycle": lambda o, k: lrs.OneCycleLR(o, 0.1 * k, 12 * k),
+    "Sequential": lambda o, k: lrs.SequentialLR(
+        o, [lrs.LinearLR(o, 0.1, total_iters=3), lrs.CosineAnnealingLR(o, 8 * k)], [3]
+    ),
+    "Chained": lambda o, k: lrs.ChainedScheduler(
+        [lrs.ConstantLR(o, 0.5, total_iters=3), lrs.ExponentialLR(o, 0.9 / k)]
+    ),
+    "SWA": lambda o, k: SWALR(o, 0.001 * k, anneal_epochs=6),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return where a checkpoint goes."""
+    return tmp_path / "last.pt"
+
+
+def build(make, k=1, lr=0.1, parts=None):
+    """Make a model, its optimizer and its scheduler."""
+    model = nn.Linear(2, 1)
+    groups = parts(model) if parts else model.parameters()
+    optimizer = SGD(groups, lr=lr, momentum=0.9)
+    return {"model": model, "optimizer": optimizer, "scheduler": make(optimizer, k)}
+
+
+def run(objects, steps):
+    """Step so often, and return the learning rates on the way."""
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch 2.6 says of its own SequentialLR
+        for _ in range(steps):
+            objects["optimizer"].step()
+            objects["scheduler"].step()
+            found.append([group["lr"] for group in objects["optimizer"].param_groups])
+    return found
+
+
+def agree(objects):
+    """Tell whether scheduler and groups name the same learning rates."""
+    now = [group["lr"] for group in objects["optimizer"].param_groups]
+    return list(objects["scheduler"].get_last_lr()) == now
+
+
+def backwards(objects):
+    """Give the objects in the other order."""
+    return dict(reversed(objects.items()))
+
+
+@pytest.mark.parametrize("order", [dict, backwards])
+@pytest.mark.parametrize("make", SCHEDULERS.values(), ids=SCHEDULERS)
+def test_s14_any_order(path, make, order):
+    """S14: made late, loaded in any order, the schedule goes on as if nothing had been."""
+    straight = build(make)
+    run(straight, 4)
+    optimkit.save(path, durable=False, **straight)
+    again = build(make)
+    optimkit.load(path, **order(again))
+    assert agree(again)
+    assert run(again, 4) == run(straight, 4)
+
+
+@pytest.mark.parametrize("make", SCHEDULERS.values(), ids=SCHEDULERS)
+def test_s15_the_scheduler_alone(path, make):
+    """S15: a scheduler that is loaded without its optimizer takes its lr along."""
+    straight = build(make)
+    run(straight, 4)
+    optimkit.save(path, durable=False, **straight)
+    again = build(make)
+    optimkit.load(path, scheduler=again["scheduler"])
+    assert agree(again)
+    assert run(again, 4) == run(straight, 4)
+
+
+@pytest.mark.parametrize("name", set(SCHEDULERS) - {"Lambda", "Multiplicative"})
+def test_s16_another_configuration(path, name):
+    """S16: a schedule that is configured otherwise is refused, even where not all must fit."""
+    straight = build(SCHEDULERS[name])
+    optimkit.save(path, durable=False, **straight)
+    again = build(SCHEDULERS[name], k=2)
+    before = copy.deepcopy([each.state_dict() for each in again.values()])
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, strict=False, **again)
+    assert [name for name, each in caught.value.reports.items() if each.problems] == ["scheduler"]
+    assert repr(before) == repr([each.state_dict() for each in again.values()])
+
+
+def test_s16_the_text(path):
+    """S16: the error says what was, and what is."""
+    straight = build(SCHEDULERS["Cosine"])
+    optimkit.save(path, durable=False, **straight)
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, **build(SCHEDULERS["Cosine"], k=2))
+    assert str(caught.value) == (
+        f"scheduler: today's CosineAnnealingLR is not the one in {path} (T_max: saved 8, today "
+        '16). Make it as it was, or pass hparams="current" to go on by today\'s.'
+    )
+
+
+@pytest.mark.parametrize("make", SCHEDULERS.values(), ids=SCHEDULERS)
+@pytest.mark.parametrize("ahead", [0, 2, 7], ids=["fresh", "on its way", "past it"])
+def test_todays_schedule(path, make, ahead):
+    """With today's configuration, the lr is what today's schedule gives at the saved step."""
+    saved = build(make)
+    run(saved, 4)
+    optimkit.save(path, durable=False, **saved)
+    expected, again = (build(make, k=2, lr=0.05) for _ in range(2))
+    run(expected, 4)
+    run(again, ahead)
+    optimkit.load(path, **again, hparams="current")
+    assert agree(again)
+    one, two = run(again, 5), run(expected, 5)
+    assert one == [pytest.approx(each) for each in two]
+    if ahead == 0:
+        assert one == two
+    momenta = [each["optimizer"].param_groups[0]["momentum"] for each in (again, expected)]
+    assert momenta[0] == momenta[1]
+
+
+def test_todays_schedule_is_reported(path):
+    """The report lists what differed: the schedule's configuration and the options."""
+    saved = build(SCHEDULERS["Cosine"])
+    optimkit.save(path, durable=False, **saved)
+    again = build(SCHEDULERS["Cosine"], k=2, lr=0.05)
+    reports = optimkit.load(path, **again, hparams="current").reports
+    assert [tuple(row) for row in reports["scheduler"].options_changed] == [
+        ("CosineAnnealingLR", "T_max", 8, 16)
+    ]
+    assert [row.key for row in reports["optimizer"].options_changed] == ["lr", "initial_lr"]
+
+
+def test_todays_schedule_ends_before(path):
+    """A schedule of today that is over at the saved step is refused."""
+    saved = build(lambda o, k: lrs.OneCycleLR(o, 0.1, 12))
+    run(saved, 10)
+    optimkit.save(path, durable=False, **saved)
+    again = build(lambda o, k: lrs.OneCycleLR(o, 0.1, 5))
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, **again, hparams="current")
+    assert str(caught.value) == (
+        f"scheduler: today's OneCycleLR can't be brought to step 10, where {path} is: Tried to "
+        "step 6 times. The specified number of total steps is 5"
+    )
+
+
+def test_a_plateau_goes_on(path):
+    """With today's options a plateau keeps what it has seen, and today's lr."""
+    saved = build(lambda o, k: lrs.ReduceLROnPlateau(o, patience=2, factor=0.5))
+    for metric in (1.0, 0.5, 0.7, 0.8):
+        saved["scheduler"].step(metric)
+    optimkit.save(path, durable=False, **saved)
+    again = build(lambda o, k: lrs.ReduceLROnPlateau(o, patience=3, factor=0.1), lr=0.3)
+    optimkit.load(path, **again, hparams="current")
+    scheduler = again["scheduler"]
+    assert (scheduler.best, scheduler.num_bad_epochs, scheduler.patience) == (0.5, 2, 3)
+    assert again["optimizer"].param_groups[0]["lr"] == 0.3
+    assert agree(again)
+
+
+def one_group(model):
+    return [{"params": model.parameters()}]
+
+
+def two_groups(model):
+    return [{"params": [model.bias]}, {"params": [model.weight]}]
+
+
+def two_lrs(model):
+    return [{"params": [model.bias], "lr": 0.3}, {"params": [model.weight], "lr": 0.1}]
+
+
+def two_lrs_turned(model):
+    return two_lrs(model)[::-1]
+
+
+@pytest.mark.parametrize("make", SCHEDULERS.values(), ids=SCHEDULERS)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(one_group, two_groups), (two_groups, one_group), (two_lrs, two_lrs_turned)],
+    ids=["1 -> 2", "2 -> 1", "turned"],
+)
+def test_regrouped(path, make, before, after):
+    """The schedule follows its groups: base lrs and all that it keeps for each."""
+    saved, again = build(make, parts=before), build(make, parts=after)
+    run(saved, 4)
+    optimkit.save(path, durable=False, **saved)
+    optimkit.load(path, **again)
+    assert agree(again)
+
+    def by_name(objects, lrs):
+        of = {
+            id(param): index
+            for index, group in enumerate(objects["optimizer"].param_groups)
+            for param in group["params"]
+        }
+        return [[each[of[id(param)]] for each in lrs] for param in objects["model"].parameters()]
+
+    assert by_name(again, run(again, 4)) == by_name(saved, run(saved, 4))
+
+
+def test_regrouped_without_the_optimizer(path):
+    """Without the optimizer nothing says which group is which."""
+    saved = build(SCHEDULERS["Step"], parts=two_groups)
+    optimkit.save(path, durable=False, **saved)
+    again = build(SCHEDULERS["Step"])
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, scheduler=again["scheduler"])
+    assert str(caught.value) == (
+        f"scheduler: {path} has 2 groups, today's optimizer 1. Load the optimizer in the same "
+        "call, so that the groups can be matched."
+    )
+
+
+def test_a_scheduler_inside_another(path):
+    """Schedulers that are nested are compared too."""
+    saved = build(SCHEDULERS["Sequential"])
+    optimkit.save(path, durable=False, **saved)
+    again = build(
+        lambda o, k: lrs.SequentialLR(o, [lrs.LinearLR(o, 0.1), lrs.ExponentialLR(o, 0.9)], [3])
+    )
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, **again)
+    assert str(caught.value) == (
+        f"scheduler: {path} was saved with SequentialLR of LinearLR, CosineAnnealingLR, today's "
+        "is SequentialLR of LinearLR, ExponentialLR. Make the same scheduler."
+    )
+
+
+def test_a_plain_file(path):
+    """A file that optimkit did not write: by position, with a warning; a class by what it keeps."""
+    saved = build(SCHEDULERS["Cosine"])
+    run(saved, 4)
+    torch.save({name: each.state_dict() for name, each in saved.items()}, path)
+    again = build(SCHEDULERS["Cosine"])
+    with pytest.warns(UserWarning, match="optimizer was matched by position: "):
+        optimkit.load(path, **again)
+    assert run(again, 4) == run(saved, 4)
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, **build(SCHEDULERS["Step"]))
+    assert str(caught.value) == (
+        f"scheduler: {path} was saved with one that keeps T_max, eta_min, gamma, step_size, "
+        "today's is StepLR. Make the same scheduler."
+    )
+
+
+def test_a_scheduler_of_ones_own(path):
+    """Of another class, what its constructor takes is its configuration."""
+
+    class Warm(lrs.LRScheduler):
+        def __init__(self, optimizer, steps):
+            self.steps, self.seen = steps, 0
+            super().__init__(optimizer)
+
+        def get_lr(self):
+            self.seen += 1
+            return [base * min(1.0, (self.last_epoch + 1) / self.steps) for base in self.base_lrs]
+
+    saved = build(lambda o, k: Warm(o, 8 * k))
+    run(saved, 4)
+    optimkit.save(path, durable=False, **saved)
+    again = build(lambda o, k: Warm(o, 8))
+    optimkit.load(path, **again)
+    assert again["scheduler"].seen == 5
+    other = build(lambda o, k: Warm(o, 16))
+    with pytest.raises(MismatchError, match=r"\(steps: saved 8, today 16\)"):
+        optimkit.load(path, **other)
+    optimkit.load(path, **other, hparams="current")
+    assert other["optimizer"].param_groups[0]["lr"] == pytest.approx(0.1 * 5 / 16)
+
+
+@pytest.mark.parametrize("then", [True, False])
+@pytest.mark.parametrize("now", [True, False])
+def test_s32_a_scaler(path, then, now):
+    """S32: a scaler that is enabled on one side only is left as it is, and it is said."""
+    saved = torch.amp.GradScaler("cpu", init_scale=8.0, enabled=then)
+    again = torch.amp.GradScaler("cpu", init_scale=2.0, enabled=now)
+    optimkit.save(path, durable=False, scaler=saved)
+    report = optimkit.load(path, scaler=again).reports["scaler"]
+    assert again.get_scale() == (8.0 if then and now else 2.0 if now else 1.0)
+    if then == now:
+        assert report.notes == ()
+    else:
+        was, is_now = ("enabled" if each else "disabled" for each in (then, now))
+        assert report.notes == (
+            f"scaler was {was} when it was saved, and is {is_now} today: its scale was left as "
+            "it is.",
+        )
+
+
+def test_a_scaler_with_todays_options(path):
+    """With today's options a scaler grows by today's factor, from the saved scale."""
+    optimkit.save(path, durable=False, scaler=torch.amp.GradScaler("cpu", init_scale=8.0))
+    again = torch.amp.GradScaler("cpu", init_scale=2.0, growth_factor=4.0)
+    report = optimkit.load(path, scaler=again, hparams="current").reports["scaler"]
+    assert (again.get_scale(), again.get_growth_factor()) == (8.0, 4.0)
+    assert [tuple(row) for row in report.options_changed] == [("scaler", "growth_factor", 2.0, 4.0)]
+
+
+def test_s33_an_average(path):
+    """S33: an average is saved whole; one without its count is refused, strict or not."""
+    model = nn.Linear(2, 1)
+    ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    ema.update_parameters(model)
+    optimkit.save(path, durable=False, ema=ema)
+    again = AveragedModel(nn.Linear(2, 1))
+    optimkit.load(path, ema=again)
+    assert again.n_averaged == 1
+    optimkit.save(path, durable=False, ema=ema.module)
+    before = copy.deepcopy(again.state_dict())
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, ema=again, strict=False)
+    assert str(caught.value) == (
+        f"ema: {path} has no n_averaged, so the next update would throw the average away: only "
+        "ema.module was saved. Save the AveragedModel whole."
+    )
+    assert all(torch.equal(before[key], again.state_dict()[key]) for key in before)

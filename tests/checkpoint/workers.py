@@ -1,0 +1,201 @@
+"""What each process of a distributed test does.
+
+python -m torch.distributed.run --nproc-per-node 2 workers.py COMMAND FOLDER
+"""
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+import optimkit
+from optimkit.checkpoint import distributed
+
+SHAPE = (12, 6)
+
+
+def model():
+    """Return the model, the same in every process."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(*SHAPE), nn.ReLU(), nn.Linear(SHAPE[1], 4), nn.BatchNorm1d(4))
+
+
+def sharded():
+    """Return the model, sharded."""
+    found = model()
+    for layer in found:
+        if list(layer.parameters()):
+            fully_shard(layer)
+    return fully_shard(found)
+
+
+def wrapped():
+    """Return the model in DistributedDataParallel."""
+    return DistributedDataParallel(model())
+
+
+def parts(net, turned=False, one=False, lr=0.1):
+    """Build optimizer and scheduler: weights and biases in groups of their own."""
+    named = dict(net.named_parameters())
+    weights = [param for param in named.values() if param.ndim > 1]
+    others = [param for param in named.values() if param.ndim < 2]
+    groups = [
+        {"params": weights, "weight_decay": 0.1, "lr": lr},
+        {"params": others, "weight_decay": 0.0, "lr": lr / 2},
+    ]
+    if one:
+        groups = [{"params": list(named.values())}]
+    optimizer = torch.optim.AdamW(groups[::-1] if turned else groups, lr=lr)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
+    return {"model": net, "optimizer": optimizer, "scheduler": scheduler}
+
+
+def train(objects, steps=3):
+    """Train on the same data in every process."""
+    for number in range(steps):
+        torch.manual_seed(number)
+        objects["optimizer"].zero_grad()
+        objects["model"](torch.randn(8, SHAPE[0])).square().mean().backward()
+        objects["optimizer"].step()
+        objects["scheduler"].step()
+
+
+def full(value):
+    """Gather a tensor that may be sharded."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def contents(objects):
+    """Return all there is, by name, gathered."""
+    net = objects["model"]
+    plain = getattr(net, "module", net)
+    optimizer = objects["optimizer"]
+    of = {id(p): i for i, group in enumerate(optimizer.param_groups) for p in group["params"]}
+    return {
+        "model": {name: full(value).clone() for name, value in plain.state_dict().items()},
+        "state": {
+            name: {key: full(value).clone() for key, value in optimizer.state[param].items()}
+            for name, param in plain.named_parameters()
+            if param in optimizer.state
+        },
+        "options": {
+            name: [optimizer.param_groups[of[id(param)]][key] for key in ("lr", "weight_decay")]
+            for name, param in plain.named_parameters()
+        },
+        "last_epoch": objects["scheduler"].last_epoch,
+    }
+
+
+def same(one, other):
+    """Tell whether two are the same, bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return one == other
+
+
+def expect(folder, objects, name="expected.pt"):
+    """Compare with what another run had."""
+    expected = torch.load(Path(folder, name), weights_only=True)
+    found = contents(objects)
+    for key in expected:
+        assert same(expected[key], found[key]), (key, expected[key], found[key])
+
+
+def refused(kind, **options):
+    """Load, and return the error, which every process gets."""
+    try:
+        distributed.load(**options)
+    except kind as error:
+        return str(error)
+    raise AssertionError("nothing was raised")
+
+
+def of_two(folder):
+    """Two processes, DDP: save, load regrouped, refuse; all collective errors are shared."""
+    objects = parts(wrapped())
+    distributed.save(Path(folder, "zero"), **objects)
+    train(objects)
+    path = distributed.save(Path(folder, "ddp"), metadata={"note": 1}, **objects, epoch=7)
+    expected = contents(objects)
+    if dist.get_rank() == 0:
+        torch.save(expected, Path(folder, "expected.pt"))
+    dist.barrier()
+    # Step 0 is untouched by a save and by a load.
+    fresh = parts(wrapped())
+    distributed.load(Path(folder, "zero"), **fresh)
+    assert not fresh["optimizer"].state
+    # The groups keep their own options, in another order.
+    turned = parts(wrapped(), turned=True, lr=0.9)
+    loaded = distributed.load(path, **turned)
+    expect(folder, turned)
+    assert (loaded["epoch"], loaded.metadata, loaded.sound) == (7, {"note": 1}, True)
+    # Two groups with different options do not silently become one.
+    one = parts(wrapped(), one=True)
+    before = contents(one)
+    text = refused(
+        optimkit.MismatchError, path=path, optimizer=one["optimizer"], model=one["model"]
+    )
+    assert "are together in group 0 today, and these differ: weight_decay" in text, text
+    # What fails in one process fails in all, and nothing is touched.
+    odd = nn.Sequential(nn.Linear(3, 3)) if dist.get_rank() else one["model"]
+    text = refused(optimkit.MismatchError, path=path, model=odd)
+    assert "does not fit 0.weight (shape: saved (6, 12), today (3, 3))" in text, text
+    assert same(before, contents(one))
+    bad = {"bad": {1}.__iter__} if dist.get_rank() else {"bad": 1}
+    try:
+        distributed.save(path, **bad)
+    except optimkit.UnsafeCheckpointError:
+        pass
+    else:
+        raise AssertionError
+    distributed.load(path, **turned)
+
+
+def of_four(folder):
+    """Four processes, FSDP2: load what two of DDP saved, go on, save."""
+    objects = parts(sharded(), turned=True, lr=0.9)
+    distributed.load(Path(folder, "ddp"), **objects)
+    expect(folder, objects)
+    train(objects, 1)
+    distributed.save(Path(folder, "fsdp"), **objects)
+    after = contents(objects)
+    again = parts(sharded(), lr=0.3)
+    distributed.load(Path(folder, "fsdp"), **again)
+    if dist.get_rank() == 0:
+        torch.save(after, Path(folder, "after.pt"))
+    dist.barrier()
+    expect(folder, again, "after.pt")
+
+
+def killed(folder):
+    """Save over and over; one process is killed in the middle."""
+    path = Path(folder, "last")
+    big = {f"part{index}": torch.full((1 << 20,), 0.0) for index in range(8)}
+    distributed.save(path, durable=False, number=0, **big)
+    dist.barrier()
+    Path(folder, "started").touch()
+    if dist.get_rank() == 1:
+        delay = float(os.environ["DELAY"])
+        threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    for number in range(1, 1000):
+        for each in big.values():
+            each.fill_(number)
+        distributed.save(path, durable=False, number=number, **big)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    dist.init_process_group("gloo")
+    globals()[sys.argv[1]](sys.argv[2])
+    dist.destroy_process_group()

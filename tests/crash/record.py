@@ -1,0 +1,153 @@
+"""Measure optimkit and its peers in full, and write the table of docs/promises.md.
+
+    python tests/crash/record.py [TIMES] [MEGABYTES]
+
+Every number is a count of what went wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import pickle
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from harness import attempt, flip, full_disk, kill, truncate, zero
+from peers import DCP, PEERS, SAFETENSORS, Peer, make
+
+TABLE = Path(__file__).parents[2] / "docs" / "promises.csv"
+PACKAGES = {"torch.save": "torch", "safetensors": "safetensors", "DCP": "torch"}
+
+Measure = Callable[[Peer, Path], object]
+
+
+class Evil:
+    """What a malicious file would call."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self):
+        """Make a folder when unpickled."""
+        return os.mkdir, (self.path,)
+
+
+def run_code(peer: Peer, folder: Path) -> object:
+    """Load a checkpoint whose pickle makes a folder; count the folders."""
+    path, evil = folder / "last.pt", folder / "evil"
+    if peer is SAFETENSORS:
+        return "–"  # it holds no pickle
+    peer.save(path, make(0, 1))
+    pickled = pickle.dumps(Evil(evil), 2)
+    if peer is DCP:
+        (path / ".metadata").write_bytes(pickled)
+    else:
+        import torch
+
+        torch.save({"tensors": Evil(evil)}, path)
+    attempt(peer, path, make(0, 1), bool)
+    return int(evil.exists())
+
+
+def change_link(peer: Peer, folder: Path) -> object:
+    """Link the old files by other names, save anew, and count the links that changed."""
+    path = folder / "last.pt"
+    peer.save(path, make(1, 1))
+    links = {}
+    for file in peer.files(path):
+        links[folder / f"best{len(links)}"] = file.read_bytes()
+        os.link(file, folder / f"best{len(links) - 1}")
+    peer.save(path, make(2, 1))
+    return int(any(link.read_bytes() != content for link, content in links.items()))
+
+
+def measure(times: int, megabytes: float) -> list[list[object]]:
+    """Return the table, a row for each thing that was done."""
+    rows: dict[str, list[object]] = {}
+    killed = f"kill -9 while overwriting {megabytes:g} MB | 覆盖 {megabytes:g} MB 时 kill -9"
+    counted: list[tuple[str, str, int, Measure]] = [
+        (killed, "", times, lambda peer, folder: kill(peer, folder, megabytes, times)),
+        (
+            "one bit flipped: other values loaded without a word | 翻转一位：读出别的数值而不报错",
+            "silent",
+            times,
+            lambda peer, folder: flip(peer, folder, megabytes, times),
+        ),
+        (
+            "64 KiB zeroed: other values loaded without a word | 64 KiB 清零：读出别的数值而不报错",
+            "silent",
+            times // 4,
+            lambda peer, folder: zero(peer, folder, megabytes, times // 4),
+        ),
+        (
+            "cut off: other values loaded without a word | 文件截断：读出别的数值而不报错",
+            "silent",
+            times // 4,
+            lambda peer, folder: truncate(peer, folder, megabytes, times // 4),
+        ),
+        (
+            "disk full while overwriting: old checkpoint lost | 覆盖时磁盘写满：旧检查点丢失",
+            "lost",
+            times // 10,
+            lambda peer, folder: full_disk(peer, folder, 5, times // 10),
+        ),
+        (
+            "a pickle that calls a function: it was called | pickle 里藏着函数调用：被执行",
+            "",
+            1,
+            run_code,
+        ),
+        (
+            "a hard link to the old file: changed by the next save | 旧文件的硬链接：被下一次保存改掉",
+            "",
+            1,
+            change_link,
+        ),
+    ]
+    for what, field, count, function in counted:
+        for peer in PEERS.values():
+            with tempfile.TemporaryDirectory() as folder:
+                found = function(peer, Path(folder))
+            print(what.partition(" | ")[0], peer.name, found, flush=True)
+            if what is killed:
+                for part, label in (
+                    ("lost", "checkpoint lost | 检查点丢失"),
+                    ("silent", "a mixture of two saves loaded | 读出两次保存的混合"),
+                    ("litter", "files left behind after the next save | 下一次保存后残留的文件"),
+                ):
+                    rows.setdefault(_join(what, label), [count]).append(getattr(found, part))
+            else:
+                value = getattr(found, field) if field else found
+                rows.setdefault(what, [count]).append(value)
+    return [[what, *cells] for what, cells in rows.items()]
+
+
+def _join(what: str, label: str) -> str:
+    """Put two texts together, in each language."""
+    (english, chinese), (more, further) = what.split(" | "), label.split(" | ")
+    return f"{english}: {more} | {chinese}：{further}"
+
+
+def main() -> None:
+    """Write the table."""
+    times = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    megabytes = float(sys.argv[2]) if len(sys.argv) > 2 else 50
+    titles = [
+        f"``{name} {version(PACKAGES[name]).partition('+')[0]}``"
+        if name in PACKAGES
+        else f"``{name}``"
+        for name in PEERS
+    ]
+    rows = measure(times, megabytes)
+    with TABLE.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["what was done | 做了什么", "times | 次数", *titles])
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""kill -9 at any moment: the last checkpoint is whole, and nothing is left lying about."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from harness import kill
+from peers import OPTIMKIT
+
+import optimkit
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill -9")
+
+
+def test_a_killed_save_loses_nothing(tmp_path, full):
+    """Whenever the process dies that overwrites it, the checkpoint loads, and is of one save."""
+    times, megabytes = (200, 50) if full else (12, 5)
+    found = kill(OPTIMKIT, tmp_path, megabytes, times)
+    assert (found.times, found.lost, found.silent, found.litter) == (times, 0, 0, 0)
+
+
+RUN = """
+import sys, torch, optimkit
+checkpoints = optimkit.CheckpointDir(sys.argv[1])
+loaded = checkpoints.restore()
+step = loaded.step if loaded else 0
+if loaded:
+    assert loaded["number"].eq(step).all()
+print("from", step, flush=True)
+while True:
+    step += 1
+    checkpoints.save(step, number=torch.full((300_000,), step))
+    print("saved", step, flush=True)
+"""
+
+
+def test_a_killed_run_goes_on_from_its_last_save(tmp_path):
+    """What save has returned from is there after kill -9, in a new process, without litter."""
+    generator, said = random.Random(0), 0
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        start = int(process.stdout.readline().split()[1])
+        assert start >= said
+        process.stdout.readline()
+        time.sleep(generator.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        lines = [line for line in process.stdout.read().splitlines() if line.startswith("saved")]
+        process.wait()
+        process.stdout.close()
+        said = max([start + 1, *(int(line.split()[1]) for line in lines)])
+    checkpoints = optimkit.CheckpointDir(tmp_path)
+    assert checkpoints.restore().step >= said
+    checkpoints.save(10_000, number=torch.zeros(1))
+    assert len(checkpoints.paths) == 3
+    [presence] = {*os.listdir(tmp_path)} - {path.name for path in checkpoints.paths}
+    assert presence.endswith(".run")
+    del checkpoints
+    assert len(os.listdir(tmp_path)) == 3
