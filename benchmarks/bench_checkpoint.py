@@ -74,7 +74,7 @@ def measure(folder: Path, megabytes: int) -> None:
     ours, theirs, plain = folder / "ours.pt", folder / "theirs.pt", folder / "plain"
     optimkit.save(ours, durable=False, state=state)
     content = ours.read_bytes()
-    times = 21 if megabytes <= 100 else 9
+    times = 21 if megabytes <= 100 else 7
 
     def raw() -> None:
         with plain.open("wb", buffering=0) as file:

@@ -269,7 +269,8 @@ class CheckpointDir:
         others = files.present(self.path) - {newest.run}
         for record in records:
             if record not in wanted and record.run not in others:
-                with contextlib.suppress(OSError):  # the next save tries again
+                # What can't be deleted, the next save tries again.
+                with contextlib.suppress(OSError), files.freed_aside(record.path):
                     record.path.unlink()
                 self._metrics.pop(record, None)
 

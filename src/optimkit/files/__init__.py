@@ -1,5 +1,6 @@
 """Bytes on disk: whole or not at all, verified before they are used, never unpickled freely."""
 
+from .freeing import freed_aside
 from .optimizers import is_state_dict, optimizers_in
 from .reading import Reading, Soundness, one_mind, read, read_once, verify
 from .temporary import Presence, present
@@ -9,6 +10,7 @@ __all__ = [
     "Presence",
     "Reading",
     "Soundness",
+    "freed_aside",
     "install",
     "is_state_dict",
     "make_folder",

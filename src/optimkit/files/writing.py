@@ -16,6 +16,7 @@ from typing import IO, Any, BinaryIO, cast
 
 import torch
 
+from .freeing import freed_aside, wait_until_freed
 from .layout import seal
 from .progress import Progress
 from .temporary import clean, temporary
@@ -105,6 +106,7 @@ def install(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     try:
+        wait_until_freed()
         clean(target.parent)
         with temporary(target.parent) as (file, name):
             yield file
@@ -113,7 +115,8 @@ def install(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
                 _sync(file.fileno())
             if fcntl is None:  # Windows renames no file that is open
                 file.close()
-            os.replace(name, target)
+            with freed_aside(target):
+                os.replace(name, target)
         if durable:
             sync_folder(target.parent)
     except OSError as error:
