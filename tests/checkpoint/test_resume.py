@@ -17,6 +17,9 @@ training = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(training)
 
 
+PARTS = 2  # each takes a fresh process
+
+
 def differences(one, other, where=""):
     """List where two values differ, bit for bit."""
     if isinstance(one, torch.Tensor):
@@ -35,30 +38,22 @@ def differences(one, other, where=""):
     return [] if one == other else [where]
 
 
-@pytest.fixture(scope="module")
-def resumed(tmp_path_factory):
-    """Train 3 and 3 epochs, saving in between; go on from what was saved in another process."""
-    folder = tmp_path_factory.mktemp("resume")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_resume_is_exact(tmp_path, part):
+    """Every optimizer with every scheduler: weights, average, state, options, schedule, scale
+    and random numbers are those of the run that went on, in whatever order they were loaded."""
     straight = {}
-    for number, case in enumerate(training.CASES):
+    for number, case in list(enumerate(training.CASES))[part::PARTS]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch says of its own schedulers
             run = training.start(*case, seed=number)
             run.train(3)
-            optimkit.save(
-                folder / f"{number}.pt", durable=False, **run.parts, rng=optimkit.rng_state()
-            )
+            path = tmp_path / f"{number}.pt"
+            optimkit.save(path, durable=False, **run.parts, rng=optimkit.rng_state())
             run.train(3)
-        straight[number] = run.outcome()
-    subprocess.run([sys.executable, SCRIPT, folder], check=True)
-    return straight, torch.load(folder / "outcomes.pt", weights_only=False)
-
-
-@pytest.mark.parametrize("scheduler", training.SCHEDULERS)
-@pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
-def test_resume_is_exact(resumed, optimizer, scheduler):
-    """Weights, average, state, options, schedule, scale and random numbers are all the same."""
-    number = training.CASES.index((optimizer, scheduler))
-    straight, again = (outcomes[number] for outcomes in resumed)
-    assert again.pop("agreed")
-    assert differences(straight, again) == []
+        straight[number] = {**run.outcome(), "agreed": True}
+    subprocess.run([sys.executable, SCRIPT, tmp_path], check=True)
+    resumed = torch.load(tmp_path / "outcomes", weights_only=False)
+    assert resumed.keys() == straight.keys()
+    found = {training.CASES[key]: differences(straight[key], resumed[key]) for key in straight}
+    assert {case: each for case, each in found.items() if each} == {}

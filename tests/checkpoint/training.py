@@ -171,18 +171,16 @@ def shuffled(parts, seed):
 def go_on(folder):
     """Load each case and train on: what is compared with the runs that were never stopped."""
     outcomes = {}
-    for number, case in enumerate(CASES):
-        path = Path(folder, f"{number}.pt")
-        if not path.exists():
-            continue
-        run = start(*case, seed=1000 + number)
+    for path in Path(folder).glob("*.pt"):
+        number = int(path.stem)
+        run = start(*CASES[number], seed=1000 + number)
         loaded = optimkit.load(path, **shuffled(run.parts, number))
         optimkit.set_rng_state(loaded["rng"])
         groups = [group["lr"] for group in run.optimizer.param_groups]
         agreed = groups == list(run.scheduler.get_last_lr())
         run.train(3)
         outcomes[number] = {**run.outcome(), "agreed": agreed}
-    torch.save(outcomes, Path(folder, "outcomes.pt"))
+    torch.save(outcomes, Path(folder, "outcomes"))
 
 
 if __name__ == "__main__":

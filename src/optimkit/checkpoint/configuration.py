@@ -56,6 +56,7 @@ def config_of(scheduler: LRScheduler) -> dict[str, Any]:
 
     Examples
     --------
+    >>> import torch
     >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))])
     >>> config_of(torch.optim.lr_scheduler.StepLR(optimizer, 3))["keys"]
     ['step_size', 'gamma']
