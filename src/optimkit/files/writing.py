@@ -65,7 +65,7 @@ def write(
     """
     path = Path(path)
     with install(path, durable=durable) as file, Progress(f"Saving {path.name}", size) as progress:
-        sink = _Sink(file, progress, durable=durable)
+        sink = _Sink(file, progress)
         checksums = torch.serialization.get_crc32_options()
         torch.serialization.set_crc32_options(True)
         try:
@@ -169,10 +169,8 @@ def _sync(descriptor: int) -> None:
 class _Sink(io.RawIOBase):
     """What torch writes to: it remembers the first error, which torch hides behind its own."""
 
-    def __init__(self, file: BinaryIO, progress: Progress, *, durable: bool) -> None:
+    def __init__(self, file: BinaryIO, progress: Progress) -> None:
         self._file, self._progress = file, progress
-        self._durable = durable and hasattr(os, "posix_fadvise")
-        self._written = self._begun = 0
         self.error: BaseException | None = None
 
     def writable(self) -> bool:
@@ -183,22 +181,8 @@ class _Sink(io.RawIOBase):
             raise self.error
         try:
             for start in range(0, len(data), _PIECE):
-                count = self._file.write(data[start : start + _PIECE])
-                self._progress.advance(count)
-                self._hasten(count)
+                self._progress.advance(self._file.write(data[start : start + _PIECE]))
         except BaseException as error:
             self.error = error
             raise
         return len(data)
-
-    def _hasten(self, count: int) -> None:
-        """Let the disk begin with what it has got, while the next bytes are being made."""
-        self._written += count
-        if self._durable and self._written - self._begun >= _PIECE:
-            os.posix_fadvise(
-                self._file.fileno(),
-                self._begun,
-                self._written - self._begun,
-                os.POSIX_FADV_DONTNEED,
-            )
-            self._begun = self._written
