@@ -1,0 +1,400 @@
+"""
+Save and load with state_dict() | 用 state_dict() 保存和加载
+=============================================================
+
+A state dict holds what the optimizer remembers, and the options of its groups,
+learning rate included; loading overwrites both. The weights are not inside. Nor are
+names that torch goes by: parameters are numbered, and on loading their order decides.
+
+状态字典里有两样：优化器记住的东西，以及各参数组的选项，学习率也在其中；一加载，两样都被覆盖。
+权重不在里面。torch 也不按名字认参数：每个参数只有一个编号，加载时全凭次序。
+
+**What you will learn**
+
+- What a state dict holds, and how to see what it would change before you load it.
+- How to load by name, when the order or the groups have changed.
+- Level: intermediate. Time: 15 minutes. Needs: tutorial 03, tutorial 06.
+
+**你会学到**
+
+- 状态字典里有什么，怎样在加载之前就看清它会改动什么。
+- 次序或分组变了，怎样按名字加载。
+- 难度：进阶。用时：15 分钟。预备：教程 03、教程 06。
+"""
+
+import copy
+import pickle
+import tempfile
+import zipfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+
+import optimkit
+
+fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
+plt.rcParams["font.sans-serif"] = fonts
+
+# %%
+# What the note prints and does not show | 笔记打印了，却没贴出来
+# ---------------------------------------------------------------
+# The note prints the state dict four times and shows none of the outputs. Here are the
+# first two. Before ``step()``, ``state`` is empty. After it, there is an entry under 0
+# and nowhere else: ``w2`` and ``w3`` have no gradient, and were never stepped. For the
+# table, ``optimkit.snapshot`` keeps a moment, and ``optimkit.diff`` says what changed.
+#
+# 原笔记把状态字典打印了四次，输出一次也没贴。先看前两次：``step()`` 之前，``state`` 是空的；
+# 之后只多出编号 0 这一项。``w2`` 和 ``w3`` 没有梯度，从来没有更新过。下面的表格是这样来的：
+# ``optimkit.snapshot`` 记下某一刻，``optimkit.diff`` 说出此后变了什么。
+
+# sphinx_gallery_covers = "S13 C35"
+
+
+def build(lr):
+    weight = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    w2 = torch.tensor([[11.0, 12.0], [13.0, 14.0]], requires_grad=True)
+    w3 = torch.tensor([[11.0, 12.0], [13.0, 14.0]], requires_grad=True)
+    optimizer = torch.optim.Adam([weight], lr=lr)
+    optimizer.add_param_group({"params": [w2, w3], "lr": 0.0001})
+    return weight, optimizer
+
+
+weight, optimizer = build(lr=1)
+weight.grad = torch.ones((2, 2))
+opt_state_dict = optimizer.state_dict()
+before = optimkit.snapshot(optimizer)
+print("before step:", opt_state_dict["state"])
+
+optimizer.step()
+saved = optimizer.state_dict()
+print("after step, 0:", list(saved["state"][0]))
+assert opt_state_dict["state"] == {} and list(saved["state"]) == [0]
+optimkit.diff(before, optimizer)
+
+# %%
+# Numbers, not names | 只有编号，没有名字
+# ---------------------------------------
+# What does 0 stand for? For the first tensor you passed; 1 and 2 for the next. The
+# tensors themselves are not in the dict. The note's picture is lost; here is a new one.
+#
+# 0 指的是什么？是你传进去的第一个张量；1 和 2 依次是后面两个。张量本身并不在字典里。
+# 笔记这里的图已经丢失，下面重画一张。
+
+# sphinx_gallery_covers = "S13 C35"
+assert [group["params"] for group in saved["param_groups"]] == [[0], [1, 2]]
+
+fig, ax = plt.subplots(figsize=(7.8, 3.4), layout="constrained")
+fig.set_label(
+    "Three tensors point to numbers 0, 1, 2 in two groups; only 0 has state | "
+    "三个张量依次对应两个参数组里的编号 0、1、2；只有 0 有状态"
+)
+center = {"ha": "center", "va": "center"}
+arrow = {"arrowstyle": "-|>", "color": "0.5", "lw": 1.8}
+yours = ["weight", "w2", "w3"]
+
+
+def box(x, y, width, text, color, low=0.35, high=0.35):
+    ax.bar(x, low + high, width, y - low, color=color, alpha=0.3, lw=0)
+    ax.text(x, y, text, family="monospace", **center)
+
+
+for color, group in zip(("C0", "C1"), saved["param_groups"], strict=True):
+    *_, last = numbers = group["params"]
+    box(5.5, -numbers[0], 3.6, f"    lr {group['lr']}", color, last - numbers[0] + 0.35)
+    for number in numbers:
+        box(1, -number, 2, yours[number], "C2")
+        ax.annotate("", (3.7, -number), (2, -number), arrowprops=arrow)
+        ax.text(4.1, -number, number, fontsize=14, weight="bold", **center)
+        if number in saved["state"]:
+            box(11, -number, 5, "step\nexp_avg, exp_avg_sq", "C3")
+            ax.annotate("", (8.5, 0), (7.3, 0), arrowprops=arrow)
+        else:
+            ax.text(11, -number, "no state | 没有状态", **center)
+for x, name in ((1, "yours | 你手里的"), (5.5, "param_groups"), (11, "state")):
+    ax.text(x, 0.6, name, weight="bold", **center)
+ax.text(8.7, -2.68, "the state dict | 状态字典", **center)
+ax.plot([3.2, 13.9, 13.9, 3.2, 3.2], [-2.5, -2.5, 0.85, 0.85, -2.5], ":", c="0.5")
+ax.set(xlim=(-0.2, 14), ylim=(-2.9, 0.95))
+ax.axis("off")
+ax.set_title("Which tensor is 0? The first you pass | 0 是哪个张量？你传的第一个")
+plt.show()
+
+# %%
+# A zip called ``.pkl`` | 叫 ``.pkl`` 的 zip
+# ------------------------------------------
+# The note saves to ``optimizer_state_dict.pkl``. The name promises a pickle; the file
+# is a zip, and ``pickle`` can't read it. Call it ``.pt`` or ``.pth``. The note's next
+# comment, "create the name for the loaded state", stands over the line that reads the
+# file. Since PyTorch 2.6, ``torch.load`` reads tensors and plain data, and runs no
+# code from the file; a state dict needs no more.
+#
+# 笔记存成 ``optimizer_state_dict.pkl``。看后缀是 pickle，其实是 zip，``pickle`` 读不了；
+# 后缀应该用 ``.pt`` 或 ``.pth``。后面的注释“创建加载状态名”，下面那行做的其实是读文件。
+# 从 PyTorch 2.6 起，``torch.load`` 只读张量和普通数据，不执行文件里的代码；读状态字典，这就够了。
+
+# sphinx_gallery_covers = "S13 C36 C37"
+folder = tempfile.TemporaryDirectory()
+path = Path(folder.name, "optimizer_state_dict.pkl")
+torch.save(saved, path)
+print("zip:", zipfile.is_zipfile(path))
+try:
+    pickle.loads(path.read_bytes())
+except pickle.UnpicklingError as error:
+    print(type(error).__name__, "-", str(error).splitlines()[0])
+state_dict = torch.load(path)
+
+# %%
+# Loading overwrites your learning rate | 加载会覆盖你的学习率
+# ------------------------------------------------------------
+# Now the note builds the optimizer again, this time with ``lr=0.1``, and loads, to
+# "train on from the current state". Look before you load: ``optimkit.diff`` takes the
+# live optimizer and the file.
+#
+# 接着笔记重建优化器，这次写的是 ``lr=0.1``，然后加载，“接着当前状态往下训练”。
+# 加载之前先看一眼：``optimkit.diff`` 可以直接拿手里的优化器和文件比。
+
+# sphinx_gallery_covers = "S13 C38"
+fresh, optimizer = build(lr=0.1)
+optimkit.diff(optimizer, path)
+
+# %%
+# The first row is the surprise: your 0.1 becomes the file's 1 in silence, and only
+# ``defaults`` still says 0.1. To use another learning rate, write it into the groups
+# **after** loading, or call ``optimkit.load_optimizer`` with ``hparams="current"``.
+#
+# 第一行出人意料：你写的 0.1 变成了文件里的 1，没有任何提示，``defaults`` 却还是 0.1。
+# 想换个学习率接着训练，要在加载 **之后** 写进参数组；或者给 ``optimkit.load_optimizer``
+# 传 ``hparams="current"``，沿用现在的选项。
+
+# sphinx_gallery_covers = "S13 C38"
+optimizer.load_state_dict(state_dict)
+lrs = [group["lr"] for group in optimizer.param_groups]
+print("groups", lrs, " defaults", optimizer.defaults["lr"])
+print(optimkit.diff(optimizer, path))
+assert lrs == [1, 0.0001] and optimizer.defaults["lr"] == 0.1
+
+# %%
+# The weights are not inside | 权重不在里面
+# -----------------------------------------
+# In the note nothing seems lost, since the tensor ``weight`` is still in memory. In a
+# new process it is not: you build a fresh one, and the optimizer goes on from step 1
+# over weights that never took it. Right: save both. Tutorial 12 saves the rest, too.
+#
+# 在笔记里似乎什么也没丢，因为 ``weight`` 这个张量还在内存里。换一个进程就不是了：
+# 权重是新建的，优化器却以为已经走过一步。正确写法：两样一起存。还要存哪些，教程 12 接着讲。
+
+# sphinx_gallery_covers = "C38"
+print("step:", optimizer.state[fresh]["step"].item())
+print(f"fresh - trained: {(fresh - weight).mean().item():.2f}")
+torch.save({"weight": weight.detach(), "optimizer": saved}, path.with_suffix(".pt"))
+with torch.no_grad():
+    fresh.copy_(torch.load(path.with_suffix(".pt"))["weight"])
+assert torch.equal(fresh, weight)
+
+# %%
+# A state dict is alive | 状态字典是活的
+# --------------------------------------
+# Wrong: keep ``state_dict()`` in memory as a backup. Its tensors are the optimizer's
+# own, and the next step writes into your backup. ``load_state_dict`` shares them in the
+# same way. Right: ``copy.deepcopy``, or a file.
+#
+# 错误写法：把 ``state_dict()`` 留在内存里当备份。里面的张量就是优化器正在用的那些，
+# 再走一步，备份也跟着变。``load_state_dict`` 同样是共用张量，不复制。
+# 正确写法：用 ``copy.deepcopy``，或者存成文件。
+
+kept = optimizer.state_dict()
+deep = copy.deepcopy(kept)
+fresh.grad = torch.ones((2, 2))
+optimizer.step()
+exp_avg, deep = (each["state"][0]["exp_avg"] for each in (kept, deep))
+print(f"kept {exp_avg[0, 0].item():.2f}, deep copy {deep[0, 0].item():.2f}")
+torch.testing.assert_close(exp_avg, torch.full((2, 2), 0.19))
+torch.testing.assert_close(deep, torch.full((2, 2), 0.1))
+assert state_dict["state"][0]["exp_avg"] is exp_avg
+
+# %%
+# Order decides; names do not help | 次序说了算，有名字也没用
+# -----------------------------------------------------------
+# Save half-way down a valley; then build the optimizer with ``a`` and ``b`` in the
+# other order, and load. Both have one shape, so torch accepts it, and gives each the
+# other's momentum. They even have names (since PyTorch 2.6); torch does not compare
+# them, and the file's names overwrite yours.
+#
+# 沿山谷走到一半，存下来；再建优化器时，``a`` 和 ``b`` 换了次序，然后加载。两者形状相同，
+# torch 照收不误，于是各自拿到了对方的动量。这里的参数其实有名字（PyTorch 2.6 起支持），
+# 但 torch 不比对名字，还用文件里的把你的盖掉了。
+
+
+def make(order, at=(-8.0, 1.0)):
+    values = zip("ab", at, strict=True)
+    point = {name: torch.tensor([x], requires_grad=True) for name, x in values}
+    named = [(name, point[name]) for name in order]
+    return point, torch.optim.SGD(named, lr=0.02, momentum=0.9)
+
+
+def walk(point, optimizer, steps):
+    path = [[p.item() for p in point.values()]]
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (point["a"] ** 2 / 2 + point["b"] ** 2).sum().backward()
+        optimizer.step()
+        path.append([p.item() for p in point.values()])
+    return path
+
+
+point, optimizer = make("ab")
+first_half = walk(point, optimizer, 9)
+half_way = copy.deepcopy(optimizer.state_dict())
+whole = walk(point, optimizer, 18)
+
+point, optimizer = make("ba", first_half[-1])
+optimizer.load_state_dict(copy.deepcopy(half_way))
+(group,) = optimizer.param_groups
+print(group["param_names"], [p is point["a"] for p in group["params"]])
+wrong = walk(point, optimizer, 18)
+assert group["param_names"] == ["a", "b"] and group["params"][0] is point["b"]
+
+# %%
+# Right: ``optimkit.load_optimizer`` goes by name. The order may change, or the groups,
+# and every buffer finds its parameter; the walk goes on as if never interrupted.
+#
+# 正确写法：``optimkit.load_optimizer`` 按名字加载。次序变了、分组变了，每个缓冲区照样找得到
+# 自己的参数，走法与不中断时完全一样。
+
+# sphinx_gallery_thumbnail_number = 2
+point, optimizer = make("ba", first_half[-1])
+print(optimkit.load_optimizer(optimizer, half_way))
+by_name = walk(point, optimizer, 18)
+assert by_name == whole != wrong
+
+fig, ax = plt.subplots(figsize=(7.5, 3.7), layout="constrained")
+fig.set_label(
+    "A path into a valley; loaded by name it goes on, by order it turns off | "
+    "走进山谷的路径：按名字加载，接着往前走；按次序加载，拐向别处"
+)
+x, y = torch.linspace(-9, 5, 99), torch.linspace(-2, 3, 99)
+height = x**2 / 2 + y[:, None] ** 2
+ax.contour(x, y, height.sqrt(), 9, cmap="viridis", alpha=0.4)
+for steps, color in ((first_half, "0.5"), (wrong, "C1"), (by_name, "C0")):
+    ax.plot(*zip(*steps, strict=True), "o-", color=color, ms=4, lw=2.5)
+ax.plot(*first_half[-1], "D", color="C3", ms=9)
+ax.text(-3.4, -0.8, "saved here | 在此保存", color="C3", fontsize=14, ha="right")
+ax.text(-1.6, 2.2, "by order | 按次序", color="C1", fontsize=14)
+ax.text(0.2, -1.3, "by name | 按名字", color="C0", fontsize=14)
+ax.set(xlabel="a", ylabel="b")
+ax.set_title("Swapped momentum goes off the road | 动量给错了参数，就走上岔路")
+plt.show()
+
+# %%
+# Ask yourself | 问问自己
+# -----------------------
+# - ``opt_state_dict`` was taken before the first step. What is in its ``state`` now?
+# - You load Adam's dict into SGD. When do you hear that it is the wrong one?
+#
+# - ``opt_state_dict`` 是第一步之前取的。现在它的 ``state`` 里有什么？
+# - 把 Adam 的字典加载到 SGD 里，什么时候才会知道弄错了？
+
+# %%
+# Answers | 答案
+# --------------
+# - Still nothing. The tensors in it are shared, the dict around them is not; an entry
+#   that comes later does not show up.
+# - With torch, a step later: SGD now has Adam's groups, without ``momentum``. With
+#   ``optimkit.load_optimizer``, at once, and the optimizer stays as it was.
+#
+# - 还是空的。张量是共用的，装它们的字典却不是；后来才有的条目，不会出现在里面。
+# - 用 torch，要到下一步：SGD 的参数组已经成了 Adam 的样子，没有 ``momentum`` 了。
+#   用 ``optimkit.load_optimizer``，当场就知道，优化器保持原样。
+
+assert opt_state_dict["state"] == {}
+w = torch.zeros(2, requires_grad=True)
+w.grad = torch.ones(2)
+adam, sgd = torch.optim.Adam([w]), torch.optim.SGD([w], lr=0.1, momentum=0.9)
+adam.step()
+try:
+    optimkit.load_optimizer(sgd, adam.state_dict(), match="position")
+except optimkit.MismatchError as error:
+    print(type(error).__name__, "-", str(error).replace(": it", ":\n  it"))
+assert sgd.param_groups[0]["momentum"] == 0.9
+
+sgd.load_state_dict(adam.state_dict())
+try:
+    sgd.step()
+except KeyError as error:
+    print(type(error).__name__, "-", error)
+
+# %%
+# Exercise | 练习
+# ---------------
+# The note comments out a line that gives ``w3`` a group of its own. The options stay
+# the same, so training does too; but torch counts groups, and will not load two into
+# three. Write a hook for ``register_load_state_dict_pre_hook``: it gets the optimizer
+# and the dict, and may return another dict. Then do it with the kit, in one line.
+#
+# 笔记注释掉了一行，让 ``w3`` 自成一组。选项没变，训练起来一样；可是 torch 会数组数，
+# 两组的字典加载不到三组里。给 ``register_load_state_dict_pre_hook`` 写一个钩子：
+# 它收到优化器和字典，可以返回另一个字典。然后用 optimkit 一行做完同样的事。
+
+# sphinx_gallery_covers = "C34"
+
+
+def adam_over(*groups, lr=0.0):
+    groups = [[(name, tensors[name]) for name in group] for group in groups]
+    return torch.optim.Adam([{"params": group} for group in groups], lr)
+
+
+tensors = {name: torch.zeros(2, requires_grad=True) for name in "abc"}
+for size, tensor in enumerate(tensors.values()):
+    tensor.grad = torch.full((2,), float(size))
+two, three = adam_over("a", "bc", lr=0.1), adam_over("a", "b", "c")
+two.step()
+for optimizer in (two, three):
+    print([group["params"] for group in optimizer.state_dict()["param_groups"]])
+try:
+    three.load_state_dict(two.state_dict())
+except ValueError as error:
+    print(type(error).__name__, "-", error)
+
+# %%
+# Solution | 参考答案
+# -------------------
+# ``state`` goes by number and can stay. The list of groups is cut anew: each takes as
+# many numbers as it has parameters, and the options of the group they came from.
+# This needs the order to be the same; the kit's line does not.
+#
+# ``state`` 按编号来，不用动；要重新切分的是参数组列表：每一组有几个参数，就取几个编号，
+# 选项用它们原来那一组的。前提是次序没变；optimkit 那一行不需要这个前提。
+
+
+def regroup(optimizer, state_dict):
+    old = {n: group for group in state_dict["param_groups"] for n in group["params"]}
+    numbers, groups = iter(old), []
+    for group in optimizer.param_groups:
+        mine = [next(numbers) for _ in group["params"]]
+        names = {"param_names": group["param_names"]}
+        groups.append(old[mine[0]] | names | {"params": mine})
+    return state_dict | {"param_groups": groups}
+
+
+three.register_load_state_dict_pre_hook(regroup)
+three.load_state_dict(two.state_dict())
+mixed = adam_over("c", "b", "a")
+print(optimkit.load_optimizer(mixed, two.state_dict()))
+for optimizer in (three, mixed):
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1] * 3
+    for tensor in tensors.values():
+        exp_avg = optimizer.state[tensor]["exp_avg"]
+        torch.testing.assert_close(exp_avg, tensor.grad / 10)
+folder.cleanup()
+
+# %%
+# Where to go next | 接下来读什么
+# -------------------------------
+# - Tutorial 12 saves a whole run, and resumes it bit for bit.
+# - More hooks that adapt a state dict: `the torch.optim page
+#   <https://docs.pytorch.org/docs/stable/optim.html>`__.
+#
+# - 教程 12 保存整个训练，再分毫不差地恢复。
+# - 更多改写状态字典的钩子：`torch.optim 文档
+#   <https://docs.pytorch.org/docs/stable/optim.html>`__。

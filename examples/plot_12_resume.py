@@ -1,0 +1,413 @@
+"""
+Checkpoint and resume exactly | 存好检查点，分毫不差地恢复训练
+===============================================================
+
+To resume so that every later loss is the same number, bring back five things: model,
+optimizer, scheduler, epoch, and the state of the random number generators. Leave one
+out and training runs on without a word, as another run. One file can hold all five.
+
+想让恢复之后的每个损失都与不中断时一模一样，要找回五样东西：模型、优化器、调度器、轮数，
+还有随机数发生器的状态。少了一样，训练照跑，也不报错，只是成了另一次训练。五样可以存进同一个文件。
+
+**What you will learn**
+
+- What each missing piece costs, under three schedulers.
+- How to write a file that a crash can't ruin, and a loop that is safe to restart.
+- How to change the learning rate on purpose when you resume.
+- Level: intermediate. Time: 20 minutes. Needs: tutorial 07, tutorial 11.
+
+**你会学到**
+
+- 用三种调度器各试一遍，看少一样东西会差多少。
+- 怎样写出崩溃也毁不掉的文件，怎样写一个随时可以重新启动的循环。
+- 恢复训练时，怎样有意换一个学习率。
+- 难度：进阶。用时：20 分钟。预备：教程 07、教程 11。
+"""
+
+import random
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+from torch import nn, optim
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, StepLR
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+import optimkit
+
+fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
+plt.rcParams["font.sans-serif"] = fonts
+torch.manual_seed(0)
+
+# %%
+# What the note brings back | 笔记找回了什么
+# ------------------------------------------
+# The note saves the optimizer's state dict, loads it, and means to "train on from the
+# current state". Let us try that on a real run, with a network, shuffled batches, and
+# any of three schedulers.
+#
+# 笔记存下优化器的状态字典，再加载回来，打算“接着当前状态往下训练”。
+# 拿一次真正的训练试试：有网络，有打乱的批次，三种调度器任选。
+
+x = torch.randn(64, 4)
+y = torch.sin(x.sum(1, keepdim=True))
+schedules = {
+    "StepLR": lambda optimizer: StepLR(optimizer, 10, 0.5),
+    "Cosine": lambda optimizer: CosineAnnealingLR(optimizer, 40),
+    "LambdaLR": lambda optimizer: LambdaLR(optimizer, lambda epoch: 0.9**epoch),
+}
+
+
+def build(kind, lr=0.05):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), nn.Linear(32, 1))
+    optimizer = optim.Adam(model.parameters(), lr=lr)
+    scheduler = schedules[kind](optimizer)
+    return {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+
+
+def train(run, epochs):
+    model, optimizer, scheduler = run.values()
+    losses = []
+    for _ in range(epochs):
+        for batch in torch.randperm(64).split(16):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(x[batch]), y[batch]).backward()
+            optimizer.step()
+        scheduler.step()
+        losses.append(nn.functional.mse_loss(model(x), y).item())
+    return losses
+
+
+# %%
+# The run to match has 40 epochs, and is saved after 15. Then all is built again, as in
+# a new process, and the optimizer alone is loaded, as in the note. The loss is back
+# where training began: the weights were never in that dict.
+#
+# 用来对照的训练共 40 轮，第 15 轮后存一次。然后像换了新进程那样，把一切重新建好，
+# 照笔记的做法只加载优化器。结果损失回到了刚开始的水平：权重本来就不在那个字典里。
+
+# sphinx_gallery_covers = "S13 C38"
+folder = tempfile.TemporaryDirectory()
+here = Path(folder.name)
+
+
+def save_plainly(run, path):
+    saved = {name: part.state_dict() for name, part in run.items()}
+    torch.save(saved | {"rng": torch.get_rng_state()}, path)
+
+
+def resume(kind, *parts):
+    run, saved = build(kind), torch.load(here / kind)
+    for name in set(parts) & set(run):
+        run[name].load_state_dict(saved[name])
+    if "rng" in parts:
+        torch.set_rng_state(saved["rng"])
+    return train(run, 25)
+
+
+whole = {}
+for kind in schedules:
+    run = build(kind)
+    first = train(run, 15)
+    save_plainly(run, here / kind)
+    whole[kind] = first + train(run, 25)
+
+losses, noted = whole["Cosine"], resume("Cosine", "optimizer")
+print(f"epoch 1: {losses[0]:.2f}, epoch 15: {losses[14]:.2f}, the note: {noted[0]:.2f}")
+assert noted[0] > 5 * losses[14]
+
+# %%
+# Leave something out | 少一样试试
+# --------------------------------
+# Load the same file again, each time without one piece. With all of them, each of the
+# 25 losses is the same number: ``==``, not close. Without the optimizer, Adam's moments
+# start from zero, and the loss jumps. Without the scheduler it starts well, then
+# drifts: here to a lower loss, on a learning rate higher than planned. Without the
+# random state, data is shuffled differently. Better or worse, it is another run.
+#
+# 再加载同一个文件，每次少一样。样样齐全时，后面 25 个损失个个相同，用 ``==`` 比较，不是近似。
+# 少了优化器，Adam 的两个矩从零开始，损失猛地一跳。少了调度器，开头正常，随后越走越偏：
+# 学习率高过计划，在这里损失反而更低。少了随机数状态，数据打乱的次序就变了。不论好坏，都成了另一次训练。
+
+# sphinx_gallery_covers = "C38"
+# sphinx_gallery_thumbnail_number = 1
+choices = {
+    "all | 全部": ("model", "optimizer", "scheduler", "rng"),
+    "no random state | 缺随机数状态": ("model", "optimizer", "scheduler"),
+    "no scheduler | 缺调度器": ("model", "optimizer", "rng"),
+    "no optimizer | 缺优化器": ("model", "scheduler", "rng"),
+    "no model | 缺模型": ("optimizer", "scheduler", "rng"),
+}
+runs = {
+    name: {kind: resume(kind, *parts) for kind in schedules}
+    for name, parts in choices.items()
+}
+assert runs["no optimizer | 缺优化器"]["Cosine"][0] > 2 * losses[14]
+assert runs["no scheduler | 缺调度器"]["Cosine"][-1] < losses[-1]
+
+fig, ax = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
+fig.set_label(
+    "Loss of a run stopped at 15: with all pieces, the curve goes on unchanged | "
+    "在第 15 轮中断的训练，损失曲线：样样齐全，原样延续"
+)
+ax.semilogy(range(1, 41), losses, color="0.5", lw=7, alpha=0.5)
+for i, (name, curves) in enumerate(runs.items()):
+    ax.semilogy(range(16, 41), curves["Cosine"], f"C{i}", lw=2.2)
+    va = {0: "top", 1: "bottom"}.get(i, "center")
+    ax.text(40.5, curves["Cosine"][-1], name, color=f"C{i}", va=va)
+ax.axvline(15.5, color="0.5", ls=":")
+ax.set(xlim=(0, 50), xticks=range(0, 41, 10), xlabel="epoch | 轮", ylabel="loss | 损失")
+ax.set_title("Only with everything does the run go on | 样样齐全，才是接着训练")
+plt.show()
+
+# %%
+# Three schedulers, one answer | 三种调度器，同一个答案
+# -----------------------------------------------------
+# Does it depend on the scheduler? Take the largest difference from the run that was
+# never interrupted. The sizes differ; the zeros do not.
+#
+# 换一种调度器呢？与不中断的那次训练相比，取差得最多的那个损失。数值有大有小，零却总在同一行。
+
+# sphinx_gallery_covers = "C38"
+gaps = {}
+ends = torch.tensor([whole[kind][15:] for kind in schedules])
+for name, curves in runs.items():
+    gaps[name] = (torch.tensor(list(curves.values())) - ends).abs().amax(1).tolist()
+    print(f"{name.split(' | ')[0]:15}", *(f"{gap:.3f}" for gap in gaps[name]))
+everything, *others = gaps.values()
+assert everything == [0, 0, 0] and all(min(row) > 1e-4 for row in others)
+
+fig, ax = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
+fig.set_label(
+    "Largest difference in the loss, for three schedulers: zero only with all | "
+    "三种调度器下损失的最大差值：样样齐全时才是零"
+)
+for i, kind in enumerate(schedules):
+    rows = [row + 0.26 * (i - 1) for row in range(5)]
+    ax.barh(rows, [row[i] for row in gaps.values()], 0.24, color=f"C{i}", log=True)
+    ax.text(0.4, 0.25 + 0.45 * i, kind, color=f"C{i}", ha="right", family="monospace")
+ax.text(4e-4, 0, "0", va="center", weight="bold")
+ax.set(yticks=range(5), yticklabels=list(gaps), xlim=(3e-4, 0.5))
+ax.invert_yaxis()
+ax.set_xlabel("largest difference in the loss | 损失的最大差值")
+ax.set_title("Every missing piece shows | 缺了哪一样，都看得出来")
+plt.show()
+
+# %%
+# Build all, then load all | 先全部建好，再全部加载
+# -------------------------------------------------
+# Wrong: load the optimizer, then make the scheduler. Making it writes the first ``lr``
+# of its schedule into the groups, and loading the scheduler does not take that back:
+# one epoch runs at 0.05. Right: build everything, then load everything.
+#
+# 错误写法：先加载优化器，再造调度器。造的时候，起始的 ``lr`` 就写进了参数组，之后加载调度器
+# 也改不回来，于是有一轮用的是 0.05。正确写法：先全部建好，再全部加载。
+
+# sphinx_gallery_covers = "C38"
+run, saved = build("LambdaLR"), torch.load(here / "LambdaLR")
+run["optimizer"].load_state_dict(saved["optimizer"])
+(group,) = run["optimizer"].param_groups
+right = group["lr"]
+late = schedules["LambdaLR"](run["optimizer"])
+late.load_state_dict(saved["scheduler"])
+print(f"made after loading: lr {group['lr']:.4f}, it should be {right:.4f}")
+assert group["lr"] == 0.05 and abs(right - 0.05 * 0.9**15) < 1e-9
+
+# %%
+# A file that is there when you need it | 要用的时候，文件得在
+# ------------------------------------------------------------
+# Wrong: ``torch.save`` over your only checkpoint. It empties the file first, so what
+# stops it (a full disk, a kill, here a lambda that can't be pickled) has destroyed the
+# old one. An object of your own class is worse: it saves, and ``torch.load`` refuses it
+# when you need it. Right: ``optimkit.save`` refuses both before it touches the file,
+# and replaces the old file only when the new one is whole.
+#
+# 错误写法：用 ``torch.save`` 直接覆盖唯一的检查点。它先清空文件，所以中途一旦失败（磁盘满、进程被杀，
+# 或者像这里，存了个不能 pickle 的 lambda），旧的也没了。自己写的类更糟：存得进去，等到要用，
+# ``torch.load`` 却不肯读。正确写法：``optimkit.save`` 碰文件之前就拒绝这两种，
+# 并且等新文件写完整了，才用它换下旧的。
+
+# sphinx_gallery_covers = "C36"
+
+
+class Config:
+    width = 32
+
+
+def attempt(action, *arguments, **named):
+    outcome = "works"
+    try:
+        action(*arguments, **named)
+    except Exception as error:
+        outcome = type(error).__name__
+    print(f"{action.__module__.split('.')[0]}.{action.__name__}:", outcome)
+    return outcome
+
+
+path, weights = here / "last.pt", run["model"].state_dict()
+torch.save({"model": weights}, path)
+attempt(torch.save, {"model": weights, "schedule": lambda epoch: 0.9**epoch}, path)
+assert attempt(torch.load, path) == "RuntimeError"
+
+attempt(torch.save, {"model": weights, "config": Config()}, path)
+assert attempt(torch.load, path) == "UnpicklingError"
+
+optimkit.save(path, **run)
+attempt(optimkit.save, path, **run, config=Config())
+assert attempt(torch.load, path) == "works"
+
+# %%
+# All of it, in two lines | 两行就够
+# ----------------------------------
+# ``optimkit.save`` takes objects and plain values by name; ``optimkit.rng_state`` is
+# the random state of torch, of Python, and of numpy if you use it. ``optimkit.load``
+# checks everything, names and shapes too, before it touches the first object.
+#
+# ``optimkit.save`` 按名字接收对象和普通的值；``optimkit.rng_state`` 是 torch、Python 的随机数状态，
+# 用了 numpy 也包括在内。``optimkit.load`` 先全部核对一遍，名字和形状也不例外，然后才动第一个对象。
+
+# sphinx_gallery_covers = "S13 C38"
+run = build("LambdaLR")
+train(run, 15)
+optimkit.save(path, **run, epoch=15, rng=optimkit.rng_state())
+
+run = build("LambdaLR")
+loaded = optimkit.load(path, **run)
+optimkit.set_rng_state(loaded["rng"])
+again = train(run, 40 - loaded["epoch"])
+print("equal:", again == whole["LambdaLR"][15:])
+assert again == whole["LambdaLR"][15:]
+
+# %%
+# Another learning rate, on purpose | 有意换个学习率
+# --------------------------------------------------
+# Wrong: load, then write ``lr`` into the groups. The scheduler counts from its own
+# ``base_lrs``, and the next ``step()`` is back on the old schedule. Right: build the
+# run with the new rate, and load with ``hparams="current"``: progress comes from the
+# file, options from you. At epoch 15 that is 0.02 × 0.9¹⁵.
+#
+# 错误写法：加载之后，往参数组里写 ``lr``。调度器从自己的 ``base_lrs`` 算起，下一次 ``step()``
+# 又回到旧计划。正确写法：用新的学习率建好一切，加载时传 ``hparams="current"``：
+# 进度听文件的，选项听你的。在第 15 轮，就是 0.02 × 0.9¹⁵。
+
+# sphinx_gallery_covers = "C38"
+old, new = build("LambdaLR"), build("LambdaLR", lr=0.02)
+optimkit.load(path, **old)
+old["optimizer"].param_groups[0]["lr"] = 0.02 * 0.9**15
+report = optimkit.load(path, **new, hparams="current").reports["optimizer"]
+curves = [optimkit.lr_curve(run["scheduler"], 1).lrs() for run in (old, new)]
+print("wrong, right:", [[f"{lr:.4f}" for lr in curve] for curve in curves])
+right = [0.02 * 0.9**15, 0.02 * 0.9**16]
+torch.testing.assert_close(curves, [[right[0], 0.05 * 0.9**16], right])
+report
+
+# %%
+# A loop that may start again | 可以随时重新启动的循环
+# ----------------------------------------------------
+# On a cluster the same command starts a run and restarts it. ``optimkit.CheckpointDir``
+# keeps the newest few files; ``restore`` gives back the newest sound one, or ``None``
+# when there is nothing yet. One loop serves both.
+#
+# 在集群上，首次启动和重新启动用的是同一条命令。``optimkit.CheckpointDir`` 保留最新的几个文件；
+# ``restore`` 取回最新且完好的一个，还没有文件时返回 ``None``。一个循环，两种情形通用。
+
+# sphinx_gallery_covers = "C36 C38"
+
+
+def go_on(folder, until):
+    run, done = build("Cosine"), 0
+    checkpoints = optimkit.CheckpointDir(folder, keep=optimkit.Last(2))
+    loaded = checkpoints.restore(**run)
+    if loaded is not None:
+        optimkit.set_rng_state(loaded["rng"])
+        done = loaded.step
+    for epoch in range(done, until):
+        (loss,) = train(run, 1)
+        checkpoints.save(epoch + 1, **run, loss=loss, rng=optimkit.rng_state())
+    return loss
+
+
+go_on(here / "run", until=4)
+print("equal:", go_on(here / "run", until=8) == losses[7])
+assert optimkit.CheckpointDir(here / "run").restore()["loss"] == losses[7]
+
+# %%
+# Ask yourself | 问问自己
+# -----------------------
+# - You test resuming with ``StepLR(10)``, stop at 20, forget the scheduler, and get a
+#   difference of zero. Is forgetting it harmless?
+# - Why is the random state restored last?
+#
+# - 你用 ``StepLR(10)`` 测试恢复训练，停在第 20 轮，忘了调度器，差值居然是零。忘了也没事吗？
+# - 随机数状态为什么放到最后恢复？
+
+# %%
+# Answers | 答案
+# --------------
+# - No, a coincidence: a new scheduler counts from 0, and 20 is a multiple of 10, so
+#   both halve ``lr`` at 30. Test at 15, as above.
+# - Building a model draws random numbers, for its first weights. Nothing else may draw
+#   any between restoring and training.
+#
+# - 有事，这回是碰巧：新的调度器从 0 数起，20 又是 10 的倍数，两边都在第 30 轮减半。
+#   要像上面那样，停在 15 来测。
+# - 新建模型就要抽随机数，也就是初始权重。恢复之后到训练之前，不能再有别的东西去抽。
+
+run = build("StepLR")
+train(run, 20)
+save_plainly(run, here / "StepLR")
+again = resume("StepLR", "model", "optimizer", "rng")
+assert again[:20] == whole["StepLR"][20:]
+
+# %%
+# Exercise | 练习
+# ---------------
+# Prove that the loop stands any interruption. Stop it with an exception, after a step
+# that chance picks; start it again, and so on to the end. Is the last loss the same
+# number? (At home, kill a real process: importing torch in one takes seconds.)
+#
+# 证明这个循环经得起任何中断：在随机挑中的某一步之后抛出异常，让它停下，再启动，如此反复，直到跑完。
+# 最后的损失还是同一个数吗？（在自己的机器上，不妨真的杀进程；这里不这样做，因为新进程光导入 torch
+# 就要好几秒。）
+
+# %%
+# Solution | 参考答案
+# -------------------
+# A hook on every optimizer raises by chance. It draws from a generator of its own:
+# restoring the global one would replay the same accident for ever.
+#
+# 用一个对所有优化器生效的钩子，随机抛出异常。它用自己的随机数发生器：
+# 若用全局的，一恢复就会重演同一场事故，没完没了。
+
+chance = random.Random(0)
+
+
+def strike(*_):
+    if chance.random() < 0.06:
+        raise InterruptedError
+
+
+handle = register_optimizer_step_post_hook(strike)
+stops, loss = 0, None
+while loss is None:
+    try:
+        loss = go_on(here / "struck", until=15)
+    except InterruptedError:
+        stops += 1
+handle.remove()
+print(f"stopped {stops} times, equal: {loss == losses[14]}")
+assert stops > 1 and loss == losses[14]
+folder.cleanup()
+
+# %%
+# Where to go next | 接下来读什么
+# -------------------------------
+# - Tutorial 11 makes the schedules that you resume here.
+# - Which steps of a run repeat exactly, and which don't: `Reproducibility
+#   <https://docs.pytorch.org/docs/stable/notes/randomness.html>`__.
+#
+# - 教程 11 讲怎样造出这里要恢复的调度器。
+# - 哪些计算能分毫不差地重复，哪些不能：`可复现性
+#   <https://docs.pytorch.org/docs/stable/notes/randomness.html>`__。
