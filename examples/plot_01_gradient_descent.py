@@ -168,13 +168,13 @@ assert names["参数_new"] == 1.9
 # The valley :math:`f = (x^2 + 10 y^2) / 2` curves ten times as much across as along
 # (curvature is the second derivative: 10 and 1). Start at (10, 5) and take 100 steps.
 # 0.01 is smooth and slow; 0.19 zigzags home. At 0.2 it jumps from side to side for
-# ever, and :math:`f` stays at 125. At 0.21, a twentieth more, :math:`f` ends above
-# :math:`10^{10}`. In the last panel each step multiplies the loss by a fixed factor.
+# ever, and the loss stays at 125. At 0.21, a twentieth more, the loss goes to infinity:
+# it ends above :math:`10^{10}`. In the last panel each step multiplies it by a factor.
 #
 # 山谷 :math:`f = (x^2 + 10 y^2) / 2` 的横向曲率是纵向的十倍（曲率就是二阶导数，
 # 分别是 10 和 1）。从 (10, 5) 出发走 100 步：0.01 平稳但慢；0.19 左右摇摆，也能到底；
-# 0.2 在两侧之间永远跳下去，:math:`f` 停在 125；0.21 只大了二十分之一，
-# :math:`f` 最后超过 :math:`10^{10}`。看最后一格，每一步都让损失乘以一个固定的倍数。
+# 0.2 在两侧之间永远跳下去，损失停在 125；0.21 只大了二十分之一，损失却奔向无穷大，
+# 最后超过 :math:`10^{10}`。看最后一格，每一步都让损失乘以一个固定的倍数。
 
 
 def descend(lr, loss=valley):
