@@ -43,7 +43,7 @@ INTERFACE = """() => {
   }
   for (const name of ["aria-label", "title", "placeholder", "alt"]) {
     for (const one of document.querySelectorAll(`body [${name}]`)) {
-      if (own(one)) found.push(one.getAttribute(name));
+      if (own(one) && !one.closest(".output_html")) found.push(one.getAttribute(name));
     }
   }
   return [...new Set(found)].filter(Boolean);
