@@ -140,10 +140,7 @@ choices = {
     "no optimizer | 缺优化器": ("model", "scheduler", "rng"),
     "no model | 缺模型": ("optimizer", "scheduler", "rng"),
 }
-runs = {
-    name: {kind: resume(kind, *parts) for kind in schedules}
-    for name, parts in choices.items()
-}
+runs = {name: {kind: resume(kind, *parts) for kind in schedules} for name, parts in choices.items()}
 assert runs["no optimizer | 缺优化器"]["Cosine"][0] > 2 * losses[14]
 assert runs["no scheduler | 缺调度器"]["Cosine"][-1] < losses[-1]
 

@@ -73,7 +73,9 @@ def index_search(language: Language) -> None:
             force_language=language.path,
         )
         async with PagefindIndex(config=config) as pagefind:
-            await pagefind.add_directory(str(folder), glob="{index,start,glossary,promises,*/**/*}.html")
+            await pagefind.add_directory(
+                str(folder), glob="{index,start,glossary,promises,*/**/*}.html"
+            )
 
     shutil.rmtree(NEXT / language.path / "pagefind", ignore_errors=True)
     asyncio.run(index())

@@ -1,5 +1,8 @@
 """The glossary has a page, and the first use of a term on any other page links to it."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 MYST = "# Page | 页\n\n"
@@ -7,6 +10,7 @@ TERMS = """
 [[term]]
 en = "rate"
 zh = "速率"
+also = ["速度"]
 topic = "one"
 tutorial = "05"
 means = ["How `fast`.", "有多 `快`。"]
@@ -109,3 +113,16 @@ def test_unknown_topic(build):
     (warning,) = build(files, bilingual_glossary="g.toml").warnings
     assert warning.startswith("index.md:3: ")
     assert "the glossary has no term of the topic 'two'" in warning
+
+
+def test_dictionary_of_the_search_box(pages):
+    """The search box learns what a term of the other language, or by another name, is called here."""
+    english, chinese = pages("Words.\n\n文字。")
+    dictionaries = [
+        json.loads(Path(site.app.outdir, "_static", "terms.json").read_text("utf-8"))
+        for site in (english, chinese)
+    ]
+    assert dictionaries == [
+        {"速率": "rate", "速度": "rate", "学习速率": "learning rate", "无释义": "no meaning"},
+        {"rate": "速率", "速度": "速率", "learning rate": "学习速率", "no meaning": "无释义"},
+    ]

@@ -94,14 +94,17 @@ class LinkTerms(SphinxTransform):
 
 
 def write_dictionary(app: Sphinx, error: Exception | None) -> None:
-    """Tell the search box what the terms of the other language are called in its own."""
+    """Tell the search box what a term is called here: of the other language, or by another name."""
     if error is None and app.builder.format == "html":
         own = by_sphinx(app.config.language)
-        names = [
-            (term.en, term.zh) if own is CHINESE else (term.zh, term.en) for term in glossary(app)
-        ]
+        names = {
+            name: term.zh if own is CHINESE else term.en
+            for term in glossary(app)
+            for name in (term.en, term.zh, *term.also)
+            if name != (term.zh if own is CHINESE else term.en)
+        }
         path = Path(app.outdir, "_static", "terms.json")
-        path.write_text(json.dumps(dict(names), ensure_ascii=False), "utf-8")
+        path.write_text(json.dumps(names, ensure_ascii=False), "utf-8")
 
 
 def has_terms(node: nodes.Node) -> bool:
