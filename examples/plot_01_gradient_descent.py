@@ -172,8 +172,9 @@ assert names["参数_new"] == 1.9
 # for infinity: it ends above :math:`10^{10}`. The last panel has a logarithmic axis.
 # Each line ends up straight: a step multiplies the loss by a fixed factor.
 #
-# 山谷 :math:`f = (x^2 + 10 y^2) / 2` 横着看（y 方向），曲率是顺着看（x 方向）的十倍；
-# 曲率就是二阶导数，分别是 10 和 1。从 (10, 5) 出发走 100 步：0.01 平稳但慢；
+# 山谷 :math:`f = (x^2 + 10 y^2) / 2` 顺着谷底是 x 方向，横穿谷底是 y 方向，
+# y 的曲率是 x 的十倍（曲率就是二阶导数，分别是 10 和 1）。
+# 从 (10, 5) 出发走 100 步：0.01 平稳但慢；
 # 0.19 来回摇摆，也能到底；0.2 在谷的两侧永远跳下去，损失停在 125；
 # 0.21 只大了二十分之一，损失却奔向无穷大，最后超过 :math:`10^{10}`。
 # 最后一格是对数坐标，每条线到后来都是直的：每走一步，损失都乘以一个固定的倍数。
