@@ -98,8 +98,8 @@ torch.testing.assert_close(best, downhill, atol=0.01, rtol=0)
 # ---------------------------------------------
 # Now in code, and first two wrong ways. Wrong way 1 changes the tensor in place while
 # autograd is recording. Wrong way 2 runs, which is worse: ``w = w - ...`` makes a new
-# tensor and gives it the old name. It is no leaf tensor, and the optimizer still holds
-# the old one, at 1.0.
+# tensor and gives it the old name. It is not a leaf tensor, and the optimizer still
+# holds the old one, at 1.0.
 #
 # 下面写成代码，先看两种错误写法。错误一：自动微分正在记录，却对张量做原地操作，会报错。
 # 错误二不报错，反而更糟：``w = w - ...`` 造出一个新张量，沿用了旧名字。
@@ -111,7 +111,7 @@ optimizer = optim.SGD([w], lr=0.1)
 try:
     w -= 0.1 * w.grad
 except RuntimeError as error:
-    print("RuntimeError -", str(error)[:60])
+    print("RuntimeError -", str(error)[:63])
 
 w = w - 0.1 * w.grad
 held = optimizer.param_groups[0]["params"][0]
@@ -165,16 +165,19 @@ assert names["参数_new"] == 1.9
 # %%
 # Five learning rates, one valley | 同一个山谷，五个学习率
 # --------------------------------------------------------
-# The valley :math:`f = (x^2 + 10 y^2) / 2` curves ten times as much across as along
-# (curvature is the second derivative: 10 and 1). Start at (10, 5) and take 100 steps.
-# 0.01 is smooth and slow; 0.19 zigzags home. At 0.2 it jumps from side to side for
-# ever, and the loss stays at 125. At 0.21, a twentieth more, the loss goes to infinity:
-# it ends above :math:`10^{10}`. In the last panel each step multiplies it by a factor.
+# The valley :math:`f = (x^2 + 10 y^2) / 2` curves ten times as much across, in y, as
+# along, in x (curvature is the second derivative: 10 and 1). Start at (10, 5) and take
+# 100 steps. 0.01 is smooth and slow; 0.19 zigzags home. At 0.2 it jumps from side to
+# side for ever, and the loss stays at 125. At 0.21, a twentieth more, the loss heads
+# for infinity: it ends above :math:`10^{10}`. The last panel has a logarithmic axis.
+# Each line ends up straight: a step multiplies the loss by a fixed factor.
 #
-# 山谷 :math:`f = (x^2 + 10 y^2) / 2` 的横向曲率是纵向的十倍（曲率就是二阶导数，
-# 分别是 10 和 1）。从 (10, 5) 出发走 100 步：0.01 平稳但慢；0.19 左右摇摆，也能到底；
-# 0.2 在两侧之间永远跳下去，损失停在 125；0.21 只大了二十分之一，损失却奔向无穷大，
-# 最后超过 :math:`10^{10}`。看最后一格，每一步都让损失乘以一个固定的倍数。
+# 山谷 :math:`f = (x^2 + 10 y^2) / 2` 顺着谷底是 x 方向，横穿谷底是 y 方向，
+# y 的曲率是 x 的十倍（曲率就是二阶导数，分别是 10 和 1）。
+# 从 (10, 5) 出发走 100 步：0.01 平稳但慢；
+# 0.19 来回摇摆，也能到底；0.2 在谷的两侧永远跳下去，损失停在 125；
+# 0.21 只大了二十分之一，损失却奔向无穷大，最后超过 :math:`10^{10}`。
+# 最后一格是对数坐标，每条线到后来都是直的：每走一步，损失都乘以一个固定的倍数。
 
 
 def descend(lr, loss=valley):
@@ -270,7 +273,7 @@ plt.show()
 # third take equally long: a step leaves 0.9 of the distance at 0.01, and -0.9 at 0.19.
 # At 0.1, which is 1/L, one step is enough. At 0.205 every jump lands higher.
 #
-# 只看山谷的横向，:math:`f(y) = 5 y^2`，小球都从 1.4 出发。第一个和第三个一样慢：
+# 把山谷横着切开，只看 y，:math:`f(y) = 5 y^2`，小球都从 1.4 出发。第一个和第三个一样慢：
 # 每走一步，到谷底的距离在学习率 0.01 时乘以 0.9，在 0.19 时乘以 -0.9。
 # 0.1 正好是 1/L，一步到底。0.205 每跳一次，落点更高。
 
@@ -344,12 +347,12 @@ for kind, expected in ((optim.SGD, 10.0), (optim.Rprop, 0.1), (optim.Adam, 0.1))
 # %%
 # Answers | 答案
 # --------------
-# - At half the learning rate, since L doubles: 0.11 arrives, and then no longer does.
+# - At half of what it was, since L doubles: 0.11 used to arrive, and no longer does.
 # - Perhaps not: it is zero on a hilltop and at a saddle point too, and SGD stays there.
 # - None. Stochastic gradient descent is the same class, fed with the gradient of a
 #   mini-batch, a few samples drawn at random: noisier, and cheaper than reading all.
 #
-# - 学习率要减半，因为 L 翻倍了：原先 0.11 能到底，现在到不了。
+# - 退到原来的一半，因为 L 翻倍了：学习率 0.11 原先能到底，现在到不了。
 # - 不一定：山顶和鞍点的梯度也是零，SGD 同样会停在那里。
 # - 一行也没有。随机梯度下降用的还是这个类，只是喂给它的是小批量的梯度：
 #   随机抽几个样本来算，噪声大一些，但比读完全部数据便宜。

@@ -75,8 +75,8 @@ assert all(today[name].kind is inspect.Parameter.KEYWORD_ONLY for name in since)
 # Here is the note's example. Its comment calls the tensor "random", here and six more
 # times. It is a constant, and all the better: you get the same numbers. "Open up the
 # gradient", the comment goes on: the tensor requires one. The optimizer "manages" it,
-# says the note: it holds the same object, and will update your ``weight``. What else
-# it holds, ``optimkit.describe`` tells.
+# says the note: it holds the same object, and will update your ``weight``. Ask
+# ``optimkit.describe`` what else it holds.
 #
 # 下面是笔记里的例子。注释说这是“随机张量”，全文一共说了七次。
 # 其实它是常量，这样反而更好：你我得到的数字都一样。
@@ -99,7 +99,7 @@ optimkit.describe(optimizer1)
 # The note's last line is commented out: ``optimizer2 = torch.optim.Adam([weight])``,
 # the same tensor, with the default learning rate of 0.001. It would run. But neither
 # knows of the other: with 0.1 each, the tensor below moves by 0.2. Give
-# ``optimkit.audit`` all optimizers, and it tells.
+# ``optimkit.audit`` all your optimizers, and it says so.
 #
 # 笔记最后一行被注释掉了：``optimizer2 = torch.optim.Adam([weight])``，
 # 还是那个张量，学习率是默认的 0.001。真跑起来并不报错，可两个优化器互不知情：
@@ -120,12 +120,13 @@ optimkit.audit(one, two)
 # %%
 # What may be passed | 可以传什么
 # -------------------------------
-# The note passes ``[weight]``, and the brackets matter. Any iterable of tensors will
-# do; or one of dicts, each a parameter group; or, from PyTorch 2.6 on, one of pairs of
-# a name and a tensor.
+# The note passes ``[weight]``, and the brackets matter: torch wants an iterable in a
+# fixed order. Its items are tensors; or dicts, each a parameter group; or, from PyTorch
+# 2.6 on, pairs of a name and a tensor.
 #
-# 笔记传的是 ``[weight]``，这对方括号很要紧。能逐个取出张量的都行；
-# 也可以逐个取出字典，一个字典就是一个参数组；PyTorch 2.6 起，名字和张量的二元组也行。
+# 笔记传的是 ``[weight]``，这对方括号很要紧：torch 要的是一个顺序固定的可迭代对象。
+# 里面可以是张量；可以是字典，一个字典就是一个参数组；
+# PyTorch 2.6 起，还可以是名字和张量组成的二元组。
 
 # sphinx_gallery_covers = "C9"
 layer = nn.Linear(3, 2)
@@ -181,8 +182,8 @@ optimkit.audit(deaf, models=layer)
 # A gradient written by hand must fit | 手写的梯度要对得上
 # --------------------------------------------------------
 # The note sets ``weight.grad`` by hand, without a loss: a good way to try out an
-# optimizer. Shape and dtype must be the tensor's own. Both lines below are wrong, and
-# refused, in words that depend on the version.
+# optimizer. Shape and dtype must be the tensor's own. Both gradients below are wrong,
+# and refused, in words that depend on the version.
 #
 # 笔记不用损失，直接给 ``weight.grad`` 赋值，想单独试试优化器时很好用。
 # 形状和数据类型都要与张量一致。下面两种都不对，都会报错，措辞各版本略有不同。
@@ -237,13 +238,13 @@ optimkit.describe(optimizer, net)
 # -----------------------------------------------------
 # The note says weights and biases. There is more: an embedding's table, the scale and
 # shift of a normalization, the slope of a PReLU, an ``nn.Parameter`` of your own.
-# ``parameters()`` finds them all. Buffers are not among them, they are computed; and a
-# plain tensor, or a layer in a Python list, it can't see. Below, the bright rows are
-# how far ``step()`` has moved each tensor, all steps added up.
+# ``parameters()`` finds them all. Buffers are not among them: they are not learned. A
+# plain tensor, or a layer in a Python list, it can't see. In the figure a row is a
+# tensor: the brighter, the farther ``step()`` has moved it, all steps added up.
 #
 # 笔记说可学习参数就是权重和偏置，其实不止：嵌入表、归一化层的缩放和平移、
 # PReLU 的斜率、自己写的 ``nn.Parameter`` 都算，``parameters()`` 一个不漏。
-# 缓冲区不算，那是统计出来的；普通张量，还有放在 Python 列表里的层，它看不见。
+# 缓冲区不算，那不是学出来的；普通张量，还有放在 Python 列表里的层，它看不见。
 # 下图每行是一个张量，越亮，说明历次 ``step()`` 累计移动得越远。
 
 # sphinx_gallery_covers = "C2"
@@ -302,12 +303,12 @@ plt.show()
 # %%
 # Let the module see them | 让模块看得见
 # --------------------------------------
-# The two hidden ones have gradients, says the last ``assert``; they could learn. The
-# kit asks the module, so it can't see them either. Register them: ``nn.ModuleList``
-# for layers, ``nn.Parameter`` for a tensor. Build the optimizer after that.
+# The last two rows have gradients, an ``assert`` above says: they could learn.
+# ``optimkit.audit`` asks the module too, and can't see them either. Register them:
+# ``nn.ModuleList`` for layers, ``nn.Parameter`` for a tensor. Then build the optimizer.
 #
-# 看不见的那两个也有梯度，上面的 ``assert`` 查过，它们本来学得动。
-# optimkit 也是去问模块，所以同样看不见。要登记：一串层用 ``nn.ModuleList``，
+# 图中最后两行其实也有梯度，上面的 ``assert`` 查过，它们本来学得动。
+# ``optimkit.audit`` 也是去问模块，所以同样看不见。要登记：一串层用 ``nn.ModuleList``，
 # 单个张量用 ``nn.Parameter``。登记完了，再建优化器。
 
 # sphinx_gallery_covers = "C2"

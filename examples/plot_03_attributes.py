@@ -2,12 +2,11 @@
 Read an optimizer's three attributes | 读懂优化器的三个属性
 ===========================================================
 
-``step()`` works from ``param_groups`` and ``state``; it never looks at
-``defaults``. To change a learning rate, edit ``param_groups``. ``defaults`` only
-fills in what a new parameter group leaves out, and ``state`` is what one step
-leaves for the next.
+``step()`` takes its hyperparameters from ``param_groups``, none from ``defaults``.
+To change a learning rate, edit ``param_groups``. ``defaults`` only fills in what a
+new parameter group leaves out, and ``state`` is what one step leaves for the next.
 
-``step()`` 只看 ``param_groups`` 和 ``state``，从不看 ``defaults``。
+``step()`` 用的超参数都取自 ``param_groups``，不取自 ``defaults``。
 要改学习率，就改 ``param_groups``。``defaults`` 只在新建参数组时补上没写的项，
 ``state`` 则是这一步留给下一步的东西。
 
@@ -59,12 +58,12 @@ assert note.items() <= optimizer.defaults.items()
 # Wrong: change ``defaults`` in mid-training | 错误：训练中途改 ``defaults``
 # --------------------------------------------------------------------------
 # The note says that ``defaults`` is "used to store the learning rate, the value of
-# momentum and so on". What it stores are fallbacks: copied into a group when the group
-# is made, and not read again. So the two edits below look right, and do nothing to the
-# group you have. The second lies in wait, and catches a group added later.
+# momentum and so on". What it stores are fallbacks, copied into a group when the group
+# is made; from then on, the copy counts. So the two edits below look right, and do
+# nothing to the group you have. The second lies in wait: it catches a group added later.
 #
 # 笔记说 ``defaults`` “用来存储学习率、momentum 的值等等”。其实它存的是备用值：
-# 新建参数组时抄进去一次，之后再也不读。所以下面两种改法看着都对，
+# 新建参数组时抄进去一次，之后只认抄好的那份。所以下面两种改法看着都对，
 # 对现有的参数组却毫无作用。第二种还埋下了隐患：以后新加的参数组会用上它。
 
 # sphinx_gallery_covers = "C12"
@@ -87,11 +86,13 @@ assert [group["lr"] for group in sgd.param_groups] == [0.1, 9.0]
 # Write to ``param_groups`` and the next step obeys; ``defaults`` stays as it was. This
 # explains a line that the note prints without comment: an Adam whose ``defaults`` say
 # 0.001 while it trains with 0.1. There, every group brought its own ``lr``. To know the
-# learning rate, ask the groups.
+# learning rate, ask the groups. Of all ``defaults``, a step needs ``differentiable``
+# alone, a switch of autograd, and runs without the rest.
 #
 # 直接写 ``param_groups``，下一步就生效，``defaults`` 则保持原样。
 # 笔记里有一行没加说明的输出，道理也在这里：训练用的是 0.1，``defaults`` 里却写着 0.001。
 # 那里的每个参数组都自带 ``lr``。想知道学习率是多少，要去问参数组。
+# ``defaults`` 里，``step()`` 少不了的只有自动微分的开关 ``differentiable``，其余删光也照跑。
 
 # sphinx_gallery_covers = "C12 C44"
 for group in sgd.param_groups:
@@ -102,6 +103,9 @@ torch.testing.assert_close(a.item(), -0.1 - 0.5)
 adam = torch.optim.Adam([{"params": [a], "lr": 0.1}, {"params": [b], "lr": 0.1}])
 print([group["lr"] for group in adam.param_groups], "defaults:", adam.defaults["lr"])
 assert adam.param_groups[1]["lr"] == 0.1 and adam.defaults["lr"] == 0.001
+adam.defaults = {"differentiable": False}
+adam.step()
+torch.testing.assert_close(a.item(), -0.1 - 0.5 - 0.1)
 
 # %%
 # ``param_groups``: a list of dicts | ``param_groups``：由字典组成的列表
@@ -144,8 +148,8 @@ assert torch.optim.Adam(param_groups).param_groups[0]["params"][0] is weight
 # %%
 # Wrong: a key that nobody reads | 错误：写一个没人读的键
 # -------------------------------------------------------
-# The note says that "only 'params' stores the parameters of the model". True; and the
-# other keys nobody checks. Misspell ``lr``, and torch takes the group and trains it
+# The note says that "only 'params' stores the parameters of the model". True; but
+# nobody checks the other keys. Misspell ``lr``, and torch takes the group and trains it
 # with the fallback. ``optimkit.audit`` knows which keys the class reads.
 #
 # 笔记说“只有‘params’当中才会存储训练模型的参数”，没错；可其余的键没人检查。
@@ -164,7 +168,7 @@ optimkit.audit(sgd)
 # ------------------------------------------------------
 # ``params`` holds references, not copies: the optimizer updates the very tensors that
 # your model computes with. ``state`` is a dict whose keys are those same tensors.
-# The figure is drawn from a living optimizer: group 0 took its 0.01 from
+# The figure is drawn from a real optimizer: group 0 took its 0.01 from
 # ``defaults``, group 1 brought 0.1 along.
 #
 # ``params`` 里是引用，不是副本：优化器更新的，就是模型计算时用的那些张量。
@@ -210,7 +214,7 @@ ax.plot([4.5, 19.5, 19.5, 4.5, 4.5], [-0.1, -0.1, 6.2, 6.2, -0.1], ":", c="0.5")
 ax.text(11.8, 6.4, "what step() touches | step() 用到的", ha="center")
 ax.set(xlim=(-0.1, 19.6), ylim=(-0.2, 7.1))
 ax.axis("off")
-ax.set_title("step() never looks at defaults | step() 从不看 defaults")
+ax.set_title("A step asks the groups, not defaults | step() 问参数组，不问 defaults")
 plt.show()
 
 # %%
@@ -359,11 +363,11 @@ assert optimkit.describe(optimizer).rows[0].step == 1
 # %%
 # Exercise | 练习
 # ---------------
-# Before you run anything, write down six values that follow from this program: the
+# Before you run anything, write down seven values that follow from this program: the
 # ``lr`` in ``defaults``; the ``lr`` of each group; the length of ``state``; whether
 # ``y`` is in it; the momentum buffer of ``x``; and ``x`` itself.
 #
-# 先别运行。读完这段程序，在纸上写出六个值：``defaults`` 里的 ``lr``；
+# 先别运行。读完这段程序，在纸上写出七个值：``defaults`` 里的 ``lr``；
 # 两个参数组各自的 ``lr``；``state`` 的长度；``y`` 在不在其中；
 # ``x`` 的动量缓冲区；还有 ``x`` 自己。
 

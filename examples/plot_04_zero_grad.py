@@ -70,12 +70,13 @@ assert torch.equal(weight.grad, torch.zeros(2, 2)) and weight.grad.nbytes == 16
 # ``None`` is also how it begins. "Every tensor has a gradient", says the note. Almost:
 # every tensor has the attribute ``.grad``. A value arrives with ``backward()``, and
 # only in a leaf tensor that requires a gradient. Ask a tensor computed on the way, and
-# PyTorch warns, and answers ``None``. So old code that reads a gradient after clearing
-# now fails, which is better than logging a zero. Read first, or test for ``None``.
+# PyTorch warns, and answers ``None``, unless you had called its ``retain_grad()``. So
+# old code that reads a gradient after clearing now fails, which is better than logging
+# a zero. Read first, or test for ``None``.
 #
 # ``.grad`` 一开始就是 ``None``。笔记说“张量当中都会有梯度 grad”，差一点：
 # 属性每个张量都有，值却要等 ``backward()`` 之后才有，而且只给需要梯度的叶子张量。
-# 去问一个中间结果，PyTorch 会先警告，再答 ``None``。
+# 去问一个中间结果，PyTorch 会先警告，再答 ``None``，除非事先调用过它的 ``retain_grad()``。
 # 所以老代码若在清零之后才读梯度，如今会报错，这比悄悄记下一个零要好。
 # 要么先读再清，要么先判断是不是 ``None``。
 
@@ -88,7 +89,7 @@ print("after :", x.grad, constant.grad)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     assert middle.grad is None
-print(caught[0].category.__name__, "-", str(caught[0].message)[:55])
+print(caught[0].category.__name__, "-", str(caught[0].message)[:57])
 assert x.grad == 2 and constant.grad is None
 
 optimizer.zero_grad()
@@ -98,14 +99,14 @@ except AttributeError as error:
     print("AttributeError -", error)
 
 # %%
-# Each backward() adds | 每次 backward() 都在累加
-# -----------------------------------------------
-# Take :math:`x^2` at 3, where the gradient is 6, and do the backpropagation in three
-# iterations. Without clearing, ``.grad`` reads 6, 12, 18. With it, 6, 6, 6. The note is
-# right: gradients are "not cleared automatically". Its picture is lost; here is a new
-# one.
+# Each ``backward()`` adds | 每次 ``backward()`` 都在累加
+# -------------------------------------------------------
+# Take :math:`x^2` at 3, where the gradient is 6, and run backpropagation in three
+# iterations, without a ``step()``. If you don't clear, ``.grad`` reads 6, 12, 18. If
+# you do, 6, 6, 6. The note is right: gradients are "not cleared automatically". Its
+# picture is lost; here is a new one.
 #
-# 在 3 处对 :math:`x^2` 求导，梯度是 6。连续三次迭代都做反向传播：
+# 在 3 处对 :math:`x^2` 求导，梯度是 6。连续三次迭代都做反向传播，但不调用 ``step()``：
 # 不清零，``.grad`` 依次是 6、12、18；每次清零，就是 6、6、6。
 # 笔记说得对，梯度“不自动清零”。笔记里的配图已经丢失，这里重画一张。
 
@@ -224,8 +225,8 @@ torch.testing.assert_close(run("backward step zero_grad"), 1.536)
 torch.testing.assert_close(run("backward zero_grad step"), 3.0)
 
 # %%
-# None and zero train differently | None 和零，训练结果不同
-# ---------------------------------------------------------
+# ``None`` and zero train differently | ``None`` 和零，训练结果不同
+# -----------------------------------------------------------------
 # ``step()`` skips a parameter whose ``.grad`` is ``None``. A gradient of zero is still
 # a gradient: momentum coasts on, and weight decay pulls. Take one real step, clear, and
 # step again. The weight moves by 0.0670 with Adam, and by 0.1835 with SGD that has
@@ -361,10 +362,12 @@ torch.testing.assert_close(forgot, 4 * whole)
 # %%
 # Answers | 答案
 # --------------
-# - Yes, since each ``backward()`` adds.
+# - Yes, since each ``backward()`` adds. Where the two share computation, the first
+#   needs ``retain_graph=True``.
 # - After ``backward()``, before ``zero_grad()``.
 #
-# - 一样，因为每次 ``backward()`` 都是累加。
+# - 一样，因为每次 ``backward()`` 都是累加。如果两个损失共用一段计算，
+#   前一次要加上 ``retain_graph=True``。
 # - ``backward()`` 之后，``zero_grad()`` 之前。
 
 once, twice = (torch.tensor(3.0, requires_grad=True) for _ in range(2))

@@ -30,13 +30,13 @@ its own, and most of them remember something.
 # The order in the note is right: compute the loss, call ``backward()``, then
 # ``step()``. Its example writes the gradient by hand, a good trick for looking at
 # ``step()`` alone. It prints what the note printed, with ``detach()`` in place of
-# ``.data``; a section below says why. But look: ``1.0000``, not ``1.``, so one entry is
-# not exactly 1. Plain ``2 - 1 * 1`` would be. Something else has been computed.
+# ``.data``; a section below says why. But look: ``1.0000``, not ``1.``, so not every
+# entry is a whole number. Plain ``2 - 1 * 1`` would be. Something else was computed.
 #
 # 笔记说的顺序没错：先算损失，再调用 ``backward()``，然后 ``step()``。
 # 它的例子直接手写梯度，单独观察 ``step()`` 时这是个好办法。今天打印的结果与笔记一致，
 # 只是把 ``.data`` 换成了 ``detach()``，原因见后文。不过仔细看：打印的是 ``1.0000``，
-# 不是 ``1.``，说明有一个元素不正好是 1。如果算的是 ``2 - 1 * 1``，结果应该分毫不差，
+# 不是 ``1.``，说明有的元素不是整数。如果算的是 ``2 - 1 * 1``，结果应该分毫不差，
 # 可见算的是别的东西。
 
 # sphinx_gallery_covers = "S10 C25"
@@ -134,7 +134,7 @@ plt.show()
 # ------------------------------------------------------------
 # The note names three families: stochastic gradient descent, momentum, and "autograd
 # adaptive learning rates". The last is a slip: autograd is automatic differentiation,
-# it computes the gradients. What was meant is ``Adagrad``, a forerunner of Adam. Here
+# it computes the gradients. ``Adagrad`` must be meant, a forerunner of Adam. Here
 # are five rules by hand; ``m`` and ``v`` start at 0, ``t`` counts from 1. Fed with the
 # gradients 1, -0.5, 2, 0, 0, all five agree with torch.
 #
@@ -219,19 +219,19 @@ fig.suptitle("The same gradients (grey), different steps | 同样的梯度（灰
 plt.show()
 
 # %%
-# One buffer, not a list of gradients | 一个缓冲区，不是一串梯度
-# --------------------------------------------------------------
-# How does it coast? The note says that momentum "caches the gradients of the last few
-# times". What is kept is one tensor per parameter, as large as the parameter. Give a
-# gradient of 1 once, then zeros, and read it: a gradient that is :math:`k` steps old
-# counts :math:`0.9^k` in the momentum buffer. Adam's first moment is an exponential
-# moving average, so it counts :math:`0.1 \cdot 0.9^k`. A list would forget at once;
-# here half is gone after 7 steps.
+# How old gradients fade | 旧梯度怎样变淡
+# ---------------------------------------
+# How does it coast? The note says that momentum caches "the gradient values of the
+# previous few times". What is kept is one tensor per parameter, as tutorial 03 shows.
+# Give a gradient of 1 once, then zeros, and read it: a gradient that is :math:`k` steps
+# old counts :math:`0.9^k` in the momentum buffer. Adam's first moment is an exponential
+# moving average, so it counts :math:`0.1 \cdot 0.9^k`. A list of the last four would
+# drop it all at once; here more than half is gone only after 7 steps.
 #
-# 它凭什么滑行？笔记说动量要“把前几次的梯度值缓存下来”。实际上每个参数只存一个张量，
-# 和参数一样大。先给一次梯度 1，之后全给 0，再读出来看：:math:`k` 步以前的梯度，
+# 它凭什么滑行？笔记说动量要“把前几次的梯度值缓存下来”，实际上每个参数只存一个张量，
+# 见教程 03。先给一次梯度 1，之后全给 0，再读出来看：:math:`k` 步以前的梯度，
 # 在动量缓冲区里还有 :math:`0.9^k` 的分量；Adam 的一阶矩是指数移动平均，
-# 分量是 :math:`0.1 \cdot 0.9^k`。要是存成一串，到时候就忘得一干二净；
+# 分量是 :math:`0.1 \cdot 0.9^k`。要是只存最近四次，到时候就忘得一干二净；
 # 这里过了 7 步，分量才剩下不到一半。
 
 # sphinx_gallery_covers = "C13"
@@ -337,7 +337,7 @@ try:
     loss.backward()
     raise AssertionError
 except RuntimeError as error:
-    print("RuntimeError -", str(error)[:60])
+    print("RuntimeError -", str(error)[:61])
 
 # %%
 # Ask yourself | 问问自己

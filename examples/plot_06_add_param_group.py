@@ -44,7 +44,7 @@ from textwrap import shorten
 import matplotlib.pyplot as plt
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, StepLR
 
 import optimkit
 from optimkit import is_bias, is_matrix, is_norm, layer_decay, when
@@ -82,18 +82,18 @@ optimizer.step()
 print([len(group["params"]) for group in optimizer.param_groups])
 print(weight.detach().round())
 assert weight.detach().round().tolist() == [[0.0, 1.0], [2.0, 3.0]]
-assert torch.equal(w2, torch.tensor([[11.0, 12.0], [13.0, 14.0]]))
+assert w2.tolist() == w3.tolist() == [[11.0, 12.0], [13.0, 14.0]]
 
 # %%
 # Groups from the start | 一开始就分组
 # ------------------------------------
 # What the note wants groups for is sound: features learn slowly, fully connected layers
 # fast. But you know that from the start, so no ``add_param_group()`` is needed. Pass
-# the groups when you build; what a group leaves out comes from the arguments.
+# the groups when you build; what a group leaves out comes from ``defaults``.
 #
 # 笔记说分组是为了让特征提取部分学得慢一点，全连接层学得快一点，这很有道理。
 # 不过这是一开始就知道的事，用不着 ``add_param_group()``，建优化器时传进去就行；
-# 组里没写的选项，就用后面参数的值。
+# 组里没写的选项，取自 ``defaults``。
 
 # sphinx_gallery_covers = "C30 C31"
 blocks = [nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.ReLU()) for _ in range(6)]
@@ -130,13 +130,14 @@ print("parameters:", [len(group["params"]) for group in optimizer.param_groups])
 assert "empty-group" in optimkit.audit(optimizer).codes
 
 # %%
-# By rule: it does not | 按规则分组：过不了
-# -----------------------------------------
-# ``optimkit.param_groups`` takes the options of all, and rules: ``optimkit.when``. If
-# two rules differ, the later one wins. A name that no parameter has is refused. The
-# second rule below frees biases and norms from weight decay, as is usual.
+# By rule: the typo is refused | 按规则分组：笔误过不了
+# -----------------------------------------------------
+# ``optimkit.param_groups`` takes rules, made with ``optimkit.when``, and the options
+# that all parameters start from. If two rules differ, the later one wins. A name that
+# no parameter has is refused. The second rule below frees biases and norms from weight
+# decay, as is usual.
 #
-# ``optimkit.param_groups`` 先收所有参数共用的选项，再收规则，也就是 ``optimkit.when``；
+# ``optimkit.param_groups`` 收两样东西：用 ``optimkit.when`` 写的规则，和所有参数共用的选项。
 # 两条规则冲突时，后一条说了算。写了不存在的名字会被拒绝。
 # 下面的第二条规则照惯例不对偏置和归一化层做权重衰减。
 
@@ -168,7 +169,7 @@ optimkit.describe(optimizer, model)
 #
 # 前面的层学到的东西比较通用，所以微调时常常让学习率一层比一层小。
 # ``optimkit.layer_decay`` 也是一条规则：你说明每个名字在第几层，
-# 它就从最后一层往前，每层乘一次 0.7。
+# 它就从最后一层往前数，每退一层，学习率就多乘一个 0.7。
 
 # sphinx_gallery_covers = "C31"
 # sphinx_gallery_thumbnail_number = 1
@@ -236,11 +237,13 @@ assert optimkit.audit(sgd).codes == ("duplicate",)
 # -------------------------------------------------------------------
 # Now for ``add_param_group()``: train the head first, then the features too. Until they
 # join, ``optimizer.zero_grad()`` does not reach them, and 50 iterations of gradients
-# pile up, to be spent in their first step. ``optimkit.add_param_group`` clears them.
+# pile up, to be spent in their first step. ``optimkit.add_param_group`` clears them; in
+# plain torch, call ``zero_grad()`` of the model, as tutorial 04 does.
 #
 # 现在轮到 ``add_param_group()``：先训练 ``head``，再把特征提取部分加进来。
 # 加进来之前，``optimizer.zero_grad()`` 管不到它们，50 次迭代的梯度越积越多，
-# 全在第一步花掉。``optimkit.add_param_group`` 会先清零。
+# 全在第一步花掉。``optimkit.add_param_group`` 会先清零；
+# 只用 torch 的话，就像教程 04 那样调用模型的 ``zero_grad()``。
 
 # sphinx_gallery_covers = "C31"
 
@@ -268,26 +271,27 @@ assert 40 < stale / clean < 70
 # %%
 # Wrong: a late group and its scheduler | 错误：后来的组和调度器
 # --------------------------------------------------------------
-# A scheduler keeps a list with an entry for each group, made when it was built. It
-# knows nothing of a later group. Depending on the version, ``LambdaLR`` raises at its
-# next step, or leaves the group out in silence. Either way, it is not scheduled.
+# ``StepLR`` multiplies the present ``lr`` of every group, and takes a late one along.
+# ``LambdaLR`` keeps a list with an entry for each group, made when it was built.
+# Depending on the version, it raises at its next step, or leaves the late group out in
+# silence. Either way, the group is not scheduled.
 #
-# 调度器建好时，就给每个参数组记下一项，后来的组它不知道。
-# ``LambdaLR`` 下一步会怎样要看版本：有的报错，有的不声不响地漏掉这一组。
-# 总之，这一组没人调度。
+# ``StepLR`` 拿每一组当前的 ``lr`` 来乘，后来的组也会带上。
+# ``LambdaLR`` 则在建好时给每个参数组记下一项，后来的组不在其中，下一步会怎样要看版本：
+# 有的报错，有的不声不响地漏掉这一组。总之，这一组没人调度。
 
 late = nn.Parameter(torch.zeros(1))
-sgd = torch.optim.SGD([w], lr=0.1)
-scheduler = LambdaLR(sgd, lambda epoch: 0.9**epoch)
-sgd.step()
-scheduler.step()
-sgd.add_param_group({"params": [late], "lr": 0.01})
-try:
-    scheduler.step()
-except ValueError as error:
-    print("ValueError -", error)
-print("lr of the late group:", sgd.param_groups[1]["lr"])
-assert sgd.param_groups[1]["lr"] == 0.01
+for kind, option in ((StepLR, 1), (LambdaLR, lambda epoch: 0.9**epoch)):
+    sgd = torch.optim.SGD([w], lr=0.1)
+    scheduler = kind(sgd, option)
+    sgd.add_param_group({"params": [late], "lr": 0.01})
+    sgd.step()
+    try:
+        scheduler.step()
+    except ValueError as error:
+        print("ValueError -", error)
+    print(f"{kind.__name__}, late group: lr = {sgd.param_groups[1]['lr']:.3f}")
+    assert (sgd.param_groups[1]["lr"] == 0.01) == (kind is LambdaLR)
 assert "scheduler-groups" in optimkit.audit(sgd, schedulers=scheduler).codes
 
 # %%
@@ -350,10 +354,10 @@ plt.show()
 # Answers | 答案
 # --------------
 # - That of ``defaults``, whatever the other groups have by now.
-# - Yes, if the options are equal. But many groups take longer.
+# - Yes, if the options are equal. But many groups can take longer.
 #
 # - ``defaults`` 里的那个，不管其他组现在是多少。
-# - 选项相同就一样，只是组多了会慢。
+# - 选项相同就一样，只是组多了可能会慢。
 
 sgd.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
 print(f"head: {sgd.param_groups[0]['lr']:.3f}, new: {sgd.param_groups[-1]['lr']}")
