@@ -286,11 +286,12 @@ assert again == whole["LambdaLR"][15:]
 # Wrong: load, then write ``lr`` into the groups. ``LambdaLR`` counts from its own
 # ``base_lrs``, and its next ``step()`` is back on the old schedule. Right: build the
 # run with the new rate, and load with ``hparams="current"``: progress comes from the
-# file, options from you. At epoch 15 that is 0.02 × 0.9¹⁵.
+# file, options from you. At epoch 15 that is 0.02 × 0.9¹⁵; the table lists what you
+# brought, 0.02.
 #
 # 错误写法：加载之后，往参数组里写 ``lr``。``LambdaLR`` 从自己的 ``base_lrs`` 算起，下一次
 # ``step()`` 又回到旧计划。正确写法：用新的学习率建好一切，加载时传 ``hparams="current"``：
-# 进度听文件的，选项听你的。在第 15 轮，就是 0.02 × 0.9¹⁵。
+# 进度听文件的，选项听你的。在第 15 轮，就是 0.02 × 0.9¹⁵；表里的 0.02，是你带来的初值。
 
 # sphinx_gallery_covers = "C38"
 old, new = build("LambdaLR"), build("LambdaLR", lr=0.02)
