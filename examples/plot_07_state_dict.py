@@ -3,8 +3,8 @@ Save and load with state_dict() | 用 state_dict() 保存和加载
 =============================================================
 
 A state dict holds what the optimizer remembers, and the options of its groups,
-learning rate included; loading overwrites both. The weights are not inside. Nor are
-names that torch goes by: parameters are numbered, and on loading their order decides.
+learning rate included; loading overwrites both. The weights are not inside. And torch
+does not go by names: parameters are numbered, and on loading their order decides.
 
 状态字典里有两样：优化器记住的东西，以及各参数组的选项，学习率也在其中；一加载，两样都被覆盖。
 权重不在里面。torch 也不按名字认参数：每个参数只有一个编号，加载时全凭次序。
@@ -41,12 +41,13 @@ plt.rcParams["font.sans-serif"] = fonts
 # ---------------------------------------------------------------
 # The note prints the state dict four times and shows none of the outputs. Here are the
 # first two. Before ``step()``, ``state`` is empty. After it, there is an entry under 0
-# and nowhere else: ``w2`` and ``w3`` have no gradient, and were never stepped. For the
-# table, ``optimkit.snapshot`` keeps a moment, and ``optimkit.diff`` says what changed.
+# and nowhere else: ``w2`` and ``w3`` have no gradient, and were never stepped. In the
+# table, ``optimkit.diff`` says what changed since ``optimkit.snapshot``; a tensor shows
+# as its norm.
 #
-# 原笔记把状态字典打印了四次，输出一次也没贴。先看前两次：``step()`` 之前，``state`` 是空的；
+# 笔记把状态字典打印了四次，输出一次也没贴。先看前两次：``step()`` 之前，``state`` 是空的；
 # 之后只多出编号 0 这一项。``w2`` 和 ``w3`` 没有梯度，从来没有更新过。下面的表格是这样来的：
-# ``optimkit.snapshot`` 记下某一刻，``optimkit.diff`` 说出此后变了什么。
+# ``optimkit.snapshot`` 记下某一刻，``optimkit.diff`` 说出此后变了什么，张量只列范数。
 
 # sphinx_gallery_covers = "S13 C35"
 
@@ -126,12 +127,12 @@ plt.show()
 # The note saves to ``optimizer_state_dict.pkl``. The name promises a pickle; the file
 # is a zip, and ``pickle`` can't read it. Call it ``.pt`` or ``.pth``. The note's next
 # comment, "create the name for the loaded state", stands over the line that reads the
-# file. Since PyTorch 2.6, ``torch.load`` reads tensors and plain data, and runs no
-# code from the file; a state dict needs no more.
+# file. Since PyTorch 2.6, ``torch.load`` by default reads tensors and plain data only,
+# and runs no code from the file; a state dict needs no more.
 #
 # 笔记存成 ``optimizer_state_dict.pkl``。看后缀是 pickle，其实是 zip，``pickle`` 读不了；
 # 后缀应该用 ``.pt`` 或 ``.pth``。后面的注释“创建加载状态名”，下面那行做的其实是读文件。
-# 从 PyTorch 2.6 起，``torch.load`` 只读张量和普通数据，不执行文件里的代码；读状态字典，这就够了。
+# 从 PyTorch 2.6 起，``torch.load`` 默认只读张量和普通数据，不执行文件里的代码；读状态字典，这就够了。
 
 # sphinx_gallery_covers = "S13 C36 C37"
 folder = tempfile.TemporaryDirectory()
@@ -217,8 +218,8 @@ assert state_dict["state"][0]["exp_avg"] is exp_avg
 # Order decides; names do not help | 次序说了算，有名字也没用
 # -----------------------------------------------------------
 # Save half-way down a valley; then build the optimizer with ``a`` and ``b`` in the
-# other order, and load. Both have one shape, so torch accepts it, and gives each the
-# other's momentum. They even have names (since PyTorch 2.6); torch does not compare
+# other order, and load. Both have the same shape, so torch accepts it, and gives each
+# the other's momentum. They even have names (since PyTorch 2.6); torch does not compare
 # them, and the file's names overwrite yours.
 #
 # 沿山谷走到一半，存下来；再建优化器时，``a`` 和 ``b`` 换了次序，然后加载。两者形状相同，
@@ -257,10 +258,11 @@ assert group["param_names"] == ["a", "b"] and group["params"][0] is point["b"]
 
 # %%
 # Right: ``optimkit.load_optimizer`` goes by name. The order may change, or the groups,
-# and every buffer finds its parameter; the walk goes on as if never interrupted.
+# and every momentum buffer finds its parameter; the walk goes on as if never
+# interrupted.
 #
-# 正确写法：``optimkit.load_optimizer`` 按名字加载。次序变了、分组变了，每个缓冲区照样找得到
-# 自己的参数，走法与不中断时完全一样。
+# 正确写法：``optimkit.load_optimizer`` 按名字加载。次序变了、分组变了，每个动量缓冲区照样
+# 找得到自己的参数，走法与不中断时完全一样。
 
 # sphinx_gallery_thumbnail_number = 2
 point, optimizer = make("ba", first_half[-1])

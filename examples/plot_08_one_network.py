@@ -33,20 +33,16 @@ from torch.nn.functional import cross_entropy
 
 import optimkit
 
-plt.rcParams["font.sans-serif"] = [
-    "Noto Sans CJK SC",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "DejaVu Sans",
-]
+fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
+plt.rcParams["font.sans-serif"] = fonts
 torch.manual_seed(0)
 
 # %%
 # What the note builds | 笔记搭了什么
 # -----------------------------------
 # Under "optimizing one network" the note has a program, what it printed, and a picture
-# that is lost. The program still runs. Its five settings are all there, today's Adam has
-# more; and the four tensors of the network are in one parameter group, as they were.
+# that is lost. The program still runs. Its five settings are all there, and today's Adam
+# has more; the four tensors of the network are in one parameter group, as they were.
 #
 # 笔记的“优化一个网络”一节，有一段程序和它的输出，还有一张已经丢失的图。
 # 程序今天照样能跑：当年的五项设置都在，如今的 Adam 又多出几项；网络的四个张量仍旧同属一个参数组。
@@ -82,7 +78,7 @@ assert note.items() <= group.items() and len(group["params"]) == 4
 # --------------------------------------------------------------
 # ``forward`` holds only ``pass``, so the network returns None. There is nothing to
 # compute a loss from, and without a loss there are no gradients. Ask for the loss, and
-# you are told.
+# you get an error.
 #
 # ``forward`` 里只有 ``pass``，所以网络返回 None。没有输出就算不了损失，
 # 没有损失就没有梯度。一算损失，马上报错。
@@ -98,7 +94,7 @@ except TypeError as error:
 
 # %%
 # The other way is worse, because it is silent: ``step()`` without ``backward()``. All
-# gradients are None, so ``step()`` passes every tensor by. ``optimkit.snapshot`` keeps
+# gradients are None, so ``step()`` skips every tensor. ``optimkit.snapshot`` keeps
 # what the optimizer holds at one moment, and ``optimkit.diff`` says what has changed.
 #
 # 另一种写法更糟，因为它不出声：没有 ``backward()`` 就调用 ``step()``。
@@ -141,12 +137,12 @@ val_images, val_labels = draw(500)
 # %%
 # A network that answers | 有输出的网络
 # -------------------------------------
-# Eight filters of 7×7 look for something in the image, ``amax`` keeps where each of
-# them found most, and a linear layer turns that into four logits. The optimizer line
+# Eight filters of 7×7 look for something in the image, ``amax`` keeps the strongest
+# response of each, and a linear layer turns those into four logits. The optimizer line
 # is the note's, with names and a smaller learning rate. ``optimkit.describe`` shows
 # what it got: one group, four tensors, nothing left out, and no state yet.
 #
-# 八个 7×7 的卷积核在图中各找各的东西，``amax`` 取每个卷积核响应最强的一处，
+# 八个 7×7 的卷积核在图中各找各的东西，``amax`` 取每个卷积核最强的响应，
 # 线性层再把它们变成四个 logits。建优化器的那一行和笔记一样，只是带上了名字，学习率也小一些。
 # ``optimkit.describe`` 告诉我们优化器拿到了什么：一个参数组，四个张量，没有遗漏，
 # 也还没有状态。
@@ -231,11 +227,11 @@ optimkit.diff(before, optimizer)
 # %%
 # Train, then validate | 训练，然后验证
 # -------------------------------------
-# For each mini-batch, the loop does those four lines. After each epoch comes validation,
-# with two switches: ``eval()`` turns ``Dropout`` off, ``no_grad()`` saves recording
-# what no ``backward()`` will use.
+# For each mini-batch, the loop runs those four lines. After each epoch comes validation,
+# with two switches: ``eval()`` turns ``Dropout`` off, ``no_grad()`` records nothing, for
+# no ``backward()`` will follow.
 #
-# 循环就是对每个小批量执行那四行。每个迭代周期结束后做验证，要拨两个开关：
+# 循环就是对每个小批量执行那四行。每轮结束后做验证，要拨两个开关：
 # ``eval()`` 关掉 ``Dropout``；``no_grad()`` 不再记录计算图，反正后面没有 ``backward()``。
 
 
@@ -283,7 +279,7 @@ ax.axhline(guess, color="0.5", ls="--")
 ax.text(10, guess - 0.12, "guessing | 瞎猜", color="0.5", ha="right")
 ax.text(6, train_loss[6] + 0.08, "training | 训练", color="C0")
 ax.text(1.9, val_loss[2] - 0.12, "validation | 验证", color="C1", ha="right")
-ax.set(ylim=(0, 1.9), xticks=range(11), xlabel="epoch | 迭代周期", ylabel="loss | 损失")
+ax.set(ylim=(0, 1.9), xticks=range(11), xlabel="epoch | 轮", ylabel="loss | 损失")
 ax.set_title("It learns, and not by heart | 学会了，而且不是死记硬背")
 plt.show()
 
@@ -352,10 +348,10 @@ assert max(wrong) < accuracy[-1]
 # ---------------
 # A friend replaces Adam by ``SGD`` with momentum 0.9, keeps the learning rate 0.01,
 # trains for 5 epochs, and reports that SGD is far worse. Be fair: give ``SGD`` and
-# ``AdamW`` one seed and the same learning rates, 0.1, 0.01 and 0.001, and compare the
+# ``AdamW`` the same seed and learning rates, 0.1, 0.01 and 0.001, and compare the
 # best of each, on images that nobody has used to choose anything.
 #
-# 有位朋友把 Adam 换成动量 0.9 的 ``SGD``，学习率还是 0.01，训练 5 个迭代周期，
+# 有位朋友把 Adam 换成动量 0.9 的 ``SGD``，学习率还是 0.01，训练 5 轮，
 # 说 SGD 差得远。请公平地比一次：``SGD`` 和 ``AdamW`` 用同一个随机种子，
 # 同样试 0.1、0.01、0.001 三个学习率，各取最好的，
 # 在一批从未用来做选择的图像上比一比。
@@ -391,7 +387,7 @@ assert friend[0] > friend[1] + 0.1
 # Where to go next | 接下来读什么
 # -------------------------------
 # - Tutorial 09 trains several networks, with one optimizer or with several.
-# - Tutorial 11 changes the learning rate during the loop, tutorial 12 stops and resumes.
+# - Tutorial 11 changes the learning rate in the loop; tutorial 12 stops and resumes.
 # - More on modes: `the notes on autograd
 #   <https://docs.pytorch.org/docs/stable/notes/autograd.html>`__.
 #

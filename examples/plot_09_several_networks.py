@@ -4,11 +4,11 @@ Train several networks: groups or optimizers? | 训练多个网络：分成几�
 
 One optimizer can hold any number of networks. In one parameter group they share a
 learning rate; with a group each, each has its own. Take several optimizers only where
-networks must step at different moments, as in a GAN, and never give two of them the
-same tensor.
+networks step at different moments, as in a GAN, or by different rules; and never give
+two of them the same tensor.
 
 一个优化器可以装下任意多个网络。放进同一个参数组，学习率就相同；各放一组，学习率就各归各。
-只有当几个网络必须在不同的时刻更新时，才需要多个优化器，比如 GAN；
+只有当几个网络在不同的时刻更新（比如 GAN），或者用不同的算法更新时，才需要多个优化器；
 而且同一个张量绝不能交给两个优化器。
 
 **What you will learn**
@@ -35,12 +35,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 import optimkit
 
-plt.rcParams["font.sans-serif"] = [
-    "Noto Sans CJK SC",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "DejaVu Sans",
-]
+fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
+plt.rcParams["font.sans-serif"] = fonts
 torch.manual_seed(0)
 
 # %%
@@ -206,7 +202,7 @@ plt.show()
 
 # %%
 # Or write the exception alone. ``optimkit.param_groups`` takes several networks by name;
-# what no rule mentions keeps the base options, and a name that no parameter has is an
+# what no rule mentions keeps the base options, and a rule that fits no parameter is an
 # error. The names go along into the optimizer, and into the table.
 #
 # 也可以只写例外。``optimkit.param_groups`` 按名字接收多个网络：
@@ -375,12 +371,12 @@ assert torch.histc(torch.atan2(y, x), 12, -torch.pi, torch.pi).min() > 10
 # - ``gen_adam`` does not hold those tensors, and ``disc_adam`` clears them before its
 #   own ``backward()``. Without that ``zero_grad()``, it would matter.
 # - The shared tensors, twice. In one group PyTorch only warns, and each step moves them
-#   twice. ``optimkit.param_groups`` takes them once.
+#   twice, as tutorial 06 shows. ``optimkit.param_groups`` takes them once.
 #
 # * ``gen_adam`` 没有拿着这些张量，而 ``disc_adam`` 在自己的 ``backward()`` 之前会先清零。
 #   要是漏了那次 ``zero_grad()``，就有影响了。
-# * 共用的张量出现了两次。放在一个组里，PyTorch 只给一条警告，然后每一步都更新它们两次。
-#   ``optimkit.param_groups`` 只取一次。
+# * 共用的张量出现了两次。放在一个组里，PyTorch 只给一条警告，然后每一步都更新它们两次
+#   （见教程 06）。``optimkit.param_groups`` 只取一次。
 
 body = nn.Linear(2, 2)
 a, b = nn.Sequential(body, nn.Linear(2, 1)), nn.Sequential(body, nn.Linear(2, 1))

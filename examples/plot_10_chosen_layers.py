@@ -41,7 +41,7 @@ plt.rcParams["font.sans-serif"] = fonts
 # ``layer0`` and ``layer2``, and never hears of ``layer4``. (Two groups with the same
 # ``lr`` do what one would.) The last line of ``optimkit.describe`` is what it lacks.
 #
-# 原笔记的最后一段程序“只优化网络的某些指定的层”：交给优化器的是 ``layer0`` 和 ``layer2``，
+# 笔记的最后一段程序“只优化网络的某些指定的层”：交给优化器的是 ``layer0`` 和 ``layer2``，
 # ``layer4`` 它根本不知道。（两个组的 ``lr`` 相同，合成一组效果也一样。）
 # ``optimkit.describe`` 的最后一行，就是它手里没有的参数。
 
@@ -76,17 +76,17 @@ assert report.unmanaged == ("layer4.weight", "layer4.bias")
 report
 
 # %%
-# Run the note's loop | 跑一遍原笔记的循环
-# ----------------------------------------
+# Run the note's loop | 跑一遍笔记的循环
+# --------------------------------------
 # The note prints ``layer0`` and ``layer4`` at ``i == 0`` and ``i == 99``, to compare
-# before with after. Wrong by a step: the first print comes after one. Right: copy the
+# before with after. Its first print is late: one step is taken by then. Right: copy the
 # weights ahead of the loop, as ``start`` does. The figure shows the change since then.
 # ``layer4`` has not moved at all: the note is right. But the loss has hardly fallen;
 # the next sections say why.
 #
-# 原笔记在 ``i == 0`` 和 ``i == 99`` 时各打印一次 ``layer0`` 和 ``layer4``，想对比训练前后。
-# 差了一步：第一次打印之前已经更新过，算不上“训练前”。正确的做法是像 ``start`` 那样，
-# 进循环之前先把权重复制一份。图里画的是从那以后的变化：``layer4`` 分毫未动，原笔记说得对。
+# 笔记在 ``i == 0`` 和 ``i == 99`` 时各打印一次 ``layer0`` 和 ``layer4``，想对比训练前后。
+# 差了一步：第一次打印之前已经更新过，算不上“训练前”。正确写法：像 ``start`` 那样，
+# 进循环之前先把权重复制一份。图里画的是从那以后的变化：``layer4`` 分毫未动，笔记说得对。
 # 可损失也几乎没降，原因见下面几节。
 
 # sphinx_gallery_covers = "S20 C45 C50"
@@ -133,13 +133,14 @@ plt.show()
 # %%
 # Wrong: two steps per gradient | 错误：一个梯度走两步
 # ----------------------------------------------------
-# The loop calls ``optimizer.step()`` twice. For plain SGD that doubles ``lr``: 0.20.
-# With momentum it is 0.29, for the buffer takes the same gradient twice. Adam counts
-# 200 steps in 100 iterations. Right: one ``backward()``, one ``step()``.
+# The loop calls ``optimizer.step()`` twice. For plain SGD that doubles ``lr``: 0.1 moves
+# a weight by 0.20 here. With momentum it is 0.29, for the momentum buffer takes the same
+# gradient twice. Adam counts 200 steps in 100 iterations. Right: one ``backward()``, one
+# ``step()``.
 #
-# 循环里 ``optimizer.step()`` 调用了两次。普通 SGD 这样做，等于 ``lr`` 加倍，移动 0.20；
-# 带动量就是 0.29，因为同一个梯度进了两次缓冲区。Adam 则在 100 次迭代里数出 200 步。
-# 正确的做法：一次 ``backward()``，一次 ``step()``。
+# 循环里 ``optimizer.step()`` 调用了两次。普通 SGD 这样做，等于 ``lr`` 加倍：下面 ``lr`` 是 0.1，
+# 却移动了 0.20；带动量就是 0.29，因为同一个梯度进了两次动量缓冲区。
+# Adam 则在 100 次迭代里数出 200 步。正确写法：一次 ``backward()``，一次 ``step()``。
 
 # sphinx_gallery_covers = "C48"
 w = nn.Parameter(torch.zeros(1))
@@ -163,12 +164,12 @@ assert adam.state[w]["step"] == 200
 # -------------------------------------------------------------
 # ``CrossEntropyLoss`` wants logits, which may be negative; ``layer5`` is a ReLU. Where
 # the true class has a negative logit, the ReLU makes it 0 and passes no gradient back:
-# the class cannot recover. What does it cost? Train all layers for 2000 steps from 20
+# nothing pulls that class up. What does it cost? Train all layers for 2000 steps from 20
 # seeds, stacked in one loop. The median loss is 1.35 with the last ReLU, 0.32 without,
 # and each of the 20 is worse off with it.
 #
 # ``CrossEntropyLoss`` 要的是 logits，可以是负数，而 ``layer5`` 偏偏是 ReLU。如果正确类别的
-# logit 是负数，ReLU 会把它变成 0，也不往回传梯度，这个类别就翻不了身。代价有多大？
+# logit 是负数，ReLU 会把它变成 0，也不往回传梯度，再没有什么把这个类别往上拉。代价有多大？
 # 取 20 个种子，把网络叠在一起，在一个循环里各训练全部的层 2000 步。损失的中位数，
 # 留着最后的 ReLU 是 1.35，去掉是 0.32；20 个种子无一例外，都是留着更差。
 
@@ -356,10 +357,10 @@ torch.testing.assert_close(later, [-0.19, 0.0])
 # ------------------------------------------------------------
 # Earlier on, the note wants a smaller learning rate for the "feature extraction part"
 # and a larger one for the fully connected layers. Good advice, and you can take it in
-# turn: train the head first, then add the features as a group of their own.
+# two stages: train the head first, then add the features as a group of their own.
 # ``optimkit.add_param_group`` also clears gradients that piled up meanwhile.
 #
-# 原笔记前面建议，“特征提取部分”的学习率小一点，“全连接层”的学习率大一点。这个建议很好，
+# 笔记前面建议，“特征提取部分”的学习率小一点，“全连接层”的学习率大一点。这个建议很好，
 # 还可以分两步走：先训练全连接层，再把特征提取部分单独加成一组。
 # ``optimkit.add_param_group`` 会顺手清掉这段时间攒下的梯度。
 
@@ -407,7 +408,7 @@ assert layer.weight.tolist() == [1.0, 1.0] and layer.running_mean.min() > 0
 # and ``layer2`` learn, ``layer4`` has no gradient and ``optimkit.audit`` finds nothing.
 # How far does the loss fall in 1500 iterations with ``lr=0.2``?
 #
-# 把原笔记的脚本改好。先列出五处问题，再重写一遍：只有 ``layer0`` 和 ``layer2`` 在学习，
+# 把笔记的脚本改好。先列出五处问题，再重写一遍：只有 ``layer0`` 和 ``layer2`` 在学习，
 # ``layer4`` 没有梯度，``optimkit.audit`` 也挑不出毛病。
 # 用 ``lr=0.2`` 迭代 1500 次，损失能降到多少？
 

@@ -6,7 +6,7 @@ Make a scheduler from the optimizer, and call ``scheduler.step()`` once per epoc
 ``optimizer.step()``. All it does is write ``lr`` into the parameter groups. torch has
 16 kinds; the figure below shows every one.
 
-用优化器造一个调度器，每个周期在 ``optimizer.step()`` 之后调用一次 ``scheduler.step()``。
+用优化器建一个调度器，每轮在 ``optimizer.step()`` 之后调用一次 ``scheduler.step()``。
 它所做的，不过是往参数组里写 ``lr``。torch 有 16 种调度器，下面一张图全部画出。
 
 **What you will learn**
@@ -47,9 +47,9 @@ torch.manual_seed(0)
 # ``param_groups``, so a loop can change it: a tenth, every ten epochs. ``StepLR`` is
 # that loop, and keeps count for you. ``get_last_lr()`` tells what it has set.
 #
-# 原笔记写到这里就断了，只有一个标题和一行“torch.optim.lr_scheduler:调整学习率”，
+# 笔记写到这里就断了，只有一个标题和一行“torch.optim.lr_scheduler:调整学习率”，
 # 这一章由本页补上。学习率就放在 ``param_groups`` 里，写个循环就能改：
-# 每十个周期变成十分之一。``StepLR`` 就是这个循环，还替你数着周期。
+# 每十轮变成十分之一。``StepLR`` 就是这个循环，还替你数着轮数。
 # ``get_last_lr()`` 会告诉你它设成了多少。
 
 # sphinx_gallery_covers = "C51"
@@ -144,13 +144,13 @@ plt.show()
 # Large steps travel fast and end in noise; small ones settle. On a noisy bowl, 30
 # epochs of 10 batches: a constant 0.5 ends at a loss of 0.12, ``StepLR(10, 0.1)`` at
 # 0.02. Wrong: the same ``scheduler.step()`` in the batch loop. It counts calls, not
-# epochs, so ``lr`` is spent in epoch 3, and the loss stays at 0.40. Right: call it in
+# epochs, so ``lr`` is used up in epoch 3, and the loss stays at 0.40. Right: call it in
 # the loop whose turns its arguments count.
 #
-# 步子大走得快，最后停在噪声里；步子小才能落稳。在一个有噪声的碗里走 30 个周期，每个周期
+# 步子大走得快，最后停在噪声里；步子小才能落稳。在一个有噪声的碗里走 30 轮，每轮
 # 10 个批次：学习率恒为 0.5，损失停在 0.12；用 ``StepLR(10, 0.1)``，是 0.02。
-# 错误写法：把同一句 ``scheduler.step()`` 放进批次循环。它只数调用次数，不认周期，
-# 到第 3 个周期就把 ``lr`` 降光了，损失停在 0.40。
+# 错误写法：把同一句 ``scheduler.step()`` 放进批次循环。它只数调用次数，不认轮数，
+# 到第 3 轮就把 ``lr`` 降光了，损失停在 0.40。
 # 正确写法：参数里的数按哪层循环计，就放进哪层循环。
 
 # sphinx_gallery_covers = "C51"
@@ -176,7 +176,7 @@ def train(gamma=0.1, per_batch=False):
 
 
 runs = {
-    "per epoch | 每个周期": train(),
+    "per epoch | 每轮": train(),
     "constant | 恒定": train(gamma=1.0),
     "wrong: per batch | 错误：每个批次": train(per_batch=True),
 }
@@ -188,11 +188,11 @@ fig, ax = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
 for i, (name, losses) in enumerate(runs.items()):
     ax.semilogy([batch / 10 for batch in range(300)], losses, f"C{i}", lw=2)
     ax.text(30.4, losses[-1], name, color=f"C{i}", va="center")
-ax.set(xlim=(0, 38), xticks=range(0, 31, 10), xlabel="epoch | 周期", ylabel="loss | 损失")
+ax.set(xlim=(0, 38), xticks=range(0, 31, 10), xlabel="epoch | 轮", ylabel="loss | 损失")
 ax.set_title("Lower the rate slowly, not all at once | 学习率要慢慢降，不能一下降光")
 fig.set_label(
     "Loss over 30 epochs: 0.02 if stepped per epoch, 0.12 never, 0.40 per batch | "
-    "30 个周期的损失：每个周期调一次，降到 0.02；不调，0.12；每个批次调一次，0.40"
+    "30 轮的损失：每轮调一次，降到 0.02；不调，0.12；每个批次调一次，0.40"
 )
 plt.show()
 
@@ -252,7 +252,7 @@ torch.testing.assert_close(lrs[:11], lrs[:9:-1])
 # second counts from 0 at the milestone. Each group keeps its own scale: these two
 # schedulers give a factor, and each group has an ``initial_lr`` to which it applies.
 #
-# 错误写法：在同一个优化器上造 ``LinearLR`` 和 ``CosineAnnealingLR``，两个都调用，结果互相乘在一起。
+# 错误写法：在同一个优化器上建 ``LinearLR`` 和 ``CosineAnnealingLR``，两个都调用，结果互相乘在一起。
 # 正确写法：``SequentialLR`` 让它们一个接一个，过了里程碑，后一个从 0 数起。
 # 每个参数组各有各的高低：这两个调度器给出的是倍数，乘在各组自己的 ``initial_lr`` 上。
 
@@ -285,7 +285,7 @@ plt.show()
 # progress halves ``lr``.
 #
 # ``ReduceLROnPlateau`` 每次 ``step()`` 都要一个指标。错误写法：不给。正确写法：给验证集上的损失。
-# 这里让损失原地不动，``patience=2``：连续第三个没有进步的周期，把学习率减半。
+# 这里让损失一直不变，``patience=2``：连续三轮没有进步，第三轮就把学习率减半。
 
 # sphinx_gallery_covers = "C51"
 optimizer = make_sgd(1.0)
@@ -307,13 +307,13 @@ assert lrs == [1.0, 1.0, 1.0, 0.5]
 # ---------------------------------------
 # Schedulers count the groups when they are made. Wrong: ``optimizer.add_param_group``
 # and carry on. ``LambdaLR`` then raises an error, or in older releases such as 2.6
-# never touches the new group; ``CosineAnnealingLR`` starts it in the middle of the
-# curve. Right: ``optimkit.add_param_group`` tells the scheduler, and the group gets the
-# rate it would have, had it been there from the start.
+# never touches the new group; ``CosineAnnealingLR`` lets it join half-way down the
+# curve with its full ``lr``. Right: ``optimkit.add_param_group`` tells the scheduler, and
+# the group gets the rate it would have, had it been there from the start.
 #
-# 调度器在造出来的时候就把参数组数好了。错误写法：``optimizer.add_param_group`` 之后照常训练。
-# ``LambdaLR`` 会报错，而在 2.6 这样的旧版本里，是从此不理新的组；``CosineAnnealingLR``
-# 则让它从曲线中间起步。正确写法：``optimkit.add_param_group`` 会通知调度器，
+# 调度器在创建时就把参数组数好了。错误写法：``optimizer.add_param_group`` 之后照常训练。
+# ``LambdaLR`` 会报错，而在 2.6 这样的旧版本里，会从此不理新的组；``CosineAnnealingLR``
+# 则让它带着满额的 ``lr``，从曲线中间插进来。正确写法：``optimkit.add_param_group`` 会通知调度器，
 # 新的组得到的学习率，就像它从一开始就在那里一样。
 
 # sphinx_gallery_covers = "C51"
@@ -343,19 +343,20 @@ for add in (optim.SGD.add_param_group, optimkit.add_param_group):
 assert lrs == [0.25, 0.25] and codes == []
 
 # %%
-# Make it before you load | 先造，后加载
-# --------------------------------------
-# Making a scheduler writes ``lr``: it is set to the start of the schedule. Wrong: load
-# the optimizer, then make the scheduler. Training goes on at 1.0 instead of 0.5, and
-# ``optimkit.audit`` reports ``lr-mismatch``. Right: make optimizer and scheduler, then
-# load both. Tutorial 12 resumes a whole run so.
+# Make it before you load | 先建好，再加载
+# ----------------------------------------
+# Making a ``LambdaLR`` writes ``lr``: it is set to the start of the schedule. (Not every
+# kind does that; ``StepLR`` leaves ``lr`` alone.) Wrong: load the optimizer, then make
+# the scheduler. Training goes on at 1.0 instead of 0.5, and ``optimkit.audit`` reports
+# ``lr-mismatch``. Right, whatever the kind: make optimizer and scheduler, then load both.
+# Tutorial 12 resumes a whole run in this way.
 #
-# 造调度器这个动作，本身就会写 ``lr``，把它设到起点。错误写法：先加载优化器，再造调度器，
-# 本该用 0.5 接着训练，却成了 1.0，``optimkit.audit`` 会报 ``lr-mismatch``。
-# 正确写法：优化器和调度器都造好，再一起加载。教程 12 就这样恢复整个训练。
+# 创建 ``LambdaLR`` 这个动作，本身就会写 ``lr``，把它设回起点。（不是每种都这样，``StepLR`` 就不动
+# ``lr``。）错误写法：先加载优化器，再建调度器，本该用 0.5 接着训练，却成了 1.0，
+# ``optimkit.audit`` 会报 ``lr-mismatch``。不管哪一种，正确写法都是：优化器和调度器全部建好，
+# 再一起加载。教程 12 就这样恢复整个训练。
 
 # sphinx_gallery_covers = "C51"
-
 optimizer = make_sgd(1.0)
 scheduler = sched.LambdaLR(optimizer, halve)
 optimizer.step()
@@ -372,6 +373,8 @@ optimizer.load_state_dict(saved[0])
 print("made after loading", late, codes, " before", optimizer.param_groups[0]["lr"])
 assert late == 1.0 and codes == ["lr-mismatch"]
 assert not optimkit.audit(optimizer, schedulers=scheduler)
+sched.StepLR(optimizer, step_size=10)
+assert optimizer.param_groups[0]["lr"] == 0.5
 
 # %%
 # Ask yourself | 问问自己
@@ -389,7 +392,7 @@ assert not optimkit.audit(optimizer, schedulers=scheduler)
 # * Its numbers of steps: an epoch now has half as many.
 #
 # - 到下一次 ``scheduler.step()`` 为止：它从 ``initial_lr`` 算起，不看 ``lr``。
-# - 里面的步数：一个周期的步数只剩一半。
+# - 里面的步数：一轮的步数只剩一半。
 
 optimizer.param_groups[0]["lr"] = 0.01
 optimizer.step()
@@ -405,8 +408,8 @@ assert optimizer.param_groups[0]["lr"] == 0.25
 # 30, 60 and 80, of 90. Write it once with ``SequentialLR`` and once with one
 # ``LambdaLR``.
 #
-# `Goyal 等人 <https://arxiv.org/abs/1706.02677>`__ 用一小时训练完 ImageNet：前 5 个周期，
-# ``lr`` 从 0.1 直线升到 3.2，然后在第 30、60、80 个周期各降到十分之一，共 90 个周期。
+# `Goyal 等人 <https://arxiv.org/abs/1706.02677>`__ 用一小时训练完 ImageNet：前 5 轮，
+# ``lr`` 从 0.1 直线升到 3.2，然后在第 30、60、80 轮各降到十分之一，共 90 轮。
 # 用 ``SequentialLR`` 写一遍，再只用一个 ``LambdaLR`` 写一遍。
 
 # %%

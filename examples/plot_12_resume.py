@@ -140,7 +140,9 @@ choices = {
     "no optimizer | 缺优化器": ("model", "scheduler", "rng"),
     "no model | 缺模型": ("optimizer", "scheduler", "rng"),
 }
-runs = {name: {kind: resume(kind, *parts) for kind in schedules} for name, parts in choices.items()}
+runs = {}
+for name, parts in choices.items():
+    runs[name] = {kind: resume(kind, *parts) for kind in schedules}
 assert runs["no optimizer | 缺优化器"]["Cosine"][0] > 2 * losses[14]
 assert runs["no scheduler | 缺调度器"]["Cosine"][-1] < losses[-1]
 
@@ -195,12 +197,12 @@ plt.show()
 # %%
 # Build all, then load all | 先全部建好，再全部加载
 # -------------------------------------------------
-# Wrong: load the optimizer, then make the scheduler. Making it writes the first ``lr``
-# of its schedule into the groups, and loading the scheduler does not take that back:
-# one epoch runs at 0.05. Right: build everything, then load everything.
+# Wrong: load the optimizer, then make the scheduler. Making a ``LambdaLR`` writes the
+# first ``lr`` of its schedule into the groups, and loading the scheduler does not take
+# that back: one epoch runs at 0.05. Right: build everything, then load everything.
 #
-# 错误写法：先加载优化器，再造调度器。造的时候，起始的 ``lr`` 就写进了参数组，之后加载调度器
-# 也改不回来，于是有一轮用的是 0.05。正确写法：先全部建好，再全部加载。
+# 错误写法：先加载优化器，再建调度器。``LambdaLR`` 一创建，就把起始的 ``lr`` 写进参数组，之后加载
+# 调度器也改不回来，于是有一轮用的是 0.05。正确写法：先全部建好，再全部加载。
 
 # sphinx_gallery_covers = "C38"
 run, saved = build("LambdaLR"), torch.load(here / "LambdaLR")
@@ -215,9 +217,9 @@ assert group["lr"] == 0.05 and abs(right - 0.05 * 0.9**15) < 1e-9
 # %%
 # A file that is there when you need it | 要用的时候，文件得在
 # ------------------------------------------------------------
-# Wrong: ``torch.save`` over your only checkpoint. It empties the file first, so what
-# stops it (a full disk, a kill, here a lambda that can't be pickled) has destroyed the
-# old one. An object of your own class is worse: it saves, and ``torch.load`` refuses it
+# Wrong: ``torch.save`` over your only checkpoint. It empties the file first, so whatever
+# stops it (a full disk, a kill, here a lambda that can't be pickled) destroys the old
+# one. An object of your own class is worse: it saves, and ``torch.load`` refuses it
 # when you need it. Right: ``optimkit.save`` refuses both before it touches the file,
 # and replaces the old file only when the new one is whole.
 #
@@ -252,18 +254,19 @@ attempt(torch.save, {"model": weights, "config": Config()}, path)
 assert attempt(torch.load, path) == "UnpicklingError"
 
 optimkit.save(path, **run)
-attempt(optimkit.save, path, **run, config=Config())
+for bad in (lambda epoch: 0.9**epoch, Config()):
+    attempt(optimkit.save, path, **run, bad=bad)
 assert attempt(torch.load, path) == "works"
 
 # %%
 # All of it, in two lines | 两行就够
 # ----------------------------------
 # ``optimkit.save`` takes objects and plain values by name; ``optimkit.rng_state`` is
-# the random state of torch, of Python, and of numpy if you use it. ``optimkit.load``
+# the random state of torch, of Python, and of NumPy if you use it. ``optimkit.load``
 # checks everything, names and shapes too, before it touches the first object.
 #
 # ``optimkit.save`` 按名字接收对象和普通的值；``optimkit.rng_state`` 是 torch、Python 的随机数状态，
-# 用了 numpy 也包括在内。``optimkit.load`` 先全部核对一遍，名字和形状也不例外，然后才动第一个对象。
+# 用了 NumPy 也包括在内。``optimkit.load`` 先全部核对一遍，名字和形状也不例外，然后才动第一个对象。
 
 # sphinx_gallery_covers = "S13 C38"
 run = build("LambdaLR")
@@ -280,14 +283,15 @@ assert again == whole["LambdaLR"][15:]
 # %%
 # Another learning rate, on purpose | 有意换个学习率
 # --------------------------------------------------
-# Wrong: load, then write ``lr`` into the groups. The scheduler counts from its own
-# ``base_lrs``, and the next ``step()`` is back on the old schedule. Right: build the
+# Wrong: load, then write ``lr`` into the groups. ``LambdaLR`` counts from its own
+# ``base_lrs``, and its next ``step()`` is back on the old schedule. Right: build the
 # run with the new rate, and load with ``hparams="current"``: progress comes from the
-# file, options from you. At epoch 15 that is 0.02 × 0.9¹⁵.
+# file, options from you. At epoch 15 that is 0.02 × 0.9¹⁵; the table lists what you
+# brought, 0.02.
 #
-# 错误写法：加载之后，往参数组里写 ``lr``。调度器从自己的 ``base_lrs`` 算起，下一次 ``step()``
-# 又回到旧计划。正确写法：用新的学习率建好一切，加载时传 ``hparams="current"``：
-# 进度听文件的，选项听你的。在第 15 轮，就是 0.02 × 0.9¹⁵。
+# 错误写法：加载之后，往参数组里写 ``lr``。``LambdaLR`` 从自己的 ``base_lrs`` 算起，下一次
+# ``step()`` 又回到旧计划。正确写法：用新的学习率建好一切，加载时传 ``hparams="current"``：
+# 进度听文件的，选项听你的。在第 15 轮，就是 0.02 × 0.9¹⁵；表里的 0.02，是你带来的初值。
 
 # sphinx_gallery_covers = "C38"
 old, new = build("LambdaLR"), build("LambdaLR", lr=0.02)
@@ -363,7 +367,7 @@ assert again[:20] == whole["StepLR"][20:]
 # ---------------
 # Prove that the loop stands any interruption. Stop it with an exception, after a step
 # that chance picks; start it again, and so on to the end. Is the last loss the same
-# number? (At home, kill a real process: importing torch in one takes seconds.)
+# number? (At home, kill a real process; here that would import torch anew each time.)
 #
 # 证明这个循环经得起任何中断：在随机挑中的某一步之后抛出异常，让它停下，再启动，如此反复，直到跑完。
 # 最后的损失还是同一个数吗？（在自己的机器上，不妨真的杀进程；这里不这样做，因为新进程光导入 torch
@@ -405,6 +409,6 @@ folder.cleanup()
 # - Which steps of a run repeat exactly, and which don't: `Reproducibility
 #   <https://docs.pytorch.org/docs/stable/notes/randomness.html>`__.
 #
-# - 教程 11 讲怎样造出这里要恢复的调度器。
+# - 教程 11 讲怎样建这里要恢复的调度器。
 # - 哪些计算能分毫不差地重复，哪些不能：`可复现性
 #   <https://docs.pytorch.org/docs/stable/notes/randomness.html>`__。
