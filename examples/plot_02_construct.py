@@ -28,12 +28,12 @@ knows of nothing else. A tensor that you don't pass never moves, and torch says 
 # %%
 # The note's signature, and today's | 笔记里的签名和今天的签名
 # ------------------------------------------------------------
-# The note begins with three lines from the source of Adam, the body cut off, so they
-# don't run. With a body they do: the five options have the same defaults today. What
-# came since is keyword-only, from ``maximize`` in PyTorch 1.11 to
+# The note's first part, "defining an optimizer", begins with three lines from the
+# source of Adam, the body cut off, so they don't run. With a body they do: the five
+# options have the same defaults today. What came since is keyword-only, from ``maximize`` in PyTorch 1.11 to
 # ``decoupled_weight_decay`` in 2.7. An older version prints fewer names.
 #
-# 笔记先贴了三行 Adam 的源码，函数体没贴，所以跑不起来。补上就能跑，也就能对比：
+# 笔记第一节讲“定义优化器”，先贴了三行 Adam 的源码，函数体没贴，所以跑不起来。补上就能跑，也就能对比：
 # 五个选项今天默认值都没变。后来加的都只能用关键字传，从 PyTorch 1.11 的 ``maximize``
 # 到 2.7 的 ``decoupled_weight_decay``。版本旧一些，打印出来的名字也少一些。
 

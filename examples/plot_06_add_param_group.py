@@ -240,7 +240,7 @@ assert optimkit.audit(sgd).codes == ("duplicate",)
 # pile up, to be spent in their first step. ``optimkit.add_param_group`` clears them; in
 # plain torch, call ``zero_grad()`` of the model, as tutorial 04 does.
 #
-# 现在轮到 ``add_param_group()``：先训练 ``head``，再把特征提取部分加进来。
+# 现在用 ``add_param_group()``：先训练 ``head``，再把特征提取部分加进来。
 # 加进来之前，``optimizer.zero_grad()`` 管不到它们，50 次迭代的梯度越积越多，
 # 全在第一步花掉。``optimkit.add_param_group`` 会先清零；
 # 只用 torch 的话，就像教程 04 那样调用模型的 ``zero_grad()``。
@@ -302,7 +302,7 @@ assert "scheduler-groups" in optimkit.audit(sgd, schedulers=scheduler).codes
 # after another: below, one joins at epoch 10, and one at 20.
 #
 # 把调度器也交给 ``optimkit.add_param_group``，这一组的学习率就是它从头参加到现在该有的值。
-# 这样就能逐层解冻：下面有一组在第 10 个迭代周期加入，还有一组在第 20 个。
+# 这样就能逐层解冻：下面有一组在第 10 轮加入，还有一组在第 20 轮。
 
 first, second, head = (nn.Linear(4, 4) for _ in range(3))
 joining = {10: (second, 0.03), 20: (first, 0.01)}
@@ -323,10 +323,10 @@ fig, ax = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
 fig.set_label(
     "Three falling learning rates; two begin at epochs 10 and 20, on the dashed lines "
     "they would have followed from the start | "
-    "三条下降的学习率曲线，后两条从第 10、第 20 个周期开始，正好接在各自的虚线上"
+    "三条下降的学习率曲线，后两条从第 10、第 20 轮开始，正好接在各自的虚线上"
 )
-texts = {"head": 0.1, "joins at 10 | 第 10 个周期加入": 0.03}
-texts["joins at 20 | 第 20 个周期加入"] = 0.01
+texts = {"head": 0.1, "joins at 10 | 第 10 轮加入": 0.03}
+texts["joins at 20 | 第 20 轮加入"] = 0.01
 for number, (text, base) in enumerate(texts.items()):
     start, color = 10 * number, f"C{number}"
     whole = [base * 0.95**epoch for epoch in range(40)]
@@ -336,7 +336,7 @@ for number, (text, base) in enumerate(texts.items()):
     ax.plot(start, whole[start], "o", color=color, ms=9)
     ax.text(start + 0.8, whole[start] * 1.12, text, color=color)
 ax.set(yscale="log", ylim=(0.001, 0.2))
-ax.set(xlabel="epoch | 周期", ylabel="learning rate | 学习率")
+ax.set(xlabel="epoch | 轮", ylabel="learning rate | 学习率")
 ax.spines[["top", "right"]].set_visible(False)
 ax.set_title("A late group joins where the schedule is | 后来的组，直接接上进度")
 plt.show()

@@ -3,12 +3,12 @@ Optimize one network, for real | 完整地优化一个网络
 ===================================================
 
 To optimize a network you need what the note's example leaves out: a ``forward`` that
-returns something, data, a loss, and a loop of ``zero_grad()``, ``backward()``,
-``step()``. Here they take a small network from guessing to more than 95 % right, on
+returns something, data, a loss, and a training loop of ``zero_grad()``,
+``backward()``, ``step()``. Here they take a small network from guessing to more than 95 % right, on
 images that it has never seen.
 
 想真正优化一个网络，要补上笔记例子里没有的东西：有返回值的 ``forward``、数据、损失，
-以及 ``zero_grad()``、``backward()``、``step()`` 组成的循环。
+以及 ``zero_grad()``、``backward()``、``step()`` 组成的训练循环。
 本页用它们训练一个小网络，从瞎猜一直练到在没见过的图像上正确率超过 95%。
 
 **What you will learn**

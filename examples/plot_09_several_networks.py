@@ -42,12 +42,12 @@ torch.manual_seed(0)
 # %%
 # What the note builds | 笔记搭了什么
 # -----------------------------------
-# The note trains two networks "as one network", in one group, or "as several
-# networks", in two. Its text calls both two-group versions ``optimizer_3``; its program
+# Under "optimizing several networks at once", the note trains two networks "as one
+# network", in one group, or "as several networks", in two. Its text calls both two-group versions ``optimizer_3``; its program
 # says ``optimizer_4`` for the second, and so do we. All three still run, with as many
 # groups as the note printed: 1, 2, 2.
 #
-# 笔记把两个网络“当成一个网络优化”，放在一个组里；或者“当成多个网络优化”，分成两个组。
+# 笔记的“同时优化多个网络”一节，把两个网络“当成一个网络优化”，放在一个组里；或者“当成多个网络优化”，分成两个组。
 # 两种分组的写法，正文里都叫 ``optimizer_3``，程序里把后一个叫 ``optimizer_4``，
 # 这里也这么叫。三个优化器今天都能运行，组数也和笔记打印的一样：1、2、2。
 

@@ -1,6 +1,6 @@
 """
-Checkpoint and resume exactly | 存好检查点，分毫不差地恢复训练
-===============================================================
+Checkpoint and resume exactly | 断点续训：存好检查点，分毫不差地恢复
+=====================================================================
 
 To resume so that every later loss is the same number, bring back five things: model,
 optimizer, scheduler, epoch, and the state of the random number generators. Leave one

@@ -89,7 +89,9 @@ def answers(scripts: list[Tutorial]) -> dict[str, list[Answer]]:
     for tutorial in scripts:
         for heading, ids in markers(tutorial.path):
             for one in ids:
-                found.setdefault(one, []).append(Answer(tutorial, heading))
+                places = found.setdefault(one, [])
+                if (answer := Answer(tutorial, heading)) not in places:
+                    places.append(answer)
     return found
 
 
