@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import random
 import sys
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from ..render import Table
+from ..stand_ins import copy_optimizer, copy_scheduler
 from .holdings import group_label, what
 
 if TYPE_CHECKING:
@@ -191,8 +189,8 @@ def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None
     given = _arguments(scheduler, kind, steps, metrics)
     with _random_numbers_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the live scheduler will say it when it gets there
-        stand_in = _copy_optimizer(optimizer)
-        stepped = _copy_scheduler(scheduler, {id(optimizer): stand_in})
+        stand_in = copy_optimizer(optimizer)
+        stepped = copy_scheduler(scheduler, {id(optimizer): stand_in})
         rows = list(_now(0, stand_in))
         for step, arguments in enumerate(given, 1):
             try:
@@ -228,54 +226,6 @@ def _now(step: int, optimizer: Optimizer) -> Iterator[LrRow]:
     """Give the learning rate of each group."""
     for index, group in enumerate(optimizer.param_groups):
         yield LrRow(step, index, float(group["lr"]))
-
-
-def _stepped(self: object) -> None:
-    """Stand for ``optimizer.step``, marked as a scheduler would mark it."""
-
-
-_stepped._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
-
-
-def _copy_optimizer(optimizer: Optimizer) -> Optimizer:
-    """Copy an optimizer's options; the copy holds no state, and its step does nothing."""
-    stand_in: Any = object.__new__(type(optimizer))
-    for key, value in vars(optimizer).items():
-        stand_in.__dict__[key] = OrderedDict() if key.endswith("_hooks") else value
-    stand_in.step = _stepped.__get__(stand_in)
-    stand_in._opt_called = True  # else a scheduler would warn of its order
-    stand_in.state = {}
-    stand_in.defaults = dict(optimizer.defaults)
-    shared: dict[int, Tensor] = {}  # groups that share one tensor lr go on sharing one
-    stand_in.param_groups = [
-        {key: _copy_option(value, shared) for key, value in group.items()}
-        for group in optimizer.param_groups
-    ]
-    return stand_in  # type: ignore[no-any-return]
-
-
-def _copy_option(value: Any, shared: dict[int, Tensor]) -> Any:
-    """Copy what a scheduler may write into; parameters are left as they are."""
-    if isinstance(value, Tensor):
-        return shared.setdefault(id(value), value.detach().clone())
-    return list(value) if isinstance(value, list) else value
-
-
-def _copy_scheduler(scheduler: Any, memo: dict[int, Any]) -> Any:
-    """Copy a scheduler and those inside it, so that they drive the stand-in."""
-    if id(scheduler) in memo:
-        return memo[id(scheduler)]
-    twin = object.__new__(type(scheduler))
-    memo[id(scheduler)] = twin
-    for key, value in vars(scheduler).items():
-        if key == "_schedulers":
-            twin.__dict__[key] = [_copy_scheduler(each, memo) for each in value]
-            continue
-        try:
-            twin.__dict__[key] = copy.deepcopy(value, memo)
-        except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
-            twin.__dict__[key] = value
-    return twin
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from ...stand_ins import copy_optimizer, copy_scheduler
 from .fits import copied
 
 
@@ -68,40 +68,9 @@ def _rewind(twin: Any) -> None:
     twin._initial_step()
 
 
-def _stepped(self: object) -> None:
-    """Stand for ``optimizer.step``, marked as a scheduler would mark it."""
-
-
-_stepped._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
-
-
 def _twin(live: LRScheduler, twins: dict[int, Any]) -> Any:
     """Copy a scheduler and those inside it; the copies drive a stand-in of the optimizer."""
     optimizer = live.optimizer
     if id(optimizer) not in twins:
-        stand_in: Any = object.__new__(type(optimizer))
-        stand_in.__dict__.update(defaults=optimizer.defaults, state={}, _opt_called=True)
-        stand_in.step = _stepped.__get__(stand_in)
-        stand_in.param_groups = [
-            {key: copied(value) for key, value in group.items() if key not in _PARAMS}
-            for group in optimizer.param_groups
-        ]
-        twins[id(optimizer)] = stand_in
-    memo = {id(optimizer): twins[id(optimizer)]}
-    return _copy(live, memo)
-
-
-_PARAMS = ("params", "param_names")
-
-
-def _copy(live: Any, memo: dict[int, Any]) -> Any:
-    twin = object.__new__(type(live))
-    for key, value in vars(live).items():
-        if key == "_schedulers":
-            twin.__dict__[key] = [_copy(each, memo) for each in value]
-            continue
-        try:
-            twin.__dict__[key] = copy.deepcopy(value, memo)
-        except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
-            twin.__dict__[key] = value
-    return twin
+        twins[id(optimizer)] = copy_optimizer(optimizer)
+    return copy_scheduler(live, {id(optimizer): twins[id(optimizer)]})

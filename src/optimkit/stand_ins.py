@@ -1,0 +1,86 @@
+"""Stand-ins for an optimizer and its schedulers: to see where a schedule leads, and touch nothing.
+
+A copy of a scheduler drives a stand-in that has the optimizer's options, and neither its
+parameters' values nor its state.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+def _stepped(self: object) -> None:
+    """Stand for ``optimizer.step``, marked as a scheduler would mark it."""
+
+
+_stepped._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
+
+
+def copy_optimizer(optimizer: Optimizer) -> Optimizer:
+    """Copy an optimizer's options; the copy holds no state, and its step does nothing.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        The optimizer.
+
+    Returns
+    -------
+    torch.optim.Optimizer
+        A stand-in of the same class.
+    """
+    stand_in: Any = object.__new__(type(optimizer))
+    for key, value in vars(optimizer).items():
+        stand_in.__dict__[key] = OrderedDict() if key.endswith("_hooks") else value
+    stand_in.step = _stepped.__get__(stand_in)
+    stand_in._opt_called = True  # else a scheduler would warn of its order
+    stand_in.state = {}
+    stand_in.defaults = dict(optimizer.defaults)
+    shared: dict[int, Tensor] = {}  # groups that share one tensor lr go on sharing one
+    stand_in.param_groups = [
+        {key: _copy_option(value, shared) for key, value in group.items()}
+        for group in optimizer.param_groups
+    ]
+    return stand_in  # type: ignore[no-any-return]
+
+
+def _copy_option(value: Any, shared: dict[int, Tensor]) -> Any:
+    """Copy what a scheduler may write into; parameters are left as they are."""
+    if isinstance(value, Tensor):
+        return shared.setdefault(id(value), value.detach().clone())
+    return list(value) if isinstance(value, list) else value
+
+
+def copy_scheduler(scheduler: Any, memo: dict[int, Any]) -> Any:
+    """Copy a scheduler and those inside it, so that they drive the stand-in.
+
+    Parameters
+    ----------
+    scheduler : torch.optim.lr_scheduler.LRScheduler
+        The scheduler.
+    memo : dict of int to object
+        What stands for what: the id of an optimizer -> its stand-in. It is added to.
+
+    Returns
+    -------
+    torch.optim.lr_scheduler.LRScheduler
+        The copy.
+    """
+    if id(scheduler) in memo:
+        return memo[id(scheduler)]
+    twin = object.__new__(type(scheduler))
+    memo[id(scheduler)] = twin
+    for key, value in vars(scheduler).items():
+        if key == "_schedulers":
+            twin.__dict__[key] = [copy_scheduler(each, memo) for each in value]
+            continue
+        try:
+            twin.__dict__[key] = copy.deepcopy(value, memo)
+        except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
+            twin.__dict__[key] = value
+    return twin
