@@ -251,6 +251,20 @@ def test_a_model_that_can_not_be_written_to(tmp_path, make, names):
     assert all(map(torch.equal, before, after))
 
 
+def test_an_average_of_a_wrapped_model(tmp_path):
+    """In a plain file an average may be of a wrapped model, its prefix one level further in."""
+    averaged, wrapped = torch.optim.swa_utils.AveragedModel, nn.DataParallel(nn.Linear(2, 2))
+    average = averaged(wrapped)
+    average.update_parameters(wrapped)
+    torch.save({"average": average.state_dict()}, tmp_path / "plain.pt")
+    for model in (nn.Linear(2, 2), nn.DataParallel(nn.Linear(2, 2))):
+        fresh = averaged(model)
+        assert optimkit.load(tmp_path / "plain.pt", average=fresh).reports["average"].complete
+        assert fresh.n_averaged == 1
+        pairs = zip(fresh.parameters(), wrapped.parameters(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+
+
 def of_two(order):
     """Return a model of two layers of one shape, and an optimizer of them in an order."""
     model = nn.ModuleDict({name: nn.Linear(2, 2, bias=False) for name in "ab"})

@@ -82,7 +82,7 @@ def fit_module(fit: Fit, saved: Any, live: nn.Module, *, strict: bool) -> Fit:
         return fit
     now = live.state_dict()
     cut = own_name(live)
-    before, own = align(saved, map(cut, now))
+    before, own = _aligned(live, list(saved), list(map(cut, now)))
     there = dict(zip(before, saved, strict=True))
     fitting: OrderedDict[str, Any] = OrderedDict()
     for raw, name in zip(now, own, strict=True):
@@ -114,6 +114,18 @@ def fit_module(fit: Fit, saved: Any, live: nn.Module, *, strict: bool) -> Fit:
         fit.foreign = True
         fit.keep = lambda: _kept(live)
     return fit
+
+
+def _aligned(live: nn.Module, saved: list[str], now: list[str]) -> list[list[str]]:
+    """Cut what wrappers left in names; in an average they are one level further in."""
+    if not isinstance(live, AveragedModel):
+        return list(align(saved, now))
+    prefix, sides = "module.", (saved, now)
+    inner = ([name[len(prefix) :] for name in side if name.startswith(prefix)] for side in sides)
+    return [
+        [prefix + next(rest) if name.startswith(prefix) else name for name in side]
+        for side, rest in zip(sides, map(iter, align(*inner)), strict=True)
+    ]
 
 
 def _shape(value: Any) -> Any:
