@@ -5,7 +5,8 @@
     optimkit show FILE [--key KEY]    what is in it
     optimkit diff FILE FILE           what differs between two
     optimkit verify FILE              whether its bytes are those that were written
-    optimkit verify DIRECTORY         the same of every checkpoint of a CheckpointDir
+    optimkit verify DIRECTORY         the same of every checkpoint of a CheckpointDir, or of the
+                                      directory that checkpoint.distributed saved
 
 With ``--json`` the answer is data. The exit code is 0 for sound, or equal; 1 for not; 2 for a
 command that can't be carried out. Nothing in a file is ever run.
@@ -23,6 +24,8 @@ from typing import Any
 from torch import Tensor
 
 from .checkpoint.directory import CheckpointDir
+from .checkpoint.folder import HEADER
+from .checkpoint.folder import verify as verify_folder
 from .errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
 from .files import optimizers_in, read, verify
 from .inspection.compare import diff
@@ -93,7 +96,11 @@ def _parser() -> argparse.ArgumentParser:
             nargs=files,
             metavar="FILE",
             help="written by optimkit.save or torch.save"
-            + ("; or the directory of a CheckpointDir" if name == "verify" else ""),
+            + (
+                "; or the directory of a CheckpointDir, or of checkpoint.distributed"
+                if name == "verify"
+                else ""
+            ),
         )
         command.add_argument("--json", action="store_true", help="answer with data")
         command.set_defaults(run=run, key=None)
@@ -162,6 +169,9 @@ def _diff(options: argparse.Namespace) -> Answer:
 def _verify(options: argparse.Namespace) -> Answer:
     """Say whether a file is sound: its checksums fit, and it can be read."""
     [path] = options.files
+    if Path(path, HEADER).exists():
+        soundness = verify_folder(Path(path))
+        return int(not soundness.sound), str(soundness), soundness.to_dict()
     if Path(path).is_dir():
         return _verify_directory(path)
     soundness = verify(path)

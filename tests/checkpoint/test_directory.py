@@ -1,5 +1,6 @@
 """A directory: what is kept, what is restored, and whose it is."""
 
+import errno
 import gc
 import math
 import os
@@ -19,6 +20,8 @@ from optimkit import (
     Last,
     MismatchError,
 )
+from optimkit.checkpoint import directory
+from optimkit.files import checking, reading
 
 
 def steps(checkpoints):
@@ -272,10 +275,96 @@ def test_verify_looks_at_every_file(tmp_path):
     assert str(paths[1]) in str(damaged)
 
 
+def test_another_run_deletes_meanwhile(tmp_path, monkeypatch):
+    """If what was the newest is gone when it is read, there is a newer one, and that is taken."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Last(1),))
+    checkpoints.save(1)
+    read = directory._read_sound
+
+    def late(*arguments):
+        monkeypatch.setattr(directory, "_read_sound", read)
+        checkpoints.save(2)
+        return read(*arguments)
+
+    monkeypatch.setattr(directory, "_read_sound", late)
+    assert checkpoints.restore().step == 2
+
+
+def test_past_one_that_the_disk_does_not_give_back(tmp_path, monkeypatch):
+    """An input/output error is damage: the one before is taken; no other trouble is passed over."""
+    checkpoints = CheckpointDir(tmp_path)
+    paths = [checkpoints.save(step, weight=torch.ones(1000)) for step in range(2)]
+    trouble = errno.EIO
+
+    class Broken(checking.Checked):
+        """A file that breaks off, as a disk does."""
+
+        def __init__(self, file, *arguments):
+            super().__init__(Failing(file), *arguments)
+
+    class Failing:
+        """Fails after some bytes, in the first file that is read."""
+
+        def __init__(self, file):
+            self.file, self.bad = file, str(file.name) == str(paths[1])
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def readinto(self, buffer):
+            if self.bad and self.file.tell() > 500:
+                raise OSError(trouble, os.strerror(trouble))
+            return self.file.readinto(buffer)
+
+    monkeypatch.setattr(reading, "Checked", Broken)
+    with pytest.warns(UserWarning, match="can't be read") as caught:
+        assert checkpoints.restore().step == 0
+    assert str(caught[0].message) == (
+        f"{paths[1]} can't be read from the disk: {os.strerror(trouble)}. Take an older copy. "
+        f"{paths[0]} is taken instead."
+    )
+    trouble = errno.ENOMEM
+    with pytest.raises(OSError, match=os.strerror(trouble)):
+        checkpoints.restore()
+
+
+def test_a_file_of_others_that_is_called_so(tmp_path):
+    """A plain file with the name of a checkpoint has no metrics, and does not stop a save."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Best(1, "loss", "min"),))
+    torch.save([1], tmp_path / "step-000000001.000001-0a1b2c3d.pt")
+    checkpoints.save(2, {"loss": 1.0})
+    assert steps(checkpoints) == [2]
+
+
+def test_what_nobody_could_look_into_stays(tmp_path, monkeypatch):
+    """A checkpoint whose metrics can't be read just now is kept, as it may be the best."""
+    path = CheckpointDir(tmp_path).save(1, {"loss": 0.1})
+    gc.collect()
+    checkpoints = CheckpointDir(tmp_path, keep=(Best(1, "loss", "min"),))
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(directory, "_metrics_in", refused)
+        checkpoints.save(2, {"loss": 0.5})
+    assert path.exists()
+    checkpoints.save(3, {"loss": 0.4})
+    assert checkpoints.restore("best").step == 1
+
+
+def test_a_file_is_no_empty_directory(tmp_path):
+    """Where a file stands in place of the directory, restore does not say that there is nothing."""
+    (tmp_path / "run").touch()
+    with pytest.raises(NotADirectoryError):
+        CheckpointDir(tmp_path / "run").restore()
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
         (lambda: Last(0), ValueError, "Last: n must be 1 or more, not 0"),
+        (lambda: Last(2.5), TypeError, "Last: n must be an int, not float"),
         (lambda: Best(0, "a", "min"), ValueError, "Best: n must be 1 or more, not 0"),
         (lambda: Best(1, "a", "less"), ValueError, "Best: mode must be 'min' or 'max', not 'less'"),
         (lambda: CheckpointDir("a", keep=(3,)), TypeError, "keep takes Last and Best, not 3"),

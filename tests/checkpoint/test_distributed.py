@@ -32,14 +32,15 @@ def torchrun(processes, command, folder, **environment):
     """Run a command of workers.py in so many processes."""
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     line += [f"--nproc-per-node={processes}", str(SCRIPT), command, str(folder)]
-    return subprocess.run(
+    done = subprocess.run(
         line,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=workers.PATIENCE + 15,
     )
+    return done.returncode, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +53,11 @@ def saved(tmp_path_factory):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
             for processes, command in ((2, "of_two"), (4, "of_four")):
-                done = torchrun(processes, command, folder)
-                assert done.returncode == 0, done.stderr[-4000:]
+                assert not (folder / "failed").exists(), "it failed in another test process"
+                (folder / "failed").touch()
+                code, said = torchrun(processes, command, folder)
+                assert code == 0, said[-4000:]
+                (folder / "failed").unlink()
             (folder / "done").touch()
     return folder
 
@@ -181,9 +185,9 @@ def test_overwriting_leaves_the_old_or_the_new(tmp_path, monkeypatch, moment):
 @pytest.mark.parametrize("delay", [0.1])
 def test_a_rank_is_killed(tmp_path, delay):
     """A rank that is killed in mid-save leaves a whole directory, and no litter for long."""
-    done = torchrun(2, "killed", tmp_path, DELAY=str(delay))
-    assert done.returncode != 0
-    assert (tmp_path / "started").exists(), done.stderr[-4000:]
+    code, said = torchrun(2, "killed", tmp_path, DELAY=str(delay))
+    assert code != 0
+    assert (tmp_path / "started").exists(), said[-4000:]
     loaded = distributed.load(tmp_path / "last")
     for index in range(8):
         assert loaded[f"part{index}"].unique().tolist() == [loaded["number"]]

@@ -98,6 +98,22 @@ def test_s15_the_scheduler_alone(path, make):
     assert run(again, 4) == run(straight, 4)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("OneCycle", "max_lr: saved [0.1], today [0.2], min_lr: saved [4e-07], today [8e-07]"),
+        ("SWA", "swa_lr: saved [0.001], today [0.002]"),
+    ],
+)
+def test_s16_what_a_scheduler_keeps_in_the_groups(path, name, told):
+    """S16: what it keeps in the optimizer's groups is compared without the optimizer too."""
+    optimkit.save(path, durable=False, **build(SCHEDULERS[name]))
+    make = {"OneCycle": lambda o, _: lrs.OneCycleLR(o, 0.2, 12), "SWA": SCHEDULERS["SWA"]}[name]
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, scheduler=build(make, k=2)["scheduler"])
+    assert told in str(caught.value)
+
+
 @pytest.mark.parametrize("name", sorted(set(SCHEDULERS) - {"Lambda", "Multiplicative"}))
 def test_s16_another_configuration(path, name):
     """S16: a schedule that is configured otherwise is refused, even where not all must fit."""

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import warnings
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ import optimkit
 from optimkit.checkpoint import distributed
 
 SHAPE = (12, 6)
+PATIENCE = 80  # seconds for what takes ten
 
 
 def model():
@@ -197,6 +199,8 @@ def killed(folder):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    dist.init_process_group("gloo")
+    # Gloo waits half an hour for a process that has died, and torchrun's own death ends nobody.
+    signal.alarm(PATIENCE)
+    dist.init_process_group("gloo", timeout=timedelta(seconds=PATIENCE))
     globals()[sys.argv[1]](sys.argv[2])
     dist.destroy_process_group()

@@ -137,6 +137,31 @@ def test_a_directory_is_verified(tmp_path, capsys):
     )
 
 
+def test_a_directory_of_many_processes_is_verified(tmp_path, capsys):
+    """Of a directory of checkpoint.distributed every file is verified, and its metadata read."""
+    distributed = pytest.importorskip("optimkit.checkpoint.distributed")
+    folder = distributed.save(tmp_path / "run", weight=torch.ones(999))
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    assert main(["verify", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{folder}: {size:,} bytes, 3 entries, every checksum fits\n"
+    [part] = folder.glob("*.distcp")
+    whole = part.read_bytes()
+    part.write_bytes(whole[:500] + b"?" + whole[501:])
+    assert main(["verify", str(folder), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "error": f"{part} is damaged: it does not fit its checksum. Take an older copy.",
+        "sound": False,
+    }
+    part.unlink()
+    assert main(["verify", str(folder)]) == 1
+    assert capsys.readouterr().err == f"{part} is gone. Take an older copy.\n"
+    torch.save({"weight": 1}, folder / "optimkit.pt")
+    assert main(["verify", str(folder)]) == 2
+    assert capsys.readouterr().err == (
+        f"{folder / 'optimkit.pt'} says nothing of the files beside it.\n"
+    )
+
+
 @pytest.mark.parametrize("command", [["-m", "optimkit"], ["-c", "import optimkit"]])
 def test_a_cheap_import(command):
     """Importing the package loads neither matplotlib nor torch.distributed.checkpoint."""

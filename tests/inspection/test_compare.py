@@ -80,7 +80,7 @@ def test_a_snapshot_stands_still():
     assert torch.equal(kept.states[0]["exp_avg"].value, before)
     assert kept.rows[0][:3] == ("0.weight", "step", ())
     json.dumps(kept.to_dict(), allow_nan=False)
-    assert str(kept) == ("Snapshot of AdamW: 1 groups, 4 parameters, 12 pieces of state (copy)")
+    assert str(kept) == ("Snapshot of AdamW: 1 group, 4 parameters, 12 pieces of state (copy)")
 
 
 def test_options_are_apart_from_state():

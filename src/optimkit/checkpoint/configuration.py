@@ -27,7 +27,7 @@ _PROGRESS = frozenset(
 _ASIDE = frozenset({"base_lrs", "lr_lambdas", "_scale_fn_custom", "_schedulers", "verbose"})
 # What a class keeps in the groups: the optimizer has it in its state, the scheduler made it.
 IN_GROUPS: dict[type, tuple[str, ...]] = {
-    OneCycleLR: ("max_lr", "max_momentum", "base_momentum"),
+    OneCycleLR: ("max_lr", "min_lr", "max_momentum", "base_momentum"),
     SWALR: ("swa_lr",),
 }
 # What has an entry for each group.
@@ -52,7 +52,8 @@ def config_of(scheduler: LRScheduler) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``class``, ``keys``, and ``schedulers``: the same for each that is nested.
+        ``class``, ``keys``, ``in_groups`` (what of it is in the optimizer's groups), and
+        ``schedulers``: the same for each that is nested.
 
     Examples
     --------
@@ -72,6 +73,10 @@ def config_of(scheduler: LRScheduler) -> dict[str, Any]:
     return {
         "class": class_of(scheduler),
         "keys": keys,
+        "in_groups": {
+            key: [plain(group.get(key)) for group in scheduler.optimizer.param_groups]
+            for key in IN_GROUPS.get(kind, ())
+        },
         "schedulers": [config_of(each) for each in getattr(scheduler, "_schedulers", ())],
     }
 
@@ -160,6 +165,18 @@ def changed_in(
     nested = zip(saved.get("_schedulers", ()), config["schedulers"], strict=False)
     for index, (state, inner) in enumerate(nested):
         yield from changed_in(state, live._schedulers[index], inner, groups)  # type: ignore[attr-defined]
+
+
+def changed_in_groups(
+    saved: Mapping[str, Any], now: Mapping[str, Any]
+) -> Iterator[tuple[str, str, Any, Any]]:
+    """Give the same of what lies in the groups, for a scheduler without its optimizer."""
+    was = saved.get("in_groups", {})
+    for key, values in now["in_groups"].items():
+        if key in was and not same(was[key], values):
+            yield short(now["class"]), key, was[key], values
+    for one, two in zip(saved["schedulers"], now["schedulers"], strict=False):
+        yield from changed_in_groups(one, two)
 
 
 def plain_in(value: Any) -> Any:

@@ -11,6 +11,7 @@ import enum
 import io
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -141,7 +142,14 @@ def _attributes(value: Any, path: str) -> Iterator[tuple[Any, str]]:
 
 def _ordinary(tensor: Tensor) -> bool:
     """Tell whether a tensor is of the common kind, which needs no trial."""
-    return tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
+    strided = tensor.layout is torch.strided
+    return strided and not tensor.is_quantized and not tensor.is_nested and _stored(tensor.dtype)
+
+
+@lru_cache
+def _stored(dtype: torch.dtype) -> bool:
+    """Tell whether torch has a way to store a dtype; of the smallest integers it has none."""
+    return _comes_back(torch.empty(1, dtype=dtype))
 
 
 def _comes_back(value: object) -> bool:

@@ -12,7 +12,7 @@ import operator
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -170,21 +170,22 @@ class CheckpointDir:
             If the best is asked for, and no policy says which that is.
         """
         refuse_values(stateful)
-        problems: list[str] = []
-        for record in self._candidates(which):
+        problems: dict[Record, tuple[str, ...]] = {}
+        while (record := self._first(which, problems)) is not None:
             try:
                 reading = _read_sound(record.path, map_location, verify)
-            except FileNotFoundError:  # another run has deleted it just now
+            except FileNotFoundError:  # deleted just now, so that there is a newer one: look again
                 continue
             except CorruptCheckpointError as error:
-                problems += error.problems
+                problems[record] = error.problems
                 continue
-            if problems:
-                warnings.warn(f"{' '.join(problems)} {record.path} is taken instead.", stacklevel=2)
+            told = [text for texts in problems.values() for text in texts]
+            if told:
+                warnings.warn(f"{' '.join(told)} {record.path} is taken instead.", stacklevel=2)
             loaded = fit(record.path, reading, stateful, strict=strict, hparams=hparams)
             return replace(loaded, step=record.step)
         if problems:
-            raise CorruptCheckpointError(*problems)
+            raise CorruptCheckpointError(*(text for texts in problems.values() for text in texts))
         return None
 
     def verify(self) -> list[files.Soundness | CheckpointError]:
@@ -205,14 +206,17 @@ class CheckpointDir:
 
     def _records(self) -> list[Record]:
         """List the checkpoints, the newest first."""
-        if not self.path.is_dir():
-            return []
         found = []
-        for path in self.path.iterdir():
-            if match := _NAME.fullmatch(path.name):
-                step, number, run = match.groups()
-                found.append(Record(path, int(step), int(number), run))
+        with contextlib.suppress(FileNotFoundError):  # what can't be looked into is not empty
+            for name in os.listdir(self.path):
+                if match := _NAME.fullmatch(name):
+                    step, number, run = match.groups()
+                    found.append(Record(self.path / name, int(step), int(number), run))
         return sorted(found, key=lambda record: (record.number, record.run), reverse=True)
+
+    def _first(self, which: str, passed: Container[Record]) -> Record | None:
+        """Find the first choice that has not been passed over."""
+        return next((each for each in self._candidates(which) if each not in passed), None)
 
     def _candidates(self, which: str) -> list[Record]:
         """List what may be restored, the first choice first."""
@@ -235,14 +239,13 @@ class CheckpointDir:
             )
         return ranked
 
-    def _metrics_of(self, records: Iterable[Record]) -> dict[Record, Mapping[str, float]]:
+    def _metrics_of(self, records: Sequence[Record]) -> dict[Record, Mapping[str, float]]:
         """Look up the metrics of checkpoints; a damaged one has none."""
         for record in records:
             if record not in self._metrics:
-                self._metrics[record] = {}
-                with contextlib.suppress(CheckpointError, OSError):
-                    self._metrics[record] = files.read(record.path)[KEY]["metrics"]
-        return self._metrics
+                with contextlib.suppress(OSError):
+                    self._metrics[record] = _metrics_in(record.path)
+        return {record: self._metrics.get(record, {}) for record in records}
 
     def _refuse_missing(self, step: int, metrics: Mapping[str, float]) -> None:
         """Refuse a save that lacks a metric."""
@@ -266,6 +269,7 @@ class CheckpointDir:
             known = records if isinstance(policy, Last) else timeline(records)
             metrics = {} if isinstance(policy, Last) else self._metrics_of(known)
             wanted.update(policy.wanted(known, metrics))
+            wanted.update(metrics.keys() - self._metrics.keys())  # nobody could look into these
         others = files.present(self.path) - {newest.run}
         for record in records:
             if record not in wanted and record.run not in others:
@@ -273,6 +277,18 @@ class CheckpointDir:
                 with contextlib.suppress(OSError), files.freed_aside(record.path):
                     record.path.unlink()
                 self._metrics.pop(record, None)
+
+
+def _metrics_in(path: Path) -> Mapping[str, float]:
+    """Look up the metrics of a checkpoint; one that is damaged, or gone, or of others has none."""
+    content: Any = None
+    with contextlib.suppress(CheckpointError, FileNotFoundError):
+        content = files.read(path)
+    header = content.get(KEY) if isinstance(content, Mapping) else None
+    found = header.get("metrics") if isinstance(header, Mapping) else None
+    if not isinstance(found, Mapping):
+        return {}
+    return {name: value for name, value in found.items() if isinstance(value, float)}
 
 
 def _read_sound(path: Path, map_location: Any, verify: bool) -> files.Reading:

@@ -25,14 +25,14 @@ from ..files.temporary import Presence, present
 from ..files.writing import sync_folder
 from . import contents
 from .capture import state_of
+from .folder import HEADER, aside, find
 from .header import KEY, describe, kind_of
 from .matching.plan import HParams, plan
 from .shards import SafeReader, check, checksum, join, quiet, split
 from .single import Loaded, checked_header, refuse_names, refuse_values
 from .team import Team
 
-_HEADER = "optimkit.pt"  # all but the large tensors; there when the directory is complete
-_PART, _OLD = ".part", ".old"
+_PART = ".part"
 
 
 def save(
@@ -121,7 +121,7 @@ def _skeleton(
 
 def _make_room(target: Path, mine: list[Presence]) -> Path:
     """Bring an interrupted install to its end, remove the litter of the dead, make a folder."""
-    parent, old = target.parent, _aside(target)
+    parent, old = target.parent, aside(target)
     alive = present(parent)
     for each in parent.glob(f".optimkit-*{_PART}"):
         if each.name.removeprefix(".optimkit-").removesuffix(_PART) not in alive:
@@ -137,10 +137,6 @@ def _make_room(target: Path, mine: list[Presence]) -> Path:
     work = parent / f".optimkit-{mine[0].name}{_PART}"
     work.mkdir()
     return work
-
-
-def _aside(target: Path) -> Path:
-    return target.with_name(f".{target.name}{_OLD}")
 
 
 def _together(work: Any) -> None:
@@ -177,10 +173,10 @@ def _complete(
 ) -> None:
     """Write what makes the directory complete, and give it its name."""
     header = {**describe(stateful), "metadata": dict(about), "files": dict(noted)}
-    files.write(work / _HEADER, {**skeleton, KEY: header}, durable=durable)
+    files.write(work / HEADER, {**skeleton, KEY: header}, durable=durable)
     if durable:
         sync_folder(work)
-    old = _aside(target)
+    old = aside(target)
     if target.exists():
         target.rename(old)  # from here to the next line, load takes it from aside
     work.rename(target)
@@ -251,7 +247,7 @@ def load(
     """
     team = Team()
     refuse_values(stateful)
-    folder = team.first(lambda: _find(Path(path)))
+    folder = team.first(lambda: find(Path(path)))
     content, sound = team.do(lambda: _read(folder, map_location, verify, team))
     header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
     options: dict[str, Any] = {"strict": strict, "hparams": hparams, "where": str(path)}
@@ -265,15 +261,22 @@ def load(
 
     sketch = {name: join(value, sketched) for name, value in content.items()}
     planned = team.do(lambda: plan(sketch, header, stateful, **options))
-    places = {
-        keys[id(saved)]: _room(saved, like) for saved, like in planned.wanted() if id(saved) in keys
-    }
     plain = [name for name in content if name not in header["objects"]]
-    for name in plain:
-        join(
-            content[name],
-            lambda key, *kind: places.setdefault(key, torch.empty(*kind[:1], dtype=kind[1])),
-        )
+
+    def make_places() -> dict[str, Tensor]:
+        found = {
+            keys[id(saved)]: _room(saved, like)
+            for saved, like in planned.wanted()
+            if id(saved) in keys
+        }
+        for name in plain:
+            join(
+                content[name],
+                lambda key, *kind: found.setdefault(key, torch.empty(*kind[:1], dtype=kind[1])),
+            )
+        return found
+
+    places = team.do(make_places)  # without room in one process, the others must not wait for it
     if any(team.all(bool(places))):
         reader = SafeReader(folder)
         team.do(reader.read_metadata)  # torch would wrap what is wrong with it
@@ -293,21 +296,9 @@ def load(
     )
 
 
-def _find(path: Path) -> Path:
-    """Find the directory; one whose overwriting was interrupted lies aside."""
-    for folder in (path, _aside(Path(os.path.realpath(path)))):
-        if (folder / _HEADER).exists():
-            return folder
-    if not path.exists():
-        raise FileNotFoundError(2, "No such checkpoint", str(path))
-    raise CheckpointError(
-        f"{path} is no directory of optimkit.checkpoint.distributed.save: it has no {_HEADER}."
-    )
-
-
 def _read(folder: Path, map_location: Any, verify: bool, team: Team) -> tuple[dict[str, Any], bool]:
     """Read what is no large tensor, and compare a part of the checksums."""
-    reading = files.read_once(folder / _HEADER, map_location=map_location, verified=verify)
+    reading = files.read_once(folder / HEADER, map_location=map_location, verified=verify)
     content = dict(reading.content)
     noted = content.get(KEY, {}).get("files", {})
     if verify:

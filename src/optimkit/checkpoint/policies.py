@@ -179,5 +179,7 @@ def timeline(records: Sequence[Record]) -> list[Record]:
 
 
 def _refuse_number(name: str, n: int) -> None:
+    if not isinstance(n, int):
+        raise TypeError(f"{name}: n must be an int, not {type(n).__name__}")
     if n < 1:
         raise ValueError(f"{name}: n must be 1 or more, not {n!r}")

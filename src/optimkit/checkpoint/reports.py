@@ -145,7 +145,7 @@ class LoadReport:
             yield part, getattr(self, part)
 
     def _line(self) -> str:
-        counts = [f"{len(rows)} {part.replace('_', ' ')}" for part, rows in self._parts() if rows]
+        counts = [_counted(part, len(rows)) for part, rows in self._parts() if rows]
         matched = [f"matched by {self.match}"] if self.match else []
         return f"{self.name}: {', '.join([*matched, *counts]) or 'everything fits'}"
 
@@ -156,3 +156,8 @@ class LoadReport:
                 more = f", the first {_LINES} of {len(rows)}" if len(rows) > _LINES else ""
                 tables.append(Table(rows[:_LINES], LoadRow._fields, _CAPTIONS[part] + more))
         return tables
+
+
+def _counted(part: str, count: int) -> str:
+    words = part.replace("_", " ")
+    return f"{count} {words.replace('options', 'option') if count == 1 else words}"

@@ -115,7 +115,7 @@ class Loaded(Mapping[str, Any]):
 
     def _title(self) -> str:
         step = "" if self.step is None else f" of step {self.step}"
-        holds = ", ".join([*self.reports, *self.plain]) or "nothing"
+        holds = ", ".join(map(str, [*self.reports, *self.plain])) or "nothing"
         return f"Loaded{step} from {self.path}: {holds}"
 
 
@@ -350,10 +350,16 @@ def checked_header(path: Path, header: Any) -> Mapping[str, Any] | None:
     """
     if header is None:
         return None
-    if not isinstance(header, Mapping) or header.get("format") != FORMAT:
-        found = header.get("format") if isinstance(header, Mapping) else header
+    found = header.get("format") if isinstance(header, Mapping) else header
+    if not isinstance(header, Mapping) or type(found) is not int or found != FORMAT:
         raise CheckpointError(
             f"{path} is in format {found!r}; this version reads {FORMAT}. Update optimkit."
+        )
+    lacking = [key for key in ("objects", "metadata") if not isinstance(header.get(key), Mapping)]
+    if lacking:
+        raise CheckpointError(
+            f"{path} has a header without {' and '.join(lacking)}, which optimkit did not write. "
+            f"Take {KEY!r} out of it."
         )
     return header
 

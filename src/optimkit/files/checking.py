@@ -28,6 +28,7 @@ class Checked(io.RawIOBase):
         self._waiting = {entry.start: entry for entry in layout.entries}
         self._begun: dict[int, tuple[Entry, int]] = {}  # by where to go on: the sum so far
         self._damaged: list[Entry] = []
+        self.error: OSError | None = None
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -50,7 +51,11 @@ class Checked(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         place, done = self._file.tell(), 0
         while done < len(view):
-            count = self._file.readinto(view[done : done + CHUNK])  # type: ignore[attr-defined]
+            try:
+                count = self._file.readinto(view[done : done + CHUNK])  # type: ignore[attr-defined]
+            except OSError as error:
+                self.error = error
+                raise
             if not count:
                 break
             self._sum(place + done, view[done : done + count])

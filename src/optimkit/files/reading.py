@@ -8,10 +8,11 @@ and never looks at them: here they are checked. What the bytes spell is read wit
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -218,6 +219,7 @@ def read_once(
     >>> found.content, found.soundness.sound
     ({'epoch': 3}, True)
     """
+    _refuse_location(map_location)
     path = Path(path)
     with _opened(path) as (file, layout):
         soundness = _soundness(path, file, layout) if verified else None
@@ -238,12 +240,20 @@ def read_once(
     return Reading(content, soundness)
 
 
+def _refuse_location(given: Any) -> None:
+    if not (isinstance(given, (str, torch.device, Mapping, type(None))) or callable(given)):
+        raise TypeError(
+            "map_location must be a device, its name, a mapping or a function, not "
+            f"{type(given).__name__}"
+        )
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, Layout | None]]:
     """Open a file, and look how it lies; None for one that is no zip."""
     if path.is_dir():
         raise CheckpointError(f"{path} is a directory: give one file that torch.save wrote.")
-    with path.open("rb") as file:
+    with path.open("rb") as file, _legible(path):
         start = file.read(len(MAGIC))
         if not start:
             raise CorruptCheckpointError(f"{path} is empty. Take an older copy.")
@@ -253,6 +263,22 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, Layout | None]]:
             raise CorruptCheckpointError(f"{path} is {error}. Take an older copy.") from error
         file.seek(0)
         yield file, layout
+
+
+_ILLEGIBLE = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
+
+
+@contextlib.contextmanager
+def _legible(path: Path) -> Iterator[None]:
+    """Take bytes that the disk does not give back for damaged; any other trouble is no damage."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _ILLEGIBLE:
+            raise
+        raise CorruptCheckpointError(
+            f"{path} can't be read from the disk: {error.strerror}. Take an older copy."
+        ) from error
 
 
 def _soundness(path: Path, file: BinaryIO, layout: Layout | None) -> Soundness:
@@ -276,6 +302,8 @@ def _load(path: Path, source: Path | Checked, map_location: Any, *, mmap: bool =
     except OSError:
         raise
     except Exception as error:
+        if isinstance(source, Checked) and source.error is not None:
+            raise source.error from None  # torch hides it behind its own
         if map_location not in (None, "cpu") and isinstance(error, RuntimeError):
             raise CheckpointError(f"{path}: {str(error).partition('. ')[0]}.") from error
         raise CorruptCheckpointError(_foreign(path)) from error

@@ -141,10 +141,12 @@ class Snapshot:
 
     def __str__(self) -> str:
         """Return plain text: what there is, in a line."""
-        pieces = sum(map(len, self.states))
+        groups = _counted(len(self.groups), "group")
+        parameters = _counted(len(self.names), "parameter")
+        pieces = _counted(sum(map(len, self.states)), "piece")
         return (
-            f"Snapshot of {self.optimizer or 'a state dict'}: {len(self.groups)} groups, "
-            f"{len(self.names)} parameters, {pieces} pieces of state ({self.values})"
+            f"Snapshot of {self.optimizer or 'a state dict'}: {groups}, {parameters}, "
+            f"{pieces} of state ({self.values})"
         )
 
     def __rich__(self) -> str:
@@ -154,6 +156,10 @@ class Snapshot:
     def _repr_html_(self) -> str:
         """Return the state as an HTML table."""
         return Table(self.rows[:200], SnapshotRow._fields, caption=str(self))._repr_html_()
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def snapshot(optimizer: Optimizer, values: Values = "norm") -> Snapshot:

@@ -82,7 +82,7 @@ def fit_module(fit: Fit, saved: Any, live: nn.Module, *, strict: bool) -> Fit:
         return fit
     now = live.state_dict()
     cut = own_name(live)
-    before, own = align(saved, map(cut, now))
+    before, own = _aligned(live, list(saved), list(map(cut, now)))
     there = dict(zip(before, saved, strict=True))
     fitting: OrderedDict[str, Any] = OrderedDict()
     for raw, name in zip(now, own, strict=True):
@@ -99,6 +99,7 @@ def fit_module(fit: Fit, saved: Any, live: nn.Module, *, strict: bool) -> Fit:
     if strict:
         _refuse(fit)
     _refuse_meta(fit, now)
+    _refuse_unwritable(fit, now)
     versions = getattr(saved, "_metadata", None)
     if versions is not None:
         back = {cut(f"{path}.")[:-1]: path for path in getattr(now, "_metadata", ())}
@@ -113,6 +114,18 @@ def fit_module(fit: Fit, saved: Any, live: nn.Module, *, strict: bool) -> Fit:
         fit.foreign = True
         fit.keep = lambda: _kept(live)
     return fit
+
+
+def _aligned(live: nn.Module, saved: list[str], now: list[str]) -> list[list[str]]:
+    """Cut what wrappers left in names; in an average they are one level further in."""
+    if not isinstance(live, AveragedModel):
+        return list(align(saved, now))
+    prefix, sides = "module.", (saved, now)
+    inner = ([name[len(prefix) :] for name in side if name.startswith(prefix)] for side in sides)
+    return [
+        [prefix + next(rest) if name.startswith(prefix) else name for name in side]
+        for side, rest in zip(sides, map(iter, align(*inner)), strict=True)
+    ]
 
 
 def _shape(value: Any) -> Any:
@@ -172,6 +185,24 @@ def _refuse_meta(fit: Fit, now: Mapping[str, Any]) -> None:
             f"today's model has no memory for {first_few(meta)}: it is on the meta device. Call "
             'model.to_empty(device="cpu") before the optimizer is made, then load.'
         )
+
+
+def _refuse_unwritable(fit: Fit, now: Mapping[str, Any]) -> None:
+    """Refuse what torch would find out only when the layers before it are loaded."""
+    found = [name for name, value in now.items() if isinstance(value, Tensor) and _locked(value)]
+    if found:
+        fit.refuse(
+            f"{first_few(found)} of today's model can't be written to (expanded, or made in "
+            "inference mode). Make the model of clones."
+        )
+
+
+def _locked(value: Tensor) -> bool:
+    if value.is_inference() and not torch.is_inference_mode_enabled():
+        return True
+    if type(value) in _LAZY or value.layout != torch.strided or value.is_contiguous():
+        return False
+    return any(n > 1 and not step for n, step in zip(value.shape, value.stride(), strict=True))
 
 
 def loads_plainly(model: nn.Module) -> bool:

@@ -110,9 +110,9 @@ class OptimizerFit:
                 continue
             state = saved.state.get(saved.ids[place])
             if not state:
-                lost += [LoadRow(self.labels[index], "state", None, None)] * self._lost(
-                    index, place
-                )
+                if self._lost(index, place):
+                    lost.append(LoadRow(self.labels[index], "state", None, None))
+                    self.skipped.add(index)
                 continue
             for key in required.lacking(self.group_of[index], judge.shapes[index], state):
                 lost.append(LoadRow(self.labels[index], key, None, judge.shapes[index]))
@@ -134,7 +134,7 @@ class OptimizerFit:
                 f"{row.name} ({row.key}: saved {row.saved}, today {row.current})" for row in rows
             )
             fit.refuse(
-                f"{fit.where} has another shape of {first_few(shown)}. Make the parameters as they "
+                f"{fit.where} does not fit {first_few(shown)}. Make the parameters as they "
                 "were, or pass strict=False to start these afresh."
             )
 
@@ -169,10 +169,14 @@ class OptimizerFit:
             was = dtype_name(value.dtype)
             alike = self.kind is not None and value.shape == param.shape
             follows = alike if before is None else was == before[place]
-            if follows and value.is_floating_point():
-                self.casts[index, key] = param.dtype
+            if follows and (value.is_floating_point() or value.is_complex()):
                 row = LoadRow(self.labels[index], key, was, dtype_name(param.dtype))
-                self.fit.cast.append(row)
+                if torch.can_cast(value.dtype, param.dtype):
+                    self.casts[index, key] = param.dtype
+                    self.fit.cast.append(row)
+                else:
+                    self.fit.mismatched.append(row)
+                    self.skipped.add(index)
 
     # Loading
 
@@ -269,6 +273,7 @@ def fit_optimizer(
     names: Names | None,
     *,
     by_name: bool,
+    foreign: bool,
     strict: bool,
     hparams: str,
 ) -> OptimizerFit | None:
@@ -288,6 +293,8 @@ def fit_optimizer(
         The names of its parameters.
     by_name : bool
         Whether to match by name where there are names.
+    foreign : bool
+        Whether it is of a file that optimkit did not write.
     strict : bool
         Whether all must fit.
     hparams : {"saved", "current"}
@@ -306,7 +313,7 @@ def fit_optimizer(
             f"{type(state_dict).__name__} without 'state' and 'param_groups'."
         )
         return None
-    saved = read_saved(state_dict, about)
+    saved = read_saved(state_dict, about, foreign=foreign)
     return OptimizerFit(fit, saved, live, names, by_name=by_name, strict=strict, hparams=hparams)
 
 

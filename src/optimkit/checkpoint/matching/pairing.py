@@ -48,7 +48,7 @@ def pair(
         The place for each parameter; None for one that was not saved.
     """
     params = [param for group in groups for param in group["params"]]
-    if by_name and saved.names is not None and names is not None:
+    if by_name and saved.names is not None and names is not None and not saved.stale:
         fit.match = "name"
         before, now = align(saved.names, names.flat)
         if before == now:
@@ -58,9 +58,8 @@ def pair(
         return pairs
     fit.match = "position"
     if by_name:
-        side = fit.where if saved.names is None else "today's optimizer"
         fit.notes.append(
-            f"{fit.name} was matched by position: {side} has no names for it. Shapes were "
+            f"{fit.name} was matched by position: {_why(fit, saved, names)}. Shapes were "
             "checked; whether the order is the same can't be."
         )
     sizes = [[len(group["params"]) for group in each] for each in (saved.groups, groups)]
@@ -68,10 +67,24 @@ def pair(
         fit.refuse(
             f"{fit.where} has {_count(sizes[0])}, today's optimizer {_count(sizes[1])}, and "
             "without names nothing says which is which. Save with optimkit.save, the model "
-            "beside the optimizer, or build both from named parameters."
+            "beside the optimizer, or build both from named parameters"
+            + (" and take load_optimizer." if by_name and saved.stale else ".")
         )
         return [None] * len(params)
     return list(range(len(params)))
+
+
+def _why(fit: Fit, saved: Saved, names: Names | None) -> str:
+    """Say why names were of no use."""
+    if saved.names is None or names is None:
+        side = fit.where if saved.names is None else "today's optimizer"
+        return f"{side} has no names for it"
+    pairs = zip(*align(saved.names, names.flat), strict=False)
+    told = next((f" (it has {was} for {now})" for was, now in pairs if was != now), "")
+    return (
+        f"optimkit did not write {fit.where}, and names that torch writes may be stale{told}; "
+        "load_optimizer goes by them"
+    )
 
 
 def _pair_by_name(before: list[str], now: list[str], saved: Saved, names: Names) -> Pairs:

@@ -137,11 +137,9 @@ def plan(
     optimizers: dict[int, OptimizerFit] = {}
     twins: dict[int, Any] = {}
     models = models_in(live)
-    for name in sorted(live, key=lambda name: kind_of(live[name]) == "scheduler"):
-        fit = fits[name] = Fit(name, where)
-        value: Any = live[name]
-        about = objects.get(name)
-        kind = kind_of(value)
+
+    def compare(fit: Fit, about: Any, value: Any) -> None:
+        name, kind = fit.name, kind_of(value)
         if name not in saved:
             fit.refuse(f"{where} has nothing under this name; it has {_names(saved)}.")
         elif about and _other_kind(about["kind"], kind):
@@ -152,16 +150,12 @@ def plan(
             found = fit_optimizer(
                 *(fit, saved[name], about, value, names_of(value, models)),
                 by_name=match == "name",
+                foreign=header is None,
                 strict=strict,
                 hparams=hparams,
             )
             if found is not None:
                 optimizers[id(value)] = found
-            if header is None and fit.match == "name":
-                fit.notes.append(
-                    f"{name} was matched by the names in {where}, which optimkit did not write: "
-                    "after a load by position they may lie."
-                )
         elif kind == "scheduler":
             beside = optimizers.get(id(value.optimizer))
             fit_scheduler(
@@ -175,6 +169,14 @@ def plan(
             fit_scaler(fit, saved[name], about, value, hparams=hparams)
         else:
             fit_foreign(fit, saved[name], value)
+
+    for name in sorted(live, key=lambda name: kind_of(live[name]) == "scheduler"):
+        fit = fits[name] = Fit(name, where)
+        try:
+            compare(fit, objects.get(name), live[name])
+        except Exception as error:  # a file may hold anything, in any form
+            told = f"{type(error).__name__}: {error}"
+            fit.refuse(f"it can't be compared with what {where} has under this name ({told}).")
     problems = [problem for name in live for problem in fits[name].problems]
     if problems:
         raise MismatchError(*problems, reports={name: fits[name].report for name in live})

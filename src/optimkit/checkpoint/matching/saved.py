@@ -30,9 +30,12 @@ class Saved:
     dtypes: list[str] | None
     stateless: frozenset[int] | None
     kind: str | None
+    stale: bool
 
 
-def read_saved(state_dict: Mapping[str, Any], about: Mapping[str, Any] | None) -> Saved:
+def read_saved(
+    state_dict: Mapping[str, Any], about: Mapping[str, Any] | None, *, foreign: bool = False
+) -> Saved:
     """Bring a state dict, and what the header says of it, to one form.
 
     Parameters
@@ -41,6 +44,11 @@ def read_saved(state_dict: Mapping[str, Any], about: Mapping[str, Any] | None) -
         With ``state`` and ``param_groups``.
     about : mapping or None
         The header's entry.
+    foreign : bool, optional
+        Whether it is of a file that optimkit did not write. Its names may be stale: a load by
+        position, as torch does it, replaces the names of an optimizer by those that were saved,
+        and the next save writes them beside the state of others. Only where the names are the
+        keys of the state, as in torch.distributed.checkpoint, are they sure.
 
     Returns
     -------
@@ -64,6 +72,7 @@ def read_saved(state_dict: Mapping[str, Any], about: Mapping[str, Any] | None) -
         dtypes=dtypes if dtypes and len(dtypes) == len(ids) else None,
         stateless=None if stateless is None else frozenset(stateless),
         kind=about.get("class"),
+        stale=foreign and not all(isinstance(key, str) for key in ids),
     )
 
 

@@ -15,6 +15,7 @@ from ..configuration import (
     PER_GROUP,
     GroupMap,
     changed_in,
+    changed_in_groups,
     config_of,
     members_of,
     other_kind,
@@ -77,6 +78,8 @@ def fit_scheduler(
     changed = list(changed_in(saved, live, config, groups))
     owned = {key for each in members_of(live) for key in IN_GROUPS.get(type(each), ())}
     changed += [row for row in options if row.key in owned]
+    if groups is None and about:
+        changed += changed_in_groups(about["config"], config)
     if hparams == "saved":
         if changed:
             each = (

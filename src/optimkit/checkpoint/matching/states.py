@@ -38,8 +38,8 @@ class Judge:
 
     def misfits(
         self, index: int, place: int, state: Mapping[str, Any]
-    ) -> list[tuple[str, Shape, Shape]]:
-        """Give what does not fit: the key, the saved shape, the one expected."""
+    ) -> list[tuple[str, Any, Shape]]:
+        """Give what does not fit: the key, the saved shape (or what is no tensor), the one expected."""
         shape = self.shapes[index]
         before = self.saved.shapes
         if before is not None and before[place] != shape:
@@ -51,14 +51,19 @@ class Judge:
         odd = [
             (key, value)
             for key, value in state.items()
-            if isinstance(value, Tensor) and value.shape != table.get(key)
+            if (value.shape if isinstance(value, Tensor) else value) != table.get(key)
         ]
         return list(self._explain(odd, shape, before is not None)) if odd else []
 
     def _explain(
-        self, odd: list[tuple[str, Tensor]], shape: Shape, sure: bool
-    ) -> Iterator[tuple[str, Shape, Shape]]:
+        self, odd: list[tuple[str, Any]], shape: Shape, sure: bool
+    ) -> Iterator[tuple[str, Any, Shape]]:
         for key, value in odd:
+            if not isinstance(value, Tensor):
+                # A count may be a number, and what is made later may be None so far.
+                if value is not None and (expected := self.tables[shape].get(key)):
+                    yield key, type(value).__name__, expected
+                continue
             found = tuple(value.shape)
             expected = self._expected(key, found, shape, sure)
             if expected is not None and expected != found:
@@ -119,7 +124,7 @@ class Required:
             The keys.
         """
         keys = self.keys[group][len(shape) > 1]
-        return [] if keys <= state.keys() else sorted(keys - state.keys())
+        return sorted(key for key in keys if state.get(key) is None)
 
 
 def permuted(
