@@ -17,6 +17,7 @@ from .holdings import (
     Holding,
     Model,
     Source,
+    entries,
     hold_any,
     names_by_id,
     nbytes,
@@ -330,10 +331,10 @@ def _unlike_names(held: Holding) -> Iterator[tuple[str, int, int]]:
     """Find groups whose names are not as many as their parameters."""
     if held.optimizer is None:
         return
-    for label, group in zip(held.labels, held.optimizer.param_groups, strict=True):
-        names = group.get("param_names")
-        if names is not None and len(names) != len(group.get("params", ())):
-            yield label, len(group.get("params", ())), len(names)
+    for label, group in zip(held.labels, held.raw_groups, strict=True):
+        params, names = entries(group.get("params")), entries(group.get("param_names"))
+        if "param_names" in group and len(names) != len(params):
+            yield label, len(params), len(names)
 
 
 def _orphan(key: object) -> str:

@@ -39,6 +39,8 @@ class Holding:
         The live object, if there is one.
     defaults : mapping
         Its ``defaults``; empty for a state dict, which has none.
+    raw_groups : list of mapping
+        Each group itself, with its parameters; empty where it is no mapping.
     groups : list of mapping
         The options of each group, without its parameters.
     names : list of str
@@ -58,6 +60,7 @@ class Holding:
     kind: str
     optimizer: Optimizer | None
     defaults: Mapping[str, Any]
+    raw_groups: list[Mapping[str, Any]]
     groups: list[Mapping[str, Any]]
     names: list[str]
     named: bool
@@ -177,9 +180,10 @@ def hold(optimizer: Optimizer, names: Names = _UNNAMED) -> Holding:
     tensors: list[Any] = []
     group_of: list[int] = []
     named = True
-    for index, group in enumerate(optimizer.param_groups):
-        params = list(group.get("params", ()))
-        own = list(group.get("param_names") or ())
+    groups = list(map(_mapping, entries(getattr(optimizer, "param_groups", None))))
+    for index, group in enumerate(groups):
+        params = entries(group.get("params"))
+        own = entries(group.get("param_names"))
         known = [names.get(id(param)) for param in params]
         if None in known:
             for place, name in enumerate(known):
@@ -189,13 +193,14 @@ def hold(optimizer: Optimizer, names: Names = _UNNAMED) -> Holding:
         labels += [name or f"params[{start + place}]" for place, name in enumerate(known)]
         tensors += params
         group_of += [index] * len(params)
-    state = getattr(optimizer, "state", _NOTHING)
+    state = _mapping(getattr(optimizer, "state", None))
     held = set(map(id, tensors))
     return Holding(
         kind=type(optimizer).__name__,
         optimizer=optimizer,
-        defaults=getattr(optimizer, "defaults", _NOTHING),
-        groups=[_options(group) for group in optimizer.param_groups],
+        defaults=_mapping(getattr(optimizer, "defaults", None)),
+        raw_groups=groups,
+        groups=list(map(_options, groups)),
         names=labels,
         named=named and bool(labels),
         tensors=tensors,
@@ -226,20 +231,22 @@ def hold_saved(state_dict: Mapping[str, Any], kind: str = "state dict") -> Holdi
     names: list[str] = []
     group_of: list[int] = []
     named = True
-    for index, group in enumerate(state_dict["param_groups"]):
-        own = list(group.get("param_names") or ())
-        for place, key in enumerate(group.get("params", ())):
+    groups = list(state_dict["param_groups"])
+    for index, group in enumerate(groups):
+        own = entries(group.get("param_names"))
+        for place, key in enumerate(entries(group.get("params"))):
             name = own[place] if place < len(own) else key if isinstance(key, str) else None
             named &= name is not None
             names.append(f"params[{len(names)}]" if name is None else str(name))
-            ids.append(key)
+            ids.append(key if isinstance(key, (int, str)) else None)
             group_of.append(index)
     held = set(ids)
     return Holding(
         kind=kind,
         optimizer=None,
         defaults=_NOTHING,
-        groups=[_options(group) for group in state_dict["param_groups"]],
+        raw_groups=groups,
+        groups=list(map(_options, groups)),
         names=names,
         named=named and bool(names),
         tensors=[None] * len(names),
@@ -436,9 +443,32 @@ def nbytes(tensor: Tensor) -> int:
 
 def _options(group: Mapping[str, Any]) -> Mapping[str, Any]:
     """Copy a group's options: the group goes on changing."""
-    return {key: plain(value) for key, value in group.items() if key not in _NOT_OPTIONS}
+    return {str(key): plain(value) for key, value in group.items() if key not in _NOT_OPTIONS}
 
 
-def _mapping(state: object) -> Mapping[str, Any]:
-    """Take a state as it is, or as none if it is no mapping."""
-    return state if type(state) is dict or isinstance(state, Mapping) else _NOTHING
+def entries(value: object) -> list[Any]:
+    """List what a group holds; what can't be a list of parameters, or names, holds none.
+
+    Parameters
+    ----------
+    value : object
+        What stands where a list should.
+
+    Returns
+    -------
+    list
+        Its entries; a tensor is one entry.
+
+    Examples
+    --------
+    >>> entries(("a", "b")), entries(None), entries("weight")
+    (['a', 'b'], [], [])
+    """
+    if isinstance(value, Tensor):
+        return [value]
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """Take a state, or a group, as it is; as an empty one if it is no mapping."""
+    return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING

@@ -46,7 +46,7 @@ def predicted(held: Holding) -> tuple[list[State], str]:
     missing = [
         place
         for place, (param, state) in enumerate(zip(held.tensors, held.states, strict=True))
-        if not state and param.requires_grad
+        if not state and isinstance(param, Tensor) and param.requires_grad
     ]
     states = list(held.states)
     if not missing:
@@ -84,7 +84,11 @@ def _stepped(optimizer: Optimizer, stand_ins: list[Tensor], groups: list[int]) -
     step = inspect.unwrap(type(optimizer).step)  # without the hooks, which are the user's
     with torch.no_grad():
         step(copy)
-    return [dict(copy.state.get(param, {})) for param in stand_ins]
+    states = [dict(copy.state.get(param, {})) for param in stand_ins]
+    for state, group in zip(states, groups, strict=True):
+        if optimizer.param_groups[group].get("fused") and "step" in state:
+            state["step"] = state["step"].float()  # as fused kernels want it, whatever the default
+    return states
 
 
 def _copy(optimizer: Optimizer, stand_ins: list[Tensor], groups: list[int]) -> Optimizer:

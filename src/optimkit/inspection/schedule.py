@@ -191,8 +191,9 @@ def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None
     given = _arguments(scheduler, kind, steps, metrics)
     with _random_numbers_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the live scheduler will say it when it gets there
-        stand_in = _copy_optimizer(optimizer)
-        stepped = _copy_scheduler(scheduler, {id(optimizer): stand_in})
+        copies: dict[int, Any] = {}
+        copies[id(optimizer)] = stand_in = _copy_optimizer(optimizer, copies)
+        stepped = _copy_scheduler(scheduler, copies)
         rows = list(_now(0, stand_in))
         for step, arguments in enumerate(given, 1):
             try:
@@ -237,7 +238,7 @@ def _stepped(self: object) -> None:
 _stepped._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
 
 
-def _copy_optimizer(optimizer: Optimizer) -> Optimizer:
+def _copy_optimizer(optimizer: Optimizer, copies: dict[int, Any]) -> Optimizer:
     """Copy an optimizer's options; the copy holds no state, and its step does nothing."""
     stand_in: Any = object.__new__(type(optimizer))
     for key, value in vars(optimizer).items():
@@ -246,18 +247,18 @@ def _copy_optimizer(optimizer: Optimizer) -> Optimizer:
     stand_in._opt_called = True  # else a scheduler would warn of its order
     stand_in.state = {}
     stand_in.defaults = dict(optimizer.defaults)
-    shared: dict[int, Tensor] = {}  # groups that share one tensor lr go on sharing one
+    # Groups, and a scheduler, that share one tensor lr go on sharing one.
     stand_in.param_groups = [
-        {key: _copy_option(value, shared) for key, value in group.items()}
+        {key: _copy_option(value, copies) for key, value in group.items()}
         for group in optimizer.param_groups
     ]
     return stand_in  # type: ignore[no-any-return]
 
 
-def _copy_option(value: Any, shared: dict[int, Tensor]) -> Any:
+def _copy_option(value: Any, copies: dict[int, Any]) -> Any:
     """Copy what a scheduler may write into; parameters are left as they are."""
     if isinstance(value, Tensor):
-        return shared.setdefault(id(value), value.detach().clone())
+        return copies.setdefault(id(value), value.detach().clone())
     return list(value) if isinstance(value, list) else value
 
 

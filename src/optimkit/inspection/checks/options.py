@@ -83,8 +83,7 @@ def aliased_lr(scene: Scene) -> Iterator[Finding]:
     """Find groups that share one tensor as their lr (S31)."""
     owners: dict[int, list[str]] = {}
     for called, held in scene.each():
-        assert held.optimizer is not None
-        for label, group in zip(held.labels, held.optimizer.param_groups, strict=True):
+        for label, group in zip(held.labels, held.raw_groups, strict=True):
             if isinstance(group.get("lr"), Tensor):
                 where = label if len(scene.holdings) == 1 else f"{called} {label}"
                 owners.setdefault(id(group["lr"]), []).append(where)
@@ -156,7 +155,7 @@ def _refused(held: Holding, group: Mapping[str, Any]) -> str | None:
             continue
         if not isinstance(value, (int, float)):
             return f"{key}={value!r} is {type(value).__name__}, not a number"
-        if not math.isfinite(value) or value < -_TINY:
+        if not -_TINY <= value < math.inf:
             return f"{key}={value!r}"
     kind = None if held.optimizer is None else torch_class(type(held.optimizer))
     if kind is None:

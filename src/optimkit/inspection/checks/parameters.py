@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ...errors import first_few
 from ..findings import Finding, finding
-from ..holdings import Holding
+from ..holdings import Holding, entries
 from ..scene import Scene
 
 
@@ -153,7 +153,7 @@ def frozen_with_grad(scene: Scene) -> Iterator[Finding]:
         names = [
             name
             for name, param in zip(held.names, held.tensors, strict=True)
-            if not param.requires_grad and param.grad is not None
+            if isinstance(param, Tensor) and not param.requires_grad and param.grad is not None
         ]
         if names:
             yield finding(
@@ -212,10 +212,10 @@ def _left_out(scene: Scene) -> Iterator[tuple[str, Any]]:
 
 def _own_names(held: Holding) -> Iterator[tuple[str, Any]]:
     """Give the names that the optimizer itself has."""
-    if held.optimizer is None:
-        return
-    for group in held.optimizer.param_groups:
-        yield from zip(group.get("param_names") or (), group.get("params", ()), strict=False)
+    for group in held.raw_groups:
+        if group.get("param_names"):
+            names, params = entries(group["param_names"]), entries(group.get("params"))
+            yield from zip(names, params, strict=False)
 
 
 def _all_names(scene: Scene, held: Holding, places: list[int]) -> list[str]:
