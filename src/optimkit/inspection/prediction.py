@@ -84,10 +84,12 @@ def _stepped(optimizer: Optimizer, stand_ins: list[Tensor], groups: list[int]) -
     step = inspect.unwrap(type(optimizer).step)  # without the hooks, which are the user's
     with torch.no_grad():
         step(copy)
-    states = [dict(copy.state.get(param, {})) for param in stand_ins]
-    for state, group in zip(states, groups, strict=True):
+    states: list[State] = []
+    for param, group in zip(stand_ins, groups, strict=True):
+        state = dict(copy.state.get(param, {}))
         if optimizer.param_groups[group].get("fused") and "step" in state:
             state["step"] = state["step"].float()  # as fused kernels want it, whatever the default
+        states.append(state)
     return states
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..parameters import Walk
@@ -45,6 +46,11 @@ class Scene:
     def modelled(self) -> set[int]:
         """The ``id`` of each parameter of a model."""
         return {id(param) for found in self.walks for param in found.tensors}
+
+    @cached_property
+    def addresses(self) -> set[int | None]:
+        """Where the values of the models' parameters are."""
+        return {address_of(param) for found in self.walks for param in found.tensors}
 
     def called(self, index: int) -> str:
         """Name an optimizer: by its class, and its place if there are several.
@@ -131,6 +137,24 @@ def gather(optimizers: Iterable[object], models: Any, schedulers: Any) -> Scene:
         walks,
         _schedulers(schedulers),
     )
+
+
+def address_of(tensor: Tensor) -> int | None:
+    """Return where the values of a tensor are, as two tensors that share them tell.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+        Any tensor.
+
+    Returns
+    -------
+    int or None
+        None where it has none of its own: on the meta device, sparse, lazy, a subclass.
+    """
+    if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
+        return None
+    return tensor.data_ptr() or None
 
 
 def inside(scheduler: Any) -> Iterator[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,12 +10,13 @@ import torch
 from torch import Tensor
 
 from ...errors import first_few
-from ...known import EXTRAS, torch_class
+from ...known import EXTRAS, meant, torch_class
 from ..describe import same
 from ..findings import Finding, finding
 from ..holdings import Holding, plain
 from ..scene import Scene
 
+_ALIKE = 0.8  # an option this like a known one is probably a misspelt one
 _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on either side
 
 
@@ -29,11 +29,11 @@ def unknown_option(scene: Scene) -> Iterator[Finding]:
         for label, group in zip(held.labels, held.groups, strict=True):
             for key in group:
                 known = key in held.defaults or key in EXTRAS
-                if not known and (strict or _likely(key, options)):
+                if not known and (strict or meant(key, options, _ALIKE)):
                     where.setdefault(key, []).append(label)
         if where:
-            meant = {key: _likely(key, options) for key in where}
-            hints = [f"{key} -> {guess}" for key, guess in meant.items() if guess]
+            guesses = {key: meant(key, options, _ALIKE) for key in where}
+            hints = [f"{key} -> {guess}" for key, guess in guesses.items() if guess]
             yield finding(
                 "unknown-option",
                 list(dict.fromkeys(label for labels in where.values() for label in labels)),
@@ -140,11 +140,6 @@ def differs_from_defaults(scene: Scene) -> Iterator[Finding]:
 def _cycled(key: str, group: Mapping[str, Any]) -> bool:
     """Tell whether a scheduler moves this option up and down."""
     return key in ("momentum", "betas") and "base_momentum" in group
-
-
-def _likely(key: str, options: list[str]) -> str | None:
-    """Return the option that was probably meant."""
-    return next(iter(difflib.get_close_matches(key, options, 1, 0.8)), None)
 
 
 def _refused(held: Holding, group: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 from ...errors import first_few
 from ..findings import Finding, finding
 from ..holdings import Holding, entries
-from ..scene import Scene
+from ..scene import Scene, address_of
 
 
 def duplicate(scene: Scene) -> Iterator[Finding]:
@@ -109,7 +109,8 @@ def stale(scene: Scene) -> Iterator[Finding]:
         names = [
             name
             for name, param in zip(held.names, held.tensors, strict=True)
-            if isinstance(param, nn.Parameter) and id(param) not in scene.modelled
+            if id(param) not in scene.modelled
+            and (isinstance(param, nn.Parameter) or _is_cut_off(scene, param))
         ]
         if names:
             yield finding(
@@ -117,8 +118,8 @@ def stale(scene: Scene) -> Iterator[Finding]:
                 names,
                 f"{called} holds {_count(names)} in none of the models: "
                 f"{first_few(names)}. Their steps train nothing you see.",
-                "Build the optimizer after the model has its last parameters (a new head, "
-                "assign=True, weight_norm, a copy), or give the model they are in.",
+                "Build the optimizer from model.parameters(), after the model has its last ones "
+                "(a new head, assign=True, weight_norm, a copy), or give the model they are in.",
             )
 
 
@@ -229,6 +230,14 @@ def _all_names(scene: Scene, held: Holding, places: list[int]) -> list[str]:
     )
     names.update(dict.fromkeys(name for name, each in _own_names(held) if each is param))
     return list(names) if len(names) > 1 else [held.names[place] for place in places]
+
+
+def _is_cut_off(scene: Scene, tensor: Any) -> bool:
+    """Tell whether a tensor is a parameter's memory without its gradient, as in a state dict."""
+    if type(tensor) is not Tensor or tensor.requires_grad:
+        return False
+    address = address_of(tensor)
+    return address is not None and address in scene.addresses
 
 
 def _nested(one: str, other: str) -> bool:
