@@ -163,20 +163,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         """Return an HTML table: a caption, headers with their scope, no script, no colour."""
-        numeric = self._numeric()
-        parts = [_STYLE, f'<div class="optimkit-scroll"{_named(self.caption)} tabindex="0">']
-        parts.append('<table class="optimkit-table">')
-        if self.caption:
-            parts.append(f"<caption>{html.escape(self.caption)}</caption>")
-        heads = "".join(
-            _cell("th", text, right, "col")
-            for text, right in zip(self._head(), numeric, strict=True)
-        )
-        parts += [f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
-        parts += [_html_row(row, numeric) for row in self._body()]
-        parts.append("</tbody>")
-        parts += [f"<tfoot>{_html_row(row, numeric)}</tfoot>" for row in self._foot()]
-        return "\n".join([*parts, "</table>", "</div>"])
+        return page(self)
 
     def _head(self) -> list[str]:
         return [_one_line(self.headers.get(column, column)) for column in self.columns]
@@ -209,6 +196,69 @@ class Table:
             and all(value is None or isinstance(value, (int, float)) for value in values)
             for values in columns
         ]
+
+
+def html_table(table: Table) -> str:
+    """Return an HTML table without its style, to stand in a :func:`page` with others.
+
+    Parameters
+    ----------
+    table : Table
+        What to show.
+
+    Returns
+    -------
+    str
+        The table, in a box that scrolls.
+
+    Examples
+    --------
+    >>> print(html_table(Table([{"lr": 0.1}])))
+    <div class="optimkit-scroll" tabindex="0">
+    <table class="optimkit-table">
+    <thead><tr><th scope="col" class="optimkit-number">lr</th></tr></thead>
+    <tbody>
+    <tr><th scope="row" class="optimkit-number">0.1</th></tr>
+    </tbody>
+    </table>
+    </div>
+    """
+    numeric = table._numeric()
+    parts = [f'<div class="optimkit-scroll"{_named(table.caption)} tabindex="0">']
+    parts.append('<table class="optimkit-table">')
+    if table.caption:
+        parts.append(f"<caption>{html.escape(table.caption)}</caption>")
+    heads = "".join(
+        _cell("th", text, right, "col") for text, right in zip(table._head(), numeric, strict=True)
+    )
+    parts += [f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
+    parts += [_html_row(row, numeric) for row in table._body()]
+    parts.append("</tbody>")
+    parts += [f"<tfoot>{_html_row(row, numeric)}</tfoot>" for row in table._foot()]
+    return "\n".join([*parts, "</table>", "</div>"])
+
+
+def page(*parts: Table | str) -> str:
+    """Put tables together as HTML; they share one style.
+
+    Parameters
+    ----------
+    *parts : Table or str
+        Tables, and HTML to go between them.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Examples
+    --------
+    >>> two = page(Table([{"lr": 0.1}]), "<p>and</p>", Table([{"lr": 0.2}]))
+    >>> two.count("<style>"), two.count("<table ")
+    (1, 2)
+    """
+    written = (html_table(part) if isinstance(part, Table) else part for part in parts)
+    return "\n".join([_STYLE, *written])
 
 
 def text(value: object) -> str:
