@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from optimkit.render import WIDTH, Table, jsonable, page, text
+from optimkit.layout import WIDTH
+from optimkit.render import Table, jsonable, page, text
 
 
 class Row(NamedTuple):

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
-from .holdings import Holding, local
+from .holdings import Holding
+from .tensors import local
 
 State = Mapping[str, Any]
 

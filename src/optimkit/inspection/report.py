@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import first_few
-from ..render import Table, fill, html_table, jsonable, page, text
+from ..layout import fill
+from ..render import Table, html_table, jsonable, page, text
 from .patterns import masked, merge
 from .records import GroupRow, ParameterRow
 from .summary import dtype_name, summed_up

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..parameters import Walk
-from .holdings import Holding, Model, hold, names_by_id, walk_all, what
+from .holdings import Holding, hold
+from .models import Model, names_by_id, walk_all
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,12 @@ def gather(optimizers: Iterable[object], models: Any, schedulers: Any) -> Scene:
     for optimizer in given:
         if isinstance(optimizer, nn.Module):
             raise TypeError(
-                f"audit takes optimizers, not {what(optimizer)}: give a model as models="
+                f"audit takes optimizers, not {type(optimizer).__name__}: give a model as models="
             )
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"audit takes torch.optim.Optimizer objects, not {what(optimizer)}")
+            raise TypeError(
+                f"audit takes torch.optim.Optimizer objects, not {type(optimizer).__name__}"
+            )
     walks = walk_all(_models(models))
     names = names_by_id(walks)
     return Scene(
@@ -185,7 +188,9 @@ def _schedulers(schedulers: Any) -> list[Any]:
     given = [schedulers] if hasattr(schedulers, "step") else list(schedulers)
     for scheduler in given:
         if not hasattr(scheduler, "step") or isinstance(scheduler, Optimizer):
-            raise TypeError(f"schedulers must be learning rate schedulers, not {what(scheduler)}")
+            raise TypeError(
+                f"schedulers must be learning rate schedulers, not {type(scheduler).__name__}"
+            )
     chained = {id(child) for outer in given for child in inside(outer) if child is not outer}
     unique = {id(each): each for each in given if id(each) not in chained}
     return list(unique.values())

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..render import Table
-from .holdings import group_label, what
+from .holdings import group_label
 
 if TYPE_CHECKING:
     import rich.table
@@ -183,7 +183,7 @@ def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None
     optimizer = getattr(scheduler, "optimizer", None)
     if not hasattr(scheduler, "step") or not isinstance(optimizer, Optimizer):
         raise TypeError(
-            f"scheduler must be a learning rate scheduler of torch, not {what(scheduler)}"
+            f"scheduler must be a learning rate scheduler of torch, not {type(scheduler).__name__}"
         )
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise ValueError(f"steps must be an integer of 0 or more, not {steps!r}")
