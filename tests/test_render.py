@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from optimkit.render import WIDTH, Table, jsonable, text
+from optimkit.layout import WIDTH
+from optimkit.render import Table, jsonable, page, text
 
 
 class Row(NamedTuple):
@@ -159,6 +160,17 @@ def test_html_brings_no_script_and_no_colour():
     assert all("style" not in attrs for _, attrs in read(markup).found)
     for word in ("<script", "http", "color", "#", "rgb"):
         assert word not in markup
+
+
+def test_a_page_of_tables_has_one_style():
+    """However many tables there are on a page, the style is written once, before them."""
+    markup = page(golden(), "<p>between</p>", golden())
+    assert [tag for tag, _ in read(markup).found if tag in ("style", "table", "p")] == [
+        "style",
+        "table",
+        "p",
+        "table",
+    ]
 
 
 def test_html_escapes_what_it_shows():

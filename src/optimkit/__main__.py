@@ -30,7 +30,7 @@ from .errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointErr
 from .files import optimizers_in, read, verify
 from .inspection.compare import diff
 from .inspection.describe import describe
-from .inspection.holdings import nbytes, tensors_in
+from .inspection.tensors import nbytes, tensors_in
 from .render import Table
 
 Answer = tuple[int, str, dict[str, Any]]

@@ -7,8 +7,9 @@ this table with what each class really makes.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -101,6 +102,37 @@ EXTRAS = frozenset(
         "differentiable",  # unpickling adds it
     }
 )
+
+
+_SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps"}
+
+
+def meant(key: str, options: Iterable[str], likeness: float) -> str | None:
+    """Return the option that a key perhaps stands for.
+
+    Parameters
+    ----------
+    key : str
+        A key that is no option.
+    options : iterable of str
+        The options that there are.
+    likeness : float
+        How alike they must be, from 0 to 1; well-known synonyms need not be.
+
+    Returns
+    -------
+    str or None
+        One of the options.
+
+    Examples
+    --------
+    >>> meant("learning_rate", ["lr", "eps"], 0.8), meant("weigth_decay", ["weight_decay"], 0.8)
+    ('lr', 'weight_decay')
+    """
+    known = list(options)
+    if _SYNONYMS.get(key) in known:
+        return _SYNONYMS[key]
+    return next(iter(get_close_matches(key, known, 1, likeness)), None)
 
 
 def torch_class(kind: type) -> str | None:

@@ -12,16 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
+from .layout import GAP, WIDTH, fit, one_line, set_row, stacked, wrap
 
 if TYPE_CHECKING:
     import rich.table
 
-WIDTH = 100
-"""The width of plain text, in columns of a terminal; a Chinese character takes two."""
-
-_GAP = "  "
-_NARROWEST = 6  # a column is not squeezed below this: the records are stacked instead
 
 _STYLE = """\
 <style>
@@ -124,19 +119,19 @@ class Table:
     def __str__(self) -> str:
         """Return plain text, at most :data:`WIDTH` columns wide."""
         head, body, foot = self._head(), self._body(), self._foot()
-        caption = _wrap(self.caption, WIDTH) if self.caption else []
+        caption = wrap(self.caption, WIDTH) if self.caption else []
         if not self.columns:
             return "\n".join([*caption, "(nothing)"])
-        widths = _fit([head, *body, *foot])
+        widths = fit([head, *body, *foot])
         if widths is None:
-            return "\n".join([*caption, *_stacked(head, [*body, *foot])])
+            return "\n".join([*caption, *stacked(head, [*body, *foot])])
         numeric = self._numeric()
-        rule = _GAP.join("-" * width for width in widths)
-        lines = [*caption, *_lines(head, widths, numeric), rule]
+        rule = GAP.join("-" * width for width in widths)
+        lines = [*caption, *set_row(head, widths, numeric), rule]
         for row in body:
-            lines += _lines(row, widths, numeric)
+            lines += set_row(row, widths, numeric)
         for row in foot:
-            lines += [rule, *_lines(row, widths, numeric)]
+            lines += [rule, *set_row(row, widths, numeric)]
         return "\n".join(line.rstrip() for line in lines)
 
     def __rich__(self) -> rich.table.Table:
@@ -163,23 +158,10 @@ class Table:
 
     def _repr_html_(self) -> str:
         """Return an HTML table: a caption, headers with their scope, no script, no colour."""
-        numeric = self._numeric()
-        parts = [_STYLE, f'<div class="optimkit-scroll"{_named(self.caption)} tabindex="0">']
-        parts.append('<table class="optimkit-table">')
-        if self.caption:
-            parts.append(f"<caption>{html.escape(self.caption)}</caption>")
-        heads = "".join(
-            _cell("th", text, right, "col")
-            for text, right in zip(self._head(), numeric, strict=True)
-        )
-        parts += [f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
-        parts += [_html_row(row, numeric) for row in self._body()]
-        parts.append("</tbody>")
-        parts += [f"<tfoot>{_html_row(row, numeric)}</tfoot>" for row in self._foot()]
-        return "\n".join([*parts, "</table>", "</div>"])
+        return page(self)
 
     def _head(self) -> list[str]:
-        return [_one_line(self.headers.get(column, column)) for column in self.columns]
+        return [one_line(self.headers.get(column, column)) for column in self.columns]
 
     def _body(self) -> list[list[str]]:
         return [
@@ -199,7 +181,7 @@ class Table:
         return [row]
 
     def _text(self, column: str, value: object) -> str:
-        return _one_line(self.formats.get(column, text)(value))
+        return one_line(self.formats.get(column, text)(value))
 
     def _numeric(self) -> list[bool]:
         """Tell which columns hold nothing but numbers: they are set to the right."""
@@ -209,6 +191,69 @@ class Table:
             and all(value is None or isinstance(value, (int, float)) for value in values)
             for values in columns
         ]
+
+
+def html_table(table: Table) -> str:
+    """Return an HTML table without its style, to stand in a :func:`page` with others.
+
+    Parameters
+    ----------
+    table : Table
+        What to show.
+
+    Returns
+    -------
+    str
+        The table, in a box that scrolls.
+
+    Examples
+    --------
+    >>> print(html_table(Table([{"lr": 0.1}])))
+    <div class="optimkit-scroll" tabindex="0">
+    <table class="optimkit-table">
+    <thead><tr><th scope="col" class="optimkit-number">lr</th></tr></thead>
+    <tbody>
+    <tr><th scope="row" class="optimkit-number">0.1</th></tr>
+    </tbody>
+    </table>
+    </div>
+    """
+    numeric = table._numeric()
+    parts = [f'<div class="optimkit-scroll"{_named(table.caption)} tabindex="0">']
+    parts.append('<table class="optimkit-table">')
+    if table.caption:
+        parts.append(f"<caption>{html.escape(table.caption)}</caption>")
+    heads = "".join(
+        _cell("th", text, right, "col") for text, right in zip(table._head(), numeric, strict=True)
+    )
+    parts += [f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
+    parts += [_html_row(row, numeric) for row in table._body()]
+    parts.append("</tbody>")
+    parts += [f"<tfoot>{_html_row(row, numeric)}</tfoot>" for row in table._foot()]
+    return "\n".join([*parts, "</table>", "</div>"])
+
+
+def page(*parts: Table | str) -> str:
+    """Put tables together as HTML; they share one style.
+
+    Parameters
+    ----------
+    *parts : Table or str
+        Tables, and HTML to go between them.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Examples
+    --------
+    >>> two = page(Table([{"lr": 0.1}]), "<p>and</p>", Table([{"lr": 0.2}]))
+    >>> two.count("<style>"), two.count("<table ")
+    (1, 2)
+    """
+    written = (html_table(part) if isinstance(part, Table) else part for part in parts)
+    return "\n".join([_STYLE, *written])
 
 
 def text(value: object) -> str:
@@ -274,41 +319,6 @@ def jsonable(value: object) -> Any:
     return str(value)
 
 
-def fill(value: str, lead: str = "") -> list[str]:
-    """Break a sentence between words, at most :data:`WIDTH` columns wide.
-
-    Parameters
-    ----------
-    value : str
-        Prose; a word that is too long is broken within.
-    lead : str, optional
-        What to write before the first line; the others are indented by as much, at least by two.
-
-    Returns
-    -------
-    list of str
-        The lines.
-
-    Examples
-    --------
-    >>> fill("Set requires_grad=False.", "-> ")
-    ['-> Set requires_grad=False.']
-    """
-    indent = " " * max(2, len(lead))
-    lines, line = [], lead
-    for word in _one_line(value).split(" "):
-        joint = "" if line in (lead, indent) else " "
-        if cell_len(line + joint + word) > WIDTH and line not in (lead, indent):
-            lines.append(line)
-            line, joint = indent, ""
-        while cell_len(line + joint + word) > WIDTH:
-            head = _wrap(word, WIDTH - cell_len(line + joint))[0]
-            lines.append(line + joint + head)
-            line, joint, word = indent, "", word[len(head) :]
-        line += joint + word
-    return [*lines, line]
-
-
 def _keys(row: Any) -> Sequence[str]:
     """Name the entries of a record."""
     if isinstance(row, Mapping):
@@ -322,80 +332,6 @@ def _keys(row: Any) -> Sequence[str]:
 def _entry(row: Any, column: str) -> Any:
     """Look an entry up; a record may lack it."""
     return row.get(column) if isinstance(row, Mapping) else getattr(row, column, None)
-
-
-def _one_line(value: str) -> str:
-    """Keep a cell to printable text: a name may hold a tab, or an escape sequence."""
-    if value.isprintable():
-        return value
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in value
-    )
-
-
-def _wrap(value: str, width: int) -> list[str]:
-    """Break text at the width, between words if it can; Chinese characters take two columns."""
-    value = _one_line(value)
-    if cell_len(value) <= width:
-        return [value]
-    lines, line, used = [], "", 0
-    for char in value:
-        size = cell_len(char)
-        if used + size > width:
-            # After a space or a full stop, if that leaves the line at least half full.
-            end = max(line.rfind(" "), line.rfind(".")) + 1
-            end = end if 2 * cell_len(line[:end]) > width else len(line)
-            lines.append(line[:end])
-            line = line[end:]
-            used = cell_len(line)
-        line, used = line + char, used + size
-    return [*lines, line]
-
-
-def _fit(cells: list[list[str]]) -> list[int] | None:
-    """Choose the columns' widths, taking from the widest what is too much; None if in vain."""
-    widths = [max(2, *map(cell_len, column)) for column in zip(*cells, strict=True)]
-    room = WIDTH - len(_GAP) * (len(widths) - 1)
-    while sum(widths) > room:
-        widest = max(widths)
-        if widest <= _NARROWEST:
-            return None
-        second = max((width for width in widths if width < widest), default=_NARROWEST)
-        many = [index for index, width in enumerate(widths) if width == widest]
-        excess = -(-(sum(widths) - room) // len(many))
-        for index in many:
-            widths[index] = max(second, _NARROWEST, widest - excess)
-    return widths
-
-
-def _lines(row: list[str], widths: list[int], numeric: list[bool]) -> list[str]:
-    """Lay out one row, on several lines if a cell has to be broken."""
-    broken = [_wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
-    height = max(map(len, broken))
-    return [
-        _GAP.join(
-            _pad(cell[line] if line < len(cell) else "", width, right)
-            for cell, width, right in zip(broken, widths, numeric, strict=True)
-        )
-        for line in range(height)
-    ]
-
-
-def _pad(cell: str, width: int, right: bool) -> str:
-    """Fill a cell up to its width."""
-    space = " " * (width - cell_len(cell))
-    return space + cell if right else cell + space
-
-
-def _stacked(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Lay out what is too wide for a table: a record a paragraph, an entry a line."""
-    lines: list[str] = []
-    for row in rows:
-        if lines:
-            lines.append("")
-        for header, cell in zip(head, row, strict=True):
-            lines += _wrap(f"{header}: {cell}".rstrip(), WIDTH)
-    return lines
 
 
 def _named(caption: str) -> str:

@@ -21,13 +21,15 @@ def _stepped(self: object) -> None:
 _stepped._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
 
 
-def copy_optimizer(optimizer: Optimizer) -> Optimizer:
+def copy_optimizer(optimizer: Optimizer, copies: dict[int, Any]) -> Optimizer:
     """Copy an optimizer's options; the copy holds no state, and its step does nothing.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
         The optimizer.
+    copies : dict of int to object
+        What stands for what, by id. The stand-in is added, and each tensor among its options.
 
     Returns
     -------
@@ -41,46 +43,47 @@ def copy_optimizer(optimizer: Optimizer) -> Optimizer:
     stand_in._opt_called = True  # else a scheduler would warn of its order
     stand_in.state = {}
     stand_in.defaults = dict(optimizer.defaults)
-    shared: dict[int, Tensor] = {}  # groups that share one tensor lr go on sharing one
+    copies[id(optimizer)] = stand_in
+    # Groups, and a scheduler, that share one tensor lr go on sharing one.
     stand_in.param_groups = [
-        {key: _copy_option(value, shared) for key, value in group.items()}
+        {key: _copy_option(value, copies) for key, value in group.items()}
         for group in optimizer.param_groups
     ]
     return stand_in  # type: ignore[no-any-return]
 
 
-def _copy_option(value: Any, shared: dict[int, Tensor]) -> Any:
+def _copy_option(value: Any, copies: dict[int, Any]) -> Any:
     """Copy what a scheduler may write into; parameters are left as they are."""
     if isinstance(value, Tensor):
-        return shared.setdefault(id(value), value.detach().clone())
+        return copies.setdefault(id(value), value.detach().clone())
     return list(value) if isinstance(value, list) else value
 
 
-def copy_scheduler(scheduler: Any, memo: dict[int, Any]) -> Any:
+def copy_scheduler(scheduler: Any, copies: dict[int, Any]) -> Any:
     """Copy a scheduler and those inside it, so that they drive the stand-in.
 
     Parameters
     ----------
     scheduler : torch.optim.lr_scheduler.LRScheduler
         The scheduler.
-    memo : dict of int to object
-        What stands for what: the id of an optimizer -> its stand-in. It is added to.
+    copies : dict of int to object
+        What stands for what, by id: the stand-in of its optimizer. It is added to.
 
     Returns
     -------
     torch.optim.lr_scheduler.LRScheduler
         The copy.
     """
-    if id(scheduler) in memo:
-        return memo[id(scheduler)]
+    if id(scheduler) in copies:
+        return copies[id(scheduler)]
     twin = object.__new__(type(scheduler))
-    memo[id(scheduler)] = twin
+    copies[id(scheduler)] = twin
     for key, value in vars(scheduler).items():
         if key == "_schedulers":
-            twin.__dict__[key] = [copy_scheduler(each, memo) for each in value]
+            twin.__dict__[key] = [copy_scheduler(each, copies) for each in value]
             continue
         try:
-            twin.__dict__[key] = copy.deepcopy(value, memo)
+            twin.__dict__[key] = copy.deepcopy(value, copies)
         except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
             twin.__dict__[key] = value
     return twin

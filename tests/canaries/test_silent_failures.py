@@ -338,6 +338,25 @@ def test_s22_drifted_apart(part):
     assert found(optimizer, models=model) == {"stale", "stale-grad", "unmanaged"}
 
 
+def test_s22_cut_off():
+    """S22: the tensors of a state dict share the model's memory, and never get a gradient."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    optimizer = SGD(model.state_dict().values(), lr=0.1)
+    before = copy.deepcopy(model[0].weight.detach())
+    step(optimizer, model)
+    assert torch.equal(model[0].weight, before)
+    report = audit(optimizer, models=model)
+    assert set(report.codes) == {"stale", "stale-grad", "unmanaged"}
+    assert report.rows[0].message == (
+        "SGD holds 4 parameters that are in none of the models: params[0], params[1], params[2], "
+        "params[3]. Their steps train nothing you see."
+    )
+    assert report.rows[0].remedy == (
+        "Build the optimizer from model.parameters(), after the model has its last ones (a new "
+        "head, assign=True, weight_norm, a copy), or give the model they are in."
+    )
+
+
 def test_s23_swapped_inside_a_group():
     """S23: after a parameter is swapped in its group, state_dict fails with a number."""
     model = nn.Linear(2, 2)
@@ -415,6 +434,14 @@ def test_s29_options(group, code):
     model = nn.Linear(2, 2)
     optimizer = AdamW([{"params": model.parameters(), **group}])
     assert found(optimizer, models=model) == {code}
+
+
+def test_s29_a_synonym():
+    """S29: an option by the name that other libraries give it is ignored; the right one is named."""
+    optimizer = SGD([{"params": [nn.Parameter(torch.ones(1))], "learning_rate": 1.0}], lr=0.1)
+    optimizer.step()
+    [row] = audit(optimizer).rows
+    assert (row.code, row.remedy) == ("unknown-option", "Did you mean learning_rate -> lr?")
 
 
 def test_s29_empty_group():

@@ -228,6 +228,15 @@ def test_targets(targets):
     assert all(param.requires_grad for param in model.parameters())
 
 
+def test_lazy_parameters_freeze_too():
+    """A parameter that waits for its shape is frozen, and unfrozen, like any other."""
+    layer = nn.LazyLinear(2)
+    freeze(layer)
+    assert [param.requires_grad for param in layer.parameters()] == [False, False]
+    unfreeze(layer)
+    assert [param.requires_grad for param in layer.parameters()] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [

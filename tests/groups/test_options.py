@@ -44,8 +44,10 @@ def test_values_out_of_range(options, expected):
 
 def test_unknown_options():
     """An option that the class doesn't have is named, with the one that was perhaps meant."""
-    assert bad_options({"weigth_decay": 0.0, "betas": (0.9, 0.99), "lr": 1}, SGD) == [
+    given = {"weigth_decay": 0.0, "learning_rate": 0.1, "betas": (0.9, 0.99), "lr": 1}
+    assert bad_options(given, SGD) == [
         "SGD has no option 'weigth_decay'; did you mean 'weight_decay'?",
+        "SGD has no option 'learning_rate'; did you mean 'lr'?",
         "SGD has no option 'betas'; it takes lr, momentum, dampening, weight_decay, nesterov "
         "and 4 more.",
     ]

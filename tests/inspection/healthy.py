@@ -591,3 +591,11 @@ def no_models() -> Setup:
     model = net()
     (optimizer,), _, _ = trained(model, torch.optim.AdamW(model.named_parameters()))
     return (optimizer,), [], []
+
+
+@pattern
+def tensors_of_ones_own() -> Setup:
+    """an image that is optimized and one that is not for now, beside a frozen model"""
+    model = net().requires_grad_(False)
+    images = [torch.randn(3, 2, requires_grad=True), torch.randn(3, 2)]
+    return (torch.optim.Adam(images, lr=0.1),), [model], []

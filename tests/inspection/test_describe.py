@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from optimkit import describe
+from optimkit import audit, describe, diff, snapshot, state_memory
 from optimkit.errors import CheckpointError
 
 
@@ -267,6 +267,72 @@ def test_a_broken_optimizer_is_described():
         "group 0 has 6 parameters and 2 names for them",
     )
     assert "exp_avg (7)" in str(report)
+
+
+def without(attribute):
+    """Return what takes an attribute of an optimizer away."""
+    return lambda optimizer: delattr(optimizer, attribute)
+
+
+def in_group(key, value):
+    """Return what puts a value into the first group."""
+    return lambda optimizer: optimizer.param_groups[0].update({key: value})
+
+
+def in_state(value):
+    """Return what puts a value into the state of the first parameter."""
+
+    def put(optimizer):
+        optimizer.state[optimizer.param_groups[0]["params"][0]]["exp_avg"] = value
+
+    return put
+
+
+BROKEN = {
+    "no groups": without("param_groups"),
+    "no state": without("state"),
+    "no defaults": without("defaults"),
+    "state is a list": lambda optimizer: vars(optimizer).update(state=[1]),
+    "defaults is None": lambda optimizer: vars(optimizer).update(defaults=None),
+    "groups is None": lambda optimizer: vars(optimizer).update(param_groups=None),
+    "a group is a string": lambda optimizer: optimizer.param_groups.append("head"),
+    "an empty group": lambda optimizer: optimizer.param_groups.append({}),
+    "params is None": in_group("params", None),
+    "params is a number": in_group("params", 5),
+    "params is one tensor": in_group("params", nn.Parameter(torch.ones(()))),
+    "a parameter is None": in_group("params", [None, "weight"]),
+    "names is a number": in_group("param_names", 5),
+    "an option is called 3": in_group(3, 4),
+    "an endless lr": in_group("lr", 10**400),
+    "float8": in_state(torch.ones(4, 3).to(torch.float8_e4m3fn)),
+    "never initialised": lambda optimizer: vars(optimizer).clear(),
+}
+
+
+@pytest.mark.parametrize("break_it", BROKEN.values(), ids=BROKEN)
+def test_nothing_is_too_broken_to_look_at(break_it):
+    """Whatever has happened to an optimizer, every look at it gives an answer."""
+    model = model_of()
+    optimizer = stepped(model, torch.optim.AdamW(model.named_parameters()))
+    break_it(optimizer)
+    report = describe(optimizer, model, values=True)
+    json.dumps(report.to_dict(), allow_nan=False)
+    assert str(report)
+    assert report._repr_html_()
+    assert str(audit(optimizer, models=model))
+    assert str(state_memory(optimizer))
+    assert not diff(snapshot(optimizer, "copy"), optimizer)
+    assert not diff(snapshot(optimizer), optimizer)
+
+
+@pytest.mark.parametrize(
+    "group", [{"params": 5}, {"params": [[1, 2]], "param_names": 7}, {"params": None}, {}]
+)
+def test_a_broken_state_dict_is_described(group):
+    """A group whose list of parameters is none has no parameters that can be told."""
+    report = describe({"state": {0: 5, "x": None}, "param_groups": [{"lr": "q", **group}]})
+    assert report.groups[0].options == {"lr": "q"}
+    assert {row.name for row in report.rows} <= {"params[0]"}
 
 
 def test_lazy_parameters():

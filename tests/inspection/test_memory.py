@@ -67,6 +67,26 @@ def test_prediction_for_other_types(dtype):
     assert state_memory(optimizer).rows == foretold.rows
 
 
+@pytest.fixture
+def double_by_default():
+    """Make double the default type, and put it back."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("double_by_default")
+@pytest.mark.parametrize("fused", [False, True])
+def test_prediction_where_double_is_the_default(fused):
+    """A fused class counts its steps in single precision, whatever the default type is."""
+    params, optimizer = make("AdamW", {"fused": fused})
+    foretold = state_memory(optimizer, by="dtype", predict=True)
+    for param in params:
+        param.grad = torch.ones_like(param)
+    optimizer.step()
+    assert state_memory(optimizer, by="dtype").rows == foretold.rows
+
+
 def test_prediction_on_meta():
     """A model that has no values yet can be asked."""
     param = nn.Parameter(torch.ones(1000, 1000, device="meta"))

@@ -94,6 +94,27 @@ def test_the_curve_is_what_comes(name, at, tensor):
     json.dumps(curve.to_dict())
 
 
+class InPlace(lrs.LRScheduler):
+    """A scheduler that keeps the tensor which is the lr, as torch 2.6 does now and then."""
+
+    def __init__(self, optimizer):
+        self.kept = optimizer.param_groups[0]["lr"]
+        super().__init__(optimizer)
+
+    def step(self):
+        """Halve it where it is."""
+        self.kept.mul_(0.5)
+
+
+def test_a_tensor_that_the_scheduler_shares_with_a_group():
+    """The copies share a tensor where the live ones do, and the live one stays as it is."""
+    lr = torch.tensor(0.8)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=lr)
+    curve = lr_curve(InPlace(optimizer), 2)
+    assert curve.lrs() == pytest.approx([0.4, 0.2, 0.1])
+    assert lr.item() == pytest.approx(0.4)
+
+
 def test_a_metric_sequence():
     """A plateau is told the metric of each step."""
     _, scheduler = make("ReduceLROnPlateau")

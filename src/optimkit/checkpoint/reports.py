@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ..render import Table, jsonable
+from ..render import Table, jsonable, page
 
 if TYPE_CHECKING:
     import rich.console
@@ -137,8 +137,11 @@ class LoadReport:
 
     def _repr_html_(self) -> str:
         """Return the same as HTML."""
+        return page(*self._page())
+
+    def _page(self) -> list[Table]:
         lines = Table([{"report": line} for line in (self._line(), *self.notes)])
-        return "\n".join(table._repr_html_() for table in (lines, *self._tables()))
+        return [lines, *self._tables()]
 
     def _parts(self) -> Iterator[tuple[str, tuple[LoadRow, ...]]]:
         for part in _CAPTIONS:

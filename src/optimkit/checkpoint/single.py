@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from .. import files
 from ..errors import CheckpointError
-from ..render import jsonable
+from ..render import jsonable, page
 from . import contents
 from .capture import state_of
 from .header import FORMAT, KEY, describe, kind_of
@@ -111,7 +111,7 @@ class Loaded(Mapping[str, Any]):
 
     def _repr_html_(self) -> str:
         """Return the reports as HTML."""
-        return "\n".join(report._repr_html_() for report in self.reports.values())
+        return page(*(table for report in self.reports.values() for table in report._page()))
 
     def _title(self) -> str:
         step = "" if self.step is None else f" of step {self.step}"

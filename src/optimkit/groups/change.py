@@ -146,7 +146,7 @@ def freeze(*targets: Target) -> None:
     """
     pairs = _found(targets)
     for _, param in pairs:
-        param.requires_grad_(False)
+        param.requires_grad = False
         param.grad = None
 
 
@@ -191,7 +191,7 @@ def unfreeze(*targets: Target) -> None:
             "Leave them out."
         )
     for _, param in pairs:
-        param.requires_grad_(True)
+        param.requires_grad = True  # the method refuses a lazy parameter
 
 
 def _found(targets: Iterable[object]) -> list[Named]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from difflib import get_close_matches
 from functools import cache
 from numbers import Real
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..errors import first_few
+from ..known import meant
 
 RESERVED = frozenset({"params", "param_names"})
 """Keys of a group that are no options: they hold the parameters."""
@@ -91,8 +91,8 @@ def unknown_options(options: Iterable[str], known: Iterable[str], title: str) ->
     for key in options:
         if key in known or key in RESERVED or key == "name":
             continue
-        near = get_close_matches(key, known, 1)
-        advice = f"did you mean {near[0]!r}?" if near else f"it takes {first_few(known)}."
+        near = meant(key, known, 0.6)
+        advice = f"did you mean {near!r}?" if near else f"it takes {first_few(known)}."
         wrong.append(f"{title} has no option {key!r}; {advice}")
     return wrong
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
-from fnmatch import translate
 from functools import cached_property
 from operator import truth
 from typing import TypeAlias
@@ -19,9 +17,9 @@ from typing import TypeAlias
 from torch import nn
 
 from ..parameters import ParamInfo, Walk, walk
+from .globs import matching, matching_glob, nearest
 
 _FLIP = bytes([1, 0]) + bytes(254)
-_MANY = 2_000  # names to compare a misspelt one with; comparing is slow
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -239,52 +237,16 @@ def _glob(pattern: str) -> Selector:
     """Select by the whole name, ``*`` standing for anything, dots too."""
 
     def unmatched(found: Walk) -> str:
-        near = _nearest(pattern, found)
+        near = nearest(pattern, found)
         return f"no parameter is called {pattern!r}" + (f" (is it {near!r}?)" if near else "")
 
-    among = _glob_column(pattern)
+    among = matching_glob(pattern)
     return Selector(repr(pattern), lambda found: among(found.places), unmatched)
-
-
-def _glob_column(pattern: str) -> Callable[[list[str]], bytes]:
-    """Compile a glob; its usual forms are faster without a regular expression."""
-    if "?" not in pattern and "[" not in pattern:
-        match pattern.split("*"):
-            case [whole]:
-                return lambda names: bytes([name == whole for name in names])
-            case ["", tail]:
-                return lambda names: bytes([name.endswith(tail) for name in names])
-            case [head, ""]:
-                return lambda names: bytes([name.startswith(head) for name in names])
-            case ["", part, ""]:
-                return lambda names: bytes([part in name for name in names])
-    # What follows the first star rules most names out; their common beginning would not.
-    literal = max(re.split(r"[*?]", pattern.partition("[")[0])[1:], key=len, default="")
-    match = re.compile(translate(pattern)).match
-    return lambda names: bytes([literal in name and bool(match(name)) for name in names])
-
-
-def _matching(match: Callable[[str], object]) -> Callable[[list[str]], bytes]:
-    """Make the test of a name the test of a column of names."""
-    return lambda names: bytes(map(truth, map(match, names)))
-
-
-def _nearest(pattern: str, found: Walk) -> str | None:
-    """Find the glob that was perhaps meant."""
-    if len(found.places) > _MANY:
-        return None
-    if "*" not in pattern:
-        known = set(found.places)
-    else:
-        leaves = {name.rpartition(".")[2] for name in found.places}
-        known = {f"{name}.*" for name in found.module_names if name}
-        known |= {f"*.{leaf}" for leaf in leaves} | {f"*{leaf}" for leaf in leaves}
-    return next(iter(get_close_matches(pattern, sorted(known), 1, 0.8)), None)
 
 
 def _expression(pattern: re.Pattern[str]) -> Selector:
     """Select by a regular expression found anywhere in the name."""
-    among = _matching(pattern.search)
+    among = matching(pattern.search)
     return Selector(
         f"re.compile({pattern.pattern!r})",
         lambda found: among(found.places),

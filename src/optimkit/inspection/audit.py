@@ -42,7 +42,7 @@ from torch.optim import Optimizer
 from .checks import options, parameters, state
 from .checks import schedulers as scheduling
 from .findings import SEVERITIES, Finding, Findings
-from .holdings import Model
+from .models import Model
 from .scene import Scene, gather
 
 _CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (

@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from ..files import is_state_dict, optimizers_in, read
-from .describe import same
 from .difference import Diff, DiffRow, Kind
-from .equality import change_of, equal
-from .holdings import Source, hold_any, hold_saved, plain, tensors_in
+from .equality import change_of, equal, same
+from .holdings import hold_saved
 from .norms import norm_of
 from .snapshot import Entry, Snapshot, take
-
-if TYPE_CHECKING:
-    pass
+from .sources import Source, hold_any
+from .tensors import plain, tensors_in
 
 _NOTHING = Entry(None, None)
 

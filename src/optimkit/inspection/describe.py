@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import first_few
-from ..known import SINGLE, VOCABULARY
 from ..parameters import Walk
-from .holdings import (
-    Holding,
-    Model,
-    Source,
-    hold_any,
-    names_by_id,
-    nbytes,
-    plain,
-    tensors_in,
-    walk_all,
-)
+from .equality import same
+from .holdings import Holding, entries
+from .models import Model, names_by_id, walk_all
 from .norms import state_norms
-from .records import GroupRow, ParameterRow, Shape
+from .records import GroupRow, ParameterRow
 from .report import Report
+from .rows import parameter_rows
+from .sources import Source, hold_any
+from .tensors import plain
 
 
 def describe(
@@ -101,7 +92,7 @@ def describe(
     walks = walk_all(models)
     held = hold_any(optimizer, names_by_id(walks), key)
     norms = state_norms(held.states) if values else None
-    rows = tuple(_rows(held, _shapes(held, walks), norms))
+    rows = tuple(parameter_rows(held, _shapes(held, walks), norms))
     missing = list(_missing(held, walks))
     return Report(
         optimizer=held.kind,
@@ -111,111 +102,6 @@ def describe(
         frozen=tuple(name for name, trainable in missing if not trainable),
         notes=tuple(_notes(held, walks, missing, schedulers)),
     )
-
-
-def _rows(
-    held: Holding, shapes: Sequence[Any], norms: Sequence[Mapping[str, float]] | None
-) -> Iterator[ParameterRow]:
-    """Give a record for each parameter."""
-    lrs = [group.get("lr") for group in held.groups]
-    decays = [group.get("weight_decay") for group in held.groups]
-    nothing: Mapping[str, float] = MappingProxyType({})
-    layouts: dict[Any, Mapping[str, Shape | None]] = {}  # thousands of states, few layouts
-    for place, (name, tensor, live, group, state) in enumerate(
-        zip(held.names, shapes, held.tensors, held.group_of, held.states, strict=True)
-    ):
-        layout, size, step = _look(state)
-        kept = layouts.get(layout)
-        if kept is None:
-            half = len(layout) // 2
-            kept = MappingProxyType(
-                {
-                    key: None if shape is None else tuple(shape)
-                    for key, shape in zip(layout[:half], layout[half:], strict=True)
-                }
-            )
-            layouts[layout] = kept
-        shape, numel, dtype = _dimensions(tensor, state)
-        yield ParameterRow(
-            name,
-            shape,
-            dtype,
-            numel,
-            getattr(live, "requires_grad", None),
-            group,
-            lrs[group],
-            decays[group],
-            kept,
-            step,
-            size,
-            nothing if norms is None else norms[place],
-        )
-
-
-_Layout = tuple[Any, ...]  # the keys, then their shapes: flat, since thousands are made
-_PLAIN = {Tensor}
-_shape_of: Callable[[Tensor], Shape] = attrgetter("shape")
-_nbytes_of: Callable[[Tensor], int] = attrgetter("nbytes")
-
-
-def _look(state: Mapping[str, Any]) -> tuple[_Layout, int, Any]:
-    """Return the shape of each piece of a state, its bytes, and how many steps it counts."""
-    if not state:
-        return (), 0, None
-    step = _count(state.get("step"))
-    values = state.values()
-    if set(map(type, values)) == _PLAIN:  # of thousands of states, nearly all are such
-        try:
-            size = sum(map(_nbytes_of, values))
-            return (*state, *map(_shape_of, values)), size, step
-        except RuntimeError:  # a sparse tensor does not tell its bytes
-            pass
-    layout = (*map(str, state), *map(_shape, values))
-    return layout, sum(map(nbytes, tensors_in(state))), step
-
-
-def _dimensions(
-    tensor: Any, state: Mapping[str, Any]
-) -> tuple[Shape | None, int | None, torch.dtype | None]:
-    """Return a parameter's shape, size and type; in a state dict, as its state tells."""
-    if tensor is None:
-        tensor = next(
-            (
-                value
-                for key, value in state.items()
-                if isinstance(value, Tensor)
-                and key in VOCABULARY - SINGLE
-                and value.ndim
-                and key not in ("row_var", "col_var", "d", "prev_flat_grad")
-            ),
-            None,
-        )
-    kind = type(tensor)
-    if kind is nn.Parameter or kind is Tensor:
-        return tuple(tensor.shape), tensor.numel(), tensor.dtype
-    if not isinstance(tensor, Tensor):
-        return None, None, None
-    if isinstance(tensor, nn.UninitializedParameter):
-        return None, None, tensor.dtype
-    return tuple(tensor.shape), tensor.numel(), tensor.dtype
-
-
-def _shape(value: object) -> Shape | None:
-    """Return the shape of a piece of state: a list counts its entries."""
-    if isinstance(value, Tensor):
-        return tuple(value.shape)
-    if isinstance(value, (list, tuple, dict)):
-        return (len(value),)
-    return None if value is None else ()
-
-
-def _count(step: object) -> Any:
-    """Return a count of steps, if no device must be waited for."""
-    plainly = type(step) is Tensor and step.is_cpu and not step.ndim
-    number = step.item() if plainly else plain(step)  # type: ignore[attr-defined]
-    if isinstance(number, float) and number.is_integer():
-        return int(number)
-    return number if isinstance(number, (int, float)) else None
 
 
 def _groups(held: Holding, rows: Sequence[ParameterRow]) -> Iterator[GroupRow]:
@@ -239,36 +125,6 @@ def _groups(held: Holding, rows: Sequence[ParameterRow]) -> Iterator[GroupRow]:
             parameters=len(numel),
             numel=None if None in numel else sum(n or 0 for n in numel),
         )
-
-
-def same(one: object, other: object) -> bool:
-    """Tell whether two options are equal, whatever they are.
-
-    Parameters
-    ----------
-    one, other : object
-        Any values; tensors are compared only where no device must be waited for.
-
-    Returns
-    -------
-    bool
-        Whether they are the same.
-
-    Examples
-    --------
-    >>> same((0.9, 0.99), [0.9, 0.99]), same(torch.ones(2), torch.ones(2))
-    (True, False)
-    """
-    if one is other:
-        return True
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, Tensor) or isinstance(other, Tensor):
-        return False
-    try:
-        return bool(one == other) or (one != one and other != other)
-    except Exception:  # a foreign object that can't be compared is another one
-        return False
 
 
 def _shapes(held: Holding, walks: Iterable[Walk]) -> list[Any]:
@@ -330,10 +186,10 @@ def _unlike_names(held: Holding) -> Iterator[tuple[str, int, int]]:
     """Find groups whose names are not as many as their parameters."""
     if held.optimizer is None:
         return
-    for label, group in zip(held.labels, held.optimizer.param_groups, strict=True):
-        names = group.get("param_names")
-        if names is not None and len(names) != len(group.get("params", ())):
-            yield label, len(group.get("params", ())), len(names)
+    for label, group in zip(held.labels, held.raw_groups, strict=True):
+        params, names = entries(group.get("params")), entries(group.get("param_names"))
+        if "param_names" in group and len(names) != len(params):
+            yield label, len(params), len(names)
 
 
 def _orphan(key: object) -> str:

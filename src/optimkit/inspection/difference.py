@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ..render import Table, jsonable
+from ..render import Table, jsonable, page
 
 if TYPE_CHECKING:
     import rich.console
@@ -113,7 +113,8 @@ class Diff:
 
     def _repr_html_(self) -> str:
         """Return the same as HTML tables."""
-        return "\n".join(t._repr_html_() for t in self._tables()) or "<p>No difference.</p>"
+        tables = self._tables()
+        return page(*tables) if tables else "<p>No difference.</p>"
 
     def _tables(self) -> list[Table]:
         tables = []

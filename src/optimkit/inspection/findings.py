@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import AuditError
-from ..render import Table, fill
+from ..layout import fill
+from ..render import Table
 
 if TYPE_CHECKING:
     import rich.table

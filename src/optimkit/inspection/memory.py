@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..render import Table
-from .holdings import Holding, Source, hold, hold_any, nbytes, tensors_in
+from .holdings import Holding, hold
 from .prediction import predicted
+from .sources import Source, hold_any
+from .tensors import nbytes, tensors_in
 
 By = Literal["key", "group", "param", "dtype", "device"]
 _BY = ("key", "group", "param", "dtype", "device")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .holdings import local, tensors_in
+from .tensors import local, tensors_in
 
 
 def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:

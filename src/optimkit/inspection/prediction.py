@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
-from .holdings import Holding, local
+from .holdings import Holding
+from .tensors import local
 
 State = Mapping[str, Any]
 
@@ -46,7 +47,7 @@ def predicted(held: Holding) -> tuple[list[State], str]:
     missing = [
         place
         for place, (param, state) in enumerate(zip(held.tensors, held.states, strict=True))
-        if not state and param.requires_grad
+        if not state and isinstance(param, Tensor) and param.requires_grad
     ]
     states = list(held.states)
     if not missing:
@@ -84,7 +85,13 @@ def _stepped(optimizer: Optimizer, stand_ins: list[Tensor], groups: list[int]) -
     step = inspect.unwrap(type(optimizer).step)  # without the hooks, which are the user's
     with torch.no_grad():
         step(copy)
-    return [dict(copy.state.get(param, {})) for param in stand_ins]
+    states: list[State] = []
+    for param, group in zip(stand_ins, groups, strict=True):
+        state = dict(copy.state.get(param, {}))
+        if optimizer.param_groups[group].get("fused") and "step" in state:
+            state["step"] = state["step"].float()  # as fused kernels want it, whatever the default
+        states.append(state)
+    return states
 
 
 def _copy(optimizer: Optimizer, stand_ins: list[Tensor], groups: list[int]) -> Optimizer:

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import first_few
-from ..render import Table, fill, jsonable, text
+from ..layout import fill
+from ..render import Table, html_table, jsonable, page, text
 from .patterns import masked, merge
 from .records import GroupRow, ParameterRow
 from .summary import dtype_name, summed_up
@@ -133,16 +134,15 @@ class Report:
         """Return the same as HTML tables, with every parameter folded below."""
         import html
 
-        parts = [f"<p>{html.escape(self._title)}</p>"]
-        parts += [table._repr_html_() for table in self._tables]
+        parts: list[Table | str] = [f"<p>{html.escape(self._title)}</p>", *self._tables]
         if len(self._summary) < len(self.rows) <= _IN_HTML:
             every = self.expand()
             parts.append(
                 f"<details><summary>{html.escape(every.caption)}</summary>"
-                f"{every._repr_html_()}</details>"
+                f"{html_table(every)}</details>"
             )
         parts += [f"<p>{html.escape(line)}</p>" for line in self._remarks]
-        return "\n".join(parts)
+        return page(*parts)
 
     @property
     def _title(self) -> str:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..parameters import Walk
-from .holdings import Holding, Model, hold, names_by_id, walk_all, what
+from .holdings import Holding, hold
+from .models import Model, names_by_id, walk_all
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Scene:
     def modelled(self) -> set[int]:
         """The ``id`` of each parameter of a model."""
         return {id(param) for found in self.walks for param in found.tensors}
+
+    @cached_property
+    def addresses(self) -> set[int | None]:
+        """Where the values of the models' parameters are."""
+        return {address_of(param) for found in self.walks for param in found.tensors}
 
     def called(self, index: int) -> str:
         """Name an optimizer: by its class, and its place if there are several.
@@ -120,10 +127,12 @@ def gather(optimizers: Iterable[object], models: Any, schedulers: Any) -> Scene:
     for optimizer in given:
         if isinstance(optimizer, nn.Module):
             raise TypeError(
-                f"audit takes optimizers, not {what(optimizer)}: give a model as models="
+                f"audit takes optimizers, not {type(optimizer).__name__}: give a model as models="
             )
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"audit takes torch.optim.Optimizer objects, not {what(optimizer)}")
+            raise TypeError(
+                f"audit takes torch.optim.Optimizer objects, not {type(optimizer).__name__}"
+            )
     walks = walk_all(_models(models))
     names = names_by_id(walks)
     return Scene(
@@ -131,6 +140,24 @@ def gather(optimizers: Iterable[object], models: Any, schedulers: Any) -> Scene:
         walks,
         _schedulers(schedulers),
     )
+
+
+def address_of(tensor: Tensor) -> int | None:
+    """Return where the values of a tensor are, as two tensors that share them tell.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+        Any tensor.
+
+    Returns
+    -------
+    int or None
+        None where it has none of its own: on the meta device, sparse, lazy, a subclass.
+    """
+    if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
+        return None
+    return tensor.data_ptr() or None
 
 
 def inside(scheduler: Any) -> Iterator[Any]:
@@ -161,7 +188,9 @@ def _schedulers(schedulers: Any) -> list[Any]:
     given = [schedulers] if hasattr(schedulers, "step") else list(schedulers)
     for scheduler in given:
         if not hasattr(scheduler, "step") or isinstance(scheduler, Optimizer):
-            raise TypeError(f"schedulers must be learning rate schedulers, not {what(scheduler)}")
+            raise TypeError(
+                f"schedulers must be learning rate schedulers, not {type(scheduler).__name__}"
+            )
     chained = {id(child) for outer in given for child in inside(outer) if child is not outer}
     unique = {id(each): each for each in given if id(each) not in chained}
     return list(unique.values())

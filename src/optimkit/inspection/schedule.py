@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from ..render import Table
 from ..stand_ins import copy_optimizer, copy_scheduler
-from .holdings import group_label, what
+from .holdings import group_label
 
 if TYPE_CHECKING:
     import rich.table
@@ -181,7 +181,7 @@ def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None
     optimizer = getattr(scheduler, "optimizer", None)
     if not hasattr(scheduler, "step") or not isinstance(optimizer, Optimizer):
         raise TypeError(
-            f"scheduler must be a learning rate scheduler of torch, not {what(scheduler)}"
+            f"scheduler must be a learning rate scheduler of torch, not {type(scheduler).__name__}"
         )
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise ValueError(f"steps must be an integer of 0 or more, not {steps!r}")
@@ -189,8 +189,9 @@ def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None
     given = _arguments(scheduler, kind, steps, metrics)
     with _random_numbers_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the live scheduler will say it when it gets there
-        stand_in = copy_optimizer(optimizer)
-        stepped = copy_scheduler(scheduler, {id(optimizer): stand_in})
+        copies: dict[int, Any] = {}
+        stand_in = copy_optimizer(optimizer, copies)
+        stepped = copy_scheduler(scheduler, copies)
         rows = list(_now(0, stand_in))
         for step, arguments in enumerate(given, 1):
             try:

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..render import Table, jsonable
-from .holdings import Holding, hold, plain, what
+from .holdings import Holding, hold
 from .norms import state_norms
+from .tensors import plain
 
 Values = Literal["norm", "copy", "none"]
 _VALUES = ("norm", "copy", "none")
@@ -204,7 +205,7 @@ def snapshot(optimizer: Optimizer, values: Values = "norm") -> Snapshot:
     weight momentum_buffer changed 1.414 2.121
     """
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"snapshot takes a torch.optim.Optimizer, not {what(optimizer)}")
+        raise TypeError(f"snapshot takes a torch.optim.Optimizer, not {type(optimizer).__name__}")
     if values not in _VALUES:
         raise ValueError(f"values must be one of {', '.join(_VALUES)}, not {values!r}")
     return take(hold(optimizer), values)

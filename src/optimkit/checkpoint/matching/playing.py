@@ -70,7 +70,6 @@ def _rewind(twin: Any) -> None:
 
 def _twin(live: LRScheduler, twins: dict[int, Any]) -> Any:
     """Copy a scheduler and those inside it; the copies drive a stand-in of the optimizer."""
-    optimizer = live.optimizer
-    if id(optimizer) not in twins:
-        twins[id(optimizer)] = copy_optimizer(optimizer)
-    return copy_scheduler(live, {id(optimizer): twins[id(optimizer)]})
+    if id(live.optimizer) not in twins:
+        copy_optimizer(live.optimizer, twins)
+    return copy_scheduler(live, dict(twins))

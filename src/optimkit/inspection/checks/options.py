@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,12 +10,14 @@ import torch
 from torch import Tensor
 
 from ...errors import first_few
-from ...known import EXTRAS, torch_class
-from ..describe import same
+from ...known import EXTRAS, meant, torch_class
+from ..equality import same
 from ..findings import Finding, finding
-from ..holdings import Holding, plain
+from ..holdings import Holding
 from ..scene import Scene
+from ..tensors import plain
 
+_ALIKE = 0.8  # an option this like a known one is probably a misspelt one
 _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on either side
 
 
@@ -29,11 +30,11 @@ def unknown_option(scene: Scene) -> Iterator[Finding]:
         for label, group in zip(held.labels, held.groups, strict=True):
             for key in group:
                 known = key in held.defaults or key in EXTRAS
-                if not known and (strict or _likely(key, options)):
+                if not known and (strict or meant(key, options, _ALIKE)):
                     where.setdefault(key, []).append(label)
         if where:
-            meant = {key: _likely(key, options) for key in where}
-            hints = [f"{key} -> {guess}" for key, guess in meant.items() if guess]
+            guesses = {key: meant(key, options, _ALIKE) for key in where}
+            hints = [f"{key} -> {guess}" for key, guess in guesses.items() if guess]
             yield finding(
                 "unknown-option",
                 list(dict.fromkeys(label for labels in where.values() for label in labels)),
@@ -83,8 +84,7 @@ def aliased_lr(scene: Scene) -> Iterator[Finding]:
     """Find groups that share one tensor as their lr (S31)."""
     owners: dict[int, list[str]] = {}
     for called, held in scene.each():
-        assert held.optimizer is not None
-        for label, group in zip(held.labels, held.optimizer.param_groups, strict=True):
+        for label, group in zip(held.labels, held.raw_groups, strict=True):
             if isinstance(group.get("lr"), Tensor):
                 where = label if len(scene.holdings) == 1 else f"{called} {label}"
                 owners.setdefault(id(group["lr"]), []).append(where)
@@ -143,11 +143,6 @@ def _cycled(key: str, group: Mapping[str, Any]) -> bool:
     return key in ("momentum", "betas") and "base_momentum" in group
 
 
-def _likely(key: str, options: list[str]) -> str | None:
-    """Return the option that was probably meant."""
-    return next(iter(difflib.get_close_matches(key, options, 1, 0.8)), None)
-
-
 def _refused(held: Holding, group: Mapping[str, Any]) -> str | None:
     """Say why the options can't be used, in the class's own words where it is torch's."""
     for key in ("lr", "weight_decay"):
@@ -156,7 +151,7 @@ def _refused(held: Holding, group: Mapping[str, Any]) -> str | None:
             continue
         if not isinstance(value, (int, float)):
             return f"{key}={value!r} is {type(value).__name__}, not a number"
-        if not math.isfinite(value) or value < -_TINY:
+        if not -_TINY <= value < math.inf:
             return f"{key}={value!r}"
     kind = None if held.optimizer is None else torch_class(type(held.optimizer))
     if kind is None:

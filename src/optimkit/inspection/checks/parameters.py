@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ...errors import first_few
 from ..findings import Finding, finding
-from ..holdings import Holding
-from ..scene import Scene
+from ..holdings import Holding, entries
+from ..scene import Scene, address_of
 
 
 def duplicate(scene: Scene) -> Iterator[Finding]:
@@ -109,7 +109,8 @@ def stale(scene: Scene) -> Iterator[Finding]:
         names = [
             name
             for name, param in zip(held.names, held.tensors, strict=True)
-            if isinstance(param, nn.Parameter) and id(param) not in scene.modelled
+            if id(param) not in scene.modelled
+            and (isinstance(param, nn.Parameter) or _is_cut_off(scene, param))
         ]
         if names:
             yield finding(
@@ -117,8 +118,8 @@ def stale(scene: Scene) -> Iterator[Finding]:
                 names,
                 f"{called} holds {_count(names)} in none of the models: "
                 f"{first_few(names)}. Their steps train nothing you see.",
-                "Build the optimizer after the model has its last parameters (a new head, "
-                "assign=True, weight_norm, a copy), or give the model they are in.",
+                "Build the optimizer from model.parameters(), after the model has its last ones "
+                "(a new head, assign=True, weight_norm, a copy), or give the model they are in.",
             )
 
 
@@ -153,7 +154,7 @@ def frozen_with_grad(scene: Scene) -> Iterator[Finding]:
         names = [
             name
             for name, param in zip(held.names, held.tensors, strict=True)
-            if not param.requires_grad and param.grad is not None
+            if isinstance(param, Tensor) and not param.requires_grad and param.grad is not None
         ]
         if names:
             yield finding(
@@ -212,10 +213,10 @@ def _left_out(scene: Scene) -> Iterator[tuple[str, Any]]:
 
 def _own_names(held: Holding) -> Iterator[tuple[str, Any]]:
     """Give the names that the optimizer itself has."""
-    if held.optimizer is None:
-        return
-    for group in held.optimizer.param_groups:
-        yield from zip(group.get("param_names") or (), group.get("params", ()), strict=False)
+    for group in held.raw_groups:
+        if group.get("param_names"):
+            names, params = entries(group["param_names"]), entries(group.get("params"))
+            yield from zip(names, params, strict=False)
 
 
 def _all_names(scene: Scene, held: Holding, places: list[int]) -> list[str]:
@@ -229,6 +230,14 @@ def _all_names(scene: Scene, held: Holding, places: list[int]) -> list[str]:
     )
     names.update(dict.fromkeys(name for name, each in _own_names(held) if each is param))
     return list(names) if len(names) > 1 else [held.names[place] for place in places]
+
+
+def _is_cut_off(scene: Scene, tensor: Any) -> bool:
+    """Tell whether a tensor is a parameter's memory without its gradient, as in a state dict."""
+    if type(tensor) is not Tensor or tensor.requires_grad:
+        return False
+    address = address_of(tensor)
+    return address is not None and address in scene.addresses
 
 
 def _nested(one: str, other: str) -> bool:

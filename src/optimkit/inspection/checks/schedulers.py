@@ -11,8 +11,9 @@ from torch.optim import lr_scheduler
 
 from ...errors import first_few
 from ..findings import Finding, finding
-from ..holdings import Holding, plain
+from ..holdings import Holding
 from ..scene import Scene, inside
+from ..tensors import plain
 
 # What a scheduler keeps for each group.
 _PER_GROUP = ("base_lrs", "lr_lambdas", "max_lrs", "base_momentums", "max_momentums")
