@@ -175,7 +175,7 @@ before = layer.weight.detach().clone()
 layer(torch.ones(1, 3)).sum().backward()
 deaf.step()
 assert torch.equal(layer.weight, before)
-assert optimkit.audit(deaf, models=layer).codes == ("unmanaged", "stale-grad")
+assert optimkit.audit(deaf, models=layer).codes == ("stale", "unmanaged", "stale-grad")
 optimkit.audit(deaf, models=layer)
 
 # %%

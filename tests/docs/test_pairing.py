@@ -371,3 +371,11 @@ def test_a_page_that_is_gone(build, tmp_path):
     assert site.html("old")
     (tmp_path / "old.md").unlink()
     assert not (build({}).app.outdir / "old.html").exists()
+
+
+def test_a_role_that_is_used_for_the_first_time(both):
+    """A role has no Chinese name in docutils, which says so between the blocks: they pair all the same."""
+    page = "Page | 页\n=========\n\nTake :math:`x` here.\n\n这里取 :math:`x`。\n"
+    for site, said in zip(both({"index.rst": page}), ("Take x here.", "这里取 x。"), strict=True):
+        (paragraph,) = [tag for tag in site.body().all("p") if "bi-other" not in tag.classes]
+        assert " ".join(paragraph.text().split()) == said

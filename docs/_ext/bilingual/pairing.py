@@ -51,6 +51,8 @@ NEUTRAL = (
     nodes.system_message,
     nodes.transition,
 )
+UNSEEN = (nodes.Invisible, nodes.system_message)
+"""What stands between blocks without being seen: docutils leaves a note where a role is first used."""
 SHARED_BLOCKS = (
     nodes.entry,
     nodes.field,
@@ -99,7 +101,7 @@ def pair_children(parent: nodes.Element, own: Language) -> None:
             chinese.clear()
 
     for child in list(parent.children):
-        if not isinstance(child, nodes.Element) or isinstance(child, nodes.Invisible):
+        if not isinstance(child, nodes.Element) or isinstance(child, UNSEEN):
             continue
         if is_leaf(child) and split_leaf(child, own):
             flush()
