@@ -40,8 +40,12 @@ assert param.isfinite().all() and param.unique().numel() == 1
 
 def test_s5_fused_reads_past_the_end():
     """S5: a fused step on state of another shape reads and writes memory that is not its own."""
-    done = subprocess.run([sys.executable, "-c", FUSED], capture_output=True, check=False)
-    assert done.returncode != 0
+    command = [sys.executable, "-c", FUSED]
+    try:
+        code = subprocess.run(command, capture_output=True, check=False, timeout=60).returncode
+    except subprocess.TimeoutExpired:  # a process whose memory is overwritten may hang, too
+        code = None
+    assert code != 0
 
 
 def test_s10_everything_is_replaced():
