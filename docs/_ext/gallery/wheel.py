@@ -23,7 +23,9 @@ def build_wheel(site: Path) -> None:
     for old in folder.glob("*.whl"):
         old.unlink()
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the wheel could not be built:\n{done.stdout}{done.stderr}")
     if not (site / WHEEL).exists():
         made = ", ".join(path.name for path in folder.glob("*.whl"))
         raise FileNotFoundError(
