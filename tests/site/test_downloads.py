@@ -67,7 +67,7 @@ def run(folder, code):
     done = subprocess.run(
         [sys.executable, script],
         cwd=folder,
-        env=environment | {"MPLBACKEND": "Agg", "PYTHONUTF8": "1"},
+        env=environment | {"MPLBACKEND": "Agg", "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         encoding="utf-8",
