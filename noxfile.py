@@ -86,6 +86,8 @@ def site(session: nox.Session) -> None:
 def notebooks(session: nox.Session) -> None:
     """Run the notebooks of the built site, with nothing but what their first cell installs."""
     session.install("nbclient", "ipykernel", "pip", "torch", "matplotlib")
+    # pip would keep an older wheel of the same version.
+    session.run("python", "-m", "pip", "uninstall", "-q", "-y", "optimkit")
     site, folder = Path("docs", "_build", "site"), Path(session.create_tmp())
     downloads = [*site.glob("en/_downloads/*/plot_*.ipynb"), *site.glob("wheels/*.whl")]
     if not downloads:
