@@ -7,16 +7,20 @@ python docs/_ext/publish.py --serve    the same, serve it, build again when a fi
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shutil
 import subprocess
 import sys
 import time
 from importlib.metadata import distributions
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from string import Template
 
 from bilingual.languages import LANGUAGES, Language
+from gallery import turns
 from gallery.freshness import digest
 from gallery.wheel import build_wheel
 
@@ -24,6 +28,8 @@ DOCS = Path(__file__).parents[1]
 BUILD = DOCS / "_build"
 SITE = BUILD / "site"
 NEXT = BUILD / "next"
+FIRST = LANGUAGES[0]
+"""The one whose build runs the scripts."""
 WATCHED = ("docs", "examples", "src")
 UNUSED = (
     *("*.map", "webpack-macros.html"),  # what the theme is made from
@@ -34,19 +40,65 @@ UNUSED = (
 """What the tools write and no page asks for."""
 
 
-def build_language(language: Language) -> int:
-    """Build one language aside; return Sphinx's exit code.
+def build_language(language: Language, is_generated: Event) -> None:
+    """Build one language aside; exit with Sphinx's code.
 
-    Each has a process of its own: in one, Sphinx keeps some words of the first language.
+    Each has a process of its own: in one, Sphinx keeps some words of the first language. The first
+    one speaks; what the others have to say is kept, so that two do not speak at once.
     """
-    print(f"\n{language.name}", flush=True)
-    return subprocess.run(
-        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
-        + ["-d", str(BUILD / "doctrees" / language.path), str(DOCS), str(NEXT / language.path)],
-        # One thread: the tutorials' tensors are small, and their numbers are then the same everywhere.
-        env=os.environ | {"OPTIMKIT_LANGUAGE": language.sphinx, "OMP_NUM_THREADS": "1"},
-        check=False,
-    ).returncode
+    turns.take(is_generated, is_first=language == FIRST)
+    if language != FIRST:
+        with said(language).open("w") as kept:
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(kept.fileno(), stream.fileno())
+    # One thread: the tutorials' tensors are small, and their numbers are then the same everywhere.
+    os.environ |= {"OPTIMKIT_LANGUAGE": language.sphinx, "OMP_NUM_THREADS": "1"}
+    from sphinx.cmd.build import main
+
+    code = main(
+        ["-W", "--keep-going", "-q", "-b", "html"]
+        + ["-d", str(BUILD / "doctrees" / language.path), str(DOCS), str(NEXT / language.path)]
+    )
+    gc.unfreeze()  # some libraries report what is left when Python ends
+    sys.exit(code)
+
+
+def said(language: Language) -> Path:
+    """Return where the build of a language keeps what it has to say."""
+    return BUILD / f"{language.path}.log"
+
+
+def build_languages() -> int:
+    """Build every language, as far as they go at the same time; return Sphinx's exit code.
+
+    What comes after a language does so while the next one is still at work.
+    """
+    context = get_context("spawn")
+    is_generated = context.Event()
+    builds = {
+        language: context.Process(target=build_language, args=(language, is_generated))
+        for language in LANGUAGES
+    }
+    try:
+        for one in builds.values():
+            one.start()
+        for language, one in builds.items():
+            print(f"\n{language.name}", flush=True)
+            one.join()
+            if language != FIRST:
+                sys.stderr.write(said(language).read_text("utf-8"))
+            if one.exitcode:
+                return one.exitcode
+            index_search(language)
+            if language == FIRST:
+                build_wheel(NEXT)
+    finally:
+        for language, one in builds.items():
+            one.terminate()
+            one.join()
+            if one.exitcode:
+                forget(language)
+    return 0
 
 
 def forget(language: Language) -> None:
@@ -130,14 +182,9 @@ def build() -> int:
         print(f"Nothing has changed since it was built: {SITE / 'index.html'}")
         return 0
     NEXT.mkdir(parents=True, exist_ok=True)
-    for language in LANGUAGES:
-        if code := build_language(language):
-            forget(language)
-            print(f"\nThe build failed; {SITE} is what it was.", file=sys.stderr)
-            return code
-    for language in LANGUAGES:
-        index_search(language)
-    build_wheel(NEXT)
+    if code := build_languages():
+        print(f"\nThe build failed; {SITE} is what it was.", file=sys.stderr)
+        return code
     write_root()
     swap()
     record.write_text(made_from, "utf-8")

@@ -2,6 +2,7 @@
 
 figures     light and dark, English and Chinese
 background  a second process, to save them in
+turns       the languages' builds share one gallery
 video       the animation
 freshness   which scripts to run again
 cards       the list of tutorials
@@ -16,7 +17,7 @@ from __future__ import annotations
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-from . import background, cards, coverage, freshness, links, video, wheel, words
+from . import background, cards, coverage, freshness, links, turns, video, wheel, words
 
 __all__ = ["setup"]
 
@@ -29,9 +30,11 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("gallery-video", video.GalleryVideo)
     app.add_directive("install", wheel.Install)
     app.add_node(video.video, html=(video.visit_video, None))
+    app.connect("builder-inited", turns.wait, priority=BEFORE_GALLERY - 1)
     app.connect("builder-inited", freshness.forget_stale, priority=BEFORE_GALLERY)
     app.connect("builder-inited", background.wait, priority=AFTER_GALLERY - 1)
     app.connect("builder-inited", freshness.remember_fresh, priority=AFTER_GALLERY)
+    app.connect("builder-inited", turns.announce, priority=AFTER_GALLERY + 1)
     app.add_directive("note-coverage", coverage.Coverage)
     app.connect("env-check-consistency", coverage.check_places)
     app.add_transform(links.ListUses)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from docutils import nodes
@@ -47,12 +48,12 @@ class Tutorial:
 
 def tutorials(folder: Path = SCRIPTS) -> list[Tutorial]:
     """Read the scripts of a folder, in their order."""
-    return [read(path) for path in sorted(folder.glob("plot_*.py"))]
+    return [read(path, path.read_text("utf-8")) for path in sorted(folder.glob("plot_*.py"))]
 
 
-def read(path: Path) -> Tutorial:
-    """Read the title and the two lead paragraphs of a script."""
-    source = path.read_text("utf-8")
+@lru_cache
+def read(path: Path, source: str) -> Tutorial:
+    """Read the title and the two lead paragraphs of a script, once while it stays as it is."""
     blocks = re.split(r"\n\s*\n", (ast.get_docstring(ast.parse(source)) or "").strip())
     if len(blocks) < 3:
         raise ValueError(

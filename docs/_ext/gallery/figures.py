@@ -6,10 +6,14 @@ picks ``name.zh_CN.png`` over ``name.png`` on the Chinese site, and the theme hi
 
 from __future__ import annotations
 
+import copyreg
+import gc
 import pickle
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.animation import Animation
 from matplotlib.artist import Artist
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
@@ -46,6 +51,9 @@ FONTS = ["Noto Sans CJK SC", "DejaVu Sans"]
 
 def reset_style(gallery_conf: dict[str, Any], script: str) -> None:
     """Give every script the same fresh style; sphinx-gallery calls it before each."""
+    # It also looks for garbage before each: let it pass over all that is imported by now.
+    gc.collect()
+    gc.freeze()
     mpl.rcdefaults()
     mpl.use("agg")
     font = Path(mplfonts.__file__).parent / "fonts" / "NotoSansCJKsc-Regular.otf"
@@ -136,11 +144,23 @@ def save_beside(figure: Figure, path: Path) -> None:
     """
     save_figure(figure, path, stop=1)
     try:
-        sent = pickle.dumps(figure)
+        sent = pack(figure)
     except Exception:  # a formatter that is a lambda, for instance: it has to be done here
         save_figure(figure, path, start=1)
     else:
         background.submit(save_sent, sent, path)
+
+
+def pack(figure: Figure) -> bytes:
+    """Return a figure in bytes, its tensors as arrays: who unpacks it need not import torch."""
+    packed = BytesIO()
+    pickler = pickle.Pickler(packed, pickle.HIGHEST_PROTOCOL)
+    if torch := sys.modules.get("torch"):
+        pickler.dispatch_table = copyreg.dispatch_table | {
+            torch.Tensor: lambda tensor: tensor.detach().numpy().__reduce__()
+        }
+    pickler.dump(figure)
+    return packed.getvalue()
 
 
 def save_sent(sent: bytes, path: Path) -> None:
@@ -165,14 +185,26 @@ def save_animation(animation: Animation, path: Path) -> list[tuple[str, str]]:
             darken_video(light, variant)
             continue
         light = variant
-        animation.save(
-            light,
-            writer="ffmpeg",
-            dpi=110,
-            savefig_kwargs={"facecolor": "#ffffff"},  # a video has no transparency
-            extra_args=["-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p"],
-        )
+        with undrawn(animation._fig):
+            animation.save(
+                light,
+                writer="ffmpeg",
+                dpi=110,
+                savefig_kwargs={"facecolor": "#ffffff"},  # a video has no transparency
+                extra_args=["-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p"],
+            )
     return [("gallery-video", f"{path.stem}.mp4"), ("gallery-video", f"{path.stem}_dark.mp4")]
+
+
+@contextmanager
+def undrawn(figure: Figure) -> Iterator[None]:
+    """Draw a figure only when it is saved: an animation draws each frame before that, for a screen."""
+    canvas = figure.canvas
+    FigureCanvasBase(figure)
+    try:
+        yield
+    finally:
+        figure.set_canvas(canvas)
 
 
 def darken_video(light: Path, dark: Path) -> None:

@@ -32,14 +32,15 @@ class ListUses(SphinxTransform):
 
     def apply(self, **kwargs: Any) -> None:
         own = by_sphinx(self.config.language)
+        scripts = tutorials()
         for described in self.document.findall(addnodes.desc):
             signature, content = described[0], described[-1]
             name = signature.get("fullname", "")
             if signature.get("module") != "optimkit" or "." in name:
                 continue
-            for tutorial in tutorials():
+            for tutorial in scripts:
                 self.env.note_dependency(str(tutorial.path))
-            users = [one.number for one in tutorials() if name in names_used(one.path)]
+            users = [one.number for one in scripts if name in names_used(one.path)]
             if not users:
                 continue
             said = {
