@@ -57,7 +57,9 @@ function unfold() {
 unfold();
 window.addEventListener("hashchange", unfold);
 
-// Wide outputs scroll: let the keyboard reach them.
-for (const box of document.querySelectorAll("article pre")) {
-  if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-}
+// Wide outputs scroll. The theme lets the keyboard reach them, but not those that a fold has hidden.
+document.addEventListener("toggle", (event) => {
+  for (const box of event.target.querySelectorAll("pre")) {
+    box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1;
+  }
+}, true);

@@ -152,7 +152,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     }
     for name, values in wanted.items():
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, values)
+            # The scope has pytest put the tests of a page beside each other: it is opened once.
+            metafunc.parametrize(name, values, scope="session")
 
 
 @pytest.fixture(scope="session", autouse=True)
