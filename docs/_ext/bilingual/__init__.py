@@ -1,6 +1,8 @@
 """One bilingual source, two sites: English and Chinese blocks alternate, each site shows its own.
 
 languages   which language a text is in
+blocks      what is running text, and in which languages
+lines       broken lines, joined as Chinese wants it
 pairing     the transform that pairs blocks, shows one and hides the other
 checks      dead markup, terms translated two ways
 glossary    the terms, from one file

@@ -16,8 +16,9 @@ from sphinx.util.i18n import CatalogInfo, CatalogRepository, docname_to_domain
 from sphinx.util.nodes import extract_messages
 
 from . import reports
+from .blocks import leaves, words_of
 from .languages import CHINESE, ENGLISH, Language, by_sphinx, detect
-from .pairing import leaves, mark, other, words_of
+from .pairing import mark, other
 
 __all__ = ["TranslateDocstrings", "compile_catalogs"]
 

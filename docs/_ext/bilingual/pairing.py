@@ -6,7 +6,6 @@ titles, the table of contents and labels, so all of these come out in one langua
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 from docutils import nodes
@@ -15,14 +14,12 @@ from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from . import checks, reports
+from .blocks import UNSEEN, find_separator, is_leaf, languages_of, leaves, words_of
 from .glossary import glossary_path
 from .languages import (
     ENGLISH,
-    HAN,
     LANGUAGES,
-    PUNCTUATION,
     SEPARATOR,
-    SHARED,
     Language,
     by_sphinx,
     choose,
@@ -30,6 +27,7 @@ from .languages import (
     halves,
     in_order,
 )
+from .lines import join_lines
 
 __all__ = ["OTHER", "PairBlocks", "ShowTitleHalves", "other_half"]
 
@@ -38,21 +36,6 @@ OTHER = "bi-other"
 
 HIDDEN_HALF = "bilingual_other_half"
 
-WORDLESS = (nodes.literal, nodes.math, nodes.raw, nodes.Invisible, nodes.image)
-NEUTRAL = (
-    addnodes.desc,
-    addnodes.index,
-    nodes.docinfo,
-    nodes.field_name,
-    nodes.FixedTextElement,
-    nodes.Invisible,
-    nodes.image,
-    nodes.math_block,
-    nodes.system_message,
-    nodes.transition,
-)
-UNSEEN = (nodes.Invisible, nodes.system_message)
-"""What stands between blocks without being seen: docutils leaves a note where a role is first used."""
 SHARED_BLOCKS = (
     nodes.entry,
     nodes.field,
@@ -66,8 +49,6 @@ SHARED_BLOCKS = (
 """Blocks that hold both languages, and are never each other's translation: two cells of a row."""
 TITLES = (nodes.title, nodes.caption)
 """Leaves that Sphinx collects for the navigation and for references: their hidden half comes later."""
-OURS = {"sphx-glr-footer", "sphx-glr-timing", "sphx-glr-download-link-note", "no-pair"}
-"""Classes of blocks that are written in one language at a time, by the extension itself."""
 
 
 class PairBlocks(SphinxTransform):
@@ -158,73 +139,6 @@ def other(own: Language) -> Language:
     return next(language for language in LANGUAGES if language is not own)
 
 
-def is_neutral(node: nodes.Node) -> bool:
-    """Return whether a block belongs to both languages as it is."""
-    if isinstance(node, NEUTRAL):
-        return True
-    return isinstance(node, nodes.Element) and bool(OURS.intersection(node.get("classes", ())))
-
-
-def is_leaf(node: nodes.Node) -> bool:
-    """Return whether a node is a block that holds running text."""
-    return (
-        isinstance(node, nodes.TextElement)
-        and not isinstance(node, (nodes.Inline, nodes.FixedTextElement, nodes.Invisible))
-        and not isinstance(node, nodes.math_block)
-    )
-
-
-def leaves(node: nodes.Node) -> Iterator[nodes.TextElement]:
-    """Yield the blocks of running text at and below `node`."""
-    if is_neutral(node):
-        return
-    if is_leaf(node):
-        yield node
-        return
-    for child in node.children:
-        yield from leaves(child)
-
-
-def texts(node: nodes.Node) -> Iterator[nodes.Text]:
-    """Yield the words of a leaf: no literals, no maths."""
-    if isinstance(node, WORDLESS):
-        return
-    if isinstance(node, nodes.Text):
-        yield node
-        return
-    for child in node.children:
-        yield from texts(child)
-
-
-def words_of(node: nodes.Node) -> str:
-    """Return the text of a leaf without its literals and maths."""
-    return "".join(text.astext() for text in texts(node))
-
-
-def languages_of(leaf: nodes.TextElement) -> Iterable[Language]:
-    """Return the languages that a leaf is written in: none, one, or both as two halves."""
-    if find_separator(leaf) is not None:
-        return LANGUAGES
-    language = detect(words_of(leaf))
-    return () if language is None else (language,)
-
-
-def find_separator(leaf: nodes.TextElement) -> nodes.Text | None:
-    """Return the text that holds the bar between two halves, None if there is none.
-
-    What counts as a bar is what :func:`halves` says, but literals and maths have none.
-    """
-    found = [
-        child
-        for child in leaf.children
-        if isinstance(child, nodes.Text)
-        for _ in SEPARATOR.finditer(child.astext())
-    ]
-    if len(found) != 1:
-        return None
-    return found[0] if "｜" in found[0].astext() or HAN.search(words_of(leaf)) else None
-
-
 def split_leaf(leaf: nodes.TextElement, own: Language) -> bool:
     """Keep one half of ``English | 中文`` in a leaf, and hide the other; False if it has no halves."""
     text = find_separator(leaf)
@@ -305,37 +219,3 @@ def has_both(text: str) -> bool:
     """Return whether a text says the same in both languages, or has no words at all."""
     parts = halves(text)
     return in_order(*parts) if parts else detect(text) is None
-
-
-def join_lines(leaf: nodes.Element) -> None:
-    """Join lines: nothing between Chinese characters, a space elsewhere."""
-    found = list(texts(leaf))
-    if not any("\n" in text.astext() for text in found) or not HAN.search(words_of(leaf)):
-        return
-    pieces = list(leaf.findall(nodes.Text))
-    for number, text in enumerate(pieces):
-        if "\n" not in text.astext() or text not in found:
-            continue
-        before = pieces[number - 1].astext()[-1:] if number else ""
-        after = pieces[number + 1].astext()[:1] if number + 1 < len(pieces) else ""
-        joined = join_text(before, text.astext(), after)
-        text.parent.replace(text, nodes.Text(joined))
-
-
-def join_text(before: str, text: str, after: str) -> str:
-    """Join the lines of one text between two characters."""
-    lines = text.split("\n")
-    joined = lines[0]
-    for line in lines[1:]:
-        line = line.lstrip()
-        last = joined.rstrip()[-1:] or before
-        first = line[:1] or after
-        joined = joined.rstrip() + ("" if glued(last, first) else " ") + line
-    return joined
-
-
-def glued(last: str, first: str) -> bool:
-    """Return whether two characters meet without a space between them."""
-    if PUNCTUATION.match(last) or PUNCTUATION.match(first):
-        return True
-    return all(HAN.match(one) or SHARED.match(one) for one in (last, first))
