@@ -1,6 +1,8 @@
 """The sessions: ``nox -l`` lists them, ``nox`` alone runs the quick ones."""
 
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
@@ -10,6 +12,9 @@ nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests", "doctest"]
+
+# Containers often forbid Python to keep what it compiles: each start would compile torch anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -79,7 +84,8 @@ def serve(session: nox.Session) -> None:
 def site(session: nox.Session) -> None:
     """Read the built site in a real browser."""
     install(session, "site", "docs")
-    session.run("pytest", "-n", "auto", "tests/site", *session.posargs)
+    # worksteal leaves tests beside each other, and so a page open for the next one.
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", "tests/site", *session.posargs)
 
 
 @nox.session
@@ -95,8 +101,14 @@ def notebooks(session: nox.Session) -> None:
     for path in downloads:
         shutil.copy(path, folder)
     with session.chdir(folder):
-        for notebook in sorted(Path().glob("plot_*.ipynb")):
-            session.run("jupyter", "execute", str(notebook))
+        first, *others = sorted(map(str, Path().glob("plot_*.ipynb")))
+        # The first one installs the wheel, the others find it there: two at once would clash.
+        session.run("jupyter", "execute", first)
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for done in [
+                threads.submit(session.run, "jupyter", "execute", notebook) for notebook in others
+            ]:
+                done.result()
 
 
 @nox.session

@@ -1,5 +1,6 @@
 """What sphinx-gallery leaves to do: figures for every reader, stale outputs, its English words.
 
+running     what it calls when it runs a script
 figures     light and dark, English and Chinese
 background  a second process, to save them in
 turns       the languages' builds share one gallery
