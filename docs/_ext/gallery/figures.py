@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copyreg
 import gc
+import logging
 import pickle
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
-from sphinx.util import logging
+from sphinx.util import logging as sphinx_logging
 
 from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, halves
 
@@ -37,7 +38,7 @@ from . import background
 
 __all__ = ["reset_style", "save_sent", "scrape"]
 
-logger = logging.getLogger(__name__)
+logger = sphinx_logging.getLogger(__name__)
 
 INK = {"#000000": "#e8eaed", "#ffffff": "#14181e", "#262626": "#e8eaed", "#b0b0b0": "#555b63"}
 """Neutral colours of a light page, and what they become on a dark one."""
@@ -59,6 +60,8 @@ def reset_style(gallery_conf: dict[str, Any], script: str) -> None:
     font = Path(mplfonts.__file__).parent / "fonts" / "NotoSansCJKsc-Regular.otf"
     if "Noto Sans CJK SC" not in font_manager.fontManager.get_font_names():
         font_manager.fontManager.addfont(font)
+        # It has one weight: of bold text, which is drawn in it, matplotlib would tell each time.
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     mpl.rcParams.update(
         {
             "animation.ffmpeg_path": imageio_ffmpeg.get_ffmpeg_exe(),
