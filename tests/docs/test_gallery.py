@@ -1,6 +1,7 @@
 """The gallery's figures, videos, cards, words, and which scripts run again."""
 
 import json
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ pytest.importorskip("imageio_ffmpeg", reason="the docs group is not installed")
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.animation import FuncAnimation
+from matplotlib.artist import Artist
 from matplotlib.text import Annotation, Text
 
 from bilingual.languages import CHINESE, ENGLISH
@@ -174,6 +176,17 @@ def test_a_figure_that_cannot_be_sent(tmp_path):
     assert saved(tmp_path) == ["a_001.png", "a_001_dark.png"]
 
 
+def test_a_figure_is_sent_without_tensors():
+    """What was drawn from tensors is sent as arrays: the other process need not import torch."""
+    torch = pytest.importorskip("torch")
+    figure, axes = plt.subplots()
+    axes.plot(torch.arange(3.0), torch.nn.Parameter(torch.ones(3)).detach())
+    sent = figures.pack(figure)
+    assert b"torch" not in sent
+    (line,) = pickle.loads(sent).axes[0].lines
+    assert line.get_xdata(orig=True).tolist() == [0, 1, 2]
+
+
 def test_what_goes_wrong_beside():
     """What fails in the other process fails the build."""
     background.submit(int, "one")
@@ -202,6 +215,23 @@ def test_animation(tmp_path):
     ]
     assert {"Step 1", "第 1 步"} <= set(seen[1:])
     assert not any("|" in text for text in seen[1:])
+
+
+def test_a_frame_is_drawn_once(tmp_path):
+    """Each frame of an animation is drawn when it is saved, and not for a screen before; then as ever."""
+    drawn = []
+
+    class Counter(Artist):
+        def draw(self, renderer):
+            drawn.append(renderer)
+
+    figure, axes = plt.subplots(figsize=(2, 1), dpi=40)
+    axes.add_artist(Counter())
+    canvas = figure.canvas
+    animation = FuncAnimation(figure, lambda number: None, frames=3, init_func=lambda: None)
+    figures.save_animation(animation, tmp_path / "a_001.png")
+    assert len(drawn) == 3
+    assert figure.canvas is canvas
 
 
 @pytest.mark.parametrize(("language", "name"), [("en", "a.mp4"), ("zh_CN", "a.zh_CN.mp4")])

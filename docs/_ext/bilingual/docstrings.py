@@ -57,10 +57,12 @@ class TranslateDocstrings(SphinxTransform):
     default_priority = Locale.default_priority - 1
 
     def apply(self, **kwargs: Any) -> None:
-        found = docstring_texts(self.document)
         if issubclass(self.env._builder_cls, MessageCatalogBuilder):
-            keep_out_of_catalog(self.document, found)
+            keep_out_of_catalog(self.document, docstring_texts(self.document))
             return
+        if next(self.document.findall(addnodes.desc), None) is None:
+            return  # Sphinx takes long to look for messages where there are none
+        found = docstring_texts(self.document)
         domain = docname_to_domain(self.env.docname, self.config.gettext_compact)
         for catalog in chinese_catalogs(self.env.srcdir, self.config):
             if found and catalog.domain == domain:
