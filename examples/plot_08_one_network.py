@@ -223,12 +223,13 @@ plt.show()
 # %%
 # Train, then validate | 训练，然后验证
 # -------------------------------------
-# For each mini-batch, the loop runs those four lines. After each epoch comes validation,
-# with two switches: ``eval()`` turns ``Dropout`` off, ``no_grad()`` records nothing, for
-# no ``backward()`` will follow.
+# Each mini-batch goes round the figure once: the loss, ``zero_grad()``, ``backward()``,
+# ``step()``. After each epoch comes validation, with two switches: ``eval()`` turns
+# ``Dropout`` off, ``no_grad()`` records nothing, for no ``backward()`` will follow.
 #
-# 循环就是对每个小批量执行那四行。每轮结束后做验证，要拨两个开关：
-# ``eval()`` 关掉 ``Dropout``；``no_grad()`` 不再记录计算图，反正后面没有 ``backward()``。
+# 每个小批量沿上图走一圈：算损失，``zero_grad()``，``backward()``，``step()``。
+# 每轮结束后做验证，要拨两个开关：``eval()`` 关掉 ``Dropout``；
+# ``no_grad()`` 不再记录计算图，反正后面没有 ``backward()``。
 
 
 def validate(net, images, labels):

@@ -122,7 +122,7 @@ for i, ax, title in zip((0, 2, 4), axes, titles, strict=True):
     image = ax.imshow(cells, vmin=0, vmax=0.12, aspect=0.6)
     ax.set(xticks=[], yticks=[], xlabel=f"layer{i}", title=title, anchor="N")
     ax.spines[:].set_visible(False)
-fig.colorbar(image, ax=axes, label="distance moved | 移动的距离")
+fig.colorbar(image, ax=axes, panchor=False, label="distance moved | 移动的距离")
 fig.suptitle("Only the layers handed over move | 只有交出去的层才会动")
 fig.set_label(
     "How far each number moved, as a heat map: layers 0 and 2 did, layer 4 did not | "

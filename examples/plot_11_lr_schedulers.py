@@ -144,8 +144,8 @@ plt.show()
 # Large steps travel fast and end in noise; small ones settle. In a noisy bowl, 30
 # epochs of 10 batches: a constant 0.5 ends at a loss of 0.12, ``StepLR(10, 0.1)`` at
 # 0.02. Wrong: the same ``scheduler.step()`` in the batch loop. It counts calls, not
-# epochs, so hardly any ``lr`` is left in epoch 3, and the loss stays at 0.40. Right: call it in
-# the loop whose turns its arguments count.
+# epochs, so hardly any ``lr`` is left in epoch 3, and the loss stays at 0.40. Right: call
+# it in the loop whose turns its arguments count.
 #
 # 步子大走得快，最后停在噪声里；步子小才能落稳。在一个有噪声的碗里走 30 轮，每轮
 # 10 个批次：学习率恒为 0.5，损失停在 0.12；用 ``StepLR(10, 0.1)``，是 0.02。
