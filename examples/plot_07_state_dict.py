@@ -329,7 +329,7 @@ for late in (sgd, torch.optim.Adam([longer])):
     try:
         late.step()
     except (KeyError, RuntimeError) as error:
-        print(type(error).__name__, "-", str(error)[:66])
+        print(type(error).__name__, "-", str(error).partition(" at ")[0])
     else:
         raise AssertionError("step() took the wrong state")
 

@@ -292,7 +292,7 @@ weight = other[0].weight.detach().clone()
 try:
     optimkit.load(path, model=other)
 except optimkit.MismatchError as error:
-    print(type(error).__name__, "-", str(error).splitlines()[0])
+    print(type(error).__name__, [row.name for row in error.report.mismatched])
 assert torch.equal(other[0].weight, weight)
 
 # %%
