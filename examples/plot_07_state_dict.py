@@ -162,11 +162,10 @@ optimkit.diff(optimizer, path)
 # %%
 # The first row is the surprise: your 0.1 becomes the file's 1 in silence, and only
 # ``defaults`` still says 0.1. To use another learning rate, write it into the groups
-# **after** loading, or call ``optimkit.load_optimizer`` with ``hparams="current"``.
+# **after** loading. (Tutorial 12 has a way that schedulers follow, too.)
 #
 # 第一行出人意料：你写的 0.1 变成了文件里的 1，没有任何提示，``defaults`` 却还是 0.1。
-# 想换个学习率接着训练，要在加载 **之后** 写进参数组；或者给 ``optimkit.load_optimizer``
-# 传 ``hparams="current"``，沿用现在的选项。
+# 想换个学习率接着训练，要在加载 **之后** 写进参数组。（教程 12 有个办法，调度器也会跟着变。）
 
 # sphinx_gallery_covers = "S13 C38"
 optimizer.load_state_dict(state_dict)
@@ -218,13 +217,13 @@ assert state_dict["state"][0]["exp_avg"] is exp_avg
 # Order decides; names do not help | 次序说了算，有名字也没用
 # -----------------------------------------------------------
 # Save half-way down a valley; then build the optimizer with ``a`` and ``b`` in the
-# other order, and load. Both have the same shape, so torch accepts it, and gives each
-# the other's momentum. They even have names (since PyTorch 2.6); torch does not compare
-# them, and the file's names overwrite yours.
+# other order, and load. torch accepts it, and gives each the other's momentum; both have
+# the same shape, so no error follows. They even have names (since PyTorch 2.6); torch
+# does not compare them, and the file's names overwrite yours.
 #
-# 沿山谷走到一半，存下来；再建优化器时，``a`` 和 ``b`` 换了次序，然后加载。两者形状相同，
-# torch 照收不误，于是各自拿到了对方的动量。这里的参数其实有名字（PyTorch 2.6 起支持），
-# 但 torch 不比对名字，还用文件里的把你的盖掉了。
+# 沿山谷走到一半，存下来；再建优化器时，``a`` 和 ``b`` 换了次序，然后加载。torch 照收不误，
+# 于是各自拿到了对方的动量；两者形状相同，所以之后也不报错。这里的参数其实有名字
+# （PyTorch 2.6 起支持），但 torch 不比对名字，还用文件里的把你的盖掉了。
 
 
 def make(order, at=(-8.0, 1.0)):
@@ -292,22 +291,25 @@ plt.show()
 # Ask yourself | 问问自己
 # -----------------------
 # - ``opt_state_dict`` was taken before the first step. What is in its ``state`` now?
-# - You load Adam's dict into SGD. When do you hear that it is the wrong one?
+# - Load a dict whose tensors have other shapes, or load Adam's dict into SGD: when do
+#   you hear that it is the wrong one?
 #
 # - ``opt_state_dict`` 是第一步之前取的。现在它的 ``state`` 里有什么？
-# - 把 Adam 的字典加载到 SGD 里，什么时候才会知道弄错了？
+# - 字典里的张量形状不对，或者把 Adam 的字典加载到 SGD 里，什么时候才会知道弄错了？
 
 # %%
 # Answers | 答案
 # --------------
-# - Still nothing. The tensors in it are shared, the dict around them is not; an entry
-#   that comes later does not show up.
-# - With torch, a step later: SGD now has Adam's groups, without ``momentum``. With
-#   ``optimkit.load_optimizer``, at once, and the optimizer stays as it was.
+# - Still nothing. What an entry holds is shared, but the list of entries was made when
+#   you asked; one that comes later does not show up.
+# - With torch, a step later: the sizes don't match, or SGD, which now has Adam's groups,
+#   misses ``momentum``. With ``optimkit.load_optimizer``, at once, and the optimizer stays
+#   as it was.
 #
-# - 还是空的。张量是共用的，装它们的字典却不是；后来才有的条目，不会出现在里面。
-# - 用 torch，要到下一步：SGD 的参数组已经成了 Adam 的样子，没有 ``momentum`` 了。
-#   用 ``optimkit.load_optimizer``，当场就知道，优化器保持原样。
+# - 还是空的。条目里的内容是共用的，有哪些条目却在你取字典的那一刻就定了；
+#   后来才有的，不会出现在里面。
+# - 用 torch，要到下一步：或者大小对不上，或者 SGD 找不到 ``momentum``，它的参数组已经成了
+#   Adam 的样子。用 ``optimkit.load_optimizer``，当场就知道，优化器保持原样。
 
 assert opt_state_dict["state"] == {}
 w = torch.zeros(2, requires_grad=True)
@@ -320,11 +322,16 @@ except optimkit.MismatchError as error:
     print(type(error).__name__, "-", str(error).replace(": it", ":\n  it"))
 assert sgd.param_groups[0]["momentum"] == 0.9
 
-sgd.load_state_dict(adam.state_dict())
-try:
-    sgd.step()
-except KeyError as error:
-    print(type(error).__name__, "-", error)
+longer = torch.zeros(3, requires_grad=True)
+longer.grad = torch.ones(3)
+for late in (sgd, torch.optim.Adam([longer])):
+    late.load_state_dict(adam.state_dict())
+    try:
+        late.step()
+    except (KeyError, RuntimeError) as error:
+        print(type(error).__name__, "-", str(error).partition(" at ")[0])
+    else:
+        raise AssertionError("step() took the wrong state")
 
 # %%
 # Exercise | 练习

@@ -42,10 +42,10 @@ torch.manual_seed(0)
 # %%
 # What the note builds | 笔记搭了什么
 # -----------------------------------
-# Under "optimizing several networks at once", the note trains two networks "as one
-# network", in one group, or "as several networks", in two. Its text calls both two-group versions ``optimizer_3``; its program
-# says ``optimizer_4`` for the second, and so do we. All three still run, with as many
-# groups as the note printed: 1, 2, 2.
+# Under "optimizing several networks at once", the note takes two networks "as one
+# network", in one group, or "as several networks", in two. Its text calls both two-group
+# versions ``optimizer_3``; its program says ``optimizer_4`` for the second, and so do we.
+# All three still run, with as many groups as the note printed: 1, 2, 2.
 #
 # 笔记的“同时优化多个网络”一节，把两个网络“当成一个网络优化”，放在一个组里；或者“当成多个网络优化”，分成两个组。
 # 两种分组的写法，正文里都叫 ``optimizer_3``，程序里把后一个叫 ``optimizer_4``，
@@ -119,7 +119,8 @@ for ax, optimizer in zip(axes, (optimizer_2, optimizer_3), strict=True):
     ax.axis("off")
 axes[0].set_title("as one network | 当成一个网络")
 axes[1].set_title("as several networks | 当成多个网络")
-fig.suptitle("A learning rate belongs to a group, not a network | 学习率属于参数组，不属于网络")
+title = "A learning rate belongs to a group, not a network | 学习率属于参数组，不属于网络"
+fig.suptitle(title)
 plt.show()
 
 # %%
@@ -239,7 +240,7 @@ for line in (
     try:
         eval(line)
     except (AttributeError, NameError, TypeError) as error:
-        print(type(error).__name__, "-", str(error).splitlines()[0][:66])
+        print(type(error).__name__, str(error), sep="\n  ")
 
 import itertools
 
@@ -269,8 +270,8 @@ print(f"moved by {bias.item() - before:.2f}, with lr {initial_lr}")
 torch.testing.assert_close(bias.item() - before, -0.2, rtol=0, atol=1e-4)
 
 found = optimkit.audit(optimizer_2, optimizer_3, models={"net_1": net_1, "net_2": net_2})
+print("audit:", *found.codes)
 assert "shared" in found.codes
-found
 
 # %%
 # Wrong: one optimizer for two opponents | 错误：一个优化器管两个对手

@@ -39,7 +39,7 @@ plt.rcParams["font.sans-serif"] = fonts
 # -------------------------------------------
 # The note's last program "optimizes only certain chosen layers": the optimizer gets
 # ``layer0`` and ``layer2``, and never hears of ``layer4``. (Two groups with the same
-# ``lr`` do what one would.) The last line of ``optimkit.describe`` is what it lacks.
+# ``lr`` do what one would.) The last line of ``optimkit.describe`` names what it lacks.
 #
 # 笔记的最后一段程序“只优化网络的某些指定的层”：交给优化器的是 ``layer0`` 和 ``layer2``，
 # ``layer4`` 它根本不知道。（两个组的 ``lr`` 相同，合成一组效果也一样。）
@@ -122,7 +122,7 @@ for i, ax, title in zip((0, 2, 4), axes, titles, strict=True):
     image = ax.imshow(cells, vmin=0, vmax=0.12, aspect=0.6)
     ax.set(xticks=[], yticks=[], xlabel=f"layer{i}", title=title, anchor="N")
     ax.spines[:].set_visible(False)
-fig.colorbar(image, ax=axes, label="distance moved | 移动的距离")
+fig.colorbar(image, ax=axes, panchor=False, label="distance moved | 移动的距离")
 fig.suptitle("Only the layers handed over move | 只有交出去的层才会动")
 fig.set_label(
     "How far each number moved, as a heat map: layers 0 and 2 did, layer 4 did not | "
@@ -164,14 +164,14 @@ assert adam.state[w]["step"] == 200
 # -------------------------------------------------------------
 # ``CrossEntropyLoss`` wants logits, which may be negative; ``layer5`` is a ReLU. Where
 # the true class has a negative logit, the ReLU makes it 0 and passes no gradient back:
-# nothing pulls that class up. What does it cost? Train all layers for 2000 steps from 20
-# seeds, stacked in one loop. The median loss is 1.35 with the last ReLU, 0.32 without,
-# and each of the 20 is worse off with it.
+# nothing pulls that class up. What does it cost? Train all layers for 1000 steps from 20
+# seeds, with the last ReLU and without: 40 networks stacked into one. The median loss is
+# 1.35 with it, 0.37 without, and each of the 20 is worse off with it.
 #
 # ``CrossEntropyLoss`` 要的是 logits，可以是负数，而 ``layer5`` 偏偏是 ReLU。如果正确类别的
 # logit 是负数，ReLU 会把它变成 0，也不往回传梯度，再没有什么把这个类别往上拉。代价有多大？
-# 取 20 个种子，把网络叠在一起，在一个循环里各训练全部的层 2000 步。损失的中位数，
-# 留着最后的 ReLU 是 1.35，去掉是 0.32；20 个种子无一例外，都是留着更差。
+# 取 20 个种子，最后的 ReLU 留着、去掉各训练一遍，所有层都练，各走 1000 步；40 个网络叠成一个一起算。
+# 损失的中位数，留着是 1.35，去掉是 0.37；20 个种子无一例外，都是留着更差。
 
 # sphinx_gallery_covers = "C49"
 for last in (nn.ReLU(), nn.Identity()):
@@ -189,8 +189,8 @@ params, _ = torch.func.stack_module_state(networks)
 inputs, labels = torch.stack(inputs), label.expand(40, 10)
 keep = torch.arange(40).view(40, 1, 1) < 20
 each_loss = nn.CrossEntropyLoss(reduction="none")
-sgd = optim.SGD(params.values(), lr=0.1)
-for _ in range(2000):
+sgd = optim.SGD(params.values(), lr=0.2)
+for _ in range(1000):
     x = inputs
     for i in (0, 2, 4):
         x = x @ params[f"layer{i}.weight"].mT + params[f"layer{i}.bias"][:, None]
@@ -204,7 +204,7 @@ final = each.detach().view(2, 20)
 worse = (final[0] > final[1]).sum().item()
 medians = [row.quantile(0.5).item() for row in final]
 print("median loss:", [f"{m:.2f}" for m in medians], " worse:", worse, "of 20")
-torch.testing.assert_close(medians, [1.353, 0.321], rtol=0, atol=0.02)
+torch.testing.assert_close(medians, [1.354, 0.374], rtol=0, atol=0.02)
 assert worse == 20
 
 fig, ax = plt.subplots(figsize=(7.5, 2.8), layout="constrained")
@@ -213,11 +213,11 @@ for i, row in enumerate(final):
     ax.plot(medians[i], i, f"C{i}|", ms=45, mew=4)
     ax.text(medians[i], i + 0.4, f"{medians[i]:.2f}", color=f"C{i}", ha="center")
 ax.set_yticks([0, 1], ["last ReLU kept | 留着 ReLU", "last ReLU removed | 去掉 ReLU"])
-ax.set(ylim=(-0.5, 1.7), xlabel="loss after 2000 steps | 2000 步后的损失")
+ax.set(ylim=(-0.5, 1.7), xlabel="loss after 1000 steps | 1000 步后的损失")
 ax.set_title("A ReLU before cross-entropy blocks learning | 交叉熵前的 ReLU 会挡住学习")
 fig.set_label(
-    "Final losses of 20 seeds: median 1.35 with the last ReLU, 0.32 without | "
-    "20 个种子的最终损失：留着最后的 ReLU，中位数是 1.35；去掉是 0.32"
+    "Final losses of 20 seeds: median 1.35 with the last ReLU, 0.37 without | "
+    "20 个种子的最终损失：留着最后的 ReLU，中位数是 1.35；去掉是 0.37"
 )
 plt.show()
 
@@ -305,12 +305,13 @@ assert set(frozen) == {None} and losses == frozen_losses
 # ---------------------------------------------
 # Fine-tuning goes the other way round: keep the front, train a new head. Here are three
 # ways to keep two of three layers still, with the floating point operations of
-# ``backward()`` and the tensors in Adam's state. ``lr = 0`` saves nothing. With the
-# front frozen, the backward pass ends early, at a fifth of the cost.
+# ``backward()`` and the tensors in Adam's state. ``lr = 0`` saves nothing. Leaving them
+# out saves their state. Freezing them saves that and more: the backward pass ends early,
+# at a fifth of the cost.
 #
 # 微调时正好相反：保留前面的层，训练新的输出层。下面用三种办法让三层中的前两层不动，并数出
-# ``backward()`` 的浮点运算次数，和 Adam 的状态里有多少个张量。``lr = 0`` 什么也没省。
-# 冻结前面的层，反向传播就能提前结束，只花五分之一。
+# ``backward()`` 的浮点运算次数，和 Adam 的状态里有多少个张量。``lr = 0`` 什么也没省；
+# 不交出去，省下它们的状态；冻结起来还不止于此：反向传播提前结束，只花五分之一。
 
 prices = []
 for way in ("lr = 0", "left out", "frozen"):
@@ -357,12 +358,11 @@ torch.testing.assert_close(later, [-0.19, 0.0])
 # ------------------------------------------------------------
 # Earlier on, the note wants a smaller learning rate for the "feature extraction part"
 # and a larger one for the fully connected layers. Good advice, and you can take it in
-# two stages: train the head first, then add the features as a group of their own.
-# ``optimkit.add_param_group`` also clears gradients that piled up meanwhile.
+# two stages: train the head first, then unfreeze the features and add them as a group
+# of their own.
 #
 # 笔记前面建议，“特征提取部分”的学习率小一点，“全连接层”的学习率大一点。这个建议很好，
-# 还可以分两步走：先训练全连接层，再把特征提取部分单独加成一组。
-# ``optimkit.add_param_group`` 会顺手清掉这段时间攒下的梯度。
+# 还可以分两步走：先训练全连接层，再把特征提取部分解冻，单独加成一组。
 
 # sphinx_gallery_covers = "C31"
 features, head = nn.Linear(10, 3), nn.Linear(3, 10)
@@ -370,7 +370,7 @@ optimkit.freeze(features)
 sgd = optim.SGD(head.parameters(), lr=0.01)
 
 optimkit.unfreeze(features)
-optimkit.add_param_group(sgd, {"params": features.parameters(), "lr": 0.001})
+sgd.add_param_group({"params": features.parameters(), "lr": 0.001})
 report = optimkit.describe(sgd, {"features": features, "head": head})
 assert [row.lr for row in report.rows] == [0.01, 0.01, 0.001, 0.001]
 report
@@ -419,9 +419,14 @@ assert layer.weight.tolist() == [1.0, 1.0] and layer.running_mean.min() > 0
 # * The gradient of ``layer4`` is never cleared, and the "before" print comes too late.
 # * ``torch.Tensor(...).long()`` makes floats first; ``torch.tensor`` keeps integers.
 #
+# The loss falls to 1.80, and not much further: ten classes have to pass through three
+# numbers, and through a last layer that never learns.
+#
 # - 每次迭代 ``step()`` 两次；交叉熵损失函数前有 ReLU。
 # - ``layer4`` 的梯度从不清零；“训练前”打印得太晚。
 # - ``torch.Tensor(...).long()`` 先变成浮点数再转回来；用 ``torch.tensor`` 直接就是整数。
+#
+# 损失降到 1.80，再降就难了：十个类别要从三个数里挤过去，最后一层又从不学习。
 
 # sphinx_gallery_covers = "C47"
 model = MLP(10, 3, 3, 10)
@@ -430,7 +435,8 @@ optimkit.freeze(model.layer4)
 label = torch.tensor([1, 0, 4, 7, 9, 2, 4, 5, 3, 2])
 optimizer, norms, losses = train(model, lr=0.2, steps=1500)
 print(f"loss: {losses[0]:.2f} -> {losses[-1]:.2f}")
-assert losses[-1] < 2.0 and set(norms) == {None} and label.dtype == torch.int64
+torch.testing.assert_close(losses[-1], 1.80, rtol=0, atol=0.01)
+assert set(norms) == {None} and label.dtype == torch.int64
 assert not optimkit.audit(optimizer, models=model)
 
 # %%

@@ -199,10 +199,13 @@ plt.show()
 # -------------------------------------------------
 # Wrong: load the optimizer, then make the scheduler. Making a ``LambdaLR`` writes the
 # first ``lr`` of its schedule into the groups, and loading the scheduler does not take
-# that back: one epoch runs at 0.05. Right: build everything, then load everything.
+# that back: one epoch runs at 0.05. (Not every kind does that; ``StepLR`` leaves ``lr``
+# alone.) ``optimkit.audit`` notices. Right, whatever the kind: build everything, then
+# load everything.
 #
 # 错误写法：先加载优化器，再建调度器。``LambdaLR`` 一创建，就把起始的 ``lr`` 写进参数组，之后加载
-# 调度器也改不回来，于是有一轮用的是 0.05。正确写法：先全部建好，再全部加载。
+# 调度器也改不回来，于是有一轮用的是 0.05。（不是每种都这样，``StepLR`` 就不动 ``lr``。）
+# ``optimkit.audit`` 看得出来。不管哪一种，正确写法都是：先全部建好，再全部加载。
 
 # sphinx_gallery_covers = "C38"
 run, saved = build("LambdaLR"), torch.load(here / "LambdaLR")
@@ -212,7 +215,9 @@ right = group["lr"]
 late = schedules["LambdaLR"](run["optimizer"])
 late.load_state_dict(saved["scheduler"])
 print(f"made after loading: lr {group['lr']:.4f}, it should be {right:.4f}")
+print(*optimkit.audit(run["optimizer"], schedulers=late).codes)
 assert group["lr"] == 0.05 and abs(right - 0.05 * 0.9**15) < 1e-9
+assert optimkit.audit(run["optimizer"], schedulers=late).codes == ("lr-mismatch",)
 
 # %%
 # A file that is there when you need it | 要用的时候，文件得在
@@ -259,14 +264,16 @@ for bad in (lambda epoch: 0.9**epoch, Config()):
 assert attempt(torch.load, path) == "works"
 
 # %%
-# All of it, in two lines | 两行就够
-# ----------------------------------
+# All of it, in three calls | 三个调用就够
+# ----------------------------------------
 # ``optimkit.save`` takes objects and plain values by name; ``optimkit.rng_state`` is
 # the random state of torch, of Python, and of NumPy if you use it. ``optimkit.load``
-# checks everything, names and shapes too, before it touches the first object.
+# checks everything, names and shapes too, before it touches the first object: a model
+# of another size gets an error, and keeps its weights.
 #
 # ``optimkit.save`` 按名字接收对象和普通的值；``optimkit.rng_state`` 是 torch、Python 的随机数状态，
-# 用了 NumPy 也包括在内。``optimkit.load`` 先全部核对一遍，名字和形状也不例外，然后才动第一个对象。
+# 用了 NumPy 也包括在内。``optimkit.load`` 先全部核对一遍，名字和形状也不例外，然后才动第一个对象：
+# 模型大小不对，就报错，权重保持原样。
 
 # sphinx_gallery_covers = "S13 C38"
 run = build("LambdaLR")
@@ -279,6 +286,14 @@ optimkit.set_rng_state(loaded["rng"])
 again = train(run, 40 - loaded["epoch"])
 print("equal:", again == whole["LambdaLR"][15:])
 assert again == whole["LambdaLR"][15:]
+
+other = nn.Sequential(nn.Linear(4, 48), nn.Tanh(), nn.Linear(48, 1))
+weight = other[0].weight.detach().clone()
+try:
+    optimkit.load(path, model=other)
+except optimkit.MismatchError as error:
+    print(type(error).__name__, [row.name for row in error.report.mismatched])
+assert torch.equal(other[0].weight, weight)
 
 # %%
 # Another learning rate, on purpose | 有意换个学习率
