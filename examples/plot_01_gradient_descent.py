@@ -323,6 +323,7 @@ def draw(step):
 
 animation = FuncAnimation(fig, draw, frames=15, interval=300)
 fig.canvas.draw()
+plt.show()
 
 # %%
 # Not every optimizer is gradient descent | 优化器不都是梯度下降

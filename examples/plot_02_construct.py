@@ -32,12 +32,13 @@ knows of nothing else. A tensor that you don't pass never moves, and torch says 
 # source of Adam, the body cut off, so they don't run. With a body they do. Its five
 # options still have the same defaults. Those that came since must be given by name:
 # the first was ``maximize``, in PyTorch 1.11, the latest ``decoupled_weight_decay``, in
-# 2.7. An older version prints fewer names.
+# 2.7. An older version prints fewer names. You may leave them alone: most choose how
+# the same step is computed.
 #
 # 笔记第一节讲“定义优化器”，先贴了三行 Adam 的源码，函数体没贴，所以跑不起来，补上就能跑。
 # 里面的五个选项，默认值到今天都没变。后来加的选项只能写明名字来传：
 # 最早的是 PyTorch 1.11 的 ``maximize``，最近的是 2.7 的 ``decoupled_weight_decay``。
-# 版本旧一些，打印出来的名字也少一些。
+# 版本旧一些，打印出来的名字也少一些。平时不用管它们，多半只是换一种方式来算同样的一步。
 
 # sphinx_gallery_covers = "S1 C6"
 import inspect

@@ -85,11 +85,12 @@ assert [group["lr"] for group in sgd.param_groups] == [0.1, 9.0]
 # -----------------------------------------
 # Write to ``param_groups`` and the next step obeys; ``defaults`` stays as it was. This
 # explains a line that the note prints without comment: an Adam whose ``defaults`` say
-# 0.001 while it trains with 0.1. There, every group brought its own ``lr``. To know the
+# 0.001 while its groups say 0.1. There, every group brought its own ``lr``. To know the
 # learning rate, ask the groups.
 #
 # 直接写 ``param_groups``，下一步就生效，``defaults`` 则保持原样。
-# 笔记里有一行没加说明的输出，道理也在这里：训练用的是 0.1，``defaults`` 里却写着 0.001。
+# 笔记里有一行没加说明的输出，道理也在这里：参数组里是 0.1，
+# ``defaults`` 里却写着 0.001。
 # 那里的每个参数组都自带 ``lr``。想知道学习率是多少，要去问参数组。
 
 # sphinx_gallery_covers = "C12 C44"
