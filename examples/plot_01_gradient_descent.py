@@ -4,24 +4,25 @@ What is an optimizer? Gradient descent from scratch | 什么是优化器？从�
 
 An optimizer holds your tensors and, at each ``step()``, moves them against their
 gradients. Plain gradient descent is one line, ``p -= lr * p.grad``, and ``optim.SGD``
-gives the same numbers. Whether it arrives depends on one number: the learning rate
+gives the same result. Whether it arrives depends on one number: the learning rate
 must stay below 2/L, where L is the largest curvature of the loss.
 
 优化器手里拿着你的张量，每调用一次 ``step()``，就让它们逆着各自的梯度挪一步。
-最朴素的梯度下降只有一行：``p -= lr * p.grad``，``optim.SGD`` 算出来的数和它一样。
+最朴素的梯度下降只有一行：``p -= lr * p.grad``，``optim.SGD`` 算出来的结果和它一样。
 走不走得到谷底，全看学习率：它要小于 2/L，这里 L 是损失的最大曲率。
 
 **What you will learn**
 
 - Where the rule comes from, and how to write it by hand without an error.
 - How to see, measure and predict the learning rate at which training diverges.
-- Level: beginner. Time: 15 minutes. Needs: Python, and what a derivative is.
+- Level: beginner. Time: 15 minutes. Needs: Python, PyTorch tensors,
+  and what a derivative is.
 
 **你会学到**
 
 - 梯度下降的公式从哪里来，怎样手写才不出错。
 - 学习率大到多少训练就会发散：看得见，量得出，也算得准。
-- 难度：入门。用时：15 分钟。预备：Python，知道导数是什么。
+- 难度：入门。用时：15 分钟。预备：Python，PyTorch 张量，知道导数是什么。
 """
 
 # %%
@@ -30,15 +31,16 @@ must stay below 2/L, where L is the largest curvature of the loss.
 # The note says that an optimizer "manages and updates the learnable parameters of the
 # model, so that its output gets closer to the true labels": this is how most of us
 # learned it. Managing is exact: it holds the same tensor, not a copy. Updating means
-# reading its ``.grad``. But below there is no model, no label and no loss, and
-# ``step()`` works. An optimizer lowers the loss whose gradient you give it, and even
-# that is no promise: further down, a loss passes ten billion.
+# reading the tensor's ``.grad``, which autograd fills as a rule; here we fill it by
+# hand. So there is no model below, no label and no loss, and ``step()`` works. An
+# optimizer lowers the loss whose gradient you give it, and even that is no promise:
+# further down, a loss passes ten billion.
 #
 # 笔记说，优化器“管理并更新模型中可学习参数的值，使得模型输出更接近真实标签”，
 # 我们大多是这样入门的。“管理”说得很准：它拿着的就是原来的张量，不是副本；
-# 更新时，它读的是张量的 ``.grad``。不过下面没有模型，没有标签，连损失都没有，
-# ``step()`` 照样能走。你给它哪个损失的梯度，它就去减小哪个损失，还不一定成功：
-# 后面就有一个损失涨过了一百亿。
+# “更新”时，它读的是张量的 ``.grad``，平时由自动微分填好，这里我们手写。
+# 所以下面没有模型，没有标签，连损失都没有，``step()`` 照样能走。
+# 你给它哪个损失的梯度，它就去减小哪个损失，还不一定成功：后面就有一个损失涨过了一百亿。
 
 # sphinx_gallery_covers = "C1 C3"
 # sphinx_gallery_thumbnail_number = 1
@@ -61,27 +63,37 @@ torch.testing.assert_close(w.detach(), torch.tensor([4.9, -2.9]))
 # %%
 # Which way is down? | 哪边是下坡？
 # ---------------------------------
-# The note leaves its section on gradient descent empty. Three lines fill it, and the
-# code tests the second one in 360 directions:
+# The note leaves its section on gradient descent empty. Three lines fill it. Let
+# :math:`\theta` be the tensor, and :math:`f` the loss, with gradient :math:`\nabla f`:
 #
 # 1. Take a small step :math:`d`. To first order, :math:`f(\theta + d) \approx
 #    f(\theta) + \nabla f(\theta) \cdot d`.
 # 2. Among all steps of one length, :math:`\nabla f(\theta) \cdot d` is smallest when
 #    :math:`d` points against the gradient.
 # 3. So the rule is :math:`\theta \leftarrow \theta - \eta \nabla f(\theta)`. The factor
-#    :math:`\eta` is the learning rate.
+#    :math:`\eta` is the learning rate, ``lr`` in code.
 #
-# 笔记里“什么是梯度下降法”一节是空的，三行就能补上，代码用 360 个方向验证第 2 行：
+# The code tests line 2 in a valley, :math:`f = (x^2 + 10 y^2) / 2`. ``backward()``
+# computes the gradient and puts it in ``.grad``. Of 360 small steps, a degree apart,
+# the one that ends lowest points against it, to within that degree.
+#
+# 笔记里“什么是梯度下降法”一节是空的，三行就能补上。
+# 记张量为 :math:`\theta`，损失为 :math:`f`，它的梯度为 :math:`\nabla f`：
 #
 # 1. 迈一小步 :math:`d`，按一阶近似，:math:`f(\theta + d) \approx
 #    f(\theta) + \nabla f(\theta) \cdot d`。
 # 2. 同样长的步子，:math:`d` 与梯度正好相反时，:math:`\nabla f(\theta) \cdot d` 最小。
 # 3. 所以更新规则是 :math:`\theta \leftarrow \theta - \eta \nabla f(\theta)`，
-#    系数 :math:`\eta` 就是学习率。
+#    系数 :math:`\eta` 就是学习率，代码里写作 ``lr``。
+#
+# 下面在山谷 :math:`f = (x^2 + 10 y^2) / 2` 里验证第 2 行。``backward()`` 算出梯度，
+# 存进 ``.grad``。每隔一度试一小步，一共 360 个方向，落点最低的那一步正好逆着梯度，
+# 相差不到一度。
 
 
 def valley(p):
-    return (p[..., 0] ** 2 + 10 * p[..., 1] ** 2) / 2
+    x, y = p.unbind(-1)
+    return (x**2 + 10 * y**2) / 2
 
 
 p = torch.tensor([10.0, 5.0], dtype=torch.float64, requires_grad=True)
@@ -97,13 +109,14 @@ torch.testing.assert_close(best, downhill, atol=0.01, rtol=0)
 # Two ways that look right | 两种看着没错的写法
 # ---------------------------------------------
 # Now in code, and first two wrong ways. Wrong way 1 changes the tensor in place while
-# autograd is recording. Wrong way 2 runs, which is worse: ``w = w - ...`` makes a new
-# tensor and gives it the old name. It is not a leaf tensor, and the optimizer still
-# holds the old one, at 1.0.
+# autograd is recording. Wrong way 2 runs, which is worse: ``w = w - ...`` computes a new
+# tensor and gives it the old name. Computed from others, it is no leaf tensor, so
+# ``backward()`` won't fill its ``.grad``. And the optimizer holds the old one, at 1.0.
 #
 # 下面写成代码，先看两种错误写法。错误一：自动微分正在记录，却对张量做原地操作，会报错。
-# 错误二不报错，反而更糟：``w = w - ...`` 造出一个新张量，沿用了旧名字。
-# 它不是叶子张量，优化器手里仍是旧的那个，值还是 1.0。
+# 错误二不报错，反而更糟：``w = w - ...`` 算出一个新张量，沿用了旧名字。
+# 它是由别的张量算出来的，不再是叶子张量，``backward()`` 不会填它的 ``.grad``；
+# 优化器手里仍是旧的那个，值还是 1.0。
 
 w = torch.tensor([1.0], requires_grad=True)
 optimizer = optim.SGD([w], lr=0.1)
@@ -111,7 +124,7 @@ optimizer = optim.SGD([w], lr=0.1)
 try:
     w -= 0.1 * w.grad
 except RuntimeError as error:
-    print("RuntimeError -", str(error)[:63])
+    print("RuntimeError -", error)
 
 w = w - 0.1 * w.grad
 held = optimizer.param_groups[0]["params"][0]
@@ -122,12 +135,14 @@ assert held is not w and held.item() == 1.0 and not w.is_leaf
 # By hand, then with ``optim.SGD`` | 先手写，再换成 ``optim.SGD``
 # ---------------------------------------------------------------
 # The right way: switch autograd off with ``torch.no_grad()``, update in place, clear
-# the gradient. ``optim.SGD`` does these things in ``step()`` and ``zero_grad()``, and
-# 50 steps of both end in the same place.
+# the gradient, or the next ``backward()`` adds to it (tutorial 04). ``optim.SGD`` does these
+# things in ``step()`` and ``zero_grad()``. After 50 steps, both are at the same place,
+# but for rounding.
 #
-# 正确的写法：用 ``torch.no_grad()`` 关掉自动微分，原地更新，再把梯度清零。
-# ``optim.SGD`` 把这几件事放进了 ``step()`` 和 ``zero_grad()``，
-# 两种写法各走 50 步，终点相同。
+# 正确的写法：用 ``torch.no_grad()`` 关掉自动微分，原地更新，再把梯度清零，
+# 不然下一次 ``backward()`` 会接着往上加（见教程 04）。
+# ``optim.SGD`` 把这几件事放进了 ``step()`` 和 ``zero_grad()``。
+# 两种写法各走 50 步，终点相同，至多差一点舍入误差。
 
 by_hand = torch.tensor([10.0, 5.0], requires_grad=True)
 by_sgd = torch.tensor([10.0, 5.0], requires_grad=True)
@@ -152,30 +167,25 @@ torch.testing.assert_close(by_hand, by_sgd)
 # Python 允许中文变量名，先给它们赋值，这一行就能运行。Adam 不是这样更新的，见教程 05。
 
 # sphinx_gallery_covers = "S9"
-line = "参数_new = 参数_old + 负梯度值 * 学习率"
-try:
-    exec(line)
-except NameError as error:
-    print("NameError -", error)
-names = {"参数_old": 2.0, "负梯度值": -1.0, "学习率": 0.1}
-exec(line, names)
-print(names["参数_new"])
-assert names["参数_new"] == 1.9
+参数_old, 负梯度值, 学习率 = 2.0, -1.0, 0.1
+参数_new = 参数_old + 负梯度值 * 学习率
+print(参数_new)
+assert 参数_new == 1.9
 
 # %%
 # Five learning rates, one valley | 同一个山谷，五个学习率
 # --------------------------------------------------------
-# The valley :math:`f = (x^2 + 10 y^2) / 2` curves ten times as much across, in y, as
-# along, in x (curvature is the second derivative: 10 and 1). Start at (10, 5) and take
-# 100 steps. 0.01 is smooth and slow; 0.19 zigzags home. At 0.2 it jumps from side to
-# side for ever, and the loss stays at 125. At 0.21, a twentieth more, the loss heads
-# for infinity: it ends above :math:`10^{10}`. The last panel has a logarithmic axis.
-# Each line ends up straight: a step multiplies the loss by a fixed factor.
+# The valley curves ten times as much across, in y, as along, in x: the curvatures, its
+# second derivatives, are 10 and 1. Start at (10, 5) and take 100 steps. 0.01 is smooth
+# and slow; 0.19 zigzags home. At 0.2 it jumps from side to side for ever, and the loss
+# stays at 125. At 0.21, a twentieth more, the loss heads for infinity: it ends above
+# :math:`10^{10}`. In the last panel, with its logarithmic axis, every line ends up
+# straight: a step multiplies the loss by a fixed factor.
 #
-# 山谷 :math:`f = (x^2 + 10 y^2) / 2` 顺着谷底是 x 方向，横穿谷底是 y 方向，
-# y 的曲率是 x 的十倍（曲率就是二阶导数，分别是 10 和 1）。
-# 从 (10, 5) 出发走 100 步：0.01 平稳但慢；
-# 0.19 来回摇摆，也能到底；0.2 在谷的两侧永远跳下去，损失停在 125；
+# 这个山谷顺着走是 x 方向，横着走是 y 方向，横着弯得厉害十倍：
+# 曲率就是二阶导数，分别是 1 和 10。
+# 从 (10, 5) 出发走 100 步：0.01 平稳但慢；0.19 来回摇摆，也能到底；
+# 0.2 在谷的两侧来回跳，永远停不下来，损失停在 125；
 # 0.21 只大了二十分之一，损失却奔向无穷大，最后超过 :math:`10^{10}`。
 # 最后一格是对数坐标，每条线到后来都是直的：每走一步，损失都乘以一个固定的倍数。
 
@@ -227,17 +237,17 @@ plt.show()
 # -------------------------------------
 # Why 0.2? Along a direction of curvature :math:`L` the gradient is :math:`L y`, so a
 # step turns :math:`y` into :math:`(1 - \eta L) y`. It shrinks only while
-# :math:`-1 < 1 - \eta L < 1`, that is, :math:`0 < \eta < 2 / L`. Of 500 learning rates
-# in each of three valleys, the fastest, the dot, is about 2/(1 + L), next to the wall.
-# L to 1, the steepest curvature to the flattest, is the condition number: the larger,
-# the slower even the best learning rate. In a real network the curvature changes on the
-# way, and the wall with it.
+# :math:`-1 < 1 - \eta L < 1`, that is, :math:`0 < \eta < 2 / L`. Below, that factor is
+# applied 50 times, with 500 learning rates, in each of three valleys. The fastest, the
+# dot, is about 2/(1 + L), close to the wall. L to 1, the largest curvature to the
+# smallest, is the condition number: the larger, the slower even the best learning rate.
+# In a real network the curvature changes on the way, and the wall with it.
 #
 # 为什么是 0.2？沿着曲率为 :math:`L` 的方向，梯度是 :math:`L y`，走一步，:math:`y` 变成
 # :math:`(1 - \eta L) y`。只有 :math:`-1 < 1 - \eta L < 1`，也就是
-# :math:`0 < \eta < 2 / L` 时，它才会变小。下面三个山谷里各试 500 个学习率，
-# 最快的是图中的圆点，大约是 2/(1 + L)，紧挨着分界线。
-# 最陡与最平的曲率之比，这里是 L 比 1，叫条件数：它越大，就算用最好的学习率也越慢。
+# :math:`0 < \eta < 2 / L` 时，它才会变小。下面在三个山谷里各试 500 个学习率，
+# 都乘上 50 次这个倍数。最快的是图中的圆点，大约是 2/(1 + L)，离分界线不远。
+# 最大与最小的曲率之比，这里是 L 比 1，叫条件数：它越大，就算用最好的学习率也越慢。
 # 真实网络的曲率一路都在变，分界线也跟着动。
 
 rates = torch.linspace(0.0005, 0.4995, 500, dtype=torch.float64)[:, None]
@@ -263,19 +273,20 @@ for i, L in enumerate((20.0, 10.0, 5.0)):
 assert lowest == sorted(lowest, reverse=True)
 ax.set(yscale="log", xlim=(0, 0.5), ylim=(1e-18, 1e6))
 ax.set(xlabel="learning rate | 学习率", ylabel="loss after 50 steps | 50 步后的损失")
-ax.set_title("The best learning rate is next to the wall | 最好的学习率紧挨着分界线")
+ax.set_title("Best is just below the wall | 最好的学习率就在分界线左边一点")
 plt.show()
 
 # %%
 # Watch four balls | 看四个小球
 # -----------------------------
-# Across the valley, :math:`f(y) = 5 y^2`, all balls start at 1.4. The first and the
-# third take equally long: a step leaves 0.9 of the distance at 0.01, and -0.9 at 0.19.
-# At 0.1, which is 1/L, one step is enough. At 0.205 every jump lands higher.
+# Across the valley, :math:`f(y) = 5 y^2`, all balls start at 1.4. The grey line is the
+# tangent: the gradient is its slope. The first and the third ball take equally long: a
+# step leaves 0.9 of the distance at 0.01, and -0.9 at 0.19. At 0.1, which is 1/L, one
+# step is enough. At 0.205 every jump lands higher.
 #
-# 把山谷横着切开，只看 y，:math:`f(y) = 5 y^2`，小球都从 1.4 出发。第一个和第三个一样慢：
-# 每走一步，到谷底的距离在学习率 0.01 时乘以 0.9，在 0.19 时乘以 -0.9。
-# 0.1 正好是 1/L，一步到底。0.205 每跳一次，落点更高。
+# 把山谷横着切开，只看 y，:math:`f(y) = 5 y^2`，小球都从 1.4 出发。灰线是切线，
+# 它的斜率就是梯度。第一个和第三个球一样慢：每走一步，到谷底的距离在学习率 0.01 时乘以 0.9，
+# 在 0.19 时乘以 -0.9。0.1 正好是 1/L，一步到底。0.205 每跳一次，落点更高。
 
 texts = "creeps | 慢慢挪", "one step | 一步到底", "zigzags | 左右摇摆", "climbs | 越跳越高"
 lrs = torch.tensor([0.01, 0.1, 0.19, 0.205])
@@ -284,33 +295,35 @@ torch.testing.assert_close(kept, torch.tensor([0.9, 0.0, -0.9, -1.05]))
 track = 1.4 * kept ** torch.arange(15)[:, None]
 points = torch.stack([track + 7 * torch.arange(4), 5 * track**2], dim=-1)
 
-fig = plt.figure(figsize=(7.5, 3.4))
+fig = plt.figure(figsize=(7.5, 3.8))
 fig.set_label(
     "Animation: four balls in a bowl creep down, land at once, zigzag, climb out | "
     "动画：碗里的四个小球，一个慢慢挪，一个一步到底，一个左右摇摆，一个越跳越高"
 )
-ax = fig.add_axes((0, 0, 1, 0.9), xlim=(-3.2, 24.2), ylim=(-14, 52))
+ax = fig.add_axes((0, 0, 1, 0.9), xlim=(-3.2, 24.2), ylim=(-22, 60))
 ax.set_axis_off()
 ax.set_title("Too small and almost too large are equally slow | 太小和差点太大，一样慢", y=1)
-bowl = torch.linspace(-3, 3, 61)
+bowl, reach = torch.linspace(-3, 3, 61), torch.tensor([-1.2, 1.2])
 drawn = []
 for i, text in enumerate(texts):
     ax.fill_between(7 * i + bowl, 5 * bowl**2, -4, color="0.5", alpha=0.3, lw=0)
-    drawn += [ax.plot([], [], f"C{i}o-", ms=3, lw=1) + ax.plot([], [], f"C{i}o", ms=13)]
-    ax.text(7 * i, 46, f"lr {lrs[i]:.3g}", color=f"C{i}", ha="center", size=12)
-    ax.text(7 * i, -12, text, color=f"C{i}", ha="center")
+    styles = (f"C{i}o-", 3), ("0.5", 0), (f"C{i}o", 13)
+    drawn.append([ax.plot([], [], style, ms=ms, lw=1.5)[0] for style, ms in styles])
+    ax.text(7 * i, 55, f"lr {lrs[i]:.3g}", color=f"C{i}", ha="center", size=12)
+    ax.text(7 * i, 49, text, color=f"C{i}", ha="center")
 
 
-def draw(frame):
-    step, part = divmod(frame, 3)
-    now = torch.lerp(points[step], points[min(step + 1, 14)], part / 3)
-    for i, (trail, ball) in enumerate(drawn):
-        trail.set_data(*points[: step + 1, i].T)
-        ball.set_data(*now[i, :, None])
+def draw(step):
+    for i, (trail, tangent, ball) in enumerate(drawn):
+        x, y = points[: step + 1, i].T
+        trail.set_data(x, y)
+        tangent.set_data(x[-1] + reach, y[-1] + 10 * track[step, i] * reach)
+        ball.set_data(x[-1:], y[-1:])
 
 
-animation = FuncAnimation(fig, draw, frames=43, interval=100)
+animation = FuncAnimation(fig, draw, frames=15, interval=300)
 fig.canvas.draw()
+plt.show()
 
 # %%
 # Not every optimizer is gradient descent | 优化器不都是梯度下降
@@ -382,7 +395,8 @@ assert valley(once[-1]) < 1e-6 and valley(doubled[-1]) > 1e6
 
 
 def steep(p):
-    return (p[..., 0] ** 2 + 25 * p[..., 1] ** 2) / 2
+    x, y = p.unbind(-1)
+    return (x**2 + 25 * y**2) / 2
 
 
 low, high = 0.0, 1.0
@@ -399,11 +413,11 @@ assert L == 25 and low <= 2 / L <= high
 # Where to go next | 接下来读什么
 # -------------------------------
 # - Tutorial 02 shows what may be passed to an optimizer, and what it refuses.
-# - The gradient was cleared on every step here; tutorial 04 says why.
+# - Tutorial 05 shows how Adam and others make a step out of a gradient.
 # - A page to play with: `Why Momentum Really Works
 #   <https://distill.pub/2017/momentum/>`__.
 #
 # - 教程 02 讲哪些东西可以交给优化器，哪些它不收。
-# - 这里每一步都把梯度清零，原因见教程 04。
+# - 教程 05 看 Adam 等优化器怎样把梯度变成一步。
 # - 可以动手拖着玩的网页：`Why Momentum Really Works
 #   <https://distill.pub/2017/momentum/>`__。

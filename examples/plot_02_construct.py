@@ -6,8 +6,8 @@ You pass tensors: leaf tensors that require a gradient, in a list, or straight f
 ``model.parameters()``. The optimizer keeps these very tensors, not copies, and it
 knows of nothing else. A tensor that you don't pass never moves, and torch says nothing.
 
-传张量：需要梯度的叶子张量，放在列表里，或者直接写 ``model.parameters()``。
-优化器拿的就是这些张量本身，不是副本，除此之外它什么都不知道。
+传的是张量：需要梯度的叶子张量，放在列表里，或者直接写 ``model.parameters()``。
+优化器拿着的就是这些张量本身，不是副本，除此之外它什么都不知道。
 漏传的张量永远不会动，torch 也不会提醒你。
 
 **What you will learn**
@@ -29,13 +29,16 @@ knows of nothing else. A tensor that you don't pass never moves, and torch says 
 # The note's signature, and today's | 笔记里的签名和今天的签名
 # ------------------------------------------------------------
 # The note's first part, "defining an optimizer", begins with three lines from the
-# source of Adam, the body cut off, so they don't run. With a body they do: the five
-# options have the same defaults today. What came since is keyword-only, from ``maximize`` in PyTorch 1.11 to
-# ``decoupled_weight_decay`` in 2.7. An older version prints fewer names.
+# source of Adam, the body cut off, so they don't run. With a body they do. Its five
+# options still have the same defaults. Those that came since must be given by name:
+# the first was ``maximize``, in PyTorch 1.11, the latest ``decoupled_weight_decay``, in
+# 2.7. An older version prints fewer names. You may leave them alone: most choose how
+# the same step is computed.
 #
-# 笔记第一节讲“定义优化器”，先贴了三行 Adam 的源码，函数体没贴，所以跑不起来。补上就能跑，也就能对比：
-# 五个选项今天默认值都没变。后来加的都只能用关键字传，从 PyTorch 1.11 的 ``maximize``
-# 到 2.7 的 ``decoupled_weight_decay``。版本旧一些，打印出来的名字也少一些。
+# 笔记第一节讲“定义优化器”，先贴了三行 Adam 的源码，函数体没贴，所以跑不起来，补上就能跑。
+# 里面的五个选项，默认值到今天都没变。后来加的选项只能写明名字来传：
+# 最早的是 PyTorch 1.11 的 ``maximize``，最近的是 2.7 的 ``decoupled_weight_decay``。
+# 版本旧一些，打印出来的名字也少一些。平时不用管它们，多半只是换一种方式来算同样的一步。
 
 # sphinx_gallery_covers = "S1 C6"
 import inspect
@@ -58,7 +61,7 @@ source = """class Adam(Optimizer):
 try:
     compile(source, "note", "exec")
 except IndentationError as error:
-    print(type(error).__name__, "-", shorten(error.msg, 40, placeholder=" ..."))
+    print("IndentationError -", error.msg)
 mended = {"Optimizer": torch.optim.Optimizer}
 exec(source + "        pass", mended)
 then = inspect.signature(mended["Adam"]).parameters
@@ -74,13 +77,13 @@ assert all(today[name].kind is inspect.Parameter.KEYWORD_ONLY for name in since)
 # ----------------------------------------------------------
 # Here is the note's example. Its comment calls the tensor "random", here and six more
 # times. It is a constant, and all the better: you get the same numbers. "Open up the
-# gradient", the comment goes on: the tensor requires one. The optimizer "manages" it,
-# says the note: it holds the same object, and will update your ``weight``. Ask
+# gradient", the comment goes on: the tensor requires one. An optimizer "manages" its
+# parameters, says the note: it holds the same object, and updates your ``weight``. Ask
 # ``optimkit.describe`` what else it holds.
 #
 # 下面是笔记里的例子。注释说这是“随机张量”，全文一共说了七次。
 # 其实它是常量，这样反而更好：你我得到的数字都一样。
-# 注释又说“开放"梯度"”，意思是这个张量需要梯度。笔记还说优化器“管理”参数，
+# 注释又说“开放‘梯度’”，意思是这个张量需要梯度。笔记还说优化器“管理”参数，
 # 意思是它拿着同一个对象，更新的就是你的 ``weight``。
 # 它手里还有什么，用 ``optimkit.describe`` 看。
 
@@ -158,16 +161,18 @@ for text, params in bad.items():
         torch.optim.Adam(params)
         raise AssertionError(text)
     except (TypeError, ValueError) as error:
-        what = shorten(str(error), 50, placeholder=" ...")
+        what = shorten(str(error), 70, placeholder=" ...")
         print(f"{text:10} {type(error).__name__} - {what}")
 
 # %%
-# A fifth is wrong, and gets through. A state dict has the same numbers in other
-# tensors, which no gradient ever reaches: ``step()`` runs, and nothing moves.
-# ``optimkit.audit`` compares the optimizer with the model.
+# A fifth is wrong, and gets through. ``state_dict()`` hands out the values for saving:
+# the same memory, but other tensor objects, which require no gradient and never get
+# one. ``step()`` runs, and nothing moves. ``optimkit.audit`` compares the optimizer
+# with the model.
 #
-# 第五种也是错的，却能通过。状态字典里数字一样，张量却是另外的，梯度永远到不了那里：
-# ``step()`` 照跑，什么都不动。``optimkit.audit`` 会拿优化器和模型对一遍。
+# 第五种也是错的，却能通过。``state_dict()`` 交出来的值是拿去保存的：内存是同一块，
+# 张量却是另外的对象，不需要梯度，也永远得不到梯度。``step()`` 照跑，什么都不动。
+# ``optimkit.audit`` 会拿优化器和模型对一遍。
 
 # sphinx_gallery_covers = "C3 C9"
 deaf = torch.optim.Adam(layer.state_dict().values(), lr=0.1)
@@ -194,19 +199,21 @@ for wrong in (torch.ones((2, 3)), torch.ones((2, 2), dtype=torch.int64)):
         weight.grad = wrong
         raise AssertionError
     except RuntimeError as error:
-        print("RuntimeError -", shorten(str(error), 50, placeholder=" ..."))
+        print("RuntimeError -", shorten(str(error), 70, placeholder=" ..."))
 
 # %%
 # The note's network | 笔记里的网络
 # ---------------------------------
 # Next, the note passes a whole network, as you will nearly always do. Its ``forward``
 # is ``pass``, so ``net(x)`` is ``None``: no loss, no gradient, no training. And the
-# note calls its class ``model``: after ``model = model()``, the class is gone. Begin it
-# with a capital. Given the network, ``optimkit.describe`` knows the names.
+# note calls its class ``model``. That is wrong once you write ``model = model()``: the
+# name now means the network, and the next ``model()`` runs ``forward``. Begin the name
+# of a class with a capital. Given the network, ``optimkit.describe`` knows the names.
 #
 # 接下来笔记传入整个网络，平时几乎都是这么用。``forward`` 里只有 ``pass``，
-# 所以 ``net(x)`` 是 ``None``：没有损失，没有梯度，没法训练。笔记里类名叫 ``model``：
-# 哪天顺手写了 ``model = model()``，类就没了，所以类名请用大写开头。
+# 所以 ``net(x)`` 是 ``None``：没有损失，没有梯度，没法训练。笔记里类名叫 ``model``，
+# 哪天顺手写了 ``model = model()`` 就错了：这个名字从此指的是网络，
+# 再写 ``model()``，跑的是 ``forward``。所以类名请用大写开头。
 # 把网络也交给 ``optimkit.describe``，它就能报出名字。
 
 # sphinx_gallery_covers = "S3 C11 C52"
@@ -238,13 +245,15 @@ optimkit.describe(optimizer, net)
 # -----------------------------------------------------
 # The note says weights and biases. There is more: an embedding's table, the scale and
 # shift of a normalization, the slope of a PReLU, an ``nn.Parameter`` of your own.
-# ``parameters()`` finds them all. Buffers are not among them: they are not learned. A
-# plain tensor, or a layer in a Python list, it can't see. In the figure a row is a
-# tensor: the brighter, the farther ``step()`` has moved it, all steps added up.
+# ``parameters()`` finds them all. Buffers are not among them: such as the running mean
+# of a BatchNorm, they are kept, not learned. And two things look learnable, but
+# ``parameters()`` can't see them: a plain tensor, and a layer in a Python list. In the
+# figure a row is a tensor: the brighter, the farther ``step()`` has moved it in all.
 #
 # 笔记说可学习参数就是权重和偏置，其实不止：嵌入表、归一化层的缩放和平移、
 # PReLU 的斜率、自己写的 ``nn.Parameter`` 都算，``parameters()`` 一个不漏。
-# 缓冲区不算，那不是学出来的；普通张量，还有放在 Python 列表里的层，它看不见。
+# 缓冲区不算，比如 BatchNorm 的滑动均值，那是记下来的，不是学出来的。
+# 还有两样看着像，``parameters()`` 却看不见：普通张量，和放在 Python 列表里的层。
 # 下图每行是一个张量，越亮，说明历次 ``step()`` 累计移动得越远。
 
 # sphinx_gallery_covers = "C2"
@@ -281,6 +290,7 @@ for step in range(1, 31):
         distance[row, step] = distance[row, step - 1] + (new - old).abs().max()
 assert bool((distance[:7, -1] > 0.1).all() and (distance[7:] == 0).all())
 assert all(tensor.grad.abs().sum() > 0 for tensor in hidden.values())
+
 fig, ax = plt.subplots(figsize=(7.8, 4.2), layout="constrained")
 fig.set_label(
     "12 tensors over 30 steps: seven parameters light up, the others stay dark | "
@@ -294,7 +304,6 @@ ax.set_yticks(rows, tensors)
 ax.text(30.7, 3, "parameters: in | 参数：在", va="center")
 ax.text(30.7, 9, "buffers: out | 缓冲区：不在", va="center")
 ax.text(30.7, 12.5, "not seen: out | 看不见：不在", va="center")
-ax.spines[:].set_visible(False)
 ax.grid(False)
 ax.set_xlabel("step | 步")
 ax.set_title("What was passed moves; all else stays dark | 传进去的会动，其余一直是暗的")
@@ -303,23 +312,26 @@ plt.show()
 # %%
 # Let the module see them | 让模块看得见
 # --------------------------------------
-# The last two rows have gradients, an ``assert`` above says: they could learn.
-# ``optimkit.audit`` asks the module too, and can't see them either. Register them:
-# ``nn.ModuleList`` for layers, ``nn.Parameter`` for a tensor. Then build the optimizer.
+# The last two rows do get gradients, says an ``assert`` above: they could learn. But
+# even ``optimkit.audit`` finds nothing, since it asks the module, too. Register them:
+# ``nn.ModuleList`` for layers, ``nn.Parameter`` for a tensor. Now the audit sees them,
+# and says that the optimizer lacks them. So build the optimizer anew, last of all.
 #
 # 图中最后两行其实也有梯度，上面的 ``assert`` 查过，它们本来学得动。
-# ``optimkit.audit`` 也是去问模块，所以同样看不见。要登记：一串层用 ``nn.ModuleList``，
-# 单个张量用 ``nn.Parameter``。登记完了，再建优化器。
+# 可连 ``optimkit.audit`` 也查不出来，因为它同样是去问模块。要登记：
+# 一串层用 ``nn.ModuleList``，单个张量用 ``nn.Parameter``。这下它看见了，
+# 并指出优化器漏了它们。所以要先登记，最后再建优化器。
 
 # sphinx_gallery_covers = "C2"
-print(optimkit.audit(optimizer, models=net))
+print("hidden    :", optimkit.audit(optimizer, models=net))
 net.layers = nn.ModuleList(net.layers)
 del net.shift
 net.shift = nn.Parameter(torch.zeros(1))
-print(*optimkit.audit(optimizer, models=net).rows[0].names)
+report = optimkit.audit(optimizer, models=net)
+print("registered:", report.codes[0], *report.rows[0].names)
 optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
-print(optimkit.audit(optimizer, models=net))
-assert len(optimizer.param_groups[0]["params"]) == 10
+print("built anew:", optimkit.audit(optimizer, models=net))
+assert report.codes[0] == "unmanaged" and len(optimizer.param_groups[0]["params"]) == 10
 
 # %%
 # Ask yourself | 问问自己
@@ -350,15 +362,17 @@ assert optimkit.audit(optimizer, models=net).codes == ("stale", "unmanaged")
 # %%
 # Exercise | 练习
 # ---------------
-# No optimizer over ``net.parameters()`` trains all that the loss depends on. Write a
-# function that lists its leaf tensors, and see which are lacking. Start from
-# ``loss.grad_fn``. A leaf's node has ``variable``; others have ``next_functions``,
-# pairs whose first is a node or ``None``.
+# The network below hides some of its layers. Write a function that lists all leaf
+# tensors a loss depends on, and take away ``net.parameters()``: which are hidden? Start
+# from ``loss.grad_fn``, the last node of the graph that autograd recorded. The node of a
+# leaf has an attribute ``variable``; any other has ``next_functions``, a list of pairs,
+# whose first item is a node or ``None``.
 #
-# 把 ``net.parameters()`` 交给优化器，并不能训练损失依赖的全部张量。
-# 写一个函数，列出损失依赖的所有叶子张量，看缺了哪些。
-# 从 ``loss.grad_fn`` 出发：叶子张量的节点带着 ``variable``；
-# 其余节点有 ``next_functions``，里面是二元组，第一项是节点或 ``None``。
+# 下面的网络藏了几层。写一个函数，列出损失依赖的所有叶子张量，
+# 再去掉 ``net.parameters()`` 里有的，看看藏起来的是哪些。
+# 从 ``loss.grad_fn`` 出发，它是自动微分记下的计算图里最后一个节点。
+# 叶子张量的节点有属性 ``variable``；其余节点有 ``next_functions``，
+# 里面是一串二元组，第一项是节点或 ``None``。
 
 net = nn.Linear(3, 3)
 net.heads = {"left": nn.Linear(3, 1), "right": nn.Linear(3, 2)}

@@ -26,14 +26,14 @@ new parameter group leaves out, and ``state`` is what one step leaves for the ne
 # %%
 # ``defaults``: five keys then, more today | ``defaults``：当年五个键，如今更多
 # -----------------------------------------------------------------------------
-# Here is the note's first program, with two layers in place of its class; ``note`` is
-# what it passed. Its ``print`` showed those five keys and no others. Today's Adam has
-# the same five, and several more that came between PyTorch 1.11 (``maximize``) and 2.7
-# (``decoupled_weight_decay``).
+# Here is the note's program that prints ``defaults``, with two layers in place of its
+# class; ``note`` is what it passed. It got those five keys back, and no others. Today's
+# Adam has the same five, and several more that came between PyTorch 1.11 (``maximize``)
+# and 2.7 (``decoupled_weight_decay``).
 #
-# 下面是笔记的第一段程序，只是把那个类换成了两个卷积层，``note`` 里是它传的参数。
-# 当年打印出来就是这五个键，再无其他。今天的 Adam 里五个都在，另外多了几个，
-# 是 PyTorch 从 1.11（``maximize``）到 2.7（``decoupled_weight_decay``）陆续加上的。
+# 下面是笔记里打印 ``defaults`` 的程序，只是把那个类换成了两个卷积层，
+# ``note`` 里是它传的参数。当年打印出来就是这五个键，再无其他。今天的 Adam 里五个都在，
+# 另外多了几个，是 PyTorch 从 1.11（``maximize``）到 2.7（``decoupled_weight_decay``）陆续加上的。
 
 # sphinx_gallery_covers = "S4"
 import matplotlib.pyplot as plt
@@ -73,7 +73,7 @@ sgd.lr = 5.0
 sgd.defaults["lr"] = 9.0
 a.grad = torch.ones(1)
 sgd.step()
-print(f"moved by {a.item():.1f}, so step() used lr = 0.1")
+print(f"gradient 1, moved by {a.item():.1f}")
 torch.testing.assert_close(a.item(), -0.1)
 
 sgd.add_param_group({"params": [b]})
@@ -85,14 +85,13 @@ assert [group["lr"] for group in sgd.param_groups] == [0.1, 9.0]
 # -----------------------------------------
 # Write to ``param_groups`` and the next step obeys; ``defaults`` stays as it was. This
 # explains a line that the note prints without comment: an Adam whose ``defaults`` say
-# 0.001 while it trains with 0.1. There, every group brought its own ``lr``. To know the
-# learning rate, ask the groups. Of all ``defaults``, a step needs ``differentiable``
-# alone, a switch of autograd, and runs without the rest.
+# 0.001 while its groups say 0.1. There, every group brought its own ``lr``. To know the
+# learning rate, ask the groups.
 #
 # 直接写 ``param_groups``，下一步就生效，``defaults`` 则保持原样。
-# 笔记里有一行没加说明的输出，道理也在这里：训练用的是 0.1，``defaults`` 里却写着 0.001。
+# 笔记里有一行没加说明的输出，道理也在这里：参数组里是 0.1，
+# ``defaults`` 里却写着 0.001。
 # 那里的每个参数组都自带 ``lr``。想知道学习率是多少，要去问参数组。
-# ``defaults`` 里，``step()`` 少不了的只有自动微分的开关 ``differentiable``，其余删光也照跑。
 
 # sphinx_gallery_covers = "C12 C44"
 for group in sgd.param_groups:
@@ -103,20 +102,18 @@ torch.testing.assert_close(a.item(), -0.1 - 0.5)
 adam = torch.optim.Adam([{"params": [a], "lr": 0.1}, {"params": [b], "lr": 0.1}])
 print([group["lr"] for group in adam.param_groups], "defaults:", adam.defaults["lr"])
 assert adam.param_groups[1]["lr"] == 0.1 and adam.defaults["lr"] == 0.001
-adam.defaults = {"differentiable": False}
-adam.step()
-torch.testing.assert_close(a.item(), -0.1 - 0.5 - 0.1)
 
 # %%
 # ``param_groups``: a list of dicts | ``param_groups``：由字典组成的列表
 # ----------------------------------------------------------------------
 # The note calls this the optimizer's "most important attribute", and rightly so. It is
 # a list of dicts. In each, the key ``params`` holds a list of tensors, and every other
-# key is a hyperparameter of that group alone. What the note printed here has grown too.
+# key is a hyperparameter of that group alone: all that ``defaults`` has, so here, too,
+# more is printed today.
 #
 # 笔记说它是“优化器最重要的属性”，说得很对。它是一个列表，每个元素是一个字典：
-# ``params`` 这个键存着张量的列表，其余的键都是这一组自己的超参数。
-# 笔记在这里打印的内容，今天也比当年长。
+# ``params`` 这个键存着张量的列表，其余的键都是这一组自己的超参数，
+# ``defaults`` 里有的它都有，所以今天打印出来也比当年长。
 
 # sphinx_gallery_covers = "S7 C15"
 weight = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
@@ -129,11 +126,13 @@ assert set(group) == {"params"} | set(optimizer.defaults)
 
 # %%
 # The note also draws its shape in a line of code, and that line cannot run. Its curly
-# quotes are not Python; with straight quotes, it puts the list inside itself. A blog
-# editor curls quotes for you, so the first slip is hard to see.
+# quotes are not Python; with straight quotes, it puts the list inside itself, before
+# there is one. A blog editor curls quotes for you, so the first slip is hard to see.
+# What goes in there is tensors.
 #
 # 笔记还用一行代码画出了它的样子，可惜跑不起来：弯引号不是 Python 语法；
-# 换成直引号，又成了自己装自己。博客编辑器会自动把引号变弯，前一处很难察觉。
+# 换成直引号，又成了自己装自己，而这时它自己还不存在。
+# 博客编辑器会自动把引号变弯，前一处很难察觉。该装进去的是张量。
 
 # sphinx_gallery_covers = "S6 C16"
 line = "param_groups=[{‘params’:param_groups,‘lr’: 0.01,}]"
@@ -222,11 +221,12 @@ plt.show()
 # ----------------------------------------------------------------------
 # The note prints ``state`` right after construction and gets an empty dict. So do we:
 # no step has happened yet. A parameter gets its entry at the first ``step()`` that
-# finds it with a gradient. ``optimkit.describe`` shows that below only ``conv1`` has.
+# finds it with a gradient. Below, the loss uses ``conv1`` alone, and
+# ``optimkit.describe`` shows that ``conv2`` has no state.
 #
 # 笔记刚建好优化器就打印 ``state``，得到一个空字典。今天也一样，因为还没走过一步。
 # 参数第一次带着梯度遇上 ``step()``，才会有自己的条目。
-# 用 ``optimkit.describe`` 一看，下面只有 ``conv1`` 有。
+# 下面的损失只用到 ``conv1``，用 ``optimkit.describe`` 一看，``conv2`` 果然没有状态。
 
 # sphinx_gallery_covers = "S5 C14"
 optimizer = torch.optim.Adam(net.parameters(), **note)
@@ -239,12 +239,12 @@ optimkit.describe(optimizer, net)
 
 # %%
 # To look by hand, use ``get`` or ``in``. ``state`` is a ``defaultdict``: square
-# brackets are the wrong way, since they create the entry that is missing. Adagrad is
-# an exception: it fills ``state`` before any step.
+# brackets are the wrong way, since they create the entry that is missing. By the way,
+# Adagrad does not wait for a step: it fills ``state`` when it is built.
 #
 # 自己动手查，用 ``get`` 或 ``in``。``state`` 是 ``defaultdict``，
 # 用方括号去查是错的：条目不存在时，会当场新建一个。
-# Adagrad 是个例外，还没走第一步，就先把 ``state`` 填好了。
+# 顺带一提，Adagrad 不等第一步，一建好就把 ``state`` 填上了。
 
 # sphinx_gallery_covers = "C14"
 adam, adagrad = torch.optim.Adam([a]), torch.optim.Adagrad([a])
@@ -257,7 +257,7 @@ assert len(adam.state) == 1 and "step" in adagrad.state[a]
 # One running value, not a list | 一个滚动更新的值，不是一张列表
 # --------------------------------------------------------------
 # The note says that momentum caches "the gradient values of the previous few times".
-# Let us count. After three gradients of 1, SGD with momentum 0.9 holds one tensor of
+# Let us count. Through three gradients of 1, SGD with momentum 0.9 holds one tensor of
 # the parameter's own shape: 1, then 0.9 × 1 + 1, then 0.9 × 1.9 + 1. Tutorial 05 shows
 # how the old gradients fade in it.
 #

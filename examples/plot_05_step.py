@@ -134,13 +134,14 @@ plt.show()
 # ------------------------------------------------------------
 # The note names three families: stochastic gradient descent, momentum, and "autograd
 # adaptive learning rates". The last is a slip: autograd is automatic differentiation,
-# it computes the gradients. ``Adagrad`` must be meant, a forerunner of Adam. Here
-# are five rules by hand; ``m`` and ``v`` start at 0, ``t`` counts from 1. Fed with the
-# gradients 1, -0.5, 2, 0, 0, all five agree with torch.
+# it computes the gradients. ``Adagrad`` must be meant, a forerunner of Adam. Here are
+# five rules by hand: ``m`` remembers gradients, ``v`` their squares, both start at 0,
+# and ``t`` counts steps from 1. Fed with the gradients 1, -0.5, 2, 0, 0, all five agree
+# with torch.
 #
 # 笔记列了三类方法：随机梯度下降法、动量方法、“autograd 自适应学习率”。最后一个是笔误：
 # autograd 是自动微分，负责算梯度；想说的应该是 ``Adagrad``，它是 Adam 的前辈。
-# 下面手写五种规则，``m`` 和 ``v`` 从 0 开始，``t`` 从 1 数起。
+# 下面手写五种规则：``m`` 记梯度，``v`` 记梯度的平方，都从 0 开始，``t`` 是步数，从 1 数起。
 # 依次喂给它们梯度 1、-0.5、2、0、0，五种都与 torch 一致。
 
 # sphinx_gallery_covers = "C26"
@@ -288,29 +289,6 @@ torch.testing.assert_close(changes, expected, rtol=1e-3, atol=0)
 optimkit.diff(before, adam)
 
 # %%
-# No gradient, no step | 没有梯度就不更新
-# ---------------------------------------
-# A gradient of zero and no gradient differ. Wrong: calling ``step()`` before
-# ``backward()``. There is no error: ``.grad`` is ``None``, the parameter is skipped.
-# Right: loss, ``backward()``, ``step()``.
-#
-# 梯度为零和没有梯度是两回事。错误写法：还没 ``backward()`` 就 ``step()``。
-# 它不报错，但 ``.grad`` 是 ``None``，这个参数会被跳过。
-# 正确的顺序是：损失，``backward()``，``step()``。
-
-# sphinx_gallery_covers = "C25"
-w = torch.tensor([3.0], requires_grad=True)
-optimizer = optim.Adam([w], lr=0.1)
-optimizer.step()
-print(f"w {w.item():.1f}, state {len(optimizer.state)}")
-assert w.item() == 3.0 and len(optimizer.state) == 0
-
-(w**2).sum().backward()
-optimizer.step()
-print(f"w {w.item():.1f}, state {len(optimizer.state)}")
-assert len(optimizer.state) == 1 and abs(w.item() - 2.9) < 1e-6
-
-# %%
 # Read with ``detach()``, not ``.data`` | 用 ``detach()`` 读，不用 ``.data``
 # -----------------------------------------------------------------------------
 # The note prints ``weight.data``. Reading it does no harm; writing through it hides the
@@ -337,7 +315,7 @@ try:
     loss.backward()
     raise AssertionError
 except RuntimeError as error:
-    print("RuntimeError -", str(error)[:61])
+    print("RuntimeError -", str(error).split(":")[0])
 
 # %%
 # Ask yourself | 问问自己
@@ -360,18 +338,22 @@ except RuntimeError as error:
 small, large = (first_step(optim.Adam, g) for g in (0.5, 500.0))
 print(f"moved by {2 - small[0, 0]:.4f} and {2 - large[0, 0]:.4f}")
 torch.testing.assert_close(small, large)
+w = torch.tensor([3.0], requires_grad=True)
+optimizer = optim.Adam([w], lr=0.1)
+(w**2).sum().backward()
 optimizer.step()
-assert optimizer.state[optimizer.param_groups[0]["params"][0]]["step"] == 2
+optimizer.step()
+assert optimizer.state[w]["step"] == 2
 
 # %%
 # Exercise | 练习
 # ---------------
 # Write ``adam_step(p, state, lr)``, eight lines or fewer, that updates ``p`` in place
-# from ``p.grad``. Train a small problem with it and with ``optim.Adam`` for 100 steps,
-# and compare.
+# from ``p.grad``. Begin with ``state = {"t": 0, "m": 0.0, "v": 0.0}``. Train a small
+# problem with it and with ``optim.Adam`` for 100 steps, and compare.
 #
-# 写一个 ``adam_step(p, state, lr)``，不超过八行，根据 ``p.grad`` 原地更新 ``p``。
-# 用它和 ``optim.Adam`` 各训练一个小问题 100 步，再对比结果。
+# 写一个 ``adam_step(p, state, lr)``，不超过八行，根据 ``p.grad`` 原地更新 ``p``，
+# 开头 ``state = {"t": 0, "m": 0.0, "v": 0.0}``。用它和 ``optim.Adam`` 各训练一个小问题 100 步，再对比结果。
 
 # %%
 # Solution | 参考答案

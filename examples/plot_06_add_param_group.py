@@ -4,10 +4,12 @@ Parameter groups and add_param_group() | 参数组与 add_param_group()
 
 How do you give parts of a model settings of their own? Pass a list of dicts when you
 build the optimizer: each is a parameter group, with its own options. Keep
-``add_param_group()`` for parameters that join later, and tell the scheduler.
+``add_param_group()`` for parameters that join later, and then mind their old gradients
+and the learning-rate scheduler.
 
 怎样让模型的各部分用不同的设置？建优化器时传一个字典的列表：一个字典就是一个参数组，
-各带各的选项。``add_param_group()`` 留给中途才加入的参数，用它时别忘了调度器。
+各带各的选项。``add_param_group()`` 留给中途才加入的参数，
+用它时要留意攒下的梯度，还有学习率调度器。
 
 **What you will learn**
 
@@ -87,13 +89,16 @@ assert w2.tolist() == w3.tolist() == [[11.0, 12.0], [13.0, 14.0]]
 # %%
 # Groups from the start | 一开始就分组
 # ------------------------------------
-# What the note wants groups for is sound: features learn slowly, fully connected layers
-# fast. But you know that from the start, so no ``add_param_group()`` is needed. Pass
-# the groups when you build; what a group leaves out comes from ``defaults``.
+# What the note wants groups for is sound: the feature extractor learns slowly, the
+# fully connected layer fast. But you know that from the start, so no
+# ``add_param_group()`` is needed. Pass the groups when you build; what a group leaves
+# out comes from ``defaults``. Adam's first step is as long as the learning rate
+# (tutorial 05), so one step shows both.
 #
 # 笔记说分组是为了让特征提取部分学得慢一点，全连接层学得快一点，这很有道理。
 # 不过这是一开始就知道的事，用不着 ``add_param_group()``，建优化器时传进去就行；
-# 组里没写的选项，取自 ``defaults``。
+# 组里没写的选项，取自 ``defaults``。Adam 的第一步正好和学习率一样长（见教程 05），
+# 走一步就能看出两组的差别。
 
 # sphinx_gallery_covers = "C30 C31"
 blocks = [nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.ReLU()) for _ in range(6)]
@@ -117,9 +122,10 @@ torch.testing.assert_close(moved, [1e-4, 1e-2], rtol=0.01, atol=0)
 # -----------------------------------------------
 # To tell more groups apart, people filter names. Here is the wrong way: one letter too
 # many, and the fast group is empty. torch takes it, and everything learns slowly.
+# ``optimkit.audit`` finds the empty group.
 #
 # 组一多，常见的做法是按名字筛选。下面是错误的写法：多打了一个字母，快的那组就空了。
-# torch 照收不误，于是全部都学得慢。
+# torch 照收不误，于是全部都学得慢。``optimkit.audit`` 查得出空的组。
 
 named = list(model.named_parameters())
 fast = [param for name, param in named if name.startswith("heads.")]
@@ -127,19 +133,22 @@ slow = [param for name, param in named if not name.startswith("heads.")]
 groups = [{"params": slow, "lr": 1e-4}, {"params": fast, "lr": 1e-2}]
 optimizer = torch.optim.Adam(groups)
 print("parameters:", [len(group["params"]) for group in optimizer.param_groups])
-assert "empty-group" in optimkit.audit(optimizer).codes
+print(*optimkit.audit(optimizer).codes)
+assert optimkit.audit(optimizer).codes[0] == "empty-group"
 
 # %%
 # By rule: the typo is refused | 按规则分组：笔误过不了
 # -----------------------------------------------------
 # ``optimkit.param_groups`` takes rules, made with ``optimkit.when``, and the options
 # that all parameters start from. If two rules differ, the later one wins. A name that
-# no parameter has is refused. The second rule below frees biases and norms from weight
-# decay, as is usual.
+# no parameter has is refused. The second rule below frees biases and normalization
+# layers from weight decay, as is usual. The head's bias meets both rules, and so gets a
+# group of its own.
 #
 # ``optimkit.param_groups`` 收两样东西：用 ``optimkit.when`` 写的规则，和所有参数共用的选项。
 # 两条规则冲突时，后一条说了算。写了不存在的名字会被拒绝。
 # 下面的第二条规则照惯例不对偏置和归一化层做权重衰减。
+# ``head`` 的偏置两条规则都符合，于是自成一组。
 
 # sphinx_gallery_covers = "C31"
 try:
@@ -164,12 +173,12 @@ optimkit.describe(optimizer, model)
 # A learning rate for every layer | 每层一个学习率
 # ------------------------------------------------
 # Early layers know what is general, so in fine-tuning they are often given less, layer
-# by layer. ``optimkit.layer_decay`` is a rule too: you say how deep a name is, and it
-# multiplies the learning rate by 0.7 for each layer from the head down.
+# by layer. ``optimkit.layer_decay`` is a rule too. You say which layer a name belongs
+# to, and it multiplies the learning rate by 0.7 for each layer below the last.
 #
-# 前面的层学到的东西比较通用，所以微调时常常让学习率一层比一层小。
+# 越靠前的层，学到的东西越通用，所以微调时常常从后往前，让学习率一层比一层小。
 # ``optimkit.layer_decay`` 也是一条规则：你说明每个名字在第几层，
-# 它就从最后一层往前数，每退一层，学习率就多乘一个 0.7。
+# 它就从最后一层往前数，每退一层，学习率多乘一个 0.7。
 
 # sphinx_gallery_covers = "C31"
 # sphinx_gallery_thumbnail_number = 1
@@ -194,7 +203,6 @@ shades = plt.get_cmap("viridis")([0.3 + layer / 10 for layer in range(7)])
 bars = ax.barh(layers, rates, color=shades)
 ax.bar_label(bars, [f"{rate:.4f}" for rate in rates], padding=4)
 ax.grid(False)
-ax.spines[["top", "right"]].set_visible(False)
 ax.set(xlim=(0, 0.0115), xlabel="learning rate | 学习率")
 ax.set_title("The earlier the layer, the smaller its steps | 层越靠前，步子越小")
 plt.show()
@@ -237,12 +245,13 @@ assert optimkit.audit(sgd).codes == ("duplicate",)
 # -------------------------------------------------------------------
 # Now for ``add_param_group()``: train the head first, then the features too. Until they
 # join, ``optimizer.zero_grad()`` does not reach them, and 50 iterations of gradients
-# pile up, to be spent in their first step. ``optimkit.add_param_group`` clears them; in
-# plain torch, call ``zero_grad()`` of the model, as tutorial 04 does.
+# pile up, to be spent in their first step: it is some 50 times too long.
+# ``optimkit.add_param_group`` clears them first; in plain torch, call ``zero_grad()`` of
+# the model, as tutorial 04 does.
 #
 # 现在用 ``add_param_group()``：先训练 ``head``，再把特征提取部分加进来。
 # 加进来之前，``optimizer.zero_grad()`` 管不到它们，50 次迭代的梯度越积越多，
-# 全在第一步花掉。``optimkit.add_param_group`` 会先清零；
+# 全在第一步花掉，这一步就长了大约 50 倍。``optimkit.add_param_group`` 会先清零；
 # 只用 torch 的话，就像教程 04 那样调用模型的 ``zero_grad()``。
 
 # sphinx_gallery_covers = "C31"
@@ -271,12 +280,14 @@ assert 40 < stale / clean < 70
 # %%
 # Wrong: a late group and its scheduler | 错误：后来的组和调度器
 # --------------------------------------------------------------
-# ``StepLR`` multiplies the present ``lr`` of every group, and takes a late one along.
+# A scheduler changes the learning rate as training goes on (tutorial 11). ``StepLR``
+# multiplies the present ``lr`` of every group, and takes a late one along.
 # ``LambdaLR`` keeps a list with an entry for each group, made when it was built.
 # Depending on the version, it raises at its next step, or leaves the late group out in
 # silence. Either way, the group is not scheduled.
 #
-# ``StepLR`` 拿每一组当前的 ``lr`` 来乘，后来的组也会带上。
+# 调度器随着训练的进度改学习率（见教程 11）。``StepLR`` 拿每一组当前的 ``lr`` 来乘，
+# 后来的组也会带上。
 # ``LambdaLR`` 则在建好时给每个参数组记下一项，后来的组不在其中，下一步会怎样要看版本：
 # 有的报错，有的不声不响地漏掉这一组。总之，这一组没人调度。
 
@@ -337,7 +348,6 @@ for number, (text, base) in enumerate(texts.items()):
     ax.text(start + 0.8, whole[start] * 1.12, text, color=color)
 ax.set(yscale="log", ylim=(0.001, 0.2))
 ax.set(xlabel="epoch | 轮", ylabel="learning rate | 学习率")
-ax.spines[["top", "right"]].set_visible(False)
 ax.set_title("A late group joins where the schedule is | 后来的组，直接接上进度")
 plt.show()
 
@@ -354,10 +364,10 @@ plt.show()
 # Answers | 答案
 # --------------
 # - That of ``defaults``, whatever the other groups have by now.
-# - Yes, if the options are equal. But many groups can take longer.
+# - Yes, if the options are equal (tutorial 09 tries it). But many groups can take longer.
 #
 # - ``defaults`` 里的那个，不管其他组现在是多少。
-# - 选项相同就一样，只是组多了可能会慢。
+# - 选项相同就一样（教程 09 试给你看），只是组多了可能会慢。
 
 sgd.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
 print(f"head: {sgd.param_groups[0]['lr']:.3f}, new: {sgd.param_groups[-1]['lr']}")
@@ -366,11 +376,12 @@ assert sgd.param_groups[-1]["lr"] == sgd.defaults["lr"] == 0.1
 # %%
 # Exercise | 练习
 # ---------------
-# Give weight decay to weight matrices only: not to biases, norms, or an embedding's
-# table. First filter by ``param.ndim``, then use a rule. Where do they differ?
+# Give weight decay to weight matrices only: not to biases, normalization layers, or an
+# embedding's table. First filter by ``param.ndim``, then use a rule with ``is_matrix``.
+# Where do they differ?
 #
 # 只对权重矩阵做权重衰减：偏置、归一化层、嵌入表都不做。
-# 先用 ``param.ndim`` 筛选，再用规则，看看两者哪里不同。
+# 先用 ``param.ndim`` 筛选，再用带 ``is_matrix`` 的规则，看看两者哪里不同。
 
 model = nn.Sequential(nn.Embedding(9, 4), nn.LayerNorm(4), nn.Linear(4, 2))
 
