@@ -114,7 +114,7 @@ def param_groups(
         raise GroupError(*problems, *misses)
     for text in misses:
         warnings.warn(text, stacklevel=2)
-    groups = _sort(found, rules, base, trainable if frozen == "skip" else None)
+    groups = _sort(found, rules, base, trainable if frozen == "skip" else b"")
     problems = _wrong_groups(groups, optimizer)
     if problems:
         raise GroupError(*problems)
@@ -262,18 +262,18 @@ class _Groups(dict[tuple[Any, ...], list[Named]]):
         """Resolve the options of a new kind of parameter, and find or open its group."""
         options = dict(self.base)
         for rule, entry in zip(self.rules, key, strict=True):
-            rule.apply(entry, options)
-        same = identity(options)
-        if same not in self._with:
-            self._with[same] = []
+            if entry:
+                rule.apply(entry, options)
+        members: list[Named] = []
+        self[key] = self._with.setdefault(identity(options), members)
+        if self[key] is members:
             self.options.append(options)
-            self.members.append(self._with[same])
-        self[key] = self._with[same]
+            self.members.append(members)
         return self[key]
 
 
 def _sort(
-    found: Walk, rules: Sequence[Rule], base: Mapping[str, Any], wanted: bytes | None
+    found: Walk, rules: Sequence[Rule], base: Mapping[str, Any], wanted: bytes
 ) -> _Groups:
     """Put each wanted parameter into its group, in one pass."""
     columns = [found.first_of(rule.column(found)) for rule in rules]
@@ -281,7 +281,7 @@ def _sort(
     keys = zip(*columns, strict=True) if columns else repeat(())
     members = zip(keys, pairs, strict=False)
     groups = _Groups(rules, base)
-    for key, pair in members if wanted is None else compress(members, wanted):
+    for key, pair in compress(members, wanted) if 0 in wanted else members:
         groups[key].append(pair)
     return groups
 

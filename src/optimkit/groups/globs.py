@@ -14,18 +14,21 @@ _MANY = 2_000  # names to compare a misspelt one with; comparing is slow
 
 
 def matching_glob(pattern: str) -> Callable[[list[str]], bytes]:
-    """Compile a glob; its usual forms are faster without a regular expression."""
+    """Compile a glob; its usual forms are faster without a regular expression.
+
+    ``in`` is the fastest test there is, and rules most names out.
+    """
     if "?" not in pattern and "[" not in pattern:
         match pattern.split("*"):
             case [whole]:
                 return lambda names: bytes([name == whole for name in names])
             case ["", tail]:
-                return lambda names: bytes([name.endswith(tail) for name in names])
+                return lambda names: bytes([tail in name and name.endswith(tail) for name in names])
             case [head, ""]:
-                return lambda names: bytes([name.startswith(head) for name in names])
+                return lambda names: bytes([head in name and name.startswith(head) for name in names])
             case ["", part, ""]:
                 return lambda names: bytes([part in name for name in names])
-    # What follows the first star rules most names out; their common beginning would not.
+    # Not the part before the first star: many names begin alike.
     literal = max(re.split(r"[*?]", pattern.partition("[")[0])[1:], key=len, default="")
     match = re.compile(translate(pattern)).match
     return lambda names: bytes([literal in name and bool(match(name)) for name in names])
@@ -43,7 +46,7 @@ def nearest(pattern: str, found: Walk) -> str | None:
     if "*" not in pattern:
         known = set(found.places)
     else:
-        leaves = {name.rpartition(".")[2] for name in found.places}
+        leaves = set(found.leaves)
         known = {f"{name}.*" for name in found.module_names if name}
         known |= {f"*.{leaf}" for leaf in leaves} | {f"*{leaf}" for leaf in leaves}
     return next(iter(get_close_matches(pattern, sorted(known), 1, 0.8)), None)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
 from ..parameters import Walk
-from .selectors import Selector, yes_at
+from .selectors import YES, Selector
 
 _NORMS = (
     nn.BatchNorm1d,
@@ -23,27 +20,26 @@ _NORMS = (
     nn.RMSNorm,
 )
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-_CALLED_NORM = re.compile(r"Norm(\dd)?$").search  # LlamaRMSNorm, T5LayerNorm, SimpleNorm2d
+_CALLED_NORM = ("Norm", "Norm1d", "Norm2d", "Norm3d")  # LlamaRMSNorm, T5LayerNorm, SimpleNorm2d
 
 
-def _owned(
-    found: Walk, kinds: tuple[type, ...], called: Callable[[str], object] | None = None
-) -> bytes:
+def _owned(found: Walk, kinds: tuple[type, ...], called: tuple[str, ...] = ()) -> bytes:
     """Answer yes for what modules of these types own, parametrized or not.
 
     A type that is only called so counts if all that it owns are vectors.
     """
-    owned = []
+    answer = bytearray(len(found.places))
     for kind, visits in found.by_type.items():
         real = issubclass(kind, kinds)
-        if not real and not (called and called(kind.__name__)):
+        if not (real or kind.__name__.endswith(called)):
             continue
         for visit in visits:
-            start, own_stop, stop = found.spans[visit]
-            end = stop if "parametrizations" in found.modules[visit]._modules else own_stop
-            if real or all(param.dim() <= 1 for param in found.tensors[start:end]):
-                owned.append((start, end))
-    return yes_at(owned, len(found.places))
+            start, stop, all_inside = found.spans[visit]
+            if "parametrizations" in found.modules[visit]._modules:
+                stop = all_inside
+            if real or max(found.dims[start:stop], default=0) < 2:
+                answer[start:stop] = YES * (stop - start)
+    return bytes(answer)
 
 
 def _called_bias(leaf: str) -> bool:
@@ -58,12 +54,11 @@ def _is_table(param: Tensor) -> bool:
 
 def _biases(found: Walk) -> bytes:
     """Answer yes for what is called a bias, and is no table."""
-    leaves = [name.rpartition(".")[2] for name in found.places]
-    called = {leaf: _called_bias(leaf) for leaf in set(leaves)}
+    called = set(filter(_called_bias, set(found.leaves)))
     return bytes(
         [
-            called[leaf] and (param.dim() < 2 or not _is_table(param))
-            for leaf, param in zip(leaves, found.tensors, strict=True)
+            leaf in called and (dim < 2 or not _is_table(param))
+            for leaf, dim, param in zip(found.leaves, found.dims, found.tensors, strict=True)
         ]
     )
 
@@ -72,8 +67,7 @@ is_bias = Selector("is_bias", _biases)
 is_norm = Selector("is_norm", lambda found: _owned(found, _NORMS, _CALLED_NORM))
 is_embedding = Selector("is_embedding", lambda found: _owned(found, _EMBEDDINGS))
 _has_two_dimensions = Selector(
-    "_has_two_dimensions",
-    lambda found: bytes([param.dim() > 1 for param in found.tensors]),
+    "_has_two_dimensions", lambda found: bytes([dim > 1 for dim in found.dims])
 )
 _matrices = _has_two_dimensions & ~(is_bias | is_norm | is_embedding)
 is_matrix = Selector("is_matrix", _matrices.over, parts=(_matrices,))

@@ -70,6 +70,8 @@ def _short(value: object) -> str:
 
 def _unique(names: list[str], asked: Sequence[str | None]) -> list[str]:
     """Number what still looks the same; a name that was asked for goes first."""
+    if len(set(names)) == len(names):
+        return names
     taken: set[str] = set()
     unique = list(names)
     for index in sorted(range(len(names)), key=lambda index: names[index] != asked[index]):

@@ -48,14 +48,12 @@ def bad_options(
     Rprop has no option 'weigth_decay'; it takes lr, etas, step_sizes, capturable, foreach and \
 2 more.
     """
-    wrong = [
-        f"{key!r} holds the parameters, and is no option." for key in options if key in RESERVED
-    ]
-    wrong += [
-        f"{key}={options[key]!r} {text}"
-        for key in _NOT_NEGATIVE
-        if key in options and (text := _no_amount(options[key]))
-    ]
+    wrong = []
+    for key, value in options.items():
+        if key in RESERVED:
+            wrong.append(f"{key!r} holds the parameters, and is no option.")
+        elif key in _NOT_NEGATIVE and (text := _no_amount(value)):
+            wrong.append(f"{key}={value!r} {text}")
     if optimizer is not None:
         known = takes(optimizer)
         if known is not None:
@@ -183,20 +181,18 @@ def same_but_own(value: Any) -> Any:
     >>> same_but_own({"lr": lr})["lr"] is lr
     False
     """
-    if isinstance(value, Tensor):
-        return value.detach().clone()
     if type(value) is dict:
         return {
             key: item if type(item) in _PLAIN else same_but_own(item) for key, item in value.items()
         }
     if type(value) in (list, tuple):
         return type(value)(map(same_but_own, value))
-    return value
+    return value.detach().clone() if isinstance(value, Tensor) else value
 
 
 def _no_amount(value: object) -> str:
     """Say why a value is no learning rate or weight decay; nothing if it is one."""
-    if isinstance(value, Tensor):
+    if type(value) not in _PLAIN and isinstance(value, Tensor):
         if value.numel() != 1:
             return "has more than one element; it must have one."
         if value.is_meta:

@@ -23,7 +23,7 @@ class Rule:
     """One rule of :func:`~optimkit.param_groups`; made by :func:`~optimkit.when` and :func:`~optimkit.layer_decay`."""
 
     def column(self, found: Walk) -> Sequence[Any]:
-        """Give, for each place, what :meth:`apply` needs to know of it."""
+        """Give, for each place, what :meth:`apply` needs to know of it; 0 if nothing changes."""
         raise NotImplementedError
 
     def apply(self, entry: Any, options: dict[str, Any]) -> None:
@@ -52,8 +52,7 @@ class _When(Rule):
         return self.selector.over(found)
 
     def apply(self, entry: int, options: dict[str, Any]) -> None:
-        if entry:
-            options.update(self.options)
+        options.update(self.options)
 
     def wrong_options(self, optimizer: Callable[..., Optimizer] | None) -> list[str]:
         return [f"{self}: {text}" for text in bad_options(self.options, optimizer)]
@@ -78,7 +77,7 @@ class _LayerDecay(Rule):
     layer_of: Callable[[str], int]
     min_scale: float
 
-    def column(self, found: Walk) -> list[float]:
+    def column(self, found: Walk) -> list[int]:
         layers = list(map(self.layer_of, found.places))
         if not all(issubclass(kind, Integral) for kind in set(map(type, layers))):
             wrong = [
@@ -90,15 +89,13 @@ class _LayerDecay(Rule):
                 f"{self}: layer_of must give each name an int, the number of its layer, "
                 f"but gave {first_few(wrong)}."
             )
-        deepest = max(layers, default=0)
-        scales = {
-            layer: max(self.min_scale, self.decay ** (deepest - layer)) for layer in set(layers)
-        }
-        return [scales[layer] for layer in layers]
+        above = max(layers, default=0) + 1
+        return [above - layer for layer in layers]
 
-    def apply(self, entry: float, options: dict[str, Any]) -> None:
+    def apply(self, entry: int, options: dict[str, Any]) -> None:
         lr = options.get("lr", NOTHING)
-        options["lr"] = lr if lr is NOTHING else lr * entry
+        scale = max(self.min_scale, self.decay ** (entry - 1))
+        options["lr"] = lr if lr is NOTHING else lr * scale
 
     def __repr__(self) -> str:
         least = f", min_scale={self.min_scale}" if self.min_scale else ""

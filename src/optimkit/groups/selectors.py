@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from operator import truth
 from typing import TypeAlias
 
@@ -19,6 +20,7 @@ from torch import nn
 from ..parameters import ParamInfo, Walk, walk
 from .globs import matching, matching_glob, nearest
 
+YES = b"\1"
 _FLIP = bytes([1, 0]) + bytes(254)
 
 
@@ -92,6 +94,8 @@ class Selector:
         list of str
             What is wrong; empty when every name is found.
         """
+        if not any(leaf.unmatched for leaf in self.leaves):
+            return []
         wrong = [text for part in self.parts for text in part.misses(found)]
         if not wrong and self.by_name and 1 not in self.over(found):
             wrong.append(self.unmatched(found) if self.unmatched else f"{self} is empty")
@@ -198,7 +202,7 @@ def ask_predicates(found: Walk, selectors: Iterable[Selector]) -> None:
     predicates = dict.fromkeys(
         leaf for selector in selectors for leaf in selector.leaves if leaf.predicate
     )
-    infos = list(found.infos()) if predicates else []
+    infos = found.infos() if predicates else []
     for leaf in predicates:
         answer = bytes(map(truth, map(leaf.predicate, infos)))  # type: ignore[arg-type]
         found.answers[leaf] = _same_for_ties(answer, found)
@@ -208,10 +212,10 @@ def _combine(left: Selector, sign: str, right: Selector) -> Selector:
     """Join two selectors with ``&`` or ``|``."""
 
     def ask(found: Walk) -> bytes:
-        answers = (left.over(found), right.over(found))
-        one, other = (int.from_bytes(answer, "big") for answer in answers)
+        one = int.from_bytes(left.over(found), "big")
+        other = int.from_bytes(right.over(found), "big")
         joined = one & other if sign == "&" else one | other
-        return joined.to_bytes(len(answers[0]), "big")
+        return joined.to_bytes(len(found.places), "big")
 
     return Selector(f"{_bracketed(left)} {sign} {_bracketed(right)}", ask, parts=(left, right))
 
@@ -258,13 +262,8 @@ def _module_type(kind: type[nn.Module]) -> Selector:
     """Select all that is inside modules of a type."""
 
     def ask(found: Walk) -> bytes:
-        inside = (
-            found.spans[visit]
-            for each, visits in found.by_type.items()
-            if issubclass(each, kind)
-            for visit in visits
-        )
-        return yes_at(((start, stop) for start, _, stop in inside), len(found.places))
+        visits = (each for type_, each in found.by_type.items() if issubclass(type_, kind))
+        return _inside(chain.from_iterable(visits), found)
 
     return Selector(kind.__name__, ask)
 
@@ -273,19 +272,24 @@ def _instance(module: nn.Module) -> Selector:
     """Select all that is inside one module."""
 
     def ask(found: Walk) -> bytes:
-        inside = (
-            (start, stop)
-            for visited, (start, _, stop) in zip(found.modules, found.spans, strict=True)
-            if visited is module
-        )
-        return yes_at(inside, len(found.places))
+        visits = (visit for visit, each in enumerate(found.modules) if each is module)
+        return _inside(visits, found)
 
     def unmatched(found: Walk) -> str:
-        if any(visited is module for visited in found.modules):
+        if any(each is module for each in found.modules):
             return f"this {type(module).__name__} has no parameters"
         return f"this {type(module).__name__} is not in the model (a copy, or replaced?)"
 
     return Selector(f"<{type(module).__name__}>", ask, unmatched)
+
+
+def _inside(visits: Iterable[int], found: Walk) -> bytes:
+    """Answer yes for all that is inside these modules."""
+    answer = bytearray(len(found.places))
+    for visit in visits:
+        start, _, stop = found.spans[visit]
+        answer[start:stop] = YES * (stop - start)
+    return bytes(answer)
 
 
 def _predicate(predicate: Callable[[ParamInfo], object]) -> Selector:
@@ -295,11 +299,3 @@ def _predicate(predicate: Callable[[ParamInfo], object]) -> Selector:
         lambda found: bytes(map(truth, map(predicate, found.infos()))),
         predicate=predicate,
     )
-
-
-def yes_at(spans: Iterable[tuple[int, int]], length: int) -> bytes:
-    """Make a column that is 1 in the spans."""
-    answer = bytearray(length)
-    for start, stop in spans:
-        answer[start:stop] = b"\1" * (stop - start)
-    return bytes(answer)
