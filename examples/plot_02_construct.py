@@ -245,8 +245,8 @@ optimkit.describe(optimizer, net)
 # -----------------------------------------------------
 # The note says weights and biases. There is more: an embedding's table, the scale and
 # shift of a normalization, the slope of a PReLU, an ``nn.Parameter`` of your own.
-# ``parameters()`` finds them all. Buffers are not among them: such as the running mean
-# of a BatchNorm, they are kept, not learned. And two things look learnable, but
+# ``parameters()`` finds them all. Buffers, such as the running mean of a BatchNorm, are
+# not among them: they are recorded, not learned. And two things look learnable, but
 # ``parameters()`` can't see them: a plain tensor, and a layer in a Python list. In the
 # figure a row is a tensor: the brighter, the farther ``step()`` has moved it in all.
 #
