@@ -303,7 +303,7 @@ fig.set_label(
 ax = fig.add_axes((0, 0, 1, 0.9), xlim=(-3.2, 24.2), ylim=(-22, 60))
 ax.set_axis_off()
 ax.set_title("Too small and almost too large are equally slow | 太小和差点太大，一样慢", y=1)
-bowl, reach = torch.linspace(-3, 3, 61), torch.tensor([-1.2, 1.2])
+bowl, reach = torch.linspace(-3, 3, 61), torch.tensor([-1.0, 1.0])
 drawn = []
 for i, text in enumerate(texts):
     ax.fill_between(7 * i + bowl, 5 * bowl**2, -4, color="0.5", alpha=0.3, lw=0)

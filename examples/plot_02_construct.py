@@ -245,8 +245,8 @@ optimkit.describe(optimizer, net)
 # -----------------------------------------------------
 # The note says weights and biases. There is more: an embedding's table, the scale and
 # shift of a normalization, the slope of a PReLU, an ``nn.Parameter`` of your own.
-# ``parameters()`` finds them all. Buffers are not among them: such as the running mean
-# of a BatchNorm, they are kept, not learned. And two things look learnable, but
+# ``parameters()`` finds them all. Buffers, such as the running mean of a BatchNorm, are
+# not among them: they are recorded, not learned. And two things look learnable, but
 # ``parameters()`` can't see them: a plain tensor, and a layer in a Python list. In the
 # figure a row is a tensor: the brighter, the farther ``step()`` has moved it in all.
 #
@@ -304,6 +304,7 @@ ax.set_yticks(rows, tensors)
 ax.text(30.7, 3, "parameters: in | 参数：在", va="center")
 ax.text(30.7, 9, "buffers: out | 缓冲区：不在", va="center")
 ax.text(30.7, 12.5, "not seen: out | 看不见：不在", va="center")
+ax.spines[:].set_visible(False)
 ax.grid(False)
 ax.set_xlabel("step | 步")
 ax.set_title("What was passed moves; all else stays dark | 传进去的会动，其余一直是暗的")

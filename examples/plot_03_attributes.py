@@ -207,7 +207,7 @@ for start, end, y, color in arrows:
     ax.annotate("", (end, y), (start, y), arrowprops=style)
 titles = {"defaults": 1.6, "param_groups": 6.9, "tensors | 张量": 11.5, "state": 16.6}
 for name, x in titles.items():
-    ax.text(x, 5.3, name, fontsize=13, weight="bold", **center)
+    ax.text(x, 5.3, name, fontsize=13, **center)
 ax.text(1.6, 2.2, "copied once | 只抄一次", **center)
 ax.plot([4.5, 19.5, 19.5, 4.5, 4.5], [-0.1, -0.1, 6.2, 6.2, -0.1], ":", c="0.5")
 ax.text(11.8, 6.4, "what step() touches | step() 用到的", ha="center")

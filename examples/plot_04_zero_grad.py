@@ -135,7 +135,7 @@ for ax, grads, title in zip(axes, (kept, cleared), titles, strict=True):
         for base in range(0, int(grad), 6):
             color = ("C0", 0.9) if base + 6 == grad else ("C1", 0.45)
             ax.bar(i, 5.7, 0.62, bottom=base, color=color, lw=0)
-        ax.text(i, grad + 0.4, int(grad), ha="center", size=14, weight="bold")
+        ax.text(i, grad + 0.4, int(grad), ha="center", size=14)
     ax.set(ylim=(0, 21.5), yticks=[], xticks=[1, 2, 3], xlabel="iteration | 迭代")
     ax.spines["left"].set_visible(False)
     ax.grid(False)

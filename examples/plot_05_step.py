@@ -41,6 +41,8 @@ its own, and most of them remember something.
 
 # sphinx_gallery_covers = "S10 C25"
 # sphinx_gallery_thumbnail_number = 1
+from textwrap import shorten
+
 import matplotlib.pyplot as plt
 import torch
 from torch import optim
@@ -315,7 +317,7 @@ try:
     loss.backward()
     raise AssertionError
 except RuntimeError as error:
-    print("RuntimeError -", str(error).split(":")[0])
+    print("RuntimeError -", shorten(str(error), 70, placeholder=" ..."))
 
 # %%
 # Ask yourself | 问问自己

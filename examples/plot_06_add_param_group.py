@@ -133,7 +133,7 @@ slow = [param for name, param in named if not name.startswith("heads.")]
 groups = [{"params": slow, "lr": 1e-4}, {"params": fast, "lr": 1e-2}]
 optimizer = torch.optim.Adam(groups)
 print("parameters:", [len(group["params"]) for group in optimizer.param_groups])
-print(*optimkit.audit(optimizer).codes)
+print("audit:", optimkit.audit(optimizer).codes[0])
 assert optimkit.audit(optimizer).codes[0] == "empty-group"
 
 # %%
