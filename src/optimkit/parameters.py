@@ -285,7 +285,8 @@ def _visit(found: Walk, roots: Mapping[str, nn.Module]) -> None:
             prefixes.append(prefix)
             spans.append((start, stop, stop))
             if module._modules:
-                attribute = held_as(type(module))
+                kind: Any = type(module)
+                attribute = held_as(kind)
                 found.wrapped = found.wrapped or attribute is not None
                 open_modules.add(id(module))
                 visit(module._modules, attribute, prefix)

@@ -18,7 +18,7 @@ from torch.optim import LBFGS, Optimizer
 from ..errors import GroupError, first_few
 from ..parameters import Walk, walk
 from .naming import name_groups
-from .options import bad_options, identity, same_but_own
+from .options import bad_options, class_of, identity, same_but_own
 from .rules import NOTHING, Rule
 from .selectors import Select, ask_predicates, select_by
 
@@ -272,9 +272,7 @@ class _Groups(dict[tuple[Any, ...], list[Named]]):
         return self[key]
 
 
-def _sort(
-    found: Walk, rules: Sequence[Rule], base: Mapping[str, Any], wanted: bytes
-) -> _Groups:
+def _sort(found: Walk, rules: Sequence[Rule], base: Mapping[str, Any], wanted: bytes) -> _Groups:
     """Put each wanted parameter into its group, in one pass."""
     columns = [found.first_of(rule.column(found)) for rule in rules]
     pairs = zip(found.names, found.params, strict=True)
@@ -300,7 +298,8 @@ def _wrong_groups(groups: _Groups, optimizer: Callable[..., Optimizer] | None) -
             f"layer_decay has no lr to scale for {first_few(unscaled)}. "
             "Pass param_groups(..., lr=...)."
         )
-    if len(groups.members) > 1 and isinstance(optimizer, type) and issubclass(optimizer, LBFGS):
+    kind = class_of(optimizer)
+    if len(groups.members) > 1 and isinstance(kind, type) and issubclass(kind, LBFGS):
         problems.append(
             f"LBFGS takes one group, and the rules make {len(groups.members)}. "
             "Leave the rules out, or take another optimizer."

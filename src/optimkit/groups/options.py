@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from numbers import Real
 from typing import Any
 
@@ -57,8 +57,7 @@ def bad_options(
     if optimizer is not None:
         known = takes(optimizer)
         if known is not None:
-            title = getattr(optimizer, "__name__", str(optimizer))
-            wrong += unknown_options(options, known, title)
+            wrong += unknown_options(options, known, class_of(optimizer).__name__)
     return wrong
 
 
@@ -95,6 +94,13 @@ def unknown_options(options: Iterable[str], known: Iterable[str], title: str) ->
     return wrong
 
 
+def class_of(optimizer: Any) -> Any:
+    """Look through ``functools.partial`` for the class that will be called."""
+    while isinstance(optimizer, partial):
+        optimizer = optimizer.func
+    return optimizer
+
+
 @cache  # a signature takes longer to read than the rest of the groups to build
 def takes(optimizer: Any) -> tuple[str, ...] | None:
     """List the options that an optimizer class takes.
@@ -102,12 +108,12 @@ def takes(optimizer: Any) -> tuple[str, ...] | None:
     Parameters
     ----------
     optimizer : type
-        The class, or whatever makes an optimizer.
+        The class, or a ``functools.partial`` of it.
 
     Returns
     -------
     tuple of str or None
-        None if it takes any keyword, so that nothing can be said.
+        None if it takes any keyword, or is no class, so that nothing can be said.
 
     Examples
     --------
@@ -115,7 +121,10 @@ def takes(optimizer: Any) -> tuple[str, ...] | None:
     >>> takes(torch.optim.Rprop)[:3]
     ('lr', 'etas', 'step_sizes')
     """
-    parameters = list(inspect.signature(optimizer).parameters.values())[1:]
+    kind = class_of(optimizer)
+    if not isinstance(kind, type):
+        return None
+    parameters = list(inspect.signature(kind).parameters.values())[1:]
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         return None
     return tuple(each.name for each in parameters if each.kind is not each.VAR_POSITIONAL)
