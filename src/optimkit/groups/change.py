@@ -162,7 +162,8 @@ def unfreeze(*targets: Target) -> None:
     ------
     GroupError
         If a parameter's type, such as an integer one, can't have a gradient, or a tensor is
-        the result of a computation. Nothing has been changed then.
+        the result of a computation, or was made in inference mode. Nothing has been changed
+        then.
     TypeError
         If a target is none of these. Nothing has been changed then.
 

@@ -18,7 +18,9 @@ from ..known import meant
 RESERVED = frozenset({"params", "param_names"})
 """Keys of a group that are no options: they hold the parameters."""
 
-_PLAIN = {float, int, str, bool, type(None)}
+PLAIN = frozenset({float, int, str, bool, type(None)})
+"""Types of options that need no look inside: most are of these, and a tensor is slow to tell."""
+
 _NOT_NEGATIVE = ("lr", "weight_decay", "momentum")
 
 
@@ -151,12 +153,12 @@ def identity(value: object) -> Hashable:
     >>> identity({"betas": [0.9, 0.95]}) == identity({"betas": [0.9, 0.99]})
     False
     """
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, dict):
         return frozenset(
-            [(key, item if type(item) in _PLAIN else identity(item)) for key, item in value.items()]
+            [(key, item if type(item) in PLAIN else identity(item)) for key, item in value.items()]
         )
-    if type(value) in _PLAIN:
-        return value
     if isinstance(value, (list, tuple)):
         return (type(value), tuple(map(identity, value)))
     if isinstance(value, Tensor):
@@ -192,7 +194,7 @@ def same_but_own(value: Any) -> Any:
     """
     if type(value) is dict:
         return {
-            key: item if type(item) in _PLAIN else same_but_own(item) for key, item in value.items()
+            key: item if type(item) in PLAIN else same_but_own(item) for key, item in value.items()
         }
     if type(value) in (list, tuple):
         return type(value)(map(same_but_own, value))
@@ -201,7 +203,7 @@ def same_but_own(value: Any) -> Any:
 
 def _no_amount(value: object) -> str:
     """Say why a value is no learning rate or weight decay; nothing if it is one."""
-    if type(value) not in _PLAIN and isinstance(value, Tensor):
+    if type(value) not in PLAIN and isinstance(value, Tensor):
         if value.numel() != 1:
             return "has more than one element; it must have one."
         if value.is_meta:

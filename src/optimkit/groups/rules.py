@@ -110,9 +110,10 @@ def when(select: Select, *, name: str | None = None, **options: Any) -> Rule:
     ----------
     select : str, re.Pattern, type, torch.nn.Module, callable or Selector
         Which parameters: a glob for the whole name, where ``*`` crosses dots; a compiled
-        regular expression, searched for in the name; a module or a module type, for all that
-        is inside; a predicate on :class:`~optimkit.parameters.ParamInfo`; or these combined
-        with ``&``, ``|`` and ``~``, beginning with a selector such as `is_bias`.
+        regular expression, searched for in the name; a module, a module type, or types joined
+        by ``|``, for all that is inside; a predicate on
+        :class:`~optimkit.parameters.ParamInfo`; or these combined with ``&``, ``|`` and ``~``,
+        beginning with a selector such as `is_bias`.
     name : str, optional
         What to call their group. A name asked for is a group asked for.
     **options

@@ -97,7 +97,7 @@ class Selector:
         list of str
             What is wrong; empty when every name is found.
         """
-        if not any(leaf.unmatched for leaf in self.leaves):
+        if not self.names_something:
             return []
         wrong = [text for part in self.parts for text in part.misses(found)]
         if not wrong and self.by_name and 1 not in self.over(found):
@@ -110,6 +110,11 @@ class Selector:
         if self.parts:
             return all(part.by_name for part in self.parts)
         return self.unmatched is not None
+
+    @cached_property
+    def names_something(self) -> bool:
+        """Whether this, or a part of it, is by name."""
+        return any(leaf.unmatched for leaf in self.leaves)
 
     @cached_property
     def leaves(self) -> tuple[Selector, ...]:
