@@ -270,7 +270,7 @@ def _visit(found: Walk, roots: Mapping[str, nn.Module]) -> None:
 
     def visit(children: Mapping[str, Any], nameless: str | None, outside: str) -> None:
         for key, module in children.items():
-            if module is None or id(module) in open_modules:
+            if module is None or (module._modules and id(module) in open_modules):
                 continue
             prefix = outside if key == nameless else f"{outside}{key}."
             start, number = len(places), len(spans)
@@ -285,7 +285,8 @@ def _visit(found: Walk, roots: Mapping[str, nn.Module]) -> None:
             prefixes.append(prefix)
             spans.append((start, stop, stop))
             if module._modules:
-                attribute = held_as(type(module))
+                kind: Any = type(module)
+                attribute = held_as(kind)
                 found.wrapped = found.wrapped or attribute is not None
                 open_modules.add(id(module))
                 visit(module._modules, attribute, prefix)

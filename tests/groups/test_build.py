@@ -1,5 +1,7 @@
 """Parameter groups and partitions of a model."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -280,10 +282,11 @@ def test_parameters_without_a_shape():
 
 def test_one_group_for_lbfgs():
     """LBFGS takes one group: more are refused before it is built."""
-    assert refused(net(), when(is_bias, lr=1.0), optimizer=torch.optim.LBFGS) == (
-        "LBFGS takes one group, and the rules make 2. "
-        "Leave the rules out, or take another optimizer."
-    )
+    for kind in (torch.optim.LBFGS, partial(torch.optim.LBFGS, max_iter=3)):
+        assert refused(net(), when(is_bias, lr=1.0), optimizer=kind) == (
+            "LBFGS takes one group, and the rules make 2. "
+            "Leave the rules out, or take another optimizer."
+        )
 
 
 def test_words_and_reserved_names():

@@ -163,10 +163,18 @@ def test_groups_that_are_none():
         ({"group": [1]}, "group must be a dict, not list"),
         ({"group": {"params": {1}}}, "params must be ordered, and a set is not: pass a list"),
         ({"group": {"params": ["w"]}}, "params must hold tensors, not str"),
+        (
+            {"group": {"params": nn.Linear(1, 1)}},
+            "params must be a tensor, or an iterable of them, not Linear",
+        ),
         ({"lr_lambda": 0.5}, "lr_lambda must be callable, not float"),
         (
             {"schedulers": [3]},
             "schedulers must be schedulers of torch.optim.lr_scheduler, not int",
+        ),
+        (
+            {"schedulers": None},
+            "schedulers must be schedulers of torch.optim.lr_scheduler, not NoneType",
         ),
     ],
 )
@@ -216,6 +224,8 @@ def test_freeze_stops_a_parameter_at_once():
         lambda model: [{"a": model[0], "b": model[1]}],
         lambda model: [model.parameters()],
         lambda model: [list(model.named_parameters())],
+        lambda model: [dict(model.named_parameters())],
+        lambda model: [{"a": list(model[0].parameters()), "b": [("w", model[1])]}],
         lambda model: [model[0].weight, model[0].bias, [model[1]]],
     ],
 )
@@ -268,6 +278,15 @@ def test_what_can_not_have_a_gradient():
     assert str(caught.value) == (
         "only floating point and complex parameters can be trained, not table (torch.int8). "
         "Leave them out."
+    )
+    assert not any(param.requires_grad for param in model.parameters())
+    with torch.inference_mode():
+        made = nn.Linear(1, 1)
+    with pytest.raises(GroupError) as caught:
+        unfreeze(model[0], {"made": made})
+    assert str(caught.value) == (
+        "these were made in inference mode, and can't be trained: made.weight, made.bias. "
+        "Make them outside of it."
     )
     assert not any(param.requires_grad for param in model.parameters())
     result = nn.Parameter(torch.ones(1)) * 2

@@ -1,5 +1,7 @@
 """Options: which there are, what they may be, when they are equal."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.optim import SGD, AdamW
@@ -73,6 +75,18 @@ def test_a_class_with_any_keyword_is_not_checked():
 
     assert takes(Any) is None
     assert bad_options({"whatever": 1}, Any) == []
+
+
+def test_a_partial_of_a_class_is_that_class():
+    """Options are checked against the class inside functools.partial."""
+    assert bad_options({"weigth_decay": 0.0}, partial(partial(SGD, lr=0.1), momentum=0.9)) == [
+        "SGD has no option 'weigth_decay'; did you mean 'weight_decay'?"
+    ]
+
+
+def test_a_function_that_makes_an_optimizer_is_not_checked():
+    """Nothing is known of the options that a function passes on."""
+    assert bad_options({"lr": 1, "whatever": 1}, lambda groups: SGD(groups)) == []
 
 
 @pytest.mark.parametrize(

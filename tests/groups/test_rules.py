@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -23,11 +24,15 @@ def test_a_rule_is_written_as_it_was_made():
 
 
 def test_wrong_types_are_refused_where_they_are_written():
-    """A name that is no string, a layer_of that can't be called: a TypeError at once."""
+    """A name that is no string, a factor that is no number: a TypeError at once."""
     with pytest.raises(TypeError, match=r"^name must be a string, not int$"):
         when("*", name=3)
     with pytest.raises(TypeError, match=r"^layer_of must be callable, not dict$"):
         layer_decay(0.5, {})
+    with pytest.raises(TypeError, match=r"^decay must be a number, not str$"):
+        layer_decay("0.5", layer_of)
+    with pytest.raises(TypeError, match=r"^min_scale must be a number, not NoneType$"):
+        layer_decay(0.5, layer_of, min_scale=None)
 
 
 def test_factors_out_of_range():
@@ -95,6 +100,32 @@ def test_an_lr_to_scale_is_needed_only_where_it_is_scaled():
     assert str(caught.value) == (
         "layer_decay has no lr to scale for 1.weight, 2.weight, 3.weight, 4.weight, 5.weight "
         "and 1 more. Pass param_groups(..., lr=...)."
+    )
+
+
+def test_layers_of_any_integer_type():
+    """An integer of another library's counts as one, and the lr stays a plain float."""
+    for kind in (np.int64, np.uint8, bool):
+        found = lrs(
+            layers(2), layer_decay(0.5, lambda name, kind=kind: kind(layer_of(name))), lr=0.8
+        )
+        assert found == {"0.weight": 0.4, "1.weight": 0.8}
+        assert {type(lr) for lr in found.values()} == {float}
+
+
+def test_a_factor_that_underflows_is_zero():
+    """A layer that is deep enough has an lr of 0, not the lr of the last layer."""
+    found = lrs(layers(2), layer_decay(1e-200, lambda name: 2 * layer_of(name)), lr=0.8)
+    assert found == {"0.weight": 0.0, "1.weight": 0.8}
+
+
+def test_layer_of_that_fails():
+    """The name for which layer_of has no answer is told, and what it raised."""
+    with pytest.raises(GroupError) as caught:
+        param_groups(layers(2), layer_decay(0.5, {"0.weight": 0}.__getitem__), lr=1.0)
+    assert str(caught.value) == (
+        "layer_decay(0.5, __getitem__): layer_of fails at 1.weight: KeyError: '1.weight'. "
+        "It must have an answer for every parameter."
     )
 
 

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 import pytest
 from torch import nn
 
-from optimkit import is_bias, is_norm
+from optimkit import GroupError, is_bias, is_norm, param_groups, when
 from optimkit.groups.selectors import select_by
 from optimkit.parameters import walk
 
@@ -96,6 +96,42 @@ def test_a_predicate_sees_names_modules_and_aliases():
     ]
 
 
+def test_a_union_of_types():
+    """Types joined by Python's own operator select what is inside any of them."""
+    kinds = nn.LayerNorm | nn.Embedding
+    assert chosen(kinds, net()) == chosen(is_norm | nn.Embedding, net())
+    assert chosen(is_bias & kinds, net()) == ["layers.0.1.bias", "layers.1.1.bias"]
+    assert repr(select_by(kinds)) == "LayerNorm | Embedding"
+
+
+@pytest.mark.parametrize(
+    ("predicate", "reason"),
+    [
+        (
+            lambda info: info.module.normalized_shape,
+            "AttributeError: 'Embedding' object has no attribute 'normalized_shape'",
+        ),
+        (
+            lambda info: info.param > 0,
+            "RuntimeError: Boolean value of Tensor with more than one value is ambiguous",
+        ),
+    ],
+)
+def test_a_predicate_that_fails(predicate, reason):
+    """An error names the predicate, the parameter at which it failed, and what it raised."""
+    for ask in (
+        lambda: param_groups(net(), when(predicate, lr=1.0)),
+        lambda: chosen(predicate, net()),
+    ):
+        with pytest.raises(GroupError) as caught:
+            ask()
+        assert str(caught.value) == (
+            f"the predicate <lambda> fails at embed.weight: {reason}. "
+            "It must have an answer for every parameter."
+        )
+        assert caught.value.__cause__ is not None
+
+
 @pytest.mark.parametrize(
     "select",
     [
@@ -157,6 +193,8 @@ def test_a_selector_is_written_as_it_was_made(selector, expected):
         (["*.bias"], "list"),
         (nn.Parameter, "Parameter"),
         (dict, "dict"),
+        (re.compile(b"bias"), "Pattern"),
+        (nn.Linear | None, "NoneType"),
     ],
 )
 def test_what_selects_nothing_is_refused(select, what):

@@ -7,24 +7,31 @@ equal options in the end is one group, since an optimizer's cost grows with its 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import compress, repeat
 from operator import attrgetter
-from typing import Any, Literal, get_args
+from typing import Any
 
 from torch import nn
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 
-from ..errors import GroupError, first_few
+from ..errors import GroupError
 from ..parameters import Walk, walk
 from .naming import name_groups
-from .options import bad_options, identity, same_but_own
-from .rules import NOTHING, Rule
+from .options import identity, same_but_own
+from .problems import (
+    Frozen,
+    Named,
+    Unused,
+    check_arguments,
+    not_in_one_part,
+    without_shape,
+    wrong_groups,
+    wrong_options,
+    wrong_parameters,
+)
+from .rules import Rule
 from .selectors import Select, ask_predicates, select_by
-
-Frozen = Literal["skip", "keep", "error"]
-Unused = Literal["error", "warn", "ignore"]
-Named = tuple[str, nn.Parameter]
 
 
 def param_groups(
@@ -46,7 +53,8 @@ def param_groups(
         What :func:`~optimkit.when` and :func:`~optimkit.layer_decay` give. They apply from left to right, and a
         later one wins, option by option.
     optimizer : type, optional
-        The class that will take the groups. Each option is then checked against it.
+        The class that will take the groups, or a ``functools.partial`` of it. Each option is
+        then checked against it.
     frozen : {"skip", "keep", "error"}, optional
         What to do with parameters that don't require a gradient.
     unused : {"error", "warn", "ignore"}, optional
@@ -66,7 +74,8 @@ def param_groups(
     ------
     GroupError
         If a name in a rule is no parameter's, nothing can be trained, the optimizer has no
-        such option, a value is out of range, or a learning rate is scaled that nobody gave.
+        such option, a value is out of range, a learning rate is scaled that nobody gave, or a
+        function in a rule fails.
     TypeError
         If an argument is of a wrong type.
 
@@ -100,14 +109,14 @@ def param_groups(
     >>> optimizer.param_groups[0]["param_names"]
     ['0.weight']
     """
-    _check_arguments(rules, optimizer, frozen, unused)
+    check_arguments(rules, optimizer, frozen, unused)
     found = walk(model)
-    problems = _wrong_options(rules, base, optimizer)
+    problems = wrong_options(rules, base, optimizer)
     if found.lazy:  # a rule may look at shapes
-        problems.append(_without_shape(found))
+        problems.append(without_shape(found))
         raise GroupError(*problems)
     trainable = _trainable(found)
-    problems += _wrong_parameters(found, trainable, frozen)
+    problems += wrong_parameters(found, trainable, frozen)
     ask_predicates(found, (each for rule in rules for each in rule.selectors()))
     misses = [] if unused == "ignore" else [text for rule in rules for text in rule.misses(found)]
     if problems or (misses and unused == "error"):
@@ -115,7 +124,7 @@ def param_groups(
     for text in misses:
         warnings.warn(text, stacklevel=2)
     groups = _sort(found, rules, base, trainable if frozen == "skip" else b"")
-    problems = _wrong_groups(groups, optimizer)
+    problems = wrong_groups(groups.options, groups.members, optimizer)
     if problems:
         raise GroupError(*problems)
     names = name_groups(groups.options, base)
@@ -162,9 +171,9 @@ def partition(
     chosen = {part: select_by(select) for part, select in selectors.items()}
     found = walk(model)
     if found.lazy:
-        raise GroupError(_without_shape(found))
+        raise GroupError(without_shape(found))
     trainable = _trainable(found)
-    problems = _wrong_parameters(found, trainable, "skip")
+    problems = wrong_parameters(found, trainable, "skip")
     if problems:
         raise GroupError(*problems)
     pairs = list(compress(zip(found.names, found.params, strict=True), trainable))
@@ -173,78 +182,15 @@ def partition(
         part: list(compress(found.first_of(selector.over(found)), trainable))
         for part, selector in chosen.items()
     }
-    problems = _not_in_one_part([name for name, _ in pairs], answers)
+    problems = not_in_one_part([name for name, _ in pairs], answers)
     if problems:
         raise GroupError(*problems)
     return {part: list(compress(pairs, answer)) for part, answer in answers.items()}
 
 
-def _check_arguments(rules: Iterable[object], optimizer: object, frozen: str, unused: str) -> None:
-    """Refuse what is of a wrong type, or not one of the words."""
-    for rule in rules:
-        if not isinstance(rule, Rule):
-            raise TypeError(
-                f"a rule comes from when(...) or layer_decay(...), not {type(rule).__name__}"
-            )
-    if isinstance(optimizer, Optimizer) or not (optimizer is None or callable(optimizer)):
-        raise TypeError(
-            f"optimizer must be the class that will take the groups, not {type(optimizer).__name__}"
-        )
-    problems = [
-        f"{option}={value!r}: choose one of {', '.join(map(repr, choices))}."
-        for option, value, choices in (
-            ("frozen", frozen, get_args(Frozen)),
-            ("unused", unused, get_args(Unused)),
-        )
-        if value not in choices
-    ]
-    if problems:
-        raise GroupError(*problems)
-
-
-def _wrong_options(
-    rules: Iterable[Rule], base: Mapping[str, Any], optimizer: Callable[..., Optimizer] | None
-) -> list[str]:
-    """Say which options, of all parameters or of a rule, can't be."""
-    wrong = [f"param_groups(...): {text}" for text in bad_options(base, optimizer)]
-    if "name" in base:
-        wrong.append(
-            "param_groups(...): 'name' is for one group; pass when(select, name=...) instead."
-        )
-    return wrong + [text for rule in rules for text in rule.wrong_options(optimizer)]
-
-
-def _without_shape(found: Walk) -> str:
-    """Say which parameters wait for the first batch."""
-    return (
-        f"these parameters have no shape before the first batch: {first_few(found.lazy)}. "
-        "Run the model on a batch, then build the groups."
-    )
-
-
 def _trainable(found: Walk) -> bytes:
     """Tell, for each parameter, whether it requires a gradient."""
     return bytes(map(attrgetter("requires_grad"), found.params))
-
-
-def _wrong_parameters(found: Walk, trainable: bytes, frozen: Frozen) -> list[str]:
-    """Say why these parameters can't be optimized."""
-    if not found.places:
-        return ["the model has no parameters: there is nothing to optimize."]
-    if frozen == "keep":
-        return []
-    if 1 not in trainable:
-        return [
-            f"the model has no trainable parameter: requires_grad is False for all "
-            f'{len(trainable)}. Unfreeze some, or pass frozen="keep".'
-        ]
-    if frozen == "error" and 0 in trainable:
-        names = [name for name, free in zip(found.names, trainable, strict=True) if not free]
-        return [
-            f"these parameters are frozen: {first_few(names)}. "
-            'Unfreeze them, or pass frozen="skip" or "keep".'
-        ]
-    return []
 
 
 class _Groups(dict[tuple[Any, ...], list[Named]]):
@@ -272,9 +218,7 @@ class _Groups(dict[tuple[Any, ...], list[Named]]):
         return self[key]
 
 
-def _sort(
-    found: Walk, rules: Sequence[Rule], base: Mapping[str, Any], wanted: bytes
-) -> _Groups:
+def _sort(found: Walk, rules: Sequence[Rule], base: Mapping[str, Any], wanted: bytes) -> _Groups:
     """Put each wanted parameter into its group, in one pass."""
     columns = [found.first_of(rule.column(found)) for rule in rules]
     pairs = zip(found.names, found.params, strict=True)
@@ -284,47 +228,3 @@ def _sort(
     for key, pair in compress(members, wanted) if 0 in wanted else members:
         groups[key].append(pair)
     return groups
-
-
-def _wrong_groups(groups: _Groups, optimizer: Callable[..., Optimizer] | None) -> list[str]:
-    """Say which lr is scaled that nobody gave, and whether there are too many groups."""
-    problems = []
-    unscaled = [
-        name
-        for options, pairs in zip(groups.options, groups.members, strict=True)
-        if options.get("lr") is NOTHING
-        for name, _ in pairs
-    ]
-    if unscaled:
-        problems.append(
-            f"layer_decay has no lr to scale for {first_few(unscaled)}. "
-            "Pass param_groups(..., lr=...)."
-        )
-    if len(groups.members) > 1 and isinstance(optimizer, type) and issubclass(optimizer, LBFGS):
-        problems.append(
-            f"LBFGS takes one group, and the rules make {len(groups.members)}. "
-            "Leave the rules out, or take another optimizer."
-        )
-    return problems
-
-
-def _not_in_one_part(names: Sequence[str], answers: Mapping[str, Sequence[int]]) -> list[str]:
-    """Say which parameters are in no part, and which in several."""
-    places = {
-        name: [part for part, answer in answers.items() if answer[index]]
-        for index, name in enumerate(names)
-    }
-    problems = []
-    left = [name for name, parts in places.items() if not parts]
-    if left:
-        problems.append(
-            f"these parameters are in no part: {first_few(left)}. "
-            "Widen a selector, add a part, or freeze them."
-        )
-    twice = [f"{name} ({' and '.join(parts)})" for name, parts in places.items() if len(parts) > 1]
-    if twice:
-        problems.append(
-            f"these parameters are in several parts: {first_few(twice)}. "
-            "Narrow a selector, for instance with & ~."
-        )
-    return problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
@@ -162,7 +162,8 @@ def unfreeze(*targets: Target) -> None:
     ------
     GroupError
         If a parameter's type, such as an integer one, can't have a gradient, or a tensor is
-        the result of a computation. Nothing has been changed then.
+        the result of a computation, or was made in inference mode. Nothing has been changed
+        then.
     TypeError
         If a target is none of these. Nothing has been changed then.
 
@@ -180,16 +181,29 @@ def unfreeze(*targets: Target) -> None:
     (False, True)
     """
     pairs = _found(targets)
+    problems = []
     wrong = [
         f"{name} ({param.dtype})"
         for name, param in pairs
         if not (param.is_floating_point() or param.is_complex())
     ]
     if wrong:
-        raise GroupError(
+        problems.append(
             f"only floating point and complex parameters can be trained, not {first_few(wrong)}. "
             "Leave them out."
         )
+    made = [
+        name
+        for name, param in pairs
+        if not isinstance(param, nn.UninitializedParameter) and param.is_inference()
+    ]
+    if made:
+        problems.append(
+            f"these were made in inference mode, and can't be trained: {first_few(made)}. "
+            "Make them outside of it."
+        )
+    if problems:
+        raise GroupError(*problems)
     for _, param in pairs:
         param.requires_grad = True  # the method refuses a lazy parameter
 
@@ -210,9 +224,11 @@ def _within(target: object) -> Iterator[Named]:
     """Give the parameters of one target."""
     if isinstance(target, Tensor):
         yield "a parameter", target
-    elif isinstance(target, (nn.Module, Mapping)):
+    elif isinstance(target, nn.Module) or _are_modules(target):
         for info in walk(target):
             yield info.name, info.param
+    elif isinstance(target, Mapping):
+        yield from _within(target.items())
     elif isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], str):
         for _, param in _within(target[1]):
             yield target[0], param
@@ -226,6 +242,13 @@ def _within(target: object) -> Iterator[Named]:
         )
 
 
+def _are_modules(target: object) -> TypeGuard[Mapping[str, nn.Module]]:
+    """Tell whether this is a mapping of names to modules."""
+    return isinstance(target, Mapping) and all(
+        isinstance(value, nn.Module) for value in target.values()
+    )
+
+
 def _pairs(group: dict[str, Any]) -> list[Named]:
     """List a group's parameters, each with its name; ``""`` if it has none."""
     if "params" not in group:
@@ -233,6 +256,10 @@ def _pairs(group: dict[str, Any]) -> list[Named]:
     params = group["params"]
     if isinstance(params, set):
         raise TypeError("params must be ordered, and a set is not: pass a list")
+    if not isinstance(params, Iterable):
+        raise TypeError(
+            f"params must be a tensor, or an iterable of them, not {type(params).__name__}"
+        )
     pairs = []
     for each in [params] if isinstance(params, Tensor) else params:
         name, param = each if isinstance(each, tuple) and len(each) == 2 else ("", each)

@@ -25,7 +25,9 @@ def matching_glob(pattern: str) -> Callable[[list[str]], bytes]:
             case ["", tail]:
                 return lambda names: bytes([tail in name and name.endswith(tail) for name in names])
             case [head, ""]:
-                return lambda names: bytes([head in name and name.startswith(head) for name in names])
+                return lambda names: bytes(
+                    [head in name and name.startswith(head) for name in names]
+                )
             case ["", part, ""]:
                 return lambda names: bytes([part in name for name in names])
     # Not the part before the first star: many names begin alike.

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..render import text
-from .options import identity
+from .options import PLAIN, identity
 
 
 def name_groups(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[str]:
@@ -40,10 +40,12 @@ def name_groups(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) ->
         asked.setdefault(options.get("name"), []).append(index)
     names = [""] * len(groups)
     for name, indices in asked.items():
-        common = set.intersection(*(set(apart[index]) for index in indices)) if name else set()
-        for index in indices:
-            own = [part for part in apart[index] if part not in common]
-            names[index] = ", ".join([name, *own] if name else own) or "default"
+        parts = [apart[index] for index in indices]
+        if name:
+            common = set.intersection(*map(set, parts))
+            parts = [[name, *(each for each in own if each not in common)] for own in parts]
+        for index, own in zip(indices, parts, strict=True):
+            names[index] = ", ".join(own) or "default"
     return _unique(names, [options.get("name") for options in groups])
 
 
@@ -63,7 +65,12 @@ def _differences(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -
 
 def _short(value: object) -> str:
     """Write an option's value in few letters."""
-    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_meta:
+    if (
+        type(value) not in PLAIN
+        and isinstance(value, Tensor)
+        and value.numel() == 1
+        and not value.is_meta
+    ):
         value = value.item()
     return text(value) if value is not None else "None"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from numbers import Real
 from typing import Any
 
@@ -18,7 +18,9 @@ from ..known import meant
 RESERVED = frozenset({"params", "param_names"})
 """Keys of a group that are no options: they hold the parameters."""
 
-_PLAIN = {float, int, str, bool, type(None)}
+PLAIN = frozenset({float, int, str, bool, type(None)})
+"""Types of options that need no look inside: most are of these, and a tensor is slow to tell."""
+
 _NOT_NEGATIVE = ("lr", "weight_decay", "momentum")
 
 
@@ -57,8 +59,7 @@ def bad_options(
     if optimizer is not None:
         known = takes(optimizer)
         if known is not None:
-            title = getattr(optimizer, "__name__", str(optimizer))
-            wrong += unknown_options(options, known, title)
+            wrong += unknown_options(options, known, class_of(optimizer).__name__)
     return wrong
 
 
@@ -95,6 +96,13 @@ def unknown_options(options: Iterable[str], known: Iterable[str], title: str) ->
     return wrong
 
 
+def class_of(optimizer: Any) -> Any:
+    """Look through ``functools.partial`` for the class that will be called."""
+    while isinstance(optimizer, partial):
+        optimizer = optimizer.func
+    return optimizer
+
+
 @cache  # a signature takes longer to read than the rest of the groups to build
 def takes(optimizer: Any) -> tuple[str, ...] | None:
     """List the options that an optimizer class takes.
@@ -102,12 +110,12 @@ def takes(optimizer: Any) -> tuple[str, ...] | None:
     Parameters
     ----------
     optimizer : type
-        The class, or whatever makes an optimizer.
+        The class, or a ``functools.partial`` of it.
 
     Returns
     -------
     tuple of str or None
-        None if it takes any keyword, so that nothing can be said.
+        None if it takes any keyword, or is no class, so that nothing can be said.
 
     Examples
     --------
@@ -115,7 +123,10 @@ def takes(optimizer: Any) -> tuple[str, ...] | None:
     >>> takes(torch.optim.Rprop)[:3]
     ('lr', 'etas', 'step_sizes')
     """
-    parameters = list(inspect.signature(optimizer).parameters.values())[1:]
+    kind = class_of(optimizer)
+    if not isinstance(kind, type):
+        return None
+    parameters = list(inspect.signature(kind).parameters.values())[1:]
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         return None
     return tuple(each.name for each in parameters if each.kind is not each.VAR_POSITIONAL)
@@ -142,12 +153,12 @@ def identity(value: object) -> Hashable:
     >>> identity({"betas": [0.9, 0.95]}) == identity({"betas": [0.9, 0.99]})
     False
     """
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, dict):
         return frozenset(
-            [(key, item if type(item) in _PLAIN else identity(item)) for key, item in value.items()]
+            [(key, item if type(item) in PLAIN else identity(item)) for key, item in value.items()]
         )
-    if type(value) in _PLAIN:
-        return value
     if isinstance(value, (list, tuple)):
         return (type(value), tuple(map(identity, value)))
     if isinstance(value, Tensor):
@@ -183,7 +194,7 @@ def same_but_own(value: Any) -> Any:
     """
     if type(value) is dict:
         return {
-            key: item if type(item) in _PLAIN else same_but_own(item) for key, item in value.items()
+            key: item if type(item) in PLAIN else same_but_own(item) for key, item in value.items()
         }
     if type(value) in (list, tuple):
         return type(value)(map(same_but_own, value))
@@ -192,7 +203,7 @@ def same_but_own(value: Any) -> Any:
 
 def _no_amount(value: object) -> str:
     """Say why a value is no learning rate or weight decay; nothing if it is one."""
-    if type(value) not in _PLAIN and isinstance(value, Tensor):
+    if type(value) not in PLAIN and isinstance(value, Tensor):
         if value.numel() != 1:
             return "has more than one element; it must have one."
         if value.is_meta:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from torch.optim import Optimizer
@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from ..errors import GroupError, first_few
 from ..parameters import Walk
 from .options import bad_options
-from .selectors import Select, Selector, select_by
+from .selectors import Select, Selector, collect, select_by
 
 NOTHING = object()
 """Stands for an ``lr`` that a rule scales, and nobody gave."""
@@ -78,7 +78,8 @@ class _LayerDecay(Rule):
     min_scale: float
 
     def column(self, found: Walk) -> list[int]:
-        layers = list(map(self.layer_of, found.places))
+        answers = map(self.layer_of, found.places)
+        layers = collect(answers, found.places, f"{self}: layer_of")
         if not all(issubclass(kind, Integral) for kind in set(map(type, layers))):
             wrong = [
                 f"{name} -> {layer!r}"
@@ -89,8 +90,8 @@ class _LayerDecay(Rule):
                 f"{self}: layer_of must give each name an int, the number of its layer, "
                 f"but gave {first_few(wrong)}."
             )
-        above = max(layers, default=0) + 1
-        return [above - layer for layer in layers]
+        above = int(max(layers, default=0)) + 1
+        return [above - int(layer) for layer in layers]  # an int of numpy's may overflow
 
     def apply(self, entry: int, options: dict[str, Any]) -> None:
         lr = options.get("lr", NOTHING)
@@ -109,9 +110,10 @@ def when(select: Select, *, name: str | None = None, **options: Any) -> Rule:
     ----------
     select : str, re.Pattern, type, torch.nn.Module, callable or Selector
         Which parameters: a glob for the whole name, where ``*`` crosses dots; a compiled
-        regular expression, searched for in the name; a module or a module type, for all that
-        is inside; a predicate on :class:`~optimkit.parameters.ParamInfo`; or these combined
-        with ``&``, ``|`` and ``~``, beginning with a selector such as `is_bias`.
+        regular expression, searched for in the name; a module, a module type, or types joined
+        by ``|``, for all that is inside; a predicate on
+        :class:`~optimkit.parameters.ParamInfo`; or these combined with ``&``, ``|`` and ``~``,
+        beginning with a selector such as `is_bias`.
     name : str, optional
         What to call their group. A name asked for is a group asked for.
     **options
@@ -191,6 +193,9 @@ def layer_decay(decay: float, layer_of: Callable[[str], int], min_scale: float =
     """
     if not callable(layer_of):
         raise TypeError(f"layer_of must be callable, not {type(layer_of).__name__}")
+    for argument, value in (("decay", decay), ("min_scale", min_scale)):
+        if not isinstance(value, Real):
+            raise TypeError(f"{argument} must be a number, not {type(value).__name__}")
     problems = []
     if not 0 < decay < math.inf:
         problems.append(f"decay={decay!r}: the factor between two layers must be above 0.")

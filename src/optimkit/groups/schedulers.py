@@ -66,7 +66,7 @@ def roots_of(schedulers: LRScheduler | Iterable[LRScheduler]) -> list[LRSchedule
     TypeError
         If there is anything else among them.
     """
-    given = [schedulers] if isinstance(schedulers, LRScheduler) else list(schedulers)
+    given = list(schedulers) if isinstance(schedulers, Iterable) else [schedulers]
     for scheduler in given:
         if not isinstance(scheduler, LRScheduler):
             raise TypeError(

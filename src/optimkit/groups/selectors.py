@@ -8,18 +8,21 @@ bytes, whatever the number of parameters.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import chain
-from operator import truth
-from typing import TypeAlias
+from operator import or_, truth
+from types import UnionType
+from typing import Any, TypeAlias, TypeVar, get_args
 
 from torch import nn
 
+from ..errors import GroupError
 from ..parameters import ParamInfo, Walk, walk
 from .globs import matching, matching_glob, nearest
 
+_T = TypeVar("_T")
 YES = b"\1"
 _FLIP = bytes([1, 0]) + bytes(254)
 
@@ -94,7 +97,7 @@ class Selector:
         list of str
             What is wrong; empty when every name is found.
         """
-        if not any(leaf.unmatched for leaf in self.leaves):
+        if not self.names_something:
             return []
         wrong = [text for part in self.parts for text in part.misses(found)]
         if not wrong and self.by_name and 1 not in self.over(found):
@@ -107,6 +110,11 @@ class Selector:
         if self.parts:
             return all(part.by_name for part in self.parts)
         return self.unmatched is not None
+
+    @cached_property
+    def names_something(self) -> bool:
+        """Whether this, or a part of it, is by name."""
+        return any(leaf.unmatched for leaf in self.leaves)
 
     @cached_property
     def leaves(self) -> tuple[Selector, ...]:
@@ -141,7 +149,13 @@ class Selector:
 
 
 Select: TypeAlias = (
-    str | re.Pattern[str] | type[nn.Module] | nn.Module | Callable[[ParamInfo], object] | Selector
+    str
+    | re.Pattern[str]
+    | type[nn.Module]
+    | UnionType
+    | nn.Module
+    | Callable[[ParamInfo], object]
+    | Selector
 )
 """What selects parameters: see :func:`optimkit.when`."""
 
@@ -174,10 +188,12 @@ def select_by(select: Select) -> Selector:
         return select
     if isinstance(select, str):
         return _glob(select)
-    if isinstance(select, re.Pattern):
+    if isinstance(select, re.Pattern) and isinstance(select.pattern, str):
         return _expression(select)
     if isinstance(select, type) and issubclass(select, nn.Module):
         return _module_type(select)
+    if isinstance(select, UnionType):
+        return reduce(or_, map(select_by, get_args(select)))
     if isinstance(select, nn.Module):
         return _instance(select)
     if callable(select) and not isinstance(select, type):
@@ -204,8 +220,7 @@ def ask_predicates(found: Walk, selectors: Iterable[Selector]) -> None:
     )
     infos = found.infos() if predicates else []
     for leaf in predicates:
-        answer = bytes(map(truth, map(leaf.predicate, infos)))  # type: ignore[arg-type]
-        found.answers[leaf] = _same_for_ties(answer, found)
+        found.answers[leaf] = _same_for_ties(_ask(leaf, infos, found), found)
 
 
 def _combine(left: Selector, sign: str, right: Selector) -> Selector:
@@ -294,8 +309,29 @@ def _inside(visits: Iterable[int], found: Walk) -> bytes:
 
 def _predicate(predicate: Callable[[ParamInfo], object]) -> Selector:
     """Select by a question of the user's."""
-    return Selector(
+    selector = Selector(
         getattr(predicate, "__name__", type(predicate).__name__),
-        lambda found: bytes(map(truth, map(predicate, found.infos()))),
+        lambda found: _ask(selector, found.infos(), found),
         predicate=predicate,
     )
+    return selector
+
+
+def _ask(selector: Selector, infos: Iterable[ParamInfo], found: Walk) -> bytes:
+    """Ask a predicate about every place."""
+    predicate: Any = selector.predicate
+    answers = map(truth, map(predicate, infos))
+    return bytes(collect(answers, found.places, f"the predicate {selector}"))
+
+
+def collect(answers: Iterable[_T], places: Sequence[str], asked: str) -> list[_T]:
+    """List what a function of the user's says of each place, or name the one it fails at."""
+    collected: list[_T] = []
+    try:
+        collected.extend(answers)
+    except Exception as error:
+        raise GroupError(
+            f"{asked} fails at {places[len(collected)]}: {type(error).__name__}: {error}. "
+            "It must have an answer for every parameter."
+        ) from error
+    return collected
