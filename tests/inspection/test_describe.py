@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from optimkit import audit, describe, diff, snapshot, state_memory
+from optimkit import audit, describe, diff, lr_curve, snapshot, state_memory
 from optimkit.errors import CheckpointError
 
 
@@ -448,3 +448,14 @@ def test_a_report_does_not_change_when_the_optimizer_does():
     model[0].bias.data = torch.ones(9)
     assert (str(report), report.to_dict()) == before
     assert {row.key for row in diff(kept, optimizer).options} == {"extra", "more", "lr"}
+
+
+def test_a_session_shows_text():
+    """What an interactive session shows of an answer is its text."""
+    model = model_of()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    curve = lr_curve(torch.optim.lr_scheduler.StepLR(optimizer, 2), 3)
+    before = snapshot(optimizer)
+    answers = [describe(optimizer), audit(optimizer), state_memory(optimizer), curve, before]
+    for answer in [*answers, diff(before, optimizer)]:
+        assert repr(answer) == str(answer)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _IN_HTML = 200  # so many rows are worth folding into a page
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What an optimizer holds; see :func:`optimkit.describe`.
 
@@ -126,6 +126,10 @@ class Report:
         tables = [str(table) for table in self._tables]
         remarks = [line for remark in self._remarks for line in fill(remark)]
         return "\n".join([self._title, *tables, *remarks])
+
+    def __repr__(self) -> str:
+        """Return the same: it is what an interactive session shows."""
+        return str(self)
 
     def __rich__(self) -> rich.console.Group:
         """Return the same for ``rich.print``."""

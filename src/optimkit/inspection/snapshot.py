@@ -71,7 +71,7 @@ class SnapshotRow(NamedTuple):
     norm: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Snapshot:
     """What an optimizer held at one moment; it does not change when the optimizer steps.
 
@@ -149,6 +149,10 @@ class Snapshot:
             f"Snapshot of {self.optimizer or 'a state dict'}: {groups}, {parameters}, "
             f"{pieces} of state ({self.values})"
         )
+
+    def __repr__(self) -> str:
+        """Return the same: it is what an interactive session shows."""
+        return str(self)
 
     def __rich__(self) -> str:
         """Return the same for ``rich.print``."""

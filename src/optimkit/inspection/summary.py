@@ -112,9 +112,7 @@ def _summed(columns: Columns, name: str, places: Sequence[int]) -> dict[str, Any
         "name": name,
         "tensors": len(places),
         "shape": shapes.pop() if len(shapes) == 1 else None,
-        "dtype": columns.dtype[first]
-        if len(dtypes) == 1
-        else ", ".join(map(dtype_name, dtypes)),
+        "dtype": columns.dtype[first] if len(dtypes) == 1 else ", ".join(map(dtype_name, dtypes)),
         "frozen": "frozen" if False in all_of(columns.trainable) else None,
         "group": columns.group[first],
         "state": _short_state(states[0], columns.shape[first])
