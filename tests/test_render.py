@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from optimkit.layout import WIDTH
+from optimkit.layout import WIDTH, wrap
 from optimkit.render import Table, jsonable, page, text
 
 
@@ -75,6 +75,21 @@ def test_long_cells_are_broken_not_cut():
     lines = str(Table([{"name": name, "shape": (3, 4)}])).split("\n")
     assert max(map(cell_len, lines)) == WIDTH
     assert "".join(line[: WIDTH - len("  (3, 4)")].strip() for line in lines[2:]) == name
+
+
+def test_words_and_numbers_are_kept_whole():
+    """Where there is room for each word, cells are broken between words, never in a number."""
+    row = {
+        "name": "encoder.layers.[0-11].self_attention.output_projection.weight",
+        "state": "exp_avg, exp_avg_sq, max_exp_avg_sq",
+        "norms": "exp_avg=0.00905, exp_avg_sq=2.53e-07",
+        "bytes": 1179696,
+    }
+    lines = str(Table([row])).split("\n")
+    assert max(map(cell_len, lines)) <= WIDTH
+    words = {word for line in lines[2:] for word in line.split()}
+    assert words >= {"exp_avg=0.00905,", "exp_avg_sq=2.53e-07", "exp_avg_sq,", "max_exp_avg_sq"}
+    assert wrap("a=0.00905, b=0.0012", 10) == ["a=0.00905,", "b=0.0012"]
 
 
 def test_too_many_columns_are_stacked():

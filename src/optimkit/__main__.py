@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from torch import Tensor
 
@@ -61,10 +62,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     code, text, data = _carry_out(options)
     if options.json:
-        print(json.dumps(data, allow_nan=False, ensure_ascii=False, indent=2))
+        _print(json.dumps(data, allow_nan=False, indent=2), sys.stdout)
     else:
-        print(text, file=sys.stderr if "error" in data else sys.stdout)
+        _print(text, sys.stderr if "error" in data else sys.stdout)
     return code
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Write the answer; what the terminal has no letters for, as escapes."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _carry_out(options: argparse.Namespace) -> Answer:

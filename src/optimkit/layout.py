@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from rich.cells import cell_len
 
 WIDTH = 100
 """The width of plain text, in columns of a terminal; a Chinese character takes two."""
 
 GAP = "  "
+_BREAK = re.compile(r"(?<= )|(?<=[^0-9]\.)|(?<=\.)(?![0-9])")  # after a full stop in no number
 _NARROWEST = 6  # a column is not squeezed below this: the records are stacked instead
 
 
@@ -63,9 +67,14 @@ def wrap(value: str, width: int) -> list[str]:
     lines, line, used = [], "", 0
     for char in value:
         size = cell_len(char)
+        if used + size > width and char == " ":
+            lines.append(line)
+            line, used = "", 0
+            continue
         if used + size > width:
-            # After a space or a full stop, if that leaves the line at least half full.
-            end = max(line.rfind(" "), line.rfind(".")) + 1
+            # Between words, if that leaves the line at least half full.
+            ends = (found.end() for found in _BREAK.finditer(line + char))
+            end = max((each for each in ends if each <= len(line)), default=0)
             end = end if 2 * cell_len(line[:end]) > width else len(line)
             lines.append(line[:end])
             line = line[end:]
@@ -75,18 +84,37 @@ def wrap(value: str, width: int) -> list[str]:
 
 
 def fit(cells: list[list[str]]) -> list[int] | None:
-    """Choose the columns' widths, taking from the widest what is too much; None if in vain."""
-    widths = [max(2, *map(cell_len, column)) for column in zip(*cells, strict=True)]
+    """Choose the columns' widths, taking from the widest what is too much; None if in vain.
+
+    No word is broken if there is room for it.
+    """
+    columns = list(zip(*cells, strict=True))
+    widths = [max(2, *map(cell_len, column)) for column in columns]
     room = WIDTH - len(GAP) * (len(widths) - 1)
+    if sum(widths) <= room:
+        return widths
+    words = [
+        max(
+            _NARROWEST, *(cell_len(word.rstrip()) for cell in column for word in _BREAK.split(cell))
+        )
+        for column in columns
+    ]
+    return _squeeze(widths, words, room) or _squeeze(widths, [_NARROWEST] * len(widths), room)
+
+
+def _squeeze(widths: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
+    """Take from the widest columns, none below its least, until all have room."""
+    widths = list(widths)
     while sum(widths) > room:
-        widest = max(widths)
-        if widest <= _NARROWEST:
+        loose = [index for index, width in enumerate(widths) if width > least[index]]
+        if not loose:
             return None
-        second = max((width for width in widths if width < widest), default=_NARROWEST)
-        many = [index for index, width in enumerate(widths) if width == widest]
+        widest = max(widths[index] for index in loose)
+        second = max((width for width in widths if width < widest), default=0)
+        many = [index for index in loose if widths[index] == widest]
         excess = -(-(sum(widths) - room) // len(many))
         for index in many:
-            widths[index] = max(second, _NARROWEST, widest - excess)
+            widths[index] = max(second, least[index], widest - excess)
     return widths
 
 

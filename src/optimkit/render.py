@@ -31,7 +31,7 @@ _STYLE = """\
 </style>"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Records, shown as a table.
 
@@ -133,6 +133,10 @@ class Table:
         for row in foot:
             lines += [rule, *set_row(row, widths, numeric)]
         return "\n".join(line.rstrip() for line in lines)
+
+    def __repr__(self) -> str:
+        """Return the same: it is what an interactive session shows."""
+        return str(self)
 
     def __rich__(self) -> rich.table.Table:
         """Return the table for ``rich.print``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from types import MethodType
 from typing import Any
 
 from torch import Tensor
@@ -29,7 +30,8 @@ def copy_optimizer(optimizer: Optimizer, copies: dict[int, Any]) -> Optimizer:
     optimizer : torch.optim.Optimizer
         The optimizer.
     copies : dict of int to object
-        What stands for what, by id. The stand-in is added, and each tensor among its options.
+        What stands for what, by id. The stand-in is added, and each tensor among its options;
+        a parameter stands for itself.
 
     Returns
     -------
@@ -44,6 +46,9 @@ def copy_optimizer(optimizer: Optimizer, copies: dict[int, Any]) -> Optimizer:
     stand_in.state = {}
     stand_in.defaults = dict(optimizer.defaults)
     copies[id(optimizer)] = stand_in
+    # A method for a lambda leads to its object, which may lead to the model.
+    params = [param for group in optimizer.param_groups for param in group.get("params", ())]
+    copies.update((id(param), param) for param in params)
     # Groups, and a scheduler, that share one tensor lr go on sharing one.
     stand_in.param_groups = [
         {key: _copy_option(value, copies) for key, value in group.items()}
@@ -85,5 +90,14 @@ def copy_scheduler(scheduler: Any, copies: dict[int, Any]) -> Any:
         try:
             twin.__dict__[key] = copy.deepcopy(value, copies)
         except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
-            twin.__dict__[key] = value
+            twin.__dict__[key] = _copy_shallow(value)
     return twin
+
+
+def _copy_shallow(value: Any) -> Any:
+    """Copy a list, and what its methods belong to, so that these count for themselves."""
+    if isinstance(value, list):
+        return list(map(_copy_shallow, value))
+    if isinstance(value, MethodType):
+        return MethodType(value.__func__, copy.copy(value.__self__))
+    return value

@@ -171,3 +171,30 @@ def test_a_cheap_import(command):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]], ids=["text", "data"])
+def test_a_closed_pipe(files, option):
+    """A reader that has seen enough, as head has, costs neither a traceback nor the exit code."""
+    command = [sys.executable, "-m", "optimkit", "diff", "a.pt", "a.pt", *option]
+    with subprocess.Popen(
+        command, cwd=files, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_a_terminal_without_the_letters(files):
+    """A name that the terminal can't write is escaped, and data stays strict JSON."""
+    torch.save({"权重é": 1}, files / "names.pt")
+    command = [sys.executable, "-m", "optimkit", "show", "names.pt"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    text, data = (
+        subprocess.run(
+            [*command, *option], cwd=files, env=environment, capture_output=True, check=True
+        ).stdout.decode("ascii")
+        for option in ([], ["--json"])
+    )
+    assert r"\u6743\u91cd\xe9" in text
+    assert json.loads(data)["parts"][0]["part"] == "权重é"

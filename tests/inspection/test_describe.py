@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from optimkit import audit, describe, diff, snapshot, state_memory
+from optimkit import audit, describe, diff, lr_curve, snapshot, state_memory
 from optimkit.errors import CheckpointError
 
 
@@ -425,3 +425,37 @@ def test_norm_of_infinity():
     optimizer.step()
     report = describe(optimizer, values=True)
     assert report.to_dict()["rows"][0]["norms"] == {"momentum_buffer": "inf"}
+
+
+def test_a_report_does_not_change_when_the_optimizer_does():
+    """Records, made when first asked for, are of the moment of the call, options included."""
+    model = model_of()
+    extra = torch.tensor([0.1, 0.2])  # as the lr is on another device, it can't be read at once
+    optimizer = torch.optim.AdamW(
+        [{"params": list(model.parameters()), "extra": extra, "more": {"a": [1]}}],
+        lr=torch.tensor(0.01),
+    )
+    stepped(model, optimizer)
+    report, twin = describe(optimizer, model, values=True), describe(optimizer, model, values=True)
+    before = (str(twin), twin.to_dict())
+    kept = snapshot(optimizer)
+    group = optimizer.param_groups[0]
+    group["extra"].mul_(2)
+    group["more"]["a"].append(2)
+    group["lr"].mul_(2)
+    stepped(model, optimizer)
+    model[0].weight.requires_grad_(False)
+    model[0].bias.data = torch.ones(9)
+    assert (str(report), report.to_dict()) == before
+    assert {row.key for row in diff(kept, optimizer).options} == {"extra", "more", "lr"}
+
+
+def test_a_session_shows_text():
+    """What an interactive session shows of an answer is its text."""
+    model = model_of()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    curve = lr_curve(torch.optim.lr_scheduler.StepLR(optimizer, 2), 3)
+    before = snapshot(optimizer)
+    answers = [describe(optimizer), audit(optimizer), state_memory(optimizer), curve, before]
+    for answer in [*answers, diff(before, optimizer)]:
+        assert repr(answer) == str(answer)

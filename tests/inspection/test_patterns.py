@@ -47,4 +47,16 @@ def test_patterns_are_exact(names):
 def test_leading_zeros_and_line_breaks():
     """Numbers with leading zeros are kept, and so are names with a line break."""
     assert merge(["a.01", "a.1"]) == [("a.[01,1]", [0, 1])]
-    assert masked(["a\n1", "b2"]) == ["a\n#", "b#"]
+    assert masked(["a\n1", "b2"]) == ["a\n0", "b0"]
+
+
+def test_only_digits_are_numbers():
+    """No other character is taken for a number: neither a sign, nor a digit of another script."""
+    one, sign, wide = masked(["a1", "a#", "a１"])
+    assert len({one, sign, wide}) == 3
+
+
+def test_brackets_of_a_name_are_kept():
+    """A number in brackets gets no second pair, and brackets elsewhere stay as they are."""
+    assert merge(["p[0]", "p[1]"]) == [("p[0,1]", [0, 1])]
+    assert merge(["[[x]].0", "[[x]].1"]) == [("[[x]].[0,1]", [0, 1])]

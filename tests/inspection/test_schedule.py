@@ -222,3 +222,33 @@ def test_the_look_is_silent(recwarn):
     recwarn.clear()
     lr_curve(scheduler, 3)
     assert [str(warning.message) for warning in recwarn] == []
+
+
+class Trainer:
+    """What keeps a model, its optimizer, and a method that says the lr and counts its calls."""
+
+    def __init__(self):
+        self.model = nn.Linear(2, 2)
+        self.calls = 0
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1.0)
+        self.scheduler = lrs.LambdaLR(self.optimizer, self.slower)
+
+    def slower(self, step):
+        """Halve the lr at the second call, whatever the step."""
+        self.calls += 1
+        return 1 / self.calls
+
+
+@pytest.mark.parametrize("graph", [False, True], ids=["copyable", "not copyable"])
+def test_a_method_that_counts(graph, monkeypatch):
+    """A method counts for its copy, even if what it belongs to can't be copied; no weight is."""
+    trainer = Trainer()
+    if graph:
+        trainer.loss = trainer.model(torch.ones(1, 2)).sum()  # torch refuses to copy this
+
+    def refuse(*_):
+        raise AssertionError("a parameter was copied")
+
+    monkeypatch.setattr(nn.Parameter, "__deepcopy__", refuse)
+    assert lr_curve(trainer.scheduler, 2).lrs() == [1, 1 / 2, 1 / 3]
+    assert trainer.calls == 1

@@ -13,11 +13,11 @@ from .equality import same
 from .holdings import Holding, entries
 from .models import Model, names_by_id, walk_all
 from .norms import state_norms
-from .records import GroupRow, ParameterRow
+from .records import Columns, GroupRow, total
 from .report import Report
-from .rows import parameter_rows
+from .rows import parameter_columns
 from .sources import Source, hold_any
-from .tensors import plain
+from .tensors import copied, plain
 
 
 def describe(
@@ -92,38 +92,38 @@ def describe(
     walks = walk_all(models)
     held = hold_any(optimizer, names_by_id(walks), key)
     norms = state_norms(held.states) if values else None
-    rows = tuple(parameter_rows(held, _shapes(held, walks), norms))
+    columns = parameter_columns(held, _shapes(held, walks), norms)
     missing = list(_missing(held, walks))
     return Report(
         optimizer=held.kind,
-        groups=tuple(_groups(held, rows)),
-        rows=rows,
+        groups=tuple(_groups(held, columns)),
+        columns=columns,
         unmanaged=tuple(name for name, trainable in missing if trainable),
         frozen=tuple(name for name, trainable in missing if not trainable),
         notes=tuple(_notes(held, walks, missing, schedulers)),
     )
 
 
-def _groups(held: Holding, rows: Sequence[ParameterRow]) -> Iterator[GroupRow]:
+def _groups(held: Holding, columns: Columns) -> Iterator[GroupRow]:
     """Give a record for each group."""
     numels: list[list[int | None]] = [[] for _ in held.groups]
-    for row in rows:
-        numels[row.group].append(row.numel)
+    for index, numel in zip(columns.group, columns.numel, strict=True):
+        numels[index].append(numel)
     defaults = {key: plain(value) for key, value in held.defaults.items()}
-    for index, (group, label, numel) in enumerate(
+    for index, (group, label, numbers) in enumerate(
         zip(held.groups, held.labels, numels, strict=True)
     ):
         yield GroupRow(
             index=index,
             name=label,
-            options=group,
+            options=copied(group),
             overrides={
-                key: value
+                key: copied(value)
                 for key, value in group.items()
                 if key in defaults and not same(value, defaults[key])
             },
-            parameters=len(numel),
-            numel=None if None in numel else sum(n or 0 for n in numel),
+            parameters=len(numbers),
+            numel=total(numbers),
         )
 
 
@@ -144,8 +144,8 @@ def _missing(held: Holding, walks: Iterable[Walk]) -> Iterator[tuple[str, bool]]
     if held.optimizer is None and not held.named:
         return  # positions do not tell
     ids = set(map(id, held.tensors))
-    names = set(held.names)
     live = held.optimizer is not None
+    names = set() if live else set(held.names)
     seen: set[int] = set()
     for found in walks:
         if live and ids.issuperset(map(id, found.tensors)):
@@ -168,8 +168,8 @@ def _notes(
     for scheduler in _several(schedulers):
         at = getattr(scheduler, "last_epoch", None)
         yield type(scheduler).__name__ + ("" if at is None else f": at step {at}")
-    total = sum(len(found) for found in walks)
-    if total and len(missing) == total:
+    count = sum(len(found) for found in walks)
+    if count and len(missing) == count:
         yield (
             "The model and the optimizer share no parameter: one of them was copied, loaded "
             "with assign=True, or belongs to another model. Build the optimizer from this "

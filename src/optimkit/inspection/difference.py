@@ -48,7 +48,7 @@ class DiffRow(NamedTuple):
     change: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diff:
     """What differs; it is false when nothing does. See :func:`optimkit.diff`.
 
@@ -103,6 +103,10 @@ class Diff:
     def __str__(self) -> str:
         """Return plain text: the options, then the state."""
         return "\n".join(map(str, self._tables())) or "No difference."
+
+    def __repr__(self) -> str:
+        """Return the same: it is what an interactive session shows."""
+        return str(self)
 
     def __rich__(self) -> rich.console.Group:
         """Return the same for ``rich.print``."""

@@ -97,7 +97,7 @@ def finding(code: str, names: Iterable[str], message: str, remedy: str) -> Findi
     return Finding(code, CODES[code], tuple(names), message, remedy)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Findings:
     """What an audit found, the worst first; see :func:`optimkit.audit`.
 
@@ -188,6 +188,10 @@ class Findings:
             lines += fill(f"{row.severity}: {row.code}: {row.message}")
             lines += fill(row.remedy, "  -> ")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """Return the same: it is what an interactive session shows."""
+        return str(self)
 
     def __rich__(self) -> rich.table.Table:
         """Return the same for ``rich.print``."""

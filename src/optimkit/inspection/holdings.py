@@ -117,13 +117,12 @@ def hold(optimizer: Optimizer, names: Names = UNNAMED) -> Holding:
     for index, group in enumerate(groups):
         params = entries(group.get("params"))
         own = entries(group.get("param_names"))
-        known = [names.get(id(param)) for param in params]
+        known = list(map(names.get, map(id, params)))
         if None in known:
             for place, name in enumerate(known):
                 known[place] = name or (str(own[place]) if place < len(own) else None)
             named &= None not in known
-        start = len(labels)
-        labels += [name or f"params[{start + place}]" for place, name in enumerate(known)]
+        labels += [name or f"params[{place}]" for place, name in enumerate(known, len(labels))]
         tensors += params
         group_of += [index] * len(params)
     state = _mapping(getattr(optimizer, "state", None))
@@ -139,7 +138,9 @@ def hold(optimizer: Optimizer, names: Names = UNNAMED) -> Holding:
         tensors=tensors,
         group_of=group_of,
         states=[_mapping(state.get(param)) for param in tensors],  # `get` never fills it
-        orphans=[(key, value) for key, value in state.items() if id(key) not in held],
+        orphans=[]
+        if held.issuperset(map(id, state))
+        else [(key, value) for key, value in state.items() if id(key) not in held],
     )
 
 

@@ -32,6 +32,8 @@ def walk_all(models: Iterable[Model]) -> list[Walk]:
     """
     given = list(models)
     walks = [walk(model) for model in given]
+    if len(walks) == 1:
+        return walks
     owners: dict[str, int] = {}
     clash = False
     for found in walks:

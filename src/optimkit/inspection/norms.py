@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .tensors import local, tensors_in
+from .tensors import alike, local, tensors_in
 
 
 def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
@@ -30,31 +31,21 @@ def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     [{'exp_avg': 5.0}]
     """
     found: list[dict[str, float]] = [{} for _ in states]
-    together: dict[Any, list[tuple[dict[str, float], str, Tensor]]] = {}
-    usual: list[tuple[dict[str, float], str, Tensor]] = []
-    together[None] = usual
-    for norms, state in zip(found, states, strict=True):
-        for key, value in state.items():
-            if (
-                type(value) is Tensor
-                and value.dtype is _USUAL
-                and value.is_cpu
-                and value.ndim
-                and value.layout is _STRIDED
-            ):
-                norms[key] = 0.0
-                usual.append((norms, key, value))
+    waiting: dict[Any, list[tuple[dict[str, float], str, Tensor]]] = {}
+    for keys, places in alike(states).items():
+        mine = [found[place] for place in places]
+        columns = zip(*(states[place].values() for place in places), strict=True)
+        for key, column in zip(keys, columns, strict=True):
+            if _are_usual(column):
+                for norms, number in zip(mine, _together(column), strict=True):
+                    norms[str(key)] = number
                 continue
-            tensor = value if type(value) is Tensor and _is_plain(value) else _brought(value)
-            if tensor is None:
-                continue
-            if not tensor.ndim and tensor.is_cpu:  # a count of steps: no need to wait for it
-                norms[str(key)] = abs(tensor.item())
-                continue
-            norms[str(key)] = 0.0  # keeps its place; the number comes below
-            kind = (tensor.dtype, tensor.device if not tensor.is_cpu else None)
-            together.setdefault(kind, []).append((norms, str(key), tensor))
-    for entries in filter(None, together.values()):
+            for norms, value in zip(mine, column, strict=True):
+                tensor = _brought(value)
+                if tensor is not None:
+                    norms[str(key)] = 0.0  # keeps its place; the number comes below
+                    waiting.setdefault(_kind(tensor), []).append((norms, str(key), tensor))
+    for entries in waiting.values():
         numbers = _together([tensor for *_, tensor in entries])
         for (norms, key, _), number in zip(entries, numbers, strict=True):
             norms[key] = number
@@ -96,14 +87,17 @@ def norm_of(tensors: Sequence[Tensor]) -> Tensor:
     return together
 
 
-_STRIDED = torch.strided
-_USUAL = torch.float32
-_WIDE = (torch.float32, torch.float64, torch.complex64, torch.complex128)
+_kind: Callable[[Tensor], tuple[object, ...]] = attrgetter("device", "dtype")
+_is_cpu: Callable[[Tensor], bool] = attrgetter("is_cpu")
+_dtype: Callable[[Tensor], torch.dtype] = attrgetter("dtype")
+_layout: Callable[[Tensor], torch.layout] = attrgetter("layout")
+_SMALL = 1024  # numbers
+_WIDE = {torch.float32, torch.float64, torch.complex64, torch.complex128}
 
 
 def _is_plain(tensor: Tensor) -> bool:
     """Tell whether a norm can be taken as it is: half precision would overflow."""
-    return tensor.dtype in _WIDE and tensor.layout is _STRIDED and not tensor.is_meta
+    return tensor.dtype in _WIDE and tensor.layout is torch.strided and not tensor.is_meta
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -118,8 +112,43 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.to(torch.float64 if not tensor.is_floating_point() else torch.float32)
 
 
-def _together(tensors: list[Tensor]) -> list[float]:
+def _are_usual(column: Sequence[Any]) -> bool:
+    """Tell whether all are tensors on the CPU of one type, whose norm can be taken as it is."""
+    if set(map(type, column)) != {Tensor}:
+        return False
+    dtypes = set(map(_dtype, column))
+    return (
+        all(map(_is_cpu, column))
+        and len(dtypes) == 1
+        and dtypes <= _WIDE
+        and set(map(_layout, column)) == {torch.strided}
+    )
+
+
+def _together(tensors: Sequence[Tensor]) -> list[float]:
     """Take the norms of tensors of one type on one device, and wait once."""
     with torch.no_grad():
-        numbers: list[float] = torch.stack(list(torch._foreach_norm(tensors))).double().tolist()
+        if tensors[0].is_cpu:
+            return _on_cpu(tensors)
+        norms = torch.stack(list(torch._foreach_norm(list(tensors))))
+    numbers: list[float] = norms.double().tolist()
     return numbers
+
+
+def _on_cpu(tensors: Sequence[Tensor]) -> list[float]:
+    """Take norms where a call costs more than a copy: small tensors of one shape go together."""
+    places: dict[Any, list[int]] = {}
+    for place, tensor in enumerate(tensors):
+        places.setdefault(tensor.shape if tensor.numel() <= _SMALL else None, []).append(place)
+    norms = [0.0] * len(tensors)
+    for shape, alike_ones in places.items():
+        these = [tensors[place] for place in alike_ones]
+        if shape is None:
+            found = [norm.item() for norm in torch._foreach_norm(these)]
+        elif shape:
+            found = torch.linalg.vector_norm(torch.stack(these).flatten(1), dim=1).tolist()
+        else:
+            found = [abs(tensor.item()) for tensor in these]
+        for place, number in zip(alike_ones, found, strict=True):
+            norms[place] = number
+    return norms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -62,6 +62,55 @@ class ParameterRow(NamedTuple):
     step: Any
     bytes: int
     norms: Mapping[str, float]
+
+
+class Columns(NamedTuple):
+    """The records of all parameters: under each name of :class:`ParameterRow`, that of each."""
+
+    name: Sequence[str]
+    shape: Sequence[Shape | None]
+    dtype: Sequence[torch.dtype | None]
+    numel: Sequence[int | None]
+    trainable: Sequence[bool | None]
+    group: Sequence[int]
+    lr: Sequence[Any]
+    weight_decay: Sequence[Any]
+    state: Sequence[Mapping[str, Shape | None]]
+    step: Sequence[Any]
+    bytes: Sequence[int]
+    norms: Sequence[Mapping[str, float]]
+
+    def rows(self) -> tuple[ParameterRow, ...]:
+        """Make a record for each parameter.
+
+        Returns
+        -------
+        tuple of ParameterRow
+            The records.
+        """
+        return tuple(map(ParameterRow._make, zip(*self, strict=True)))
+
+
+def total(numbers: Iterable[int | None]) -> int | None:
+    """Add up what is known.
+
+    Parameters
+    ----------
+    numbers : iterable of int or None
+        The numbers.
+
+    Returns
+    -------
+    int or None
+        Their sum; None if one is not known.
+
+    Examples
+    --------
+    >>> total([1, 2]), total([1, None])
+    (3, None)
+    """
+    known = list(numbers)
+    return None if None in known else sum(known)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ..errors import first_few
 from ..layout import fill
 from ..render import Table, html_table, jsonable, page, text
 from .patterns import masked, merge
-from .records import GroupRow, ParameterRow
+from .records import Columns, GroupRow, ParameterRow, total
 from .summary import dtype_name, summed_up
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _IN_HTML = 200  # so many rows are worth folding into a page
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What an optimizer holds; see :func:`optimkit.describe`.
 
@@ -30,8 +30,8 @@ class Report:
         The optimizer's class, or where its state dict was found.
     groups : tuple of GroupRow
         The groups.
-    rows : tuple of ParameterRow
-        The parameters, group by group.
+    columns : Columns
+        The parameters, group by group, a fact at a time; ``rows`` has a record for each.
     unmanaged : tuple of str
         Parameters of the model that can be trained and that the optimizer has not.
     frozen : tuple of str
@@ -52,15 +52,20 @@ class Report:
 
     optimizer: str
     groups: tuple[GroupRow, ...]
-    rows: tuple[ParameterRow, ...]
+    columns: Columns
     unmanaged: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
+    @cached_property
+    def rows(self) -> tuple[ParameterRow, ...]:
+        """A record for each parameter, group by group."""
+        return self.columns.rows()
+
     @property
     def bytes(self) -> int:
         """The size of all state."""
-        return sum(row.bytes for row in self.rows)
+        return sum(self.columns.bytes)
 
     def expand(self, prefix: str = "") -> Table:
         """Return every parameter on a line of its own.
@@ -122,6 +127,10 @@ class Report:
         remarks = [line for remark in self._remarks for line in fill(remark)]
         return "\n".join([self._title, *tables, *remarks])
 
+    def __repr__(self) -> str:
+        """Return the same: it is what an interactive session shows."""
+        return str(self)
+
     def __rich__(self) -> rich.console.Group:
         """Return the same for ``rich.print``."""
         from rich.console import Group
@@ -135,7 +144,7 @@ class Report:
         import html
 
         parts: list[Table | str] = [f"<p>{html.escape(self._title)}</p>", *self._tables]
-        if len(self._summary) < len(self.rows) <= _IN_HTML:
+        if len(self._summary) < len(self.columns.name) <= _IN_HTML:
             every = self.expand()
             parts.append(
                 f"<details><summary>{html.escape(every.caption)}</summary>"
@@ -146,12 +155,12 @@ class Report:
 
     @property
     def _title(self) -> str:
-        numel = [row.numel for row in self.rows]
+        numel, size = total(self.columns.numel), self.bytes
         pieces = [
             _count(len(self.groups), "group"),
-            _count(len(self.rows), "parameter"),
-            *([f"{sum(n or 0 for n in numel):,} numbers"] if None not in numel else []),
-            f"{self.bytes:,} bytes of state" if self.bytes else "no state",
+            _count(len(self.columns.name), "parameter"),
+            *([] if numel is None else [f"{numel:,} numbers"]),
+            f"{size:,} bytes of state" if size else "no state",
         ]
         return f"{self.optimizer}: {', '.join(pieces)}"
 
@@ -198,7 +207,7 @@ class Report:
 
     @cached_property
     def _summary(self) -> list[dict[str, Any]]:
-        return summed_up(self.rows)
+        return summed_up(self.columns)
 
     @cached_property
     def _remarks(self) -> list[str]:

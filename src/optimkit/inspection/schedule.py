@@ -47,7 +47,7 @@ class LrRow(NamedTuple):
     lr: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LrCurve:
     """The learning rates to come; see :func:`optimkit.lr_curve`.
 
@@ -103,6 +103,10 @@ class LrCurve:
     def __str__(self) -> str:
         """Return plain text: some steps, evenly spaced."""
         return str(self._table())
+
+    def __repr__(self) -> str:
+        """Return the same: it is what an interactive session shows."""
+        return str(self)
 
     def __rich__(self) -> rich.table.Table:
         """Return the same for ``rich.print``."""

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from ..render import Table, jsonable
 from .holdings import Holding, hold
 from .norms import state_norms
-from .tensors import plain
+from .tensors import copied, plain
 
 Values = Literal["norm", "copy", "none"]
 _VALUES = ("norm", "copy", "none")
@@ -71,7 +71,7 @@ class SnapshotRow(NamedTuple):
     norm: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Snapshot:
     """What an optimizer held at one moment; it does not change when the optimizer steps.
 
@@ -149,6 +149,10 @@ class Snapshot:
             f"Snapshot of {self.optimizer or 'a state dict'}: {groups}, {parameters}, "
             f"{pieces} of state ({self.values})"
         )
+
+    def __repr__(self) -> str:
+        """Return the same: it is what an interactive session shows."""
+        return str(self)
 
     def __rich__(self) -> str:
         """Return the same for ``rich.print``."""
@@ -234,7 +238,7 @@ def take(held: Holding, values: Values, *, clone: bool = True) -> Snapshot:
     return Snapshot(
         optimizer=None if held.optimizer is None else held.kind,
         values=values,
-        groups=tuple(held.groups),
+        groups=tuple(map(copied, held.groups) if clone else held.groups),
         labels=tuple(held.labels),
         names=tuple(held.names),
         named=held.named,
@@ -252,21 +256,10 @@ def take(held: Holding, values: Values, *, clone: bool = True) -> Snapshot:
 def _entry(value: Any, values: Values, norm: float | None, clone: bool) -> Entry:
     """Keep of a piece of state what was asked for."""
     if isinstance(value, Tensor):
-        kept = (_copied(value) if clone else value.detach()) if values == "copy" else None
+        kept = (copied(value) if clone else value.detach()) if values == "copy" else None
         return Entry(tuple(value.shape), value.dtype, norm, kept)
     if isinstance(value, (list, tuple, dict)):
-        kept = (_copied(value) if clone else value) if values == "copy" else None
+        kept = (copied(value) if clone else value) if values == "copy" else None
         return Entry((len(value),), None, norm, kept)
     number = isinstance(value, (int, float, complex))
     return Entry(() if number else None, None, None, None if values == "none" else plain(value))
-
-
-def _copied(value: Any) -> Any:
-    """Copy tensors, in lists too."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_copied(item) for item in value]
-    return value

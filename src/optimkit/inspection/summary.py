@@ -7,17 +7,18 @@ from typing import Any
 
 from ..render import text
 from .patterns import masked, merge
-from .records import ParameterRow, Shape
+from .records import Columns, Shape
 
+_Line = tuple[str, list[int]]  # a name or a pattern, and the parameters that it stands for
 _LINES = 60  # so many lines of parameters are shown; beyond, they are summed up by module
 
 
-def summed_up(rows: Sequence[ParameterRow]) -> list[dict[str, Any]]:
+def summed_up(columns: Columns) -> list[dict[str, Any]]:
     """Sum up parameters: the alike ones in one record; by module if these are too many.
 
     Parameters
     ----------
-    rows : sequence of ParameterRow
+    columns : Columns
         The parameters.
 
     Returns
@@ -25,12 +26,13 @@ def summed_up(rows: Sequence[ParameterRow]) -> list[dict[str, Any]]:
     list of dict
         At most sixty lines, and one for the rest.
     """
-    lines = list(_alike(rows))
+    lines = list(_alike(columns))
     depth = 6
     while len(lines) > _LINES and depth:
-        lines = list(_by_module(rows, depth))
+        lines = list(_by_module(columns, depth))
         depth -= 1
-    return lines[:_LINES] + ([_rest(lines[_LINES:])] if len(lines) > _LINES else [])
+    shown = [_summed(columns, *line) for line in lines[:_LINES]]
+    return shown + ([_rest(columns, lines[_LINES:])] if len(lines) > _LINES else [])
 
 
 def dtype_name(value: object) -> str:
@@ -49,66 +51,75 @@ def dtype_name(value: object) -> str:
     return "" if value is None else str(value).removeprefix("torch.")
 
 
-def _alike(rows: Sequence[ParameterRow]) -> Iterator[dict[str, Any]]:
+def _alike(columns: Columns) -> Iterator[_Line]:
     """Sum up parameters that differ only in a number of their name, in the first one's place."""
     kinds: dict[Any, list[int]] = {}
-    masks = masked([row.name for row in rows])
-    # States that are laid out alike share one mapping: see `describe._rows`.
-    for place, (mask, row) in enumerate(zip(masks, rows, strict=True)):
-        _, shape, dtype, _, trainable, group, _, _, state, step, _, _ = row
-        kinds.setdefault((mask, group, dtype, shape, trainable, step, id(state)), []).append(place)
-    found = []
-    for places in kinds.values():
-        for pattern, members in merge([rows[place].name for place in places]):
-            found.append((places[members[0]], pattern, [rows[places[m]] for m in members]))
-    found.sort(key=lambda each: each[0])
-    for _, pattern, members_rows in found:
-        yield _summed(pattern, members_rows, members_rows[0].shape)
+    facts = zip(
+        masked(columns.name),
+        columns.group,
+        columns.dtype,
+        columns.shape,
+        columns.trainable,
+        columns.step,
+        map(id, columns.state),  # states that are laid out alike share one mapping
+        strict=True,
+    )
+    for place, kind in enumerate(facts):
+        kinds.setdefault(kind, []).append(place)
+    found = [
+        (pattern, [places[member] for member in members])
+        for places in kinds.values()
+        for pattern, members in merge([columns.name[place] for place in places])
+    ]
+    return iter(sorted(found, key=lambda line: line[1][0]))
 
 
-def _by_module(rows: Sequence[ParameterRow], depth: int) -> Iterator[dict[str, Any]]:
+def _by_module(columns: Columns, depth: int) -> Iterator[_Line]:
     """Sum up the parameters of each module at a depth, group by group."""
-    kinds: dict[Any, list[ParameterRow]] = {}
-    for row in rows:
-        parts = row.name.split(".")
+    kinds: dict[tuple[str, int], list[int]] = {}
+    for place, (name, group) in enumerate(zip(columns.name, columns.group, strict=True)):
+        parts = name.split(".")
         module = ".".join(parts[:depth]) + (".*" if len(parts) > depth else "")
-        kinds.setdefault((module, row.group), []).append(row)
-    for (module, _), members in kinds.items():
-        yield _summed(module, members, None if len(members) > 1 else members[0].shape)
+        kinds.setdefault((module, group), []).append(place)
+    for (module, _), places in kinds.items():
+        yield module, places
 
 
-def _rest(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _rest(columns: Columns, lines: Sequence[_Line]) -> dict[str, Any]:
     """Sum up what is beyond the last line."""
     return {
-        "name": f"(and {len(rows)} more lines: see expand())",
-        "tensors": sum(row["tensors"] for row in rows),
-        "bytes": sum(row["bytes"] for row in rows),
+        "name": f"(and {len(lines)} more lines: see expand())",
+        "tensors": sum(len(places) for _, places in lines),
+        "bytes": sum(columns.bytes[place] for _, places in lines for place in places),
     }
 
 
-def _summed(name: str, rows: Sequence[ParameterRow], shape: Shape | None) -> dict[str, Any]:
+def _summed(columns: Columns, name: str, places: Sequence[int]) -> dict[str, Any]:
     """Make one record of several parameters."""
-    first = rows[0]
-    columns: Any = ParameterRow._make(zip(*rows, strict=True))
-    steps = [step for step in set(columns.step) if step is not None]
-    dtypes = dict.fromkeys(columns.dtype)
-    one_state = len(set(map(id, columns.state))) == 1 or all(
-        state == first.state for state in columns.state
-    )
+    first = places[0]
+
+    def all_of(column: Sequence[Any]) -> list[Any]:
+        return [column[place] for place in places]
+
+    shapes = set(all_of(columns.shape))
+    dtypes = dict.fromkeys(all_of(columns.dtype))
+    states = list({id(state): state for state in all_of(columns.state)}.values())
     norms: dict[str, float] = {}
-    for each in columns.norms if any(columns.norms) else ():
+    for each in all_of(columns.norms):
         for key, value in each.items():
             norms[key] = max(value, norms.get(key, 0.0))
     return {
         "name": name,
-        "tensors": len(rows),
-        "shape": shape,
-        "dtype": first.dtype if len(dtypes) == 1 else ", ".join(map(dtype_name, dtypes)),
-        "frozen": "frozen" if False in columns.trainable else None,
-        "group": first.group,
-        "state": _short_state(first) if one_state else "mixed",
-        "step": _span(steps),
-        "bytes": sum(columns.bytes),
+        "tensors": len(places),
+        "shape": shapes.pop() if len(shapes) == 1 else None,
+        "dtype": columns.dtype[first] if len(dtypes) == 1 else ", ".join(map(dtype_name, dtypes)),
+        "frozen": "frozen" if False in all_of(columns.trainable) else None,
+        "group": columns.group[first],
+        "state": _short_state(states[0], columns.shape[first])
+        if all(state == states[0] for state in states)
+        else "mixed",
+        "step": _span([step for step in set(all_of(columns.step)) if step is not None]),
+        "bytes": sum(all_of(columns.bytes)),
         "norms": norms,
     }
 
@@ -121,10 +132,10 @@ def _span(steps: Sequence[Any]) -> Any:
     return low if low == high else f"{text(low)}-{text(high)}"
 
 
-def _short_state(row: ParameterRow) -> str:
+def _short_state(state: Mapping[str, Shape | None], own: Shape | None) -> str:
     """Name the state's keys, with a shape where it is neither the parameter's nor a number."""
     return ", ".join(
-        key if shape in ((), None, row.shape) else f"{key} {text(shape)}"
-        for key, shape in row.state.items()
+        key if shape in ((), None, own) else f"{key} {text(shape)}"
+        for key, shape in state.items()
         if key != "step"
     )

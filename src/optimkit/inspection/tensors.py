@@ -36,6 +36,36 @@ def plain(value: object) -> Any:
     return value
 
 
+def copied(value: Any) -> Any:
+    """Copy tensors, in lists and mappings too: what they hold now, whatever happens to them.
+
+    Parameters
+    ----------
+    value : Any
+        An option, or a piece of state.
+
+    Returns
+    -------
+    Any
+        The same, its tensors copied on their device; no device is waited for.
+
+    Examples
+    --------
+    >>> lr = torch.tensor(0.5)
+    >>> kept = copied([lr, "adam"])
+    >>> lr.zero_(), kept
+    (tensor(0.), [tensor(0.5000), 'adam'])
+    """
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        copies = list(map(copied, value))
+        return tuple(copies) if type(value) is tuple else copies
+    return value
+
+
 def tensors_in(value: object) -> Sequence[Tensor]:
     """Return the tensors of a piece of state: LBFGS keeps lists of them.
 
@@ -61,6 +91,31 @@ def tensors_in(value: object) -> Sequence[Tensor]:
     if isinstance(value, (list, tuple)):
         return [tensor for item in value for tensor in tensors_in(item)]
     return ()
+
+
+def alike(states: Sequence[Mapping[str, Any]]) -> dict[tuple[str, ...], list[int]]:
+    """Find the states that have the same keys: thousands of states have few sets of keys.
+
+    Parameters
+    ----------
+    states : sequence of mapping
+        The state of each parameter.
+
+    Returns
+    -------
+    dict of tuple to list of int
+        The keys -> which states have them, in this order; without empty states.
+
+    Examples
+    --------
+    >>> alike([{"sum": 1}, {}, {"sum": 2}])
+    {('sum',): [0, 2]}
+    """
+    places: dict[tuple[str, ...], list[int]] = {}
+    for place, keys in enumerate(map(tuple, states)):
+        if keys:
+            places.setdefault(keys, []).append(place)
+    return places
 
 
 def local(tensor: Tensor) -> Tensor:
