@@ -94,7 +94,7 @@ def _pair_by_name(before: list[str], now: list[str], saved: Saved, names: Names)
         for other in others if name in places else ():
             places.setdefault(other, places[name])
     pairs: Pairs = [places.get(name) for name in now]
-    for index, name in enumerate(names.flat):
+    for index, name in enumerate(names.flat if None in pairs else ()):
         if pairs[index] is None and name in names.aliases:
             found = (places.get(other) for other in names.aliases[name])
             pairs[index] = next((place for place in found if place is not None), None)
