@@ -118,8 +118,10 @@ def _report(
     ]
     taken = set(pairs)
     left = [place for place in range(len(before)) if place not in taken]
-    shapes: Sequence[Any] = saved.shapes or [None] * len(before)
-    fit.unexpected += [LoadRow(before[place], "parameter", shapes[place], None) for place in left]
+    shapes: Any = saved.shapes and {place: tuple(saved.shapes[place]) for place in left}
+    fit.unexpected += [
+        LoadRow(before[place], "parameter", shapes and shapes[place], None) for place in left
+    ]
     strangers = [before[place] for place in left if before[place] not in frozen]
     if strict and missing:
         fit.refuse(

@@ -43,14 +43,14 @@ class Judge:
         options: Sequence[Mapping[str, Any]],
         saved: Saved,
     ) -> None:
-        self.kind, self.saved = kind, saved
-        self.kinds = [(group, param.shape) for group, param in zip(group_of, params, strict=True)]
+        self.kind, self.params, self.group_of, self.saved = kind, params, group_of, saved
         self.required = [
             [required_keys(kind, matrix, each) if kind else frozenset() for matrix in (False, True)]
             for each in options
         ]
         self.tables: dict[Shape, dict[str, Shape]] = {}  # what a parameter of a shape should keep
-        self.models: dict[tuple[int, Shape], dict[str, Shape]] = {}  # what one of a kind keeps
+        # What has been approved: for each group, by the shape of the parameter.
+        self.models: list[dict[Shape, dict[str, Shape]]] = [{} for _ in options]
 
     def doubtful(
         self, pairs: Sequence[int | None]
@@ -64,30 +64,30 @@ class Judge:
         for index, place in enumerate(pairs):
             if place is None:
                 continue
-            state, kind = states.get(ids[place]), self.kinds[index]
-            model = models.get(kind)
+            state, shape = states.get(ids[place]), self.params[index].shape
+            model = models[self.group_of[index]].get(shape)
             if model and state and len(state) == len(model):
                 for key, value in state.items():
                     if not isinstance(value, Tensor) or value.shape != model.get(key):
                         break
                 else:
-                    if before is None or before[place] == kind[1]:
+                    if before is None or tuple(before[place]) == shape:
                         continue
             yield index, place, state
 
     def approve(self, index: int, state: Mapping[str, Any]) -> None:
         """Take a state that fits for a model of those of its kind."""
         if all(isinstance(value, Tensor) for value in state.values()):
-            self.models[self.kinds[index]] = {key: value.shape for key, value in state.items()}
+            model = {key: value.shape for key, value in state.items()}
+            self.models[self.group_of[index]][self.params[index].shape] = model
 
     def shape(self, index: int) -> Shape:
         """Return the shape of a parameter."""
-        return tuple(self.kinds[index][1])
+        return tuple(self.params[index].shape)
 
     def lacking(self, index: int, state: Mapping[str, Any]) -> list[str]:
         """List the keys that a step would miss."""
-        group, shape = self.kinds[index]
-        keys = self.required[group][len(shape) > 1]
+        keys = self.required[self.group_of[index]][self.params[index].ndim > 1]
         return sorted(key for key in keys if state.get(key) is None)
 
     def misfits(
@@ -95,8 +95,8 @@ class Judge:
     ) -> list[tuple[str, Any, Shape]]:
         """Give what does not fit: the key, the saved shape (or what is no tensor), the one expected."""
         shape, before = self.shape(index), self.saved.shapes
-        if before is not None and before[place] != shape:
-            return [("shape", before[place], shape)]
+        if before is not None and tuple(before[place]) != shape:
+            return [("shape", tuple(before[place]), shape)]
         if shape not in self.tables:
             self.tables[shape] = self._table(shape)
         return list(self._explain(state, shape, before is not None))
@@ -125,7 +125,7 @@ class Judge:
     def _expected(self, key: str, found: Shape, shape: Shape, sure: bool) -> Shape | None:
         """Say which shape a piece of state should have; None if nobody knows."""
         if self.kind == "LBFGS":
-            return (sum(prod(each) for _, each in self.kinds),) if key in FLAT else None
+            return (sum(param.numel() for param in self.params),) if key in FLAT else None
         if self.kind is not None:
             known = shape_of(self.kind, key, shape)
             return found if known == () and prod(found) == 1 else known
