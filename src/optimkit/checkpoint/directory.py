@@ -59,10 +59,8 @@ class CheckpointDir:
     def __init__(
         self, path: str | os.PathLike[str], keep: Iterable[Last | Best] = (Last(3),)
     ) -> None:
-        self.path = Path(path)
-        if isinstance(keep, (Last, Best)):
-            keep = (keep,)
-        self.keep = tuple(keep)
+        self.path = Path(path).absolute()  # a run that changes its folder must not lose it
+        self.keep = tuple(keep) if isinstance(keep, Iterable) else (keep,)
         for policy in self.keep:
             if not isinstance(policy, (Last, Best)):
                 raise TypeError(f"keep takes Last and Best, not {policy!r}")
@@ -117,7 +115,7 @@ class CheckpointDir:
         if step < 0:
             raise ValueError(f"step must be 0 or more, not {step}")
         refuse_names("save", stateful, ("which",))
-        numbers = {name: float(value) for name, value in (metrics or {}).items()}
+        numbers = _numbers(metrics)
         self._refuse_missing(step, numbers)
         files.make_folder(self.path)
         if self._run is None:
@@ -277,6 +275,22 @@ class CheckpointDir:
                 with contextlib.suppress(OSError), files.freed_aside(record.path):
                     record.path.unlink()
                 self._metrics.pop(record, None)
+
+
+def _numbers(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+    """Take metrics for numbers, or say which is none."""
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(f"save: metrics must be a mapping, not {type(metrics).__name__}")
+    found = {}
+    for name, value in (metrics or {}).items():
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"save: metrics[{name!r}] must be a number, not {value!r}. Pass float('nan') if it "
+                "is not known."
+            ) from None
+    return found
 
 
 def _metrics_in(path: Path) -> Mapping[str, float]:

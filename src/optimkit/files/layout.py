@@ -8,6 +8,7 @@ skips a comment, so the file stays an ordinary one.
 
 from __future__ import annotations
 
+import errno
 import struct
 import zipfile
 import zlib
@@ -96,7 +97,11 @@ def survey(file: BinaryIO) -> Layout:
     try:
         with zipfile.ZipFile(file) as archive:
             infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+        raise LayoutError(f"damaged, or cut off: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # zipfile went to a place before the first byte
+            raise
         raise LayoutError(f"damaged, or cut off: {error}") from error
     entries = tuple(_entry(file, info, size) for info in infos)
     stop = 0

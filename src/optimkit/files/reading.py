@@ -253,6 +253,8 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, Layout | None]]:
     """Open a file, and look how it lies; None for one that is no zip."""
     if path.is_dir():
         raise CheckpointError(f"{path} is a directory: give one file that torch.save wrote.")
+    if path.exists() and not path.is_file():  # to open a pipe waits for somebody to write
+        raise CheckpointError(f"{path} is no regular file: give one that torch.save wrote.")
     with path.open("rb") as file, _legible(path):
         start = file.read(len(MAGIC))
         if not start:

@@ -179,6 +179,7 @@ class OptimizerFit:
             for value in tensors_in(self.saved.state.get(self.saved.ids[place], {})):
                 yield value, param if value.shape == param.shape else None
 
+    @torch.inference_mode(False)  # no step can use what is made in it
     def load(self) -> None:
         """Load, through the optimizer's own ``load_state_dict``."""
         live = self.live
