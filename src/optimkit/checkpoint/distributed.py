@@ -286,7 +286,7 @@ def load(
         for name, value in content.items()
     }
     final = team.do(lambda: plan(whole, header, stateful, **options))
-    team.do(final.apply)
+    final.apply(team.do)
     return Loaded(
         path=Path(path),
         plain={name: whole[name] for name in plain},
