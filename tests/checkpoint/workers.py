@@ -172,9 +172,7 @@ def of_two(folder):
     distributed.save(Path(folder, "picky"), picky=picky, **objects)
     picky.number, before = 5, contents(now)
     picky.refuses = dist.get_rank() == 1
-    text = refused(
-        optimkit.MismatchError, path=Path(folder, "picky"), picky=picky, **now
-    )
+    text = refused(optimkit.MismatchError, path=Path(folder, "picky"), picky=picky, **now)
     assert text == "picky: loading it raised ValueError: not here", text
     assert same(before, contents(now))
     assert picky.number == 5

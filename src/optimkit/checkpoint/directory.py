@@ -19,9 +19,12 @@ from typing import Any, Literal
 
 from .. import files
 from ..errors import CheckpointError, CorruptCheckpointError, first_few
+from .arguments import refuse_names, refuse_values
 from .header import KEY
+from .loaded import Loaded
+from .matching.plan import HParams
 from .policies import Best, Last, Record, timeline
-from .single import HParams, Loaded, fit, refuse_names, refuse_values, save_with
+from .single import fit, save_with
 
 _NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})\.pt")
 
