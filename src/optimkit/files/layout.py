@@ -97,11 +97,11 @@ def survey(file: BinaryIO) -> Layout:
     try:
         with zipfile.ZipFile(file) as archive:
             infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
-        raise LayoutError(f"damaged, or cut off: {error}") from error
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # zipfile went to a place before the first byte
-            raise
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
+        cause = error.__context__ if isinstance(error, zipfile.BadZipFile) else error
+        # EINVAL: the directory sent zipfile to a place before the first byte.
+        if isinstance(cause, OSError) and cause.errno != errno.EINVAL:
+            raise cause from None
         raise LayoutError(f"damaged, or cut off: {error}") from error
     entries = tuple(_entry(file, info, size) for info in infos)
     stop = 0
