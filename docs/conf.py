@@ -65,7 +65,7 @@ napoleon_type_aliases = {
     "Report": ":py:class:`~optimkit.Report`",
     "Rule": ":py:class:`~optimkit.groups.rules.Rule`",
     "Selector": ":py:class:`~optimkit.groups.selectors.Selector`",
-    "Soundness": ":py:class:`~optimkit.files.reading.Soundness`",
+    "Soundness": ":py:class:`~optimkit.files.soundness.Soundness`",
     "Table": ":py:class:`~optimkit.render.Table`",
 }
 copybutton_exclude = ".linenos, .gp, .go"

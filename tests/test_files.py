@@ -1,5 +1,7 @@
 """Files: verified, never unpickled."""
 
+import errno
+import io
 import os
 import random
 import zipfile
@@ -9,6 +11,7 @@ import torch
 
 from optimkit.errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
 from optimkit.files import is_state_dict, optimizers_in, read, verify
+from optimkit.files.layout import survey
 
 
 @pytest.fixture
@@ -77,6 +80,28 @@ def test_another_zip(path):
         archive.writestr("a.txt", "hello")
     with pytest.raises(CheckpointError):
         read(path)
+
+
+class Failing(io.BytesIO):
+    """A file on a disk that does not answer."""
+
+    def __init__(self, content, number, after):
+        super().__init__(content)
+        self.number, self.left = number, after
+
+    def read(self, size=-1):
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(self.number, os.strerror(self.number))
+        return super().read(size)
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_a_disk_that_fails_is_no_damage(path, after):
+    """What the system says while a directory is read is passed on, and not called damage."""
+    file = Failing(path.read_bytes(), errno.ETIMEDOUT, after)
+    with pytest.raises(OSError, match="timed out"):
+        survey(file)
 
 
 def test_no_checksums(path):

@@ -1,11 +1,12 @@
 """Parameter groups, printers and checkpoints for ``torch.optim``."""
 
 from .checkpoint.directory import CheckpointDir
-from .checkpoint.matching.plan import load_optimizer
+from .checkpoint.loaded import Loaded
+from .checkpoint.optimizer import load_optimizer
 from .checkpoint.policies import Best, Last
 from .checkpoint.reports import LoadReport, LoadRow
 from .checkpoint.rng import rng_state, set_rng_state
-from .checkpoint.single import Loaded, load, save
+from .checkpoint.single import load, save
 from .errors import (
     AuditError,
     CheckpointError,

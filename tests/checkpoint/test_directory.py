@@ -84,6 +84,31 @@ def test_kept_if_any_wants_it(tmp_path):
     assert steps(checkpoints) in ([5], [0, 1, 3, 4, 5])
 
 
+def test_a_run_changes_its_folder(tmp_path, monkeypatch):
+    """A relative path means what it meant when the directory was named."""
+    monkeypatch.chdir(tmp_path)
+    checkpoints = CheckpointDir("run")
+    checkpoints.save(1)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    checkpoints.save(2)
+    assert checkpoints.restore().step == 2
+    assert len(os.listdir(tmp_path / "run")) == 3
+    del checkpoints
+    assert len(os.listdir(tmp_path / "run")) == 2
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("value", [None, "low", torch.ones(2)])
+def test_a_metric_that_is_no_number(tmp_path, value):
+    """A metric that is no number is named, before anything is done."""
+    with pytest.raises(TypeError, match=r"metrics\['loss'\] must be a number, not"):
+        CheckpointDir(tmp_path / "run").save(1, {"loss": value})
+    with pytest.raises(TypeError, match="metrics must be a mapping, not float"):
+        CheckpointDir(tmp_path / "run").save(1, 0.5)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_missing_metric(tmp_path):
     """A metric that a policy asks for and save is not given is an error, before anything is done."""
     checkpoints = CheckpointDir(tmp_path / "run", keep=(Best(1, "loss", "min"),))

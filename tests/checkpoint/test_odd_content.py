@@ -251,6 +251,17 @@ def test_a_model_that_can_not_be_written_to(tmp_path, make, names):
     assert all(map(torch.equal, before, after))
 
 
+def test_a_load_in_inference_mode(tmp_path):
+    """An optimizer that was loaded in inference mode steps outside of it."""
+    model = nn.Linear(2, 2)
+    path = optimkit.save(tmp_path / "a.pt", optimizer=stepped(model))
+    again = stepped(model)
+    with torch.inference_mode():
+        optimkit.load(path, optimizer=again)
+    again.step()
+    assert {state["step"].item() for state in again.state.values()} == {2}
+
+
 def test_an_average_of_a_wrapped_model(tmp_path):
     """In a plain file an average may be of a wrapped model, its prefix one level further in."""
     averaged, wrapped = torch.optim.swa_utils.AveragedModel, nn.DataParallel(nn.Linear(2, 2))

@@ -122,6 +122,20 @@ def refused(kind, **options):
     raise AssertionError("nothing was raised")
 
 
+class Picky:
+    """Raises when it is loaded, if it is told to."""
+
+    number, refuses = 1, False
+
+    def state_dict(self):
+        return {"number": self.number}
+
+    def load_state_dict(self, state):
+        if self.refuses and state != self.state_dict():
+            raise ValueError("not here")
+        self.number = state["number"]
+
+
 def of_two(folder):
     """Two processes, DDP: save, load regrouped, refuse; all collective errors are shared."""
     objects = parts(wrapped())
@@ -153,6 +167,15 @@ def of_two(folder):
     text = refused(optimkit.MismatchError, path=path, model=odd)
     assert "does not fit 0.weight (shape: saved (6, 12), today (3, 3))" in text, text
     assert same(before, contents(one))
+    # What raises in one process while it is loaded is taken back in all.
+    picky, now = Picky(), parts(wrapped(), lr=0.9)
+    distributed.save(Path(folder, "picky"), picky=picky, **objects)
+    picky.number, before = 5, contents(now)
+    picky.refuses = dist.get_rank() == 1
+    text = refused(optimkit.MismatchError, path=Path(folder, "picky"), picky=picky, **now)
+    assert text == "picky: loading it raised ValueError: not here", text
+    assert same(before, contents(now))
+    assert picky.number == 5
     bad = {"bad": {1}.__iter__} if dist.get_rank() else {"bad": 1}
     try:
         distributed.save(path, **bad)

@@ -106,6 +106,19 @@ def test_a_folder_of_that_name(tmp_path):
     assert os.listdir(tmp_path) == ["last.pt"]
 
 
+def test_a_pipe_keeps_its_name(tmp_path):
+    """What is no file is neither replaced nor waited for: a root that saves to /dev/null lost it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="Not a regular file") as caught:
+        optimkit.save(pipe, number=2)
+    assert caught.value.filename == str(pipe)
+    with pytest.raises(optimkit.CheckpointError, match="pipe is no regular file: give one"):
+        optimkit.load(pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
 def test_interrupted_calls_go_on(path):
     """Signals that are handled while it is written do not harm a save."""
     rung = []

@@ -8,7 +8,27 @@ from typing import Any
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from .header import kind_of
 from .matching.modules import own_state
+
+
+def states_of(stateful: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what goes into a file: state dicts of objects, and plain values as they are.
+
+    Parameters
+    ----------
+    stateful : mapping of str to Any
+        Objects and values, by name.
+
+    Returns
+    -------
+    dict of str to Any
+        The same, as a file can hold them.
+    """
+    return {
+        name: value if kind_of(value) == "value" else state_of(value)
+        for name, value in stateful.items()
+    }
 
 
 def state_of(value: Any) -> Any:

@@ -19,9 +19,12 @@ from typing import Any, Literal
 
 from .. import files
 from ..errors import CheckpointError, CorruptCheckpointError, first_few
+from .arguments import refuse_names, refuse_values
 from .header import KEY
+from .loaded import Loaded
+from .matching.plan import HParams
 from .policies import Best, Last, Record, timeline
-from .single import HParams, Loaded, fit, refuse_names, refuse_values, save_with
+from .single import fit, save_with
 
 _NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})\.pt")
 
@@ -59,10 +62,8 @@ class CheckpointDir:
     def __init__(
         self, path: str | os.PathLike[str], keep: Iterable[Last | Best] = (Last(3),)
     ) -> None:
-        self.path = Path(path)
-        if isinstance(keep, (Last, Best)):
-            keep = (keep,)
-        self.keep = tuple(keep)
+        self.path = Path(path).absolute()  # a run that changes its folder must not lose it
+        self.keep = tuple(keep) if isinstance(keep, Iterable) else (keep,)
         for policy in self.keep:
             if not isinstance(policy, (Last, Best)):
                 raise TypeError(f"keep takes Last and Best, not {policy!r}")
@@ -117,7 +118,7 @@ class CheckpointDir:
         if step < 0:
             raise ValueError(f"step must be 0 or more, not {step}")
         refuse_names("save", stateful, ("which",))
-        numbers = {name: float(value) for name, value in (metrics or {}).items()}
+        numbers = _numbers(metrics)
         self._refuse_missing(step, numbers)
         files.make_folder(self.path)
         if self._run is None:
@@ -277,6 +278,22 @@ class CheckpointDir:
                 with contextlib.suppress(OSError), files.freed_aside(record.path):
                     record.path.unlink()
                 self._metrics.pop(record, None)
+
+
+def _numbers(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+    """Take metrics for numbers, or say which is none."""
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(f"save: metrics must be a mapping, not {type(metrics).__name__}")
+    found = {}
+    for name, value in (metrics or {}).items():
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"save: metrics[{name!r}] must be a number, not {value!r}. Pass float('nan') if it "
+                "is not known."
+            ) from None
+    return found
 
 
 def _metrics_in(path: Path) -> Mapping[str, float]:

@@ -24,12 +24,13 @@ from ..errors import CheckpointError, CorruptCheckpointError
 from ..files.temporary import Presence, present
 from ..files.writing import sync_folder
 from . import contents
-from .capture import state_of
+from .arguments import checked_metadata, refuse_names, refuse_values
+from .capture import states_of
 from .folder import HEADER, aside, find
-from .header import KEY, describe, kind_of
+from .header import KEY, checked_header, describe
+from .loaded import Loaded
 from .matching.plan import HParams, plan
 from .shards import SafeReader, check, checksum, join, quiet, split
-from .single import Loaded, checked_header, refuse_names, refuse_values
 from .team import Team
 
 _PART = ".part"
@@ -85,10 +86,8 @@ def save(
     """
     team, target = Team(), Path(os.path.realpath(path))
     refuse_names("save", stateful)
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise TypeError(f"save: metadata must be a mapping, not {type(metadata).__name__}")
+    about = checked_metadata(metadata)
     tensors: dict[str, Tensor] = {}
-    about = dict(metadata or {})
     skeleton = team.do(lambda: _skeleton(stateful, about, tensors))
     alive: list[Presence] = []  # shows others that the folder is somebody's work
     work = team.first(lambda: _make_room(target, alive))
@@ -110,10 +109,7 @@ def _skeleton(
     stateful: Mapping[str, Any], about: Mapping[str, Any], tensors: dict[str, Tensor]
 ) -> dict[str, Any]:
     """Take the tensors out of what is saved, and look whether the rest can be loaded again."""
-    content = {
-        name: value if kind_of(value) == "value" else state_of(value)
-        for name, value in stateful.items()
-    }
+    content = states_of(stateful)
     skeleton = {name: split(value, tensors, (name,)) for name, value in content.items()}
     contents.check({**skeleton, "metadata": about})
     return skeleton
@@ -286,7 +282,7 @@ def load(
         for name, value in content.items()
     }
     final = team.do(lambda: plan(whole, header, stateful, **options))
-    team.do(final.apply)
+    final.apply(team.do)
     return Loaded(
         path=Path(path),
         plain={name: whole[name] for name in plain},

@@ -7,6 +7,7 @@ that it was written from.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
+from ..errors import CheckpointError
 from ..version import __version__
 from .classes import class_of, dtype_name
 from .configuration import config_of
@@ -112,6 +114,37 @@ def models_in(stateful: Mapping[str, object]) -> dict[str, nn.Module]:
         Those that are modules.
     """
     return {name: value for name, value in stateful.items() if isinstance(value, nn.Module)}
+
+
+def checked_header(path: Path, header: Any) -> Mapping[str, Any] | None:
+    """Refuse a header of a later version: what it means is not known.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where it was read from.
+    header : Any
+        What was read.
+
+    Returns
+    -------
+    mapping or None
+        The header; None if there is none.
+    """
+    if header is None:
+        return None
+    found = header.get("format") if isinstance(header, Mapping) else header
+    if not isinstance(header, Mapping) or type(found) is not int or found != FORMAT:
+        raise CheckpointError(
+            f"{path} is in format {found!r}; this version reads {FORMAT}. Update optimkit."
+        )
+    lacking = [key for key in ("objects", "metadata") if not isinstance(header.get(key), Mapping)]
+    if lacking:
+        raise CheckpointError(
+            f"{path} has a header without {' and '.join(lacking)}, which optimkit did not write. "
+            f"Take {KEY!r} out of it."
+        )
+    return header
 
 
 def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:

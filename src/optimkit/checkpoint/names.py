@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from torch import nn
@@ -15,7 +17,7 @@ _COMPILED = "_orig_mod."  # nobody's own name
 _WRAPPED = "module."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Names:
     """The names of an optimizer's parameters.
 
@@ -33,10 +35,10 @@ class Names:
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     frozen: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def flat(self) -> list[str]:
         """All of them, group by group."""
-        return [name for group in self.groups for name in group]
+        return list(chain.from_iterable(self.groups))
 
 
 def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | None:
@@ -70,7 +72,7 @@ def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | N
     held = [param for group in groups for param in group]
     own = _own_names(optimizer)
     walks = {key: walk(model) for key, model in models.items()}
-    found = _by_identity({id(param) for param in held}, walks)
+    found = _by_identity({id(param) for param in held}, walks) if walks else {}
     if held and all(id(param) in found for param in held):
         given = [found[id(param)] for param in held]
         prefixed = len({key for key, _, _ in given}) > 1

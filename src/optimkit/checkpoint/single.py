@@ -4,119 +4,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from .. import files
 from ..errors import CheckpointError
-from ..render import jsonable, page
 from . import contents
-from .capture import state_of
-from .header import FORMAT, KEY, describe, kind_of
-from .matching.plan import plan
-from .reports import LoadReport
-
-HParams = Literal["saved", "current"]
-
-KEYWORDS = ("path", "metadata", "durable", "map_location", "strict", "hparams", "verify")
-"""What can't be the name of an object, since ``save`` or ``load`` means something by it."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Loaded(Mapping[str, Any]):
-    """What came out of a checkpoint: a mapping of the plain values in it.
-
-    The objects that were given have been loaded; what that changed is in the reports.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    plain : mapping of str to Any
-        The plain values.
-    metadata : mapping
-        What was given to ``save(metadata=...)``.
-    reports : mapping of str to LoadReport
-        For each object, what was not as it was saved.
-    sound : bool
-        Whether the bytes are known to be those that were written. False for a file without
-        checksums, and with ``verify=False``.
-    step : int or None
-        The step, of a checkpoint of a :class:`CheckpointDir`.
-
-    Examples
-    --------
-    >>> import tempfile, torch, optimkit
-    >>> model = torch.nn.Linear(2, 1)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = optimkit.save(Path(folder, "last.pt"), model=model, epoch=3)
-    ...     loaded = optimkit.load(path, model=model)
-    >>> loaded["epoch"], dict(loaded), loaded.sound
-    (3, {'epoch': 3}, True)
-    """
-
-    path: Path
-    plain: Mapping[str, Any]
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    reports: Mapping[str, LoadReport] = field(default_factory=dict)
-    sound: bool = False
-    step: int | None = None
-
-    def __getitem__(self, name: str) -> Any:
-        """Return a plain value."""
-        return self.plain[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Go through the names of the plain values."""
-        return iter(self.plain)
-
-    def __len__(self) -> int:
-        """Count the plain values."""
-        return len(self.plain)
-
-    def __bool__(self) -> bool:
-        """Return True, even without plain values: ``if loaded:`` asks whether there was a file."""
-        return True
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the same as data that ``json`` can write.
-
-        Returns
-        -------
-        dict
-            ``path``, ``step``, ``sound``, ``values`` (their names), ``metadata``, ``reports``.
-        """
-        return {
-            "path": str(self.path),
-            "step": self.step,
-            "sound": self.sound,
-            "values": list(self.plain),
-            "metadata": jsonable(self.metadata),
-            "reports": {name: report.to_dict() for name, report in self.reports.items()},
-        }
-
-    def __str__(self) -> str:
-        """Return plain text: what there is, then each report."""
-        return "\n".join([self._title(), *map(str, self.reports.values())])
-
-    def __repr__(self) -> str:
-        """Return the same in a line."""
-        return f"<{self._title()}>"
-
-    def __rich__(self) -> str:
-        """Return the same for ``rich.print``."""
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        """Return the reports as HTML."""
-        return page(*(table for report in self.reports.values() for table in report._page()))
-
-    def _title(self) -> str:
-        step = "" if self.step is None else f" of step {self.step}"
-        holds = ", ".join(map(str, [*self.reports, *self.plain])) or "nothing"
-        return f"Loaded{step} from {self.path}: {holds}"
+from .arguments import checked_metadata, refuse_names, refuse_values
+from .capture import states_of
+from .header import KEY, checked_header, describe
+from .loaded import Loaded
+from .matching.plan import HParams, plan
 
 
 def save(
@@ -202,13 +101,8 @@ def save_with(
         The file.
     """
     refuse_names("save", stateful)
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise TypeError(f"save: metadata must be a mapping, not {type(metadata).__name__}")
-    content = {
-        name: value if kind_of(value) == "value" else state_of(value)
-        for name, value in stateful.items()
-    }
-    about = dict(metadata or {})
+    about = checked_metadata(metadata)
+    content = states_of(stateful)
     header = {**describe(stateful), **extra}
     size = contents.check({**content, "metadata": about, KEY: header})
     header["metadata"] = about
@@ -331,71 +225,3 @@ def fit(
         sound=reading.soundness is not None and reading.soundness.sound,
         step=None if header is None else header.get("step"),
     )
-
-
-def checked_header(path: Path, header: Any) -> Mapping[str, Any] | None:
-    """Refuse a header of a later version: what it means is not known.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Where it was read from.
-    header : Any
-        What was read.
-
-    Returns
-    -------
-    mapping or None
-        The header; None if there is none.
-    """
-    if header is None:
-        return None
-    found = header.get("format") if isinstance(header, Mapping) else header
-    if not isinstance(header, Mapping) or type(found) is not int or found != FORMAT:
-        raise CheckpointError(
-            f"{path} is in format {found!r}; this version reads {FORMAT}. Update optimkit."
-        )
-    lacking = [key for key in ("objects", "metadata") if not isinstance(header.get(key), Mapping)]
-    if lacking:
-        raise CheckpointError(
-            f"{path} has a header without {' and '.join(lacking)}, which optimkit did not write. "
-            f"Take {KEY!r} out of it."
-        )
-    return header
-
-
-def refuse_names(function: str, stateful: Mapping[str, Any], more: tuple[str, ...] = ()) -> None:
-    """Refuse names under which nothing could be loaded.
-
-    Parameters
-    ----------
-    function : str
-        Who is asked.
-    stateful : mapping of str to Any
-        The objects.
-    more : tuple of str, optional
-        More keywords.
-    """
-    taken = [name for name in stateful if name in (*KEYWORDS, *more, KEY)]
-    if taken:
-        raise TypeError(
-            f"{function}: {', '.join(taken)} can't be the name of an object: it is a keyword of "
-            "save or load. Call it something else."
-        )
-
-
-def refuse_values(stateful: Mapping[str, Any]) -> None:
-    """Refuse what nothing can be loaded into.
-
-    Parameters
-    ----------
-    stateful : mapping of str to Any
-        The objects.
-    """
-    refuse_names("load", stateful)
-    for name, value in stateful.items():
-        if kind_of(value) == "value":
-            raise TypeError(
-                f"load: {name} is of {type(value).__name__}, which has no load_state_dict. "
-                f'Leave it out: a plain value comes back, as load(...)["{name}"].'
-            )

@@ -2,7 +2,8 @@
 
 from .freeing import freed_aside
 from .optimizers import is_state_dict, optimizers_in
-from .reading import Reading, Soundness, one_mind, read, read_once, verify
+from .reading import Reading, one_mind, read, read_once
+from .soundness import Soundness, verify
 from .temporary import Presence, present
 from .writing import install, make_folder, write
 

@@ -8,6 +8,7 @@ skips a comment, so the file stays an ordinary one.
 
 from __future__ import annotations
 
+import errno
 import struct
 import zipfile
 import zlib
@@ -97,6 +98,10 @@ def survey(file: BinaryIO) -> Layout:
         with zipfile.ZipFile(file) as archive:
             infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
+        cause = error.__context__ if isinstance(error, zipfile.BadZipFile) else error
+        # EINVAL: the directory sent zipfile to a place before the first byte.
+        if isinstance(cause, OSError) and cause.errno != errno.EINVAL:
+            raise cause from None
         raise LayoutError(f"damaged, or cut off: {error}") from error
     entries = tuple(_entry(file, info, size) for info in infos)
     stop = 0

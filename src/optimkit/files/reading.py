@@ -8,76 +8,21 @@ and never looks at them: here they are checked. What the bytes spell is read wit
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import pickle
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, cast
 
 import torch
 
 from ..errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError, first_few
 from .checking import Checked
-from .layout import MAGIC, Layout, LayoutError, survey
+from .opening import opened
 from .progress import Progress
-
-
-@dataclass(frozen=True, slots=True)
-class Soundness:
-    """What the checksums of a file say.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    bytes : int
-        Its size.
-    entries : int
-        How many parts it has; 0 if it is not a zip.
-    checksums : bool
-        Whether the parts have checksums. If so they have been compared, and fit.
-
-    Examples
-    --------
-    >>> Soundness(Path("old.pt"), 100, 0, False).sound
-    False
-    """
-
-    path: Path
-    bytes: int
-    entries: int
-    checksums: bool
-
-    @property
-    def sound(self) -> bool:
-        """Whether the bytes are known to be those that were written."""
-        return self.checksums
-
-    def __str__(self) -> str:
-        """Say it in a line."""
-        size = f"{self.path}: {self.bytes:,} bytes"
-        if self.checksums:
-            return f"{size}, {self.entries} entries, every checksum fits"
-        return f"{size}, no checksums: nothing tells whether they are what was written"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the same as data that ``json`` can write.
-
-        Returns
-        -------
-        dict
-            ``path``, ``bytes``, ``entries``, ``checksums``, ``sound``.
-        """
-        return {
-            "path": str(self.path),
-            "bytes": self.bytes,
-            "entries": self.entries,
-            "checksums": self.checksums,
-            "sound": self.sound,
-        }
+from .soundness import Soundness, damaged, soundness_of, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,52 +39,6 @@ class Reading:
 
     content: Any
     soundness: Soundness | None
-
-
-def verify(path: str | os.PathLike[str]) -> Soundness:
-    """Compare the checksums of a checkpoint with its bytes.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        A file that ``torch.save`` wrote.
-
-    Returns
-    -------
-    Soundness
-        Whether there are checksums. If there are, they fit.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    CorruptCheckpointError
-        If the file is empty, cut off, or a checksum does not fit.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "last.pt")
-    ...     torch.save({"weight": torch.ones(1000)}, path)
-    ...     verify(path).sound
-    ...     whole = path.read_bytes()
-    ...     _ = path.write_bytes(whole[:2000] + b"?" + whole[2001:])
-    ...     try:
-    ...         verify(path)
-    ...     except CorruptCheckpointError as error:
-    ...         print(str(error).replace(folder, ""))
-    True
-    /last.pt is damaged: data/0 does not fit its checksum. Take an older copy.
-    """
-    path, found = Path(path), None
-    with _opened(path) as (file, layout):
-        if layout is not None and layout.checksums:
-            with Progress(f"Verifying {path.name}", layout.size) as progress:
-                found = Checked(file, layout, progress.advance).finish()
-        if found:
-            raise _damaged(path, found)
-        return _soundness(path, file, layout)
 
 
 def read(path: str | os.PathLike[str]) -> Any:
@@ -221,8 +120,8 @@ def read_once(
     """
     _refuse_location(map_location)
     path = Path(path)
-    with _opened(path) as (file, layout):
-        soundness = _soundness(path, file, layout) if verified else None
+    with opened(path) as (file, layout):
+        soundness = soundness_of(path, file, layout) if verified else None
         if layout is None:
             return Reading(_load(path, path, map_location), soundness)
         with Progress(f"Loading {path.name}", layout.size) as progress:
@@ -234,7 +133,7 @@ def read_once(
                 failure = error
             # That it is damaged says more than what torch made of it.
             if verified and layout.checksums and (found := checked.finish()):
-                raise _damaged(path, found) from failure
+                raise damaged(path, found) from failure
             if failure is not None:
                 raise failure
     return Reading(content, soundness)
@@ -246,45 +145,6 @@ def _refuse_location(given: Any) -> None:
             "map_location must be a device, its name, a mapping or a function, not "
             f"{type(given).__name__}"
         )
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, Layout | None]]:
-    """Open a file, and look how it lies; None for one that is no zip."""
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a directory: give one file that torch.save wrote.")
-    with path.open("rb") as file, _legible(path):
-        start = file.read(len(MAGIC))
-        if not start:
-            raise CorruptCheckpointError(f"{path} is empty. Take an older copy.")
-        try:
-            layout = survey(file) if start == MAGIC else None
-        except LayoutError as error:
-            raise CorruptCheckpointError(f"{path} is {error}. Take an older copy.") from error
-        file.seek(0)
-        yield file, layout
-
-
-_ILLEGIBLE = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
-
-
-@contextlib.contextmanager
-def _legible(path: Path) -> Iterator[None]:
-    """Take bytes that the disk does not give back for damaged; any other trouble is no damage."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _ILLEGIBLE:
-            raise
-        raise CorruptCheckpointError(
-            f"{path} can't be read from the disk: {error.strerror}. Take an older copy."
-        ) from error
-
-
-def _soundness(path: Path, file: BinaryIO, layout: Layout | None) -> Soundness:
-    if layout is None:
-        return Soundness(path, os.fstat(file.fileno()).st_size, 0, checksums=False)
-    return Soundness(path, layout.size, len(layout.entries), layout.checksums)
 
 
 def _load(path: Path, source: Path | Checked, map_location: Any, *, mmap: bool = False) -> Any:
@@ -335,13 +195,6 @@ def _refused(path: Path, error: Exception) -> str:
     except Exception:  # whatever is wrong with it, torch's own words say it better
         found = []
     return first_few(sorted(found)) or _first_sentence(error)
-
-
-def _damaged(path: Path, entries: tuple[str, ...]) -> CorruptCheckpointError:
-    fit = "does not fit its checksum" if len(entries) == 1 else "do not fit their checksums"
-    return CorruptCheckpointError(
-        f"{path} is damaged: {first_few(entries)} {fit}. Take an older copy."
-    )
 
 
 def _unsafe(path: Path, what: str) -> str:

@@ -65,7 +65,7 @@ def write(
     """
     path = Path(path)
     with install(path, durable=durable) as file, Progress(f"Saving {path.name}", size) as progress:
-        sink = _Sink(file, progress)
+        sink = _Sink(file, progress, durable)
         checksums = torch.serialization.get_crc32_options()
         torch.serialization.set_crc32_options(True)
         try:
@@ -105,6 +105,8 @@ def install(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if target.exists() and not target.is_file():  # to take the name of /dev/null breaks a machine
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
     try:
         wait_until_freed()
         clean(target.parent)
@@ -166,11 +168,22 @@ def _sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
+def _begin_to_sync(descriptor: int, start: int, stop: int) -> None:
+    """Let the disk begin with some bytes, while the next are being summed.
+
+    On Linux this advice starts to write them, and waits for nothing.
+    """
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):  # advice is never needed
+            os.posix_fadvise(descriptor, start, stop - start, os.POSIX_FADV_DONTNEED)
+
+
 class _Sink(io.RawIOBase):
     """What torch writes to: it remembers the first error, which torch hides behind its own."""
 
-    def __init__(self, file: BinaryIO, progress: Progress) -> None:
-        self._file, self._progress = file, progress
+    def __init__(self, file: BinaryIO, progress: Progress, durable: bool) -> None:
+        self._file, self._progress, self._durable = file, progress, durable
+        self._begun = self._done = 0  # bytes
         self.error: BaseException | None = None
 
     def writable(self) -> bool:
@@ -181,7 +194,12 @@ class _Sink(io.RawIOBase):
             raise self.error
         try:
             for start in range(0, len(data), _PIECE):
-                self._progress.advance(self._file.write(data[start : start + _PIECE]))
+                count = self._file.write(data[start : start + _PIECE])
+                self._done += count
+                self._progress.advance(count)
+                if self._durable and self._done - self._begun >= _PIECE:
+                    _begin_to_sync(self._file.fileno(), self._begun, self._done)
+                    self._begun = self._done
         except BaseException as error:
             self.error = error
             raise

@@ -30,8 +30,8 @@ class Fit:
         What it is loaded from, for people to read.
     load : callable
         Loads it.
-    keep : callable
-        Notes its state, and returns what brings it back.
+    keep : callable, optional
+        Notes its state, and returns what brings it back. What has none can't fail to load.
     wanted : callable
         Gives each saved tensor that will be loaded, and the one of today it is laid out as.
     foreign : bool
@@ -43,7 +43,7 @@ class Fit:
     name: str
     where: str
     load: Callable[[], None] = _nothing
-    keep: Callable[[], Undo] = lambda: _nothing
+    keep: Callable[[], Undo] | None = None
     wanted: Callable[[], Iterable[tuple[Tensor, Tensor | None]]] = tuple
     foreign: bool = False
     match: Match | None = None

@@ -16,11 +16,12 @@ from ...known import required_keys, torch_class
 from ..classes import class_of, dtype_name, same_class, short
 from ..names import Names
 from ..reports import LoadRow
+from .casting import casts_in
 from .fits import Fit, Undo, copied, like, tensors_in
 from .pairing import pair
 from .regrouping import compare_options, sources_of
 from .saved import LABELS, NOT_OPTIONS, Saved, other_class, read_saved
-from .states import Judge, Required, permuted
+from .states import Judge, permuted
 
 
 class OptimizerFit:
@@ -102,26 +103,23 @@ class OptimizerFit:
                     f"{fit.where} has state of no parameter: {first_few(map(repr, orphans))}. "
                     "Pass strict=False to leave it out."
                 )
-        judge = Judge(self.kind, [tuple(param.shape) for param in self.params], saved)
-        required = Required(self.kind, list(map(self._options, range(len(self.groups)))))
-        recast, lost = self._recast(), []
-        for index, place in enumerate(self.pairs):
-            if place is None:
-                continue
-            state = saved.state.get(saved.ids[place])
-            if not state:
-                if self._lost(index, place):
-                    lost.append(LoadRow(self.labels[index], "state", None, None))
-                    self.skipped.add(index)
-                continue
-            for key in required.lacking(self.group_of[index], judge.shapes[index], state):
-                lost.append(LoadRow(self.labels[index], key, None, judge.shapes[index]))
+        options = list(map(self._options, range(len(self.groups))))
+        judge = Judge(self.kind, self.params, self.group_of, options, saved)
+        lost: list[LoadRow] = []
+        for index, place, state in judge.doubtful(self.pairs):
+            label, shape, misfits = self.labels[index], judge.shape(index), []
+            if state:
+                lacking = [LoadRow(label, key, None, shape) for key in judge.lacking(index, state)]
+                misfits = [LoadRow(label, *row) for row in judge.misfits(index, place, state)]
+            else:
+                lacking = [LoadRow(label, "state", None, None)] if self._lost(index, place) else []
+            lost += lacking
+            fit.mismatched += misfits
+            if lacking or misfits:
                 self.skipped.add(index)
-            for key, shape, expected in judge.misfits(index, place, state):
-                fit.mismatched.append(LoadRow(self.labels[index], key, shape, expected))
-                self.skipped.add(index)
-            if index in recast:
-                self._note_casts(index, place, state)
+            elif state:
+                judge.approve(index, state)
+        self._note_casts()
         fit.missing += lost
         if self.strict and lost:
             fit.refuse(
@@ -147,36 +145,16 @@ class OptimizerFit:
             return place not in saved.stateless
         return bool(self.kind and required_keys(self.kind, False, {}))
 
-    def _recast(self) -> set[int]:
-        """Say whose parameter has another dtype than it had, as far as the file tells."""
-        now = [param.dtype for param in self.params]
-        before = self.saved.dtypes
-        if before is None:
-            return set(range(len(now)))
-        names = {dtype: dtype_name(dtype) for dtype in set(now)}
-        return {
-            index
-            for index, place in enumerate(self.pairs)
-            if place is not None and before[place] != names[now[index]]
-        }
-
-    def _note_casts(self, index: int, place: int, state: Mapping[str, Any]) -> None:
+    def _note_casts(self) -> None:
         """Note which state follows its parameter into another dtype."""
-        param, before = self.params[index], self.saved.dtypes
-        for key, value in state.items():
-            if not isinstance(value, Tensor) or not value.ndim or value.dtype == param.dtype:
-                continue
-            was = dtype_name(value.dtype)
-            alike = self.kind is not None and value.shape == param.shape
-            follows = alike if before is None else was == before[place]
-            if follows and (value.is_floating_point() or value.is_complex()):
-                row = LoadRow(self.labels[index], key, was, dtype_name(param.dtype))
-                if torch.can_cast(value.dtype, param.dtype):
-                    self.casts[index, key] = param.dtype
-                    self.fit.cast.append(row)
-                else:
-                    self.fit.mismatched.append(row)
-                    self.skipped.add(index)
+        for index, key, was, now in casts_in(self.saved, self.pairs, self.params, self.kind):
+            row = LoadRow(self.labels[index], key, dtype_name(was), dtype_name(now))
+            if not torch.can_cast(was, now):
+                self.fit.mismatched.append(row)
+                self.skipped.add(index)
+            elif index not in self.skipped:
+                self.casts[index, key] = now
+                self.fit.cast.append(row)
 
     # Loading
 
@@ -201,6 +179,7 @@ class OptimizerFit:
             for value in tensors_in(self.saved.state.get(self.saved.ids[place], {})):
                 yield value, param if value.shape == param.shape else None
 
+    @torch.inference_mode(False)  # no step can use what is made in it
     def load(self) -> None:
         """Load, through the optimizer's own ``load_state_dict``."""
         live = self.live

@@ -94,7 +94,7 @@ def _pair_by_name(before: list[str], now: list[str], saved: Saved, names: Names)
         for other in others if name in places else ():
             places.setdefault(other, places[name])
     pairs: Pairs = [places.get(name) for name in now]
-    for index, name in enumerate(names.flat):
+    for index, name in enumerate(names.flat if None in pairs else ()):
         if pairs[index] is None and name in names.aliases:
             found = (places.get(other) for other in names.aliases[name])
             pairs[index] = next((place for place in found if place is not None), None)
@@ -118,8 +118,10 @@ def _report(
     ]
     taken = set(pairs)
     left = [place for place in range(len(before)) if place not in taken]
-    shapes: Sequence[Any] = saved.shapes or [None] * len(before)
-    fit.unexpected += [LoadRow(before[place], "parameter", shapes[place], None) for place in left]
+    shapes: Any = saved.shapes and {place: tuple(saved.shapes[place]) for place in left}
+    fit.unexpected += [
+        LoadRow(before[place], "parameter", shapes and shapes[place], None) for place in left
+    ]
     strangers = [before[place] for place in left if before[place] not in frozen]
     if strict and missing:
         fit.refuse(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ...errors import MismatchError, first_few
+from ...errors import CheckpointError, MismatchError, first_few
 from ..header import kind_of, models_in
 from ..names import names_of
 from ..reports import LoadReport
@@ -50,36 +49,40 @@ class Plan:
         for fit in self.fits:
             yield from fit.wanted()
 
-    def apply(self) -> None:
-        """Load all objects, or none: one that raises gets them all their former state back.
+    def apply(self, do: Callable[[Callable[[], None]], None] = lambda work: work()) -> None:
+        """Load all objects, or none: if one raises, all get their former state back.
+
+        Parameters
+        ----------
+        do : callable, optional
+            Does the part that may fail. Among many processes, it fails in all if in one.
 
         Raises
         ------
         MismatchError
             If an object's own ``load_state_dict`` raises.
         """
-        done: list[tuple[Fit, Undo]] = []
+        undos: list[tuple[Fit, Undo]] = []
         try:
-            for fit in self.fits:
-                done.append((fit, fit.keep()))
-                fit.load()
+            do(lambda: self._load((fit for fit in self.fits if fit.keep), undos))
+            self._load((fit for fit in self.fits if fit.keep is None), undos)
             self._agree()
         except BaseException as error:
-            self._take_back(done, error)
+            lost = [problem for fit, undo in reversed(undos) for problem in _taken_back(fit, undo)]
+            if lost and isinstance(error, CheckpointError):
+                raise MismatchError(*error.problems, *lost, reports=self.reports) from error
             raise
 
-    def _take_back(self, done: list[tuple[Fit, Undo]], error: BaseException) -> None:
-        """Give each object its former state; say whose loading raised."""
-        culprit = done[-1][0] if done else None
-        for fit, undo in reversed(done):
+    def _load(self, fits: Iterable[Fit], undos: list[tuple[Fit, Undo]]) -> None:
+        """Load objects; note before how each is taken back."""
+        for fit in fits:
             try:
-                undo()
-            except Exception as again:
-                fit.refuse(f"it did not take its former state back: {again!r}. Make it anew.")
-        if culprit is not None and isinstance(error, Exception):
-            culprit.refuse(f"loading it raised {type(error).__name__}: {error}")
-            problems = [problem for fit, _ in done for problem in fit.problems]
-            raise MismatchError(*problems, reports=self.reports) from error
+                if fit.keep is not None:
+                    undos.append((fit, fit.keep()))
+                fit.load()
+            except Exception as error:
+                fit.refuse(f"loading it raised {type(error).__name__}: {error}")
+                raise MismatchError(*fit.problems, reports=self.reports) from error
 
     def _agree(self) -> None:
         """Let each scheduler report the lr that its optimizer has now."""
@@ -89,6 +92,16 @@ class Plan:
         for scheduler in schedulers:
             if driven.count(id(scheduler.optimizer)) == 1 and id(scheduler.optimizer) in optimizers:
                 agree(scheduler, scheduler.optimizer)
+
+
+def _taken_back(fit: Fit, undo: Undo) -> list[str]:
+    """Give an object its former state; say so if it does not take it."""
+    try:
+        undo()
+    except Exception as error:
+        fit.refuse(f"it did not take its former state back: {error!r}. Make it anew.")
+        return fit.problems[-1:]
+    return []
 
 
 def plan(
@@ -217,84 +230,3 @@ def _a(kind: str) -> str:
 
 def _names(saved: Mapping[str, Any]) -> str:
     return first_few(repr(name) for name in saved if name != "__optimkit__") or "nothing"
-
-
-def load_optimizer(
-    optimizer: Optimizer,
-    state_dict: Mapping[str, Any],
-    *,
-    match: Literal["name", "position"] = "name",
-    strict: bool = True,
-    hparams: HParams = "saved",
-) -> LoadReport:
-    """Load the state dict of an optimizer: by name, all or nothing, checked before.
-
-    ``optimizer.load_state_dict`` goes by position, and checks no shape. Here state finds its
-    parameter by name, in whatever order and group it is, if both sides were built from named
-    parameters; without names it goes by position, warns, and says so.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        The optimizer to load into.
-    state_dict : mapping
-        What ``optimizer.state_dict()`` returned. Nothing of it is shared with the optimizer.
-    match : {"name", "position"}, optional
-        How state finds its parameter.
-    strict : bool, optional
-        Whether all must fit. If not, parameters that are missing, or of another shape, are
-        skipped and reported.
-    hparams : {"saved", "current"}, optional
-        Whose options count: the learning rate and all else that a group has.
-
-    Returns
-    -------
-    LoadReport
-        What was missing, left out, cast, and which options differed.
-
-    Raises
-    ------
-    TypeError
-        If `optimizer` is none.
-    MismatchError
-        If it does not fit. The optimizer is as it was.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from torch import nn
-    >>> from optimkit import load_optimizer
-    >>> model = nn.Linear(2, 1)
-    >>> saved = torch.optim.SGD(model.named_parameters(), lr=0.1, momentum=0.9)
-    >>> model.weight.grad = torch.ones(1, 2)
-    >>> saved.step()
-    >>> named = dict(model.named_parameters())
-    >>> again = torch.optim.SGD([(name, named[name]) for name in ("bias", "weight")], lr=0.5)
-    >>> print(load_optimizer(again, saved.state_dict()))
-    SGD: matched by name, 2 options changed
-    Options
-    name     key       saved  current
-    -------  --------  -----  -------
-    group 0  lr          0.1      0.5
-    group 0  momentum    0.9        0
-    >>> again.state[model.weight]["momentum_buffer"]
-    tensor([[1., 1.]])
-    """
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"load_optimizer takes a torch.optim.Optimizer, not {type(optimizer).__name__}"
-        )
-    name = type(optimizer).__name__
-    found = plan(
-        *({name: state_dict}, {}, {name: optimizer}),
-        strict=strict,
-        hparams=hparams,
-        match=match,
-        where="the state dict",
-    )
-    found.apply()
-    report = found.reports[name]
-    if match == "name":
-        for note in report.notes:
-            warnings.warn(note, stacklevel=2)
-    return report

@@ -26,7 +26,7 @@ class Saved:
     group_of: list[int]
     names: list[str] | None
     aliases: Mapping[str, Sequence[str]]
-    shapes: list[tuple[int, ...]] | None
+    shapes: list[Sequence[int]] | None
     dtypes: list[str] | None
     stateless: frozenset[int] | None
     kind: str | None
@@ -68,7 +68,7 @@ def read_saved(
         group_of=[index for index, group in enumerate(groups) for _ in group["params"]],
         names=names if names and len(names) == len(ids) else None,
         aliases=about.get("aliases") or {},
-        shapes=[tuple(each) for each in shapes] if shapes and len(shapes) == len(ids) else None,
+        shapes=shapes if shapes and len(shapes) == len(ids) else None,
         dtypes=dtypes if dtypes and len(dtypes) == len(ids) else None,
         stateless=None if stateless is None else frozenset(stateless),
         kind=about.get("class"),
