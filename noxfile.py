@@ -100,15 +100,16 @@ def notebooks(session: nox.Session) -> None:
         session.error(f"there is no notebook in {site}: run nox -s docs first")
     for path in downloads:
         shutil.copy(path, folder)
+
+    def execute(notebook: str) -> None:
+        # One thread each: two notebooks at once would wait for each other's.
+        session.run("jupyter", "execute", notebook, env={"OMP_NUM_THREADS": "1"})
+
     with session.chdir(folder):
         first, *others = sorted(map(str, Path().glob("plot_*.ipynb")))
-        # The first one installs the wheel, the others find it there: two at once would clash.
-        session.run("jupyter", "execute", first)
+        execute(first)  # it installs the wheel, the others find it there: two at once would clash
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            for done in [
-                threads.submit(session.run, "jupyter", "execute", notebook) for notebook in others
-            ]:
-                done.result()
+            list(threads.map(execute, others))
 
 
 @nox.session

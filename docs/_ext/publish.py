@@ -79,14 +79,14 @@ def build_languages() -> int:
         language: context.Process(target=build_language, args=(language, is_generated))
         for language in LANGUAGES
     }
+    for one in builds.values():
+        one.start()
     try:
-        for one in builds.values():
-            one.start()
         for language, one in builds.items():
             print(f"\n{language.name}", flush=True)
             one.join()
             if language != FIRST:
-                sys.stderr.write(said(language).read_text("utf-8"))
+                sys.stderr.write(said(language).read_text("utf-8", "replace"))
             if one.exitcode:
                 return one.exitcode
             index_search(language)

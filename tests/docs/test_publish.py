@@ -196,6 +196,26 @@ def test_a_failure_leaves_the_last_site(root, texts, said, times):
             write(root, name, text)
 
 
+def test_a_failure_of_the_second_language(root):
+    """What only the Chinese build meets is told, fails the whole, and touches no page."""
+    site = root / "docs" / "_build" / "site"
+    before = contents(site)
+    write(root, "docs/index.md", INDEX + "![A line | 一条线](a.svg)\n")
+    write(root, "docs/a.svg", '<svg xmlns="http://www.w3.org/2000/svg"/>')
+    folder = root / "docs" / "a.zh_CN.svg"  # no picture, though its name says so
+    folder.mkdir()
+    try:
+        done = publish(root)
+        assert done.returncode != 0
+        assert "a.zh_CN.svg" in done.stderr
+        assert f"The build failed; {site} is what it was." in done.stderr
+        assert contents(site) == before
+    finally:
+        folder.rmdir()
+        (root / "docs" / "a.svg").unlink()
+        write(root, "docs/index.md", INDEX)
+
+
 def test_a_script_that_is_gone(root):
     """A script that is deleted takes its page with it, and one that is new gets one."""
     site = root / "docs" / "_build" / "site"

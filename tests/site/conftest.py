@@ -28,11 +28,12 @@ from playwright.sync_api import (
 )
 
 SUB_PATH = "/anything/"
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# The shell is the same engine without a window around it: a page opens in a third of the time.
+CHROMIUM_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 NO_CHROMIUM = (
     "These tests read the site in Chromium, and there is none on PATH. Install it with "
-    "'apt-get install chromium fonts-noto-cjk', or set OPTIMKIT_CHROMIUM to where it is."
+    "'apt-get install chromium-headless-shell fonts-noto-cjk' (or chromium), or set OPTIMKIT_CHROMIUM to where it is."
 )
 NOTHING = "nothing-is-built"
 """Stands for the pages of a site that is missing, so that its tests fail and do not vanish."""

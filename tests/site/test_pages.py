@@ -19,8 +19,8 @@ MARKUP = ("**", "``", ":math:", ":doc:", ":ref:", ":func:", "`__", "$$", "{{")
 OPEN_FOLDS = "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
 
 # The keyboard reaches what scrolls at this width, which the theme sees to a moment after a change.
-REACHED = """() => [...document.querySelectorAll("article pre")]
-  .every((pre) => pre.scrollWidth <= pre.clientWidth || pre.tabIndex === 0)"""
+REACHED = """() => [...document.querySelectorAll("article :is(pre, .pst-scrollable-table-container)")]
+  .every((box) => box.scrollWidth <= box.clientWidth || box.tabIndex === 0)"""
 
 LINKS = """() => [...document.querySelectorAll("[href], [src], [poster]")]
   .flatMap((one) => [one.href, one.src, one.poster])
