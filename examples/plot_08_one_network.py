@@ -140,7 +140,7 @@ fig.set_label(
     "四张带噪声的图像，每张都有一条亮线，方向各不相同。"
 )
 for kind, ax in enumerate(axes):
-    ax.imshow(images[labels == kind][0, 0], cmap="viridis")
+    ax.imshow(images[labels == kind][3, 0], cmap="viridis")
     ax.set(xticks=[], yticks=[], title=f"label {kind} | 标签 {kind}")
 fig.suptitle("Which way does the line run? | 这条线是什么方向？")
 plt.show()
