@@ -109,6 +109,16 @@ def test_keys_and_attributes():
     assert "p[0].tag" in str(caught.value)
 
 
+def test_what_has_no_values():
+    """A model on the meta device is refused: nothing of it would be in the file."""
+    with pytest.raises(UnsafeCheckpointError) as caught:
+        check({"model": nn.Linear(1, 1, device="meta").state_dict(), "epoch": 3})
+    assert str(caught.value) == (
+        'model["weight"], model["bias"]: there are no values to save, it is on the meta device. '
+        'Call to_empty(device="cpu"), fill it, then save.'
+    )
+
+
 def test_what_holds_itself():
     """A list in itself is saved as such, and one too deep is refused."""
     own: list = [1]
@@ -125,7 +135,6 @@ def test_what_holds_itself():
 TENSORS = [
     torch.ones(2, dtype=torch.bfloat16),
     torch.eye(2).to_sparse(),
-    torch.ones(3, device="meta"),
     nn.Parameter(torch.ones(1)),
     torch.ones(2, 3).t(),
     torch.ones(0),

@@ -44,6 +44,11 @@ _INSTEAD: dict[str, str] = {
     "uuid.UUID": "str(...)",
 }
 
+_VALUELESS = (
+    "there are no values to save, it is on the meta device",
+    'Call to_empty(device="cpu"), fill it, then save.',
+)
+
 
 def check(content: Mapping[str, Any]) -> int:
     """Refuse what could not be loaded again, all of it at once.
@@ -88,8 +93,8 @@ pathlib.PosixPath. Save str(...) instead.
     if walk.refused:
         raise UnsafeCheckpointError(
             *(
-                f"{first_few(paths)}: torch.load(weights_only=True) refuses {what}. {remedy}"
-                for (what, remedy), paths in walk.refused.items()
+                f"{first_few(paths)}: {reason}. {remedy}"
+                for (reason, remedy), paths in walk.refused.items()
             )
         )
     return walk.bytes
@@ -108,7 +113,9 @@ class _Walk:
         kind = type(value)
         if kind in _PLAIN or (kind is int and value.bit_length() < _LONGEST):
             return
-        if kind in (Tensor, nn.Parameter) and _ordinary(value):
+        if isinstance(value, Tensor) and value.is_meta:
+            self._refuse(path, *_VALUELESS)
+        elif kind in (Tensor, nn.Parameter) and _ordinary(value):
             self.bytes += value.numel() * value.element_size()
             self._inside(value, _attributes(value, path))
         elif kind in _MAPPINGS:
@@ -116,7 +123,11 @@ class _Walk:
         elif kind in _SEQUENCES:
             self._inside(value, ((item, f"{path}[{i}]") for i, item in enumerate(value)))
         elif not (kind is bytes and value) and not _comes_back(value):
-            self.refused.setdefault((_called(value), _remedy(value)), []).append(path)
+            reason = f"torch.load(weights_only=True) refuses {_called(value)}"
+            self._refuse(path, reason, _remedy(value))
+
+    def _refuse(self, path: str, reason: str, remedy: str) -> None:
+        self.refused.setdefault((reason, remedy), []).append(path)
 
     def _inside(self, value: object, items: Iterable[tuple[Any, str]]) -> None:
         if id(value) not in self._kept:

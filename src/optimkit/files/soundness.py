@@ -91,7 +91,7 @@ def verify(path: str | os.PathLike[str]) -> Soundness:
 
     Examples
     --------
-    >>> import tempfile
+    >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "last.pt")
     ...     torch.save({"weight": torch.ones(1000)}, path)
