@@ -30,7 +30,7 @@ class Report:
         The optimizer's class, or where its state dict was found.
     groups : tuple of GroupRow
         The groups.
-    columns : Columns
+    columns : tuple of sequence
         The parameters, group by group, a fact at a time; ``rows`` has a record for each.
     unmanaged : tuple of str
         Parameters of the model that can be trained and that the optimizer has not.
