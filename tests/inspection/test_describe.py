@@ -450,6 +450,19 @@ def test_a_report_does_not_change_when_the_optimizer_does():
     assert {row.key for row in diff(kept, optimizer).options} == {"extra", "more", "lr"}
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_line_does_not_hide_what_is_no_number(place):
+    """Of parameters that share a line the largest norm is shown; NaN, wherever it is."""
+    model = nn.Sequential(*[nn.PReLU() for _ in range(3)])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for index, param in enumerate(model.parameters()):
+        param.grad = torch.full_like(param, math.nan if index == place else 2.0)
+    optimizer.step()
+    text = str(describe(optimizer, model, values=True))
+    assert "[0-2].weight" in text
+    assert "momentum_buffer=nan" in text
+
+
 def test_a_session_shows_text():
     """What an interactive session shows of an answer is its text."""
     model = model_of()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from ..render import text
@@ -104,10 +106,6 @@ def _summed(columns: Columns, name: str, places: Sequence[int]) -> dict[str, Any
     shapes = set(all_of(columns.shape))
     dtypes = dict.fromkeys(all_of(columns.dtype))
     states = list({id(state): state for state in all_of(columns.state)}.values())
-    norms: dict[str, float] = {}
-    for each in all_of(columns.norms):
-        for key, value in each.items():
-            norms[key] = max(value, norms.get(key, 0.0))
     return {
         "name": name,
         "tensors": len(places),
@@ -120,8 +118,17 @@ def _summed(columns: Columns, name: str, places: Sequence[int]) -> dict[str, Any
         else "mixed",
         "step": _span([step for step in set(all_of(columns.step)) if step is not None]),
         "bytes": sum(all_of(columns.bytes)),
-        "norms": norms,
+        "norms": _largest(all_of(columns.norms)),
     }
+
+
+def _largest(norms: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the largest norm of each key; NaN if there is one: it is what one looks for."""
+    found = {}
+    for key in dict.fromkeys(chain.from_iterable(norms)):
+        numbers = [each[key] for each in norms if key in each]
+        found[key] = math.nan if any(map(math.isnan, numbers)) else max(numbers)
+    return found
 
 
 def _span(steps: Sequence[Any]) -> Any:
