@@ -13,6 +13,7 @@ from torch import nn
 
 import optimkit
 from optimkit import CheckpointError, MismatchError
+from optimkit.checkpoint import distributed, folder
 from optimkit.files.progress import Progress
 
 
@@ -260,6 +261,17 @@ def test_progress_on_a_terminal(monkeypatch, capsys, terminal):
         progress.advance(50)
         progress.advance(50)
     assert ("Saving last.pt" in capsys.readouterr().err) is terminal
+
+
+def test_progress_of_a_directory(monkeypatch, capsys, tmp_path):
+    """Files of many processes are verified under a bar too."""
+    monkeypatch.setattr("optimkit.files.progress.PATIENCE", 0.0)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    distributed.save(tmp_path / "last", part=torch.ones(1000))
+    capsys.readouterr()
+    assert folder.verify(tmp_path / "last").sound
+    assert "Verifying last" in capsys.readouterr().err
 
 
 def test_no_thread_is_left(path):

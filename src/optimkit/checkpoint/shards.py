@@ -21,6 +21,7 @@ from torch.distributed.checkpoint import metadata
 from torch.distributed.checkpoint.filesystem import FileSystemReader, _StorageInfo
 
 from ..errors import CorruptCheckpointError, UnsafeCheckpointError
+from ..files.progress import Progress
 
 _MARK = {"__tensor__", "shape", "dtype"}
 _PIECE = 1 << 20
@@ -104,13 +105,15 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def checksum(path: Path) -> tuple[int, int]:
+def checksum(path: Path, seen: Callable[[int], None] | None = None) -> tuple[int, int]:
     """Return the size and the CRC-32 of a file.
 
     Parameters
     ----------
     path : pathlib.Path
         The file.
+    seen : callable, optional
+        Called with the number of bytes, now and then.
 
     Returns
     -------
@@ -122,10 +125,12 @@ def checksum(path: Path) -> tuple[int, int]:
         while piece := file.read(_PIECE):
             crc = zlib.crc32(piece, crc)
             size += len(piece)
+            if seen is not None:
+                seen(len(piece))
     return size, crc
 
 
-def check(folder: Path, names: list[str], expected: Found) -> None:
+def check(folder: Path, names: list[str], expected: Found, *, shown: bool = True) -> None:
     """Compare files with what was noted when they were written.
 
     Parameters
@@ -136,27 +141,33 @@ def check(folder: Path, names: list[str], expected: Found) -> None:
         Which to compare.
     expected : dict of str to tuple of int
         Their sizes and checksums.
+    shown : bool, optional
+        Whether there may be a bar: of many processes, one is enough.
 
     Raises
     ------
     CorruptCheckpointError
         If one is gone, cut off, or its checksum does not fit.
     """
-    for name in names:
-        path = folder / name
-        try:
-            found = checksum(path)
-        except FileNotFoundError:
-            raise CorruptCheckpointError(f"{path} is gone. Take an older copy.") from None
-        if found[0] != expected[name][0]:
-            raise CorruptCheckpointError(
-                f"{path} is damaged: it has {found[0]:,} bytes, {expected[name][0]:,} were "
-                "written. Take an older copy."
-            )
-        if found[1] != expected[name][1]:
-            raise CorruptCheckpointError(
-                f"{path} is damaged: it does not fit its checksum. Take an older copy."
-            )
+    with Progress(f"Verifying {folder.name}", sum(expected[name][0] for name in names)) as progress:
+        for name in names:
+            _check_file(folder / name, *expected[name], progress.advance if shown else None)
+
+
+def _check_file(path: Path, size: int, crc: int, seen: Callable[[int], None] | None) -> None:
+    try:
+        found = checksum(path, seen)
+    except FileNotFoundError:
+        raise CorruptCheckpointError(f"{path} is gone. Take an older copy.") from None
+    if found[0] != size:
+        raise CorruptCheckpointError(
+            f"{path} is damaged: it has {found[0]:,} bytes, {size:,} were written. Take an older "
+            "copy."
+        )
+    if found[1] != crc:
+        raise CorruptCheckpointError(
+            f"{path} is damaged: it does not fit its checksum. Take an older copy."
+        )
 
 
 _ALLOWED: dict[tuple[str, str], Any] = {
