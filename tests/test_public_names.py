@@ -3,6 +3,7 @@
 import inspect
 import re
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpydoc.validate
 import pytest
@@ -21,17 +22,9 @@ NAMES = sorted(
 NOT_ASKED = {"EX01", "ES01", "SA01", "GL01", "GL08", "SS06", "RT03", "PR02", "PR09"}
 
 
-def resolve(name: str) -> object:
-    """Return the object of a dotted name."""
-    found: object = optimkit
-    for part in name.split(".")[1:]:
-        found = getattr(found, part)
-    return found
-
-
 def signed(name: str) -> bool:
     """Return whether a name is that of a class or function, so has parameters to document."""
-    return inspect.isclass(resolve(name)) or inspect.isroutine(resolve(name))
+    return inspect.isclass(resolve_name(name)) or inspect.isroutine(resolve_name(name))
 
 
 @pytest.mark.parametrize("name", list(filter(signed, NAMES)))
@@ -44,13 +37,13 @@ def test_docstring_is_whole(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if name.count(".") == 1])
 def test_docstring_has_an_example(name):
     """The docstring shows a use that the doctest session runs."""
-    assert ">>> " in (inspect.getdoc(resolve(name)) or "")
+    assert ">>> " in (inspect.getdoc(resolve_name(name)) or "")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.count(".") == 1])
 def test_name_has_a_place_in_the_reference(name):
     """A public name is on a page of the reference, by itself or as its class of origin."""
-    origin = resolve(name)
+    origin = resolve_name(name)
     known = {name, f"{getattr(origin, '__module__', '')}.{getattr(origin, '__qualname__', '')}"}
     known.add(name.removeprefix("optimkit."))  # after py:currentmodule
     assert any(re.search(rf":: {re.escape(one)}$", REFERENCE, re.MULTILINE) for one in known)
