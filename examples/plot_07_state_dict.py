@@ -106,14 +106,14 @@ for color, group in zip(("C0", "C1"), saved["param_groups"], strict=True):
     for number in numbers:
         box(1, -number, 2, yours[number], "C2")
         ax.annotate("", (3.7, -number), (2, -number), arrowprops=arrow)
-        ax.text(4.1, -number, number, fontsize=14, weight="bold", **center)
+        ax.text(4.1, -number, number, fontsize=14, **center)
         if number in saved["state"]:
             box(11, -number, 5, "step\nexp_avg, exp_avg_sq", "C3")
             ax.annotate("", (8.5, 0), (7.3, 0), arrowprops=arrow)
         else:
             ax.text(11, -number, "no state | 没有状态", **center)
 for x, name in ((1, "yours | 你手里的"), (5.5, "param_groups"), (11, "state")):
-    ax.text(x, 0.6, name, weight="bold", **center)
+    ax.text(x, 0.6, name, **center)
 ax.text(8.7, -2.68, "the state dict | 状态字典", **center)
 ax.plot([3.2, 13.9, 13.9, 3.2, 3.2], [-2.5, -2.5, 0.85, 0.85, -2.5], ":", c="0.5")
 ax.set(xlim=(-0.2, 14), ylim=(-2.9, 0.95))

@@ -187,7 +187,7 @@ for i, kind in enumerate(schedules):
     rows = [row + 0.26 * (i - 1) for row in range(5)]
     ax.barh(rows, [row[i] for row in gaps.values()], 0.24, color=f"C{i}", log=True)
     ax.text(0.4, 0.25 + 0.45 * i, kind, color=f"C{i}", ha="right", family="monospace")
-ax.text(4e-4, 0, "0", va="center", weight="bold")
+ax.text(4e-4, 0, "0", va="center")
 ax.set(yticks=range(5), yticklabels=list(gaps), xlim=(3e-4, 0.5))
 ax.invert_yaxis()
 ax.set_xlabel("largest difference in the loss | 损失的最大差值")
