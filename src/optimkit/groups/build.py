@@ -221,10 +221,11 @@ class _Groups(dict[tuple[Any, ...], list[Named]]):
 def _sort(found: Walk, rules: Sequence[Rule], base: Mapping[str, Any], wanted: bytes) -> _Groups:
     """Put each wanted parameter into its group, in one pass."""
     columns = [found.first_of(rule.column(found)) for rule in rules]
-    pairs = zip(found.names, found.params, strict=True)
-    keys = zip(*columns, strict=True) if columns else repeat(())
-    members = zip(keys, pairs, strict=False)
+    pairs: Iterable[Named] = zip(found.names, found.params, strict=True)
+    keys: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if columns else repeat(())
+    if 0 in wanted:
+        pairs, keys = compress(pairs, wanted), compress(keys, wanted)
     groups = _Groups(rules, base)
-    for key, pair in compress(members, wanted) if 0 in wanted else members:
-        groups[key].append(pair)
+    for members, pair in zip(map(groups.__getitem__, keys), pairs, strict=False):
+        members.append(pair)
     return groups
