@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
@@ -100,16 +99,10 @@ def notebooks(session: nox.Session) -> None:
         session.error(f"there is no notebook in {site}: run nox -s docs first")
     for path in downloads:
         shutil.copy(path, folder)
-
-    def execute(notebook: str) -> None:
-        # One thread each: two notebooks at once would wait for each other's.
-        session.run("jupyter", "execute", notebook, env={"OMP_NUM_THREADS": "1"})
-
     with session.chdir(folder):
-        first, *others = sorted(map(str, Path().glob("plot_*.ipynb")))
-        execute(first)  # it installs the wheel, the others find it there: two at once would clash
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            list(threads.map(execute, others))
+        # One after the other: two kernels that start at once may choose the same port.
+        for notebook in sorted(Path().glob("plot_*.ipynb")):
+            session.run("jupyter", "execute", str(notebook))
 
 
 @nox.session
