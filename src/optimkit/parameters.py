@@ -140,7 +140,7 @@ class Walk:
 
     def __iter__(self) -> Iterator[ParamInfo]:
         """Give each parameter at its first place."""
-        return iter(self.first_of(self.infos()))
+        return self.infos() if self.firsts is None else compress(self.infos(), self.firsts)
 
     @property
     def names(self) -> Sequence[str]:
@@ -193,12 +193,12 @@ class Walk:
         """
         return column if self.firsts is None else list(compress(column, self.firsts))
 
-    def infos(self) -> list[ParamInfo]:
-        """List every place, tied ones too: what is named there, and the other names.
+    def infos(self) -> Iterator[ParamInfo]:
+        """Give every place, tied ones too: what is named there, and the other names.
 
         Returns
         -------
-        list of ParamInfo
+        iterator of ParamInfo
             One for each place.
         """
         columns = zip(
@@ -210,7 +210,7 @@ class Walk:
             strict=True,
         )
         # What the class does itself, in twice the time.
-        return list(map(tuple.__new__, repeat(ParamInfo), columns))
+        return map(tuple.__new__, repeat(ParamInfo), columns)
 
     def _aliases(self) -> list[tuple[str, ...]]:
         """Give, for each place, the other names of its parameter."""

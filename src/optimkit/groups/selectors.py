@@ -208,6 +208,8 @@ def select_by(select: Select) -> Selector:
 def ask_predicates(found: Walk, selectors: Iterable[Selector]) -> None:
     """Ask all predicates of the same records: to make a ParamInfo costs more than to ask.
 
+    One predicate needs none of them twice, so none is kept.
+
     Parameters
     ----------
     found : Walk
@@ -218,7 +220,11 @@ def ask_predicates(found: Walk, selectors: Iterable[Selector]) -> None:
     predicates = dict.fromkeys(
         leaf for selector in selectors for leaf in selector.leaves if leaf.predicate
     )
-    infos = found.infos() if predicates else []
+    if not predicates:
+        return
+    infos: Iterable[ParamInfo] = found.infos()
+    if len(predicates) > 1:
+        infos = list(infos)
     for leaf in predicates:
         found.answers[leaf] = _same_for_ties(_ask(leaf, infos, found), found)
 
