@@ -156,9 +156,9 @@ def identity(value: object) -> Hashable:
     if type(value) in PLAIN:
         return value
     if isinstance(value, dict):
-        return frozenset(
-            [(key, item if type(item) in PLAIN else identity(item)) for key, item in value.items()]
-        )
+        if PLAIN.issuperset(map(type, value.values())):
+            return frozenset(value.items())
+        return frozenset([(key, identity(item)) for key, item in value.items()])
     if isinstance(value, (list, tuple)):
         return (type(value), tuple(map(identity, value)))
     if isinstance(value, Tensor):
