@@ -7,7 +7,7 @@ equal options in the end is one group, since an optimizer's cost grows with its 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import compress, repeat
 from operator import attrgetter
 from typing import Any
