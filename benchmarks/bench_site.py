@@ -33,7 +33,11 @@ BUILD = [sys.executable, "docs/_ext/publish.py"]
 def timed(command: list[str], folder: Path) -> float:
     """Return how many seconds a command takes."""
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    # One thread, as the build gives the scripts: small tensors wait for a second one.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env=environment
+    )
     if done.returncode:
         raise SystemExit(f"{command} failed:\n{done.stdout}{done.stderr}")
     return time.perf_counter() - start
