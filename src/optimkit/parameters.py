@@ -105,7 +105,8 @@ class Walk:
     owners : list of int
         The visit to the module that owns it.
     modules : list of torch.nn.Module
-        Each visit to a module, an owner before what is inside it.
+        Each visit to a module that has parameters or modules of its own, an owner before what
+        is inside it.
     prefixes : list of str
         For each visit, what the names inside begin with.
     spans : list of tuple of (int, int, int)
@@ -275,12 +276,12 @@ def _visit(found: Walk, roots: Mapping[str, nn.Module]) -> None:
         for key, module in children.items():
             if module is None:
                 continue
-            inside = module._modules
-            if inside and id(module) in open_modules:
+            inside, own = module._modules, module._parameters
+            if not (inside or own) or (inside and id(module) in open_modules):
                 continue
             prefix = outside if key == nameless else f"{outside}{key}."
             start, number = len(places), len(spans)
-            for leaf, param in module._parameters.items():
+            for leaf, param in own.items():
                 if param is not None:
                     places.append(prefix + leaf)
                     leaves.append(leaf)

@@ -210,12 +210,13 @@ class _Groups(dict[tuple[Any, ...], list[Named]]):
         for rule, entry in zip(self.rules, key, strict=True):
             if entry:
                 rule.apply(entry, options)
-        members: list[Named] = []
-        self[key] = self._with.setdefault(identity(options), members)
-        if self[key] is members:
+        same = identity(options)
+        if same not in self._with:
+            self._with[same] = []
             self.options.append(options)
-            self.members.append(members)
-        return self[key]
+            self.members.append(self._with[same])
+        self[key] = members = self._with[same]
+        return members
 
 
 def _sort(found: Walk, rules: Sequence[Rule], base: Mapping[str, Any], wanted: bytes) -> _Groups:

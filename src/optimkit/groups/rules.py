@@ -90,8 +90,9 @@ class _LayerDecay(Rule):
                 f"{self}: layer_of must give each name an int, the number of its layer, "
                 f"but gave {first_few(wrong)}."
             )
-        above = int(max(layers, default=0)) + 1
-        return [above - int(layer) for layer in layers]  # an int of numpy's may overflow
+        numbers = list(map(int, layers))  # an int of numpy's may overflow
+        above = max(numbers, default=0) + 1
+        return [above - number for number in numbers]
 
     def apply(self, entry: int, options: dict[str, Any]) -> None:
         lr = options.get("lr", NOTHING)

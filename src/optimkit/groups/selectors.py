@@ -297,7 +297,7 @@ def _instance(module: nn.Module) -> Selector:
         return _inside(visits, found)
 
     def unmatched(found: Walk) -> str:
-        if any(each is module for each in found.modules):
+        if next(module.parameters(), None) is None:
             return f"this {type(module).__name__} has no parameters"
         return f"this {type(module).__name__} is not in the model (a copy, or replaced?)"
 
