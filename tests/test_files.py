@@ -4,6 +4,8 @@ import errno
 import io
 import os
 import random
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from optimkit.errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
 from optimkit.files import is_state_dict, optimizers_in, read, verify
 from optimkit.files.layout import survey
+from optimkit.files.write_behind import WriteBehind
 
 
 @pytest.fixture
@@ -156,3 +159,26 @@ def test_optimizers_are_found_anywhere():
     assert list(optimizers_in({"a": {"b": [1, state_dict]}, "c": state_dict})) == ["a.b.1", "c"]
     assert list(optimizers_in(state_dict)) == [""]
     assert optimizers_in({"a": 1}) == {}
+
+
+AT_EXIT = """
+import atexit, sys, torch
+from optimkit.files import write
+
+atexit.register(lambda: write(sys.argv[1], torch.zeros(5_000_000)))
+"""
+
+
+def test_written_while_python_ends(path):
+    """A large file can be written when no thread starts any more."""
+    subprocess.run([sys.executable, "-c", AT_EXIT, path], check=True)
+    assert read(path).shape == (5_000_000,)
+
+
+def test_advice_is_never_needed():
+    """What knows no page cache, such as a pipe, is written to all the same."""
+    reader, writer = os.pipe()
+    with WriteBehind(writer) as behind:
+        behind.advance(1 << 30)
+    os.close(reader)
+    os.close(writer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice, repeat
 from typing import Any
 
 from torch import nn
@@ -15,6 +15,8 @@ from ..parameters import Walk, held_as, walk
 
 _COMPILED = "_orig_mod."  # nobody's own name
 _WRAPPED = "module."
+
+Origin = tuple[str, str]  # the key of the model that a parameter is in, and its name there
 
 
 @dataclass(frozen=True)
@@ -69,26 +71,30 @@ def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | N
     ([['weight', 'bias']], None)
     """
     groups = [list(group["params"]) for group in optimizer.param_groups]
-    held = [param for group in groups for param in group]
+    held = list(map(id, chain.from_iterable(groups)))
     own = _own_names(optimizer)
     walks = {key: walk(model) for key, model in models.items()}
-    found = _by_identity({id(param) for param in held}, walks) if walks else {}
-    if held and all(id(param) in found for param in held):
-        given = [found[id(param)] for param in held]
-        prefixed = len({key for key, _, _ in given}) > 1
-        if prefixed and own is not None and _honest(own, given):
+    given = list(map(_by_identity(walks).get, held))
+    aliases: dict[str, tuple[str, ...]] = {}
+    frozen: frozenset[str] = frozenset()
+    origins = [origin for origin in given if origin is not None]
+    if held and len(origins) == len(held):
+        within = {key: walks[key] for key in {key for key, _ in origins}}
+        ties = {(key, name): tie for key in within for name, tie in _ties(walks[key]).items()}
+        prefixed = len(within) > 1
+        if prefixed and own is not None and _honest(own, origins, ties):
             names = own
         else:
-            names = [f"{key}.{name}" if prefixed else name for key, name, _ in given]
-        aliases = {
-            name: tuple(f"{key}.{other}" if prefixed else other for other in others)
-            for name, (key, _, others) in zip(names, given, strict=True)
-            if others
-        }
-        within = {key: walks[key] for key in {key for key, _, _ in given}}
-        frozen = _frozen(within, prefixed, set(map(id, held)))
+            names = [f"{key}.{name}" if prefixed else name for key, name in origins]
+        if ties:
+            aliases = {
+                name: tuple(f"{origin[0]}.{other}" if prefixed else other for other in ties[origin])
+                for name, origin in zip(names, origins, strict=True)
+                if origin in ties
+            }
+        frozen = _frozen(within, prefixed, set(held))
     else:
-        names, aliases, frozen = own or [], {}, frozenset()
+        names = own or []
     if not held or len(set(names)) != len(held):
         return None
     return Names(_split(names, map(len, groups)), aliases, frozen)
@@ -201,16 +207,11 @@ def _own_names(optimizer: Optimizer) -> list[str] | None:
     return saved_names(groups)
 
 
-def _by_identity(
-    wanted: set[int], walks: Mapping[str, Walk]
-) -> dict[int, tuple[str, str, tuple[str, ...]]]:
-    """Find parameters in the models: id -> the model's key, the name, its aliases."""
-    found: dict[int, tuple[str, str, tuple[str, ...]]] = {}
-    for key, walked in walks.items():
-        tied = _ties(walked)
-        for param, name in zip(walked.params, walked.names, strict=True):
-            if id(param) in wanted and id(param) not in found:
-                found[id(param)] = key, name, tied.get(name, ())
+def _by_identity(walks: dict[str, Walk]) -> dict[int, Origin]:
+    """Find the parameters in the models, by id; the first model that has one counts."""
+    found: dict[int, Origin] = {}
+    for key, walked in reversed(walks.items()):
+        found.update(zip(map(id, walked.params), zip(repeat(key), walked.names), strict=False))
     return found
 
 
@@ -219,11 +220,13 @@ def _ties(walked: Walk) -> dict[str, tuple[str, ...]]:
     return {places[tie[0]]: tuple(places[place] for place in tie[1:]) for tie in walked.ties}
 
 
-def _honest(own: list[str], given: list[tuple[str, str, tuple[str, ...]]]) -> bool:
+def _honest(own: list[str], origins: list[Origin], ties: Mapping[Origin, tuple[str, ...]]) -> bool:
     """Tell whether an optimizer's own names are those of the models, by other prefixes."""
     return all(
-        any(name == each or name.endswith(f".{each}") for each in (found, *others))
-        for name, (_, found, others) in zip(own, given, strict=True)
+        any(
+            name == each or name.endswith(f".{each}") for each in (origin[1], *ties.get(origin, ()))
+        )
+        for name, origin in zip(own, origins, strict=True)
     )
 
 
@@ -232,6 +235,7 @@ def _frozen(walks: Mapping[str, Walk], prefixed: bool, held: set[int]) -> frozen
     return frozenset(
         f"{key}.{name}" if prefixed else name
         for key, walked in walks.items()
+        if not held.issuperset(map(id, walked.tensors))
         for name, param in zip(walked.places, walked.tensors, strict=True)
         if not param.requires_grad and id(param) not in held
     )
@@ -239,4 +243,4 @@ def _frozen(walks: Mapping[str, Walk], prefixed: bool, held: set[int]) -> frozen
 
 def _split(names: list[str], sizes: Iterable[int]) -> list[list[str]]:
     rest = iter(names)
-    return [[next(rest) for _ in range(size)] for size in sizes]
+    return [list(islice(rest, size)) for size in sizes]

@@ -20,6 +20,7 @@ from .freeing import freed_aside, wait_until_freed
 from .layout import seal
 from .progress import Progress
 from .temporary import clean, temporary
+from .write_behind import WriteBehind
 
 try:
     import fcntl
@@ -64,8 +65,12 @@ def write(
     {'epoch': 3}
     """
     path = Path(path)
-    with install(path, durable=durable) as file, Progress(f"Saving {path.name}", size) as progress:
-        sink = _Sink(file, progress, durable)
+    with (
+        install(path, durable=durable) as file,
+        Progress(f"Saving {path.name}", size) as progress,
+        WriteBehind(file.fileno()) as behind,
+    ):
+        sink = _Sink(file, progress, behind)
         checksums = torch.serialization.get_crc32_options()
         torch.serialization.set_crc32_options(True)
         try:
@@ -117,10 +122,10 @@ def install(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
                 _sync(file.fileno())
             if fcntl is None:  # Windows renames no file that is open
                 file.close()
-            with freed_aside(target):
+            with freed_aside(target):  # after the name is on the disk, whose journal it would fill
                 os.replace(name, target)
-        if durable:
-            sync_folder(target.parent)
+                if durable:
+                    sync_folder(target.parent)
     except OSError as error:
         if error.errno is None:
             raise
@@ -168,22 +173,11 @@ def _sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def _begin_to_sync(descriptor: int, start: int, stop: int) -> None:
-    """Let the disk begin with some bytes, while the next are being summed.
-
-    On Linux this advice starts to write them, and waits for nothing.
-    """
-    if hasattr(os, "posix_fadvise"):
-        with contextlib.suppress(OSError):  # advice is never needed
-            os.posix_fadvise(descriptor, start, stop - start, os.POSIX_FADV_DONTNEED)
-
-
 class _Sink(io.RawIOBase):
     """What torch writes to: it remembers the first error, which torch hides behind its own."""
 
-    def __init__(self, file: BinaryIO, progress: Progress, durable: bool) -> None:
-        self._file, self._progress, self._durable = file, progress, durable
-        self._begun = self._done = 0  # bytes
+    def __init__(self, file: BinaryIO, progress: Progress, behind: WriteBehind) -> None:
+        self._file, self._progress, self._behind = file, progress, behind
         self.error: BaseException | None = None
 
     def writable(self) -> bool:
@@ -195,11 +189,8 @@ class _Sink(io.RawIOBase):
         try:
             for start in range(0, len(data), _PIECE):
                 count = self._file.write(data[start : start + _PIECE])
-                self._done += count
                 self._progress.advance(count)
-                if self._durable and self._done - self._begun >= _PIECE:
-                    _begin_to_sync(self._file.fileno(), self._begun, self._done)
-                    self._begun = self._done
+                self._behind.advance(count)
         except BaseException as error:
             self.error = error
             raise
