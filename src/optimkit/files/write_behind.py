@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 _STEP = 1 << 23  # bytes; what is smaller is written at once anyway
-_WINDOW = 1 << 26  # bytes behind the end that the disk may still be busy with
 
 
 class WriteBehind:
@@ -45,11 +44,11 @@ class WriteBehind:
 
 
 def _advise(descriptor: int, end: int) -> None:
-    """Say that the bytes before the end are not needed: those in memory alone are written first.
+    """Say that the bytes before the end are not needed.
 
-    Linux begins to write them and does not wait, so they leave at one of the next steps.
+    Linux begins to write those that are in memory alone, without waiting for the disk, and
+    forgets the others: so what is written at one step leaves at one of the next.
     """
     if hasattr(os, "posix_fadvise"):
-        start = max(0, end - _WINDOW)
         with contextlib.suppress(OSError):  # advice is never needed
-            os.posix_fadvise(descriptor, start, end - start, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(descriptor, 0, end, os.POSIX_FADV_DONTNEED)
