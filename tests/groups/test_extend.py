@@ -1,5 +1,6 @@
 """A schedule played again: the new group is where it would be, the old ones where they are."""
 
+import contextlib
 import copy
 import warnings
 
@@ -177,6 +178,42 @@ def test_the_copies_step_nothing():
         run.optimizer.state_dict()["state"][0]["momentum_buffer"],
         state["state"][0]["momentum_buffer"],
     )
+
+
+@pytest.mark.parametrize(("lr", "groups"), [(0.025, 2), (0.3, 1)], ids=["extended", "refused"])
+def test_what_a_scheduler_of_yours_remembers(lr, groups):
+    """Playing again calls copies: what a function or a scheduler remembers stays as it is."""
+
+    class Halving:
+        def __init__(self):
+            self.calls = 0
+
+        def __call__(self, step):
+            self.calls += 1
+            return 0.5**step
+
+    class Noting(LRScheduler):
+        def __init__(self, optimizer):
+            self.seen = []
+            super().__init__(optimizer)
+
+        def get_lr(self):
+            self.seen.append(self.last_epoch)
+            return [group["lr"] for group in self.optimizer.param_groups]
+
+    optimizer, group = fresh()
+    halving = Halving()
+    schedulers = [LambdaLR(optimizer, halving), Noting(optimizer)]
+    for _ in range(2):
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    optimizer.param_groups[0]["lr"] = lr
+    with contextlib.suppress(GroupError):
+        add_param_group(optimizer, group, schedulers)
+    assert len(optimizer.param_groups) == groups
+    assert (halving.calls, schedulers[1].seen) == (3, [0, 1, 2])
+    assert set(schedulers[0].lr_lambdas) == {halving}
 
 
 def test_a_second_group_later():

@@ -12,9 +12,11 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, zip_longest
+from pickle import PickleError
 from typing import Any
 
 import torch
@@ -41,6 +43,7 @@ from .schedulers import (
 
 LrLambda = Callable[[int], float]
 Moves = Iterator[Callable[[], object]]
+Twin = tuple[LRScheduler, LRScheduler, Group]
 
 
 @dataclass(frozen=True)
@@ -52,20 +55,22 @@ class Extension:
     group : dict
         The new group's options as they would be today, had it been there from the start.
     twins : sequence of tuple
-        Each scheduler, nested ones too, and its copy that has the new group.
+        Each scheduler, nested ones too, its copy that has the new group, and the new group's
+        entries in its lists.
     """
 
     group: Group
-    twins: Sequence[tuple[LRScheduler, LRScheduler]]
+    twins: Sequence[Twin]
 
     def apply(self) -> None:
         """Extend the schedulers, once the group has been added to the optimizer."""
-        for scheduler, twin in self.twins:
+        for scheduler, twin, entries in self.twins:
             for name in lists_of(scheduler):
-                values, new = getattr(scheduler, name), getattr(twin, name)[-1]
+                # A function is given as it is: the twin has played with a copy.
+                new = entries.get(name, getattr(twin, name)[-1])
                 if name == "_last_lr":
                     new = self._last_lr(scheduler, twin)
-                setattr(scheduler, name, [*values, new])
+                setattr(scheduler, name, [*getattr(scheduler, name), new])
 
     def _last_lr(self, scheduler: LRScheduler, twin: LRScheduler) -> Any:
         """Find what a scheduler last set; the copies leave out what a plateau reduced since."""
@@ -136,7 +141,7 @@ def _play_again(
     played: list[Group] = []
     for order in (_in_turn, _one_after_the_other):
         stand_in = _stand_in(optimizer, group, schedulers, entries)
-        twins: list[tuple[LRScheduler, LRScheduler]] = []
+        twins: list[Twin] = []
         with warnings.catch_warnings():  # whatever they say, they have said it before
             warnings.simplefilter("ignore")
             moves = [_moves(root, _twin(root, stand_in, entries, twins)) for root in schedulers]
@@ -187,14 +192,15 @@ def _twin(
     scheduler: LRScheduler,
     stand_in: Optimizer,
     entries: dict[int, Group],
-    twins: list[tuple[LRScheduler, LRScheduler]],
+    twins: list[Twin],
 ) -> LRScheduler:
     """Copy a scheduler, give it the new group, and set it back to the start."""
     twin = copy.copy(scheduler)
-    twins.append((scheduler, twin))
+    twins.append((scheduler, twin, entries[id(scheduler)]))
+    vars(twin).update({name: _own(value) for name, value in vars(scheduler).items()})
     twin.optimizer = stand_in
     for name in set(lists_of(scheduler)) & set(entries[id(scheduler)]):
-        setattr(twin, name, [*getattr(scheduler, name), entries[id(scheduler)][name]])
+        setattr(twin, name, [*getattr(twin, name), _own(entries[id(scheduler)][name])])
     if isinstance(twin, (SequentialLR, ChainedScheduler)):
         children = [_twin(child, stand_in, entries, twins) for child in twin._schedulers]
         if isinstance(twin, ChainedScheduler):
@@ -209,6 +215,16 @@ def _twin(
         LRScheduler.__init__(twin, stand_in)
         twin.base_lrs = [*scheduler.base_lrs, twin.base_lrs[-1]]
     return twin
+
+
+def _own(value: Any) -> Any:
+    """Copy what a scheduler may change as it steps: a container, a function that has a state."""
+    if isinstance(value, list):
+        return list(map(_own, value))
+    if isinstance(value, (dict, set)) or callable(value):
+        with suppress(TypeError, PickleError):  # a weak reference, a compiled function
+            return copy.copy(value)
+    return value
 
 
 def _moves(scheduler: LRScheduler, twin: LRScheduler) -> Moves:
@@ -239,10 +255,10 @@ def _outcomes(
     optimizer: Optimizer,
     stand_in: Optimizer,
     schedulers: Sequence[LRScheduler],
-    twins: Sequence[tuple[LRScheduler, LRScheduler]],
+    twins: Sequence[Twin],
 ) -> Iterator[Group]:
     """Give the new group at each moment when the old groups are as they are today."""
-    plateaus = [twin for _, twin in twins if isinstance(twin, ReduceLROnPlateau)]
+    plateaus = [twin for _, twin, _ in twins if isinstance(twin, ReduceLROnPlateau)]
     for _ in range(1 + sum(map(_most_reductions, schedulers))):
         groups = same_but_own(stand_in.param_groups)
         if all(map(_same_lr, optimizer.param_groups, groups)):
