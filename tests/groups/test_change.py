@@ -255,11 +255,15 @@ def test_lazy_parameters_freeze_too():
             "a target must be a module, a parameter, or an iterable of them, not '0.weight'",
         ),
         (3, "a target must be a module, a parameter, or an iterable of them, not int"),
+        (
+            ["0", {"head": "1", "step": 2}],
+            "a target must be a module, a parameter, or an iterable of them, not '0', '1', int",
+        ),
     ],
 )
 @pytest.mark.parametrize("change", [freeze, unfreeze])
 def test_a_wrong_target_changes_nothing(change, target, message):
-    """If one target is wrong, none is changed."""
+    """If targets are wrong, each is named and none is changed."""
     model = net()
     model[1].requires_grad_(False)
     with pytest.raises(TypeError) as caught:

@@ -210,7 +210,14 @@ def unfreeze(*targets: Target) -> None:
 
 def _found(targets: Iterable[object]) -> list[Named]:
     """Find every parameter in the targets, with a name for messages."""
-    pairs = [pair for target in targets for pair in _within(target)]
+    found = [pair for target in targets for pair in _within(target)]
+    pairs = [(name, each) for name, each in found if isinstance(each, Tensor)]
+    if len(pairs) < len(found):
+        strangers = [each for _, each in found if not isinstance(each, Tensor)]
+        what = [repr(each) if isinstance(each, str) else type(each).__name__ for each in strangers]
+        raise TypeError(
+            f"a target must be a module, a parameter, or an iterable of them, not {first_few(what)}"
+        )
     wrong = [name for name, param in pairs if not param.is_leaf]
     if wrong:
         raise GroupError(
@@ -220,8 +227,8 @@ def _found(targets: Iterable[object]) -> list[Named]:
     return pairs
 
 
-def _within(target: object) -> Iterator[Named]:
-    """Give the parameters of one target."""
+def _within(target: object) -> Iterator[tuple[str, object]]:
+    """Give the parameters of one target, and whatever else is found in their place."""
     if isinstance(target, Tensor):
         yield "a parameter", target
     elif isinstance(target, nn.Module) or _are_modules(target):
@@ -236,10 +243,7 @@ def _within(target: object) -> Iterator[Named]:
         for each in target:
             yield from _within(each)
     else:
-        what = repr(target) if isinstance(target, str) else type(target).__name__
-        raise TypeError(
-            f"a target must be a module, a parameter, or an iterable of them, not {what}"
-        )
+        yield "", target
 
 
 def _are_modules(target: object) -> TypeGuard[Mapping[str, nn.Module]]:
