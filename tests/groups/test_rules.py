@@ -129,6 +129,21 @@ def test_layer_of_that_fails():
     )
 
 
+def test_layer_of_that_finds_nothing():
+    """A next() that finds nothing is an error too, and does not end the list of parameters."""
+    stages = ["0.", "1."]
+    depth = layer_decay(
+        0.5, lambda name: next(at for at, stage in enumerate(stages) if name.startswith(stage))
+    )
+    assert list(lrs(layers(2), depth, lr=1.0).values()) == [0.5, 1.0]
+    with pytest.raises(GroupError) as caught:
+        param_groups(layers(4), depth, lr=1.0)
+    assert str(caught.value) == (
+        "layer_decay(0.5, <lambda>): layer_of fails at 2.weight: StopIteration: next() finds "
+        "nothing. It must have an answer for every parameter."
+    )
+
+
 def test_layer_of_must_give_numbers():
     """What layer_of gives for each name is shown if it is no int."""
     with pytest.raises(GroupError) as caught:

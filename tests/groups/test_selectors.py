@@ -115,6 +115,10 @@ def test_a_union_of_types():
             lambda info: info.param > 0,
             "RuntimeError: Boolean value of Tensor with more than one value is ambiguous",
         ),
+        (
+            lambda info: next(name for name in info.aliases if name == "head"),
+            "StopIteration: next() finds nothing",
+        ),
     ],
 )
 def test_a_predicate_that_fails(predicate, reason):

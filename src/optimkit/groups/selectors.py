@@ -335,6 +335,8 @@ def collect(answers: Iterable[_T], places: Sequence[str], asked: str) -> list[_T
     collected: list[_T] = []
     try:
         collected.extend(answers)
+        if len(collected) < len(places):  # to map, a StopIteration is the end of the places
+            raise StopIteration("next() finds nothing")
     except Exception as error:
         raise GroupError(
             f"{asked} fails at {places[len(collected)]}: {type(error).__name__}: {error}. "
