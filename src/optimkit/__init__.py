@@ -17,7 +17,8 @@ from .errors import (
     UnsafeCheckpointError,
 )
 from .groups.build import param_groups, partition
-from .groups.change import add_param_group, freeze, unfreeze
+from .groups.change import add_param_group
+from .groups.freezing import freeze, unfreeze
 from .groups.kinds import is_bias, is_embedding, is_matrix, is_norm
 from .groups.rules import layer_decay, when
 from .inspection.audit import audit

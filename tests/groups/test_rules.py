@@ -119,6 +119,17 @@ def test_a_factor_that_underflows_is_zero():
     assert found == {"0.weight": 0.0, "1.weight": 0.8}
 
 
+def test_a_factor_that_overflows_is_refused():
+    """A growing factor over too many layers is no learning rate, and says so."""
+    layers = {"0.weight": 0, "0.bias": 5_000}
+    with pytest.raises(GroupError) as caught:
+        param_groups(nn.Sequential(nn.Linear(1, 1)), layer_decay(2.0, layers.__getitem__), lr=0.1)
+    assert str(caught.value) == (
+        "layer_decay(2.0, __getitem__): 2.0 ** 5000 is too large a factor. Check that layer_of "
+        "gives the number of a layer, and that decay is at most 1."
+    )
+
+
 def test_layer_of_that_fails():
     """The name for which layer_of has no answer is told, and what it raised."""
     with pytest.raises(GroupError) as caught:

@@ -96,7 +96,13 @@ class _LayerDecay(Rule):
 
     def apply(self, entry: int, options: dict[str, Any]) -> None:
         lr = options.get("lr", NOTHING)
-        scale = max(self.min_scale, self.decay ** (entry - 1))
+        try:
+            scale = max(self.min_scale, self.decay ** (entry - 1))
+        except OverflowError as error:
+            raise GroupError(
+                f"{self}: {self.decay} ** {entry - 1} is too large a factor. Check that layer_of "
+                "gives the number of a layer, and that decay is at most 1."
+            ) from error
         options["lr"] = lr if lr is NOTHING else lr * scale
 
     def __repr__(self) -> str:
