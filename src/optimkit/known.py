@@ -10,9 +10,11 @@ import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import reduce
 from typing import Any
 
 import torch
+from torch import Tensor
 
 Shape = tuple[int, ...]
 
@@ -75,7 +77,10 @@ KEPT: dict[str, Kept] = {
 FLAT = ("d", "prev_flat_grad")
 """What LBFGS keeps for all parameters at once, end to end."""
 
-_BEYOND = {"Adafactor": ("row_var", "col_var"), "LBFGS": (*FLAT, "old_dirs", "old_stps")}
+FLAT_LISTS = ("old_dirs", "old_stps")
+"""Its history: lists of the same."""
+
+_BEYOND = {"Adafactor": ("row_var", "col_var"), "LBFGS": (*FLAT, *FLAT_LISTS)}
 
 VOCABULARY = frozenset(
     key
@@ -102,6 +107,48 @@ EXTRAS = frozenset(
         "differentiable",  # unpickling adds it
     }
 )
+
+
+def flat_size(params: Iterable[Tensor]) -> int:
+    """Return how long what LBFGS keeps end to end is: a complex number is two.
+
+    Parameters
+    ----------
+    params : iterable of tensor
+        The parameters.
+
+    Returns
+    -------
+    int
+        How many numbers it keeps for them.
+
+    Examples
+    --------
+    >>> flat_size([torch.zeros(3), torch.zeros(2, dtype=torch.complex64)])
+    7
+    """
+    return sum(param.numel() * (2 if param.is_complex() else 1) for param in params)
+
+
+def flat_dtype(params: Iterable[Tensor]) -> torch.dtype:
+    """Return the dtype of what LBFGS keeps end to end: what all parameters fit into.
+
+    Parameters
+    ----------
+    params : iterable of tensor
+        The parameters, one or more.
+
+    Returns
+    -------
+    torch.dtype
+        A real one.
+
+    Examples
+    --------
+    >>> flat_dtype([torch.zeros(3), torch.zeros(2, dtype=torch.complex128)])
+    torch.float64
+    """
+    return reduce(torch.promote_types, (param.dtype.to_real() for param in params))
 
 
 _SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps"}

@@ -307,6 +307,86 @@ def test_lbfgs_in_another_order():
         torch.testing.assert_close(param, params[name])
 
 
+KINDS = {"a": torch.float32, "b": torch.complex64, "c": torch.float64, "d": torch.complex128}
+
+
+def lbfgs(order, kinds=KINDS, steps=0, **options):
+    """Give an optimizer of parameters in an order, after some steps, and one step more."""
+    generator = torch.Generator().manual_seed(0)
+    params = {
+        name: nn.Parameter(torch.randn(2, size, dtype=kind, generator=generator))
+        for size, (name, kind) in enumerate(kinds.items())  # the first has no numbers at all
+    }
+    named = [(name, params[name]) for name in order]
+    optimizer = torch.optim.LBFGS(named, **{"lr": 0.1, "max_iter": 3, "history_size": 4} | options)
+
+    def step():
+        def closure():
+            optimizer.zero_grad()
+            loss = sum((place + param).abs().pow(4).sum() for place, param in enumerate(ordered))
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+    ordered = list(params.values())
+    for _ in range(steps):
+        step()
+    return optimizer, step
+
+
+def test_lbfgs_in_another_order_is_an_exact_permutation():
+    """Each vector of LBFGS in another order is a permutation of the saved one, number for number."""
+    saved = lbfgs("abcd", steps=3)[0].state_dict()
+    other, step = lbfgs("dbac")
+    load_optimizer(other, saved)
+    # "a" has no number, "b" 2 complex ones, "c" 4 real ones, "d" 6 complex ones.
+    order = [*range(8, 20), *range(4), *range(4, 8)]
+    was, now = saved["state"][0], other.state_dict()["state"][0]
+    assert was.keys() == now.keys()
+    assert len(was["old_dirs"]) == 4
+    for key in ("d", "prev_flat_grad"):
+        assert torch.equal(now[key], was[key][order])
+    for key in ("old_dirs", "old_stps"):
+        assert all(map(torch.equal, now[key], (each[order] for each in was[key])))
+    for key in was.keys() - {"d", "prev_flat_grad", "old_dirs", "old_stps"}:
+        assert now[key] == was[key]
+    step()
+
+
+def test_lbfgs_in_another_dtype():
+    """All that LBFGS keeps end to end follows its parameters into another dtype, and is told."""
+    saved = lbfgs("ab", {"a": torch.float64, "b": torch.float32}, steps=2)[0].state_dict()
+    other, step = lbfgs("ab", {"a": torch.float32, "b": torch.float32})
+    report = load_optimizer(other, saved)
+    assert [row.key for row in report.cast] == ["d", "prev_flat_grad", "old_dirs", "old_stps"]
+    step()
+    assert other.state_dict()["state"][0]["d"].dtype == torch.float32
+
+
+@pytest.mark.parametrize(("was", "now"), [(3, 6), (6, 3)])
+def test_lbfgs_with_another_history(was, now):
+    """LBFGS with a history_size of its own goes on with the newest of what was saved."""
+    saved = lbfgs("bcd", steps=4, history_size=was)[0].state_dict()
+    other, step = lbfgs("bcd", history_size=now)
+    load_optimizer(other, saved, hparams="current")
+    state, before = other.state_dict()["state"][0], saved["state"][0]
+    assert all(map(torch.equal, state["old_dirs"], before["old_dirs"][-now:]))
+    for _ in range(3):
+        step()
+    assert len(other.state_dict()["state"][0]["old_dirs"]) == now
+
+
+@pytest.mark.parametrize("names", ["bc", "cd", "abcd"])
+def test_lbfgs_of_other_parameters_starts_afresh(names):
+    """Without strict, LBFGS with more or fewer parameters than were saved starts afresh."""
+    saved = lbfgs("bcd", steps=2)[0].state_dict()
+    other, step = lbfgs(names)
+    load_optimizer(other, saved, strict=False)
+    assert not other.state_dict()["state"]
+    step()
+
+
 def test_a_renamed_parameter():
     """A name that is gone and one that is new are both told."""
     one = nn.ModuleDict({"head": nn.Linear(2, 1, bias=False), "body": nn.Linear(2, 2, bias=False)})

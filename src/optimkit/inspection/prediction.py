@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
+from ..known import flat_dtype, flat_size
 from .holdings import Holding
 from .tensors import local
 
@@ -167,8 +168,7 @@ def _grown(value: Any, tiny: Tensor, param: Tensor, optimizer: Optimizer, key: s
 def _lbfgs(held: Holding) -> State:
     """Write out what LBFGS keeps, flat, for all parameters at once, when its history is full."""
     group = held.groups[0]
-    total = sum(p.numel() * (2 if p.is_complex() else 1) for p in held.tensors)
-    dtype = held.tensors[0].real.dtype if held.tensors[0].is_complex() else held.tensors[0].dtype
+    total, dtype = flat_size(held.tensors), flat_dtype(held.tensors)
     history = int(group["history_size"])
 
     def flat() -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..classes import dtype_name
+from . import flat
 from .pairing import Pairs
 from .saved import Saved
 
@@ -34,6 +35,11 @@ def casts_in(
     tuple of int, str, torch.dtype and torch.dtype
         The parameter, the state's key, its dtype in the file, and that of the parameter today.
     """
+    if kind == "LBFGS":
+        if 0 in pairs:
+            for row in flat.casts_in(saved.state.get(saved.ids[0]) or {}, params):
+                yield pairs.index(0), *row
+        return
     before = saved.dtypes
     names = {dtype: dtype_name(dtype) for dtype in {param.dtype for param in params}}
     if before is not None and len(names) == 1 and set(before) == set(names.values()):

@@ -12,16 +12,17 @@ from torch.optim import Optimizer
 
 from ...errors import first_few
 from ...files import is_state_dict
-from ...known import required_keys, torch_class
+from ...known import flat_size, required_keys, torch_class
 from ..classes import class_of, dtype_name, same_class, short
 from ..names import Names
 from ..reports import LoadRow
+from . import flat
 from .casting import casts_in
 from .fits import Fit, Undo, copied, like, tensors_in
 from .pairing import pair
 from .regrouping import compare_options, sources_of
 from .saved import LABELS, NOT_OPTIONS, Saved, other_class, read_saved
-from .states import Judge, permuted
+from .states import Judge
 
 
 class OptimizerFit:
@@ -215,11 +216,13 @@ class OptimizerFit:
     def _flat_state(self, index: int) -> dict[str, Any] | None:
         """Copy what LBFGS keeps under its first parameter for all of them, end to end."""
         saved = self.saved.state.get(self.saved.ids[0]) if self.saved.ids else None
-        if self.skipped or None in self.pairs:
+        if self.skipped or None in self.pairs or 0 not in self.pairs:
             return dict(self.live.state[self.params[index]]) or None
         if index or saved is None:
             return None
-        return permuted(saved, [param.numel() for param in self.params], self.pairs)
+        state = flat.permuted(saved, [flat_size([param]) for param in self.params], self.pairs)
+        state = flat.cast(state, {key: dtype for (_, key), dtype in self.casts.items()})
+        return flat.remembered(state, self._options(0)["history_size"])
 
     def _mend(self, now: dict[str, Any], state: Mapping[str, Any], device: torch.device) -> None:
         """Give state back the dtype that torch takes from it."""

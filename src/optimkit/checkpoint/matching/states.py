@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from ...known import FLAT, keys_of, required_keys, shape_of
-from .fits import copied
+from ...known import FLAT, flat_size, keys_of, required_keys, shape_of
 
 if TYPE_CHECKING:
     from .saved import Saved
@@ -125,7 +123,7 @@ class Judge:
     def _expected(self, key: str, found: Shape, shape: Shape, sure: bool) -> Shape | None:
         """Say which shape a piece of state should have; None if nobody knows."""
         if self.kind == "LBFGS":
-            return (sum(param.numel() for param in self.params),) if key in FLAT else None
+            return (flat_size(self.params),) if key in FLAT else None
         if self.kind is not None:
             known = shape_of(self.kind, key, shape)
             return found if known == () and prod(found) == 1 else known
@@ -133,46 +131,3 @@ class Judge:
             return None  # the parameter is as it was, or the class keeps what it likes
         fits = all(one in (1, other) for one, other in zip(found, shape, strict=True))
         return None if fits else shape
-
-
-def permuted(
-    state: Mapping[str, Any], sizes: Sequence[int], pairs: Sequence[int | None]
-) -> dict[str, Any]:
-    """Copy what LBFGS keeps for all parameters, end to end, into today's order.
-
-    Parameters
-    ----------
-    state : mapping
-        The saved state.
-    sizes : sequence of int
-        The size of each parameter of today.
-    pairs : sequence of int or None
-        Its place in what was saved.
-
-    Returns
-    -------
-    dict
-        The same state, in today's order.
-
-    Examples
-    --------
-    >>> import torch
-    >>> permuted({"d": torch.arange(3.0), "n_iter": 2}, [1, 2], [1, 0])
-    {'d': tensor([2., 0., 1.]), 'n_iter': 2}
-    """
-    order = [(place, index) for index, place in enumerate(pairs) if place is not None]
-    if order == sorted(order):
-        return copied(dict(state))  # type: ignore[no-any-return]
-    ends, starts = 0, {}
-    for _, index in sorted(order):
-        starts[index] = ends
-        ends += sizes[index]
-
-    def turn(value: Any) -> Any:
-        if isinstance(value, Tensor) and value.ndim == 1 and value.numel() == ends:
-            return torch.cat([value[starts[i] : starts[i] + size] for i, size in enumerate(sizes)])
-        if isinstance(value, list):
-            return [turn(item) for item in value]
-        return copied(value)
-
-    return {key: turn(value) for key, value in state.items()}

@@ -14,6 +14,7 @@ from ...known import (
     KEPT,
     SINGLE,
     VOCABULARY,
+    flat_size,
     keys_of,
     required_keys,
     shape_of,
@@ -132,9 +133,7 @@ def _misshapen(kind: str, param: Any, _: Mapping[str, Any], state: Mapping[str, 
 
 def _flat(held: Holding) -> Iterator[tuple[str, str]]:
     """Find flat state of LBFGS that is not as long as all parameters together."""
-    total = sum(
-        p.numel() * (2 if p.is_complex() else 1) for p in held.tensors if isinstance(p, Tensor)
-    )
+    total = flat_size(p for p in held.tensors if isinstance(p, Tensor))
     for name, state in zip(held.names, held.states, strict=True):
         for key in FLAT:
             value = state.get(key)
