@@ -4,15 +4,18 @@ import errno
 import io
 import os
 import random
+import signal
 import subprocess
 import sys
+import threading
 import zipfile
 
 import pytest
 import torch
 
 from optimkit.errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
-from optimkit.files import is_state_dict, optimizers_in, read, verify
+from optimkit.files import freed_aside, is_state_dict, optimizers_in, read, verify, write
+from optimkit.files.freeing import wait_until_freed
 from optimkit.files.layout import survey
 from optimkit.files.write_behind import WriteBehind
 
@@ -182,3 +185,65 @@ def test_advice_is_never_needed():
         behind.advance(1 << 30)
     os.close(reader)
     os.close(writer)
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Return a file that is large enough to be freed in a thread."""
+    (tmp_path / "large.pt").write_bytes(bytes(1 << 23))
+    return tmp_path / "large.pt"
+
+
+def test_without_threads(large, monkeypatch):
+    """Where no thread can be started, a large file is replaced all the same, again and again."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for epoch in range(2):
+        write(large, {"weight": torch.zeros(1 << 22), "epoch": epoch})
+        assert read(large)["epoch"] == epoch
+
+
+def test_many_replace_files_at_once(large):
+    """Threads free files beside each other, whenever one gives way to the next."""
+    errors = []
+
+    def free():
+        try:
+            for _ in range(50):
+                with freed_aside(large):
+                    pass
+                wait_until_freed()
+        except BaseException as error:
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=free) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(interval)
+    assert errors == []
+
+
+def test_the_handler_of_a_signal_saves(tmp_path, monkeypatch):
+    """A signal may come while a save starts its thread, and its handler may save another file."""
+    content, start = {"weight": torch.zeros(1 << 22)}, threading.Thread.start
+
+    def interrupted(thread):
+        monkeypatch.setattr(threading.Thread, "start", start)
+        signal.raise_signal(signal.SIGINT)
+        start(thread)
+
+    before = signal.signal(signal.SIGINT, lambda *_: write(tmp_path / "signal.pt", content))
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    try:
+        write(tmp_path / "last.pt", content)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert verify(tmp_path / "last.pt").sound
+    assert verify(tmp_path / "signal.pt").sound

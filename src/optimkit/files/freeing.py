@@ -29,15 +29,14 @@ def freed_aside(path: Path) -> Iterator[None]:
         yield
     finally:
         if held is not None:
-            thread = threading.Thread(target=os.close, args=(held,))
-            _freeing.append(thread)
-            thread.start()
+            _close_aside(held)
 
 
 def wait_until_freed() -> None:
     """Wait for what is still being freed: the next file may need the room."""
-    while _freeing:
-        _freeing.pop().join()
+    with contextlib.suppress(IndexError):  # none is left, or another save waits for it
+        while True:  # one waits for each: the handler of a signal can't join what it interrupted
+            _freeing.pop().join()
 
 
 def _hold(path: Path) -> int | None:
@@ -46,3 +45,13 @@ def _hold(path: Path) -> int | None:
         if os.name != "nt" and path.is_file() and path.stat().st_size >= _LARGE:
             return os.open(path, os.O_RDONLY)
     return None
+
+
+def _close_aside(held: int) -> None:
+    thread = threading.Thread(target=os.close, args=(held,))
+    try:
+        thread.start()
+    except RuntimeError:  # too many threads, or Python ends
+        os.close(held)
+    else:
+        _freeing.append(thread)  # started: one that is not can't be joined

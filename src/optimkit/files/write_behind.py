@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from queue import SimpleQueue
 from typing import Any
 
 _STEP = 1 << 23  # bytes; what is smaller is written at once anyway
@@ -24,31 +25,46 @@ class WriteBehind:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
         self._written = self._advised = 0
-        self._thread = ThreadPoolExecutor(1)
+        # No lock, as an executor has: the handler of a signal may save while this one holds it.
+        self._ends: SimpleQueue[int] = SimpleQueue()
+        # Python need not wait for it at its end: a save that is complete has done so.
+        self._thread = threading.Thread(target=_advise, args=(descriptor, self._ends), daemon=True)
 
     def __enter__(self) -> WriteBehind:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self._ends.put(0)
+        if self._thread.is_alive():
+            self._thread.join()
 
     def advance(self, count: int) -> None:
         """Note that so many bytes more were written."""
         self._written += count
         if self._written - self._advised >= _STEP:
             self._advised = self._written
-            with contextlib.suppress(RuntimeError):  # no thread starts while Python ends
-                self._thread.submit(_advise, self._descriptor, self._written)
+            self._ends.put(self._written)
+            if not self._thread.is_alive():
+                with contextlib.suppress(RuntimeError):  # too many threads, or Python ends
+                    self._thread.start()
 
 
-def _advise(descriptor: int, end: int) -> None:
-    """Say that the bytes before the end are not needed.
+def _advise(descriptor: int, ends: SimpleQueue[int]) -> None:
+    """Say that the bytes before each end are not needed, until an end is 0.
 
     Linux begins to write those that are in memory alone, without waiting for the disk, and
     forgets the others: so what is written at one step leaves at one of the next.
     """
-    if hasattr(os, "posix_fadvise"):
-        with contextlib.suppress(OSError):  # advice is never needed
-            os.posix_fadvise(descriptor, 0, end, os.POSIX_FADV_DONTNEED)
+    while end := _newest(ends):
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):  # advice is never needed
+                os.posix_fadvise(descriptor, 0, end, os.POSIX_FADV_DONTNEED)
+
+
+def _newest(ends: SimpleQueue[int]) -> int:
+    """Wait for an end, and take the last one that there is: it is for all before it, too."""
+    end = ends.get()
+    while not ends.empty():
+        end = ends.get()
+    return end
