@@ -234,6 +234,43 @@ def test_two_runs_keep_out_of_each_others_files(tmp_path):
     assert len(other.paths) == 1
 
 
+def test_a_fork_is_another_run(tmp_path):
+    """A process that was forked keeps out of its parent's files, with the same object too."""
+    if not hasattr(os, "fork"):
+        pytest.skip("there is no fork on Windows")
+    code = f"""
+import os, optimkit
+checkpoints = optimkit.CheckpointDir({str(tmp_path)!r}, keep=(optimkit.Last(1),))
+checkpoints.save(1, who="parent")
+child = os.fork()
+checkpoints.save(2, who="parent" if child else "child")
+if not child:
+    checkpoints.save(3, who="child")
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(*(optimkit.load(path)["who"] for path in checkpoints.paths))
+"""
+    # Quiet: forking beside torch's threads makes Python warn.
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == ["child", "parent"]
+
+
+def test_two_saves_of_a_run_at_once(tmp_path, monkeypatch):
+    """A save that begins while another one is being written is the newer one, of one step too."""
+    checkpoints, write = CheckpointDir(tmp_path), directory.save_with
+
+    def interrupted(*args, **rest):
+        monkeypatch.setattr(directory, "save_with", write)
+        checkpoints.save(1, who="second")
+        return write(*args, **rest)
+
+    monkeypatch.setattr(directory, "save_with", interrupted)
+    checkpoints.save(1, who="first")
+    assert [optimkit.load(path)["who"] for path in checkpoints.paths] == ["second", "first"]
+
+
 def test_the_next_run_goes_on_with_the_directory(tmp_path):
     """What a run that has ended left is kept by the policies, and deleted by them."""
     code = (

@@ -11,6 +11,7 @@ import contextlib
 import operator
 import os
 import re
+import threading
 import warnings
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from .policies import Best, Last, Record, timeline
 from .single import fit, save_with
 
 _NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})\.pt")
+_naming = threading.RLock()  # of all directories; the handler of a signal may save meanwhile
 
 
 class CheckpointDir:
@@ -68,6 +70,7 @@ class CheckpointDir:
             if not isinstance(policy, (Last, Best)):
                 raise TypeError(f"keep takes Last and Best, not {policy!r}")
         self._run: files.Presence | None = None
+        self._number = 0  # of its last save
         self._metrics: dict[Record, Mapping[str, float]] = {}
 
     def __repr__(self) -> str:
@@ -121,11 +124,7 @@ class CheckpointDir:
         numbers = _numbers(metrics)
         self._refuse_missing(step, numbers)
         files.make_folder(self.path)
-        if self._run is None:
-            self._run = files.Presence(self.path)
-        number = max((record.number for record in self._records()), default=0) + 1
-        name = f"step-{step:09d}.{number:06d}-{self._run.name}.pt"
-        record = Record(self.path / name, step, number, self._run.name)
+        record = self._next(step)
         extra = {"step": step, "metrics": numbers}
         save_with(extra, record.path, metadata=metadata, durable=True, stateful=stateful)
         self._metrics[record] = numbers
@@ -205,6 +204,16 @@ class CheckpointDir:
                 found.append(error)
         return found
 
+    def _next(self, step: int) -> Record:
+        """Name a checkpoint as no other: of a fork, or of a save that has not ended yet."""
+        with _naming:
+            if self._run is None or self._run.forked:
+                self._run = files.Presence(self.path)
+            numbers = [record.number for record in self._records()]
+            number = self._number = max(self._number, *numbers, 0) + 1
+            run = self._run.name
+        return Record(self.path / f"step-{step:09d}.{number:06d}-{run}.pt", step, number, run)
+
     def _records(self) -> list[Record]:
         """List the checkpoints, the newest first."""
         found = []
@@ -270,7 +279,8 @@ class CheckpointDir:
             known = records if isinstance(policy, Last) else timeline(records)
             metrics = {} if isinstance(policy, Last) else self._metrics_of(known)
             wanted.update(policy.wanted(known, metrics))
-            wanted.update(metrics.keys() - self._metrics.keys())  # nobody could look into these
+            # Nobody could look into these. Asked one by one: another thread may be saving, too.
+            wanted.update(record for record in metrics if record not in self._metrics)
         others = files.present(self.path) - {newest.run}
         for record in records:
             if record not in wanted and record.run not in others:

@@ -75,12 +75,18 @@ class Presence:
 
     def __init__(self, folder: Path) -> None:
         self._file, self._path = _create(folder, _RUN)
-        self._end = weakref.finalize(self, _leave, self._file, self._path, os.getpid())
+        self._owner = os.getpid()
+        self._end = weakref.finalize(self, _leave, self._file, self._path, self._owner)
 
     @property
     def name(self) -> str:
         """What the run is called: eight hexadecimal digits."""
         return _name(self._path)
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is the copy that a fork has of it."""
+        return os.getpid() != self._owner
 
 
 def present(folder: Path) -> set[str]:
