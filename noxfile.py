@@ -28,7 +28,9 @@ def install(session: nox.Session, *groups: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run every test but those that need a browser."""
     install(session, "test", "docs")
-    session.run("pytest", "-n", "auto", "--ignore", "tests/site", *session.posargs)
+    # worksteal: some tests start processes, and take longer than many others together.
+    arguments = ["-n", "auto", "--dist", "worksteal", "--ignore", "tests/site"]
+    session.run("pytest", *arguments, *session.posargs)
 
 
 @nox.session
