@@ -30,7 +30,8 @@ def tests(session: nox.Session) -> None:
     install(session, "test", "docs")
     # worksteal: some tests start processes, and take longer than many others together.
     arguments = ["-n", "auto", "--dist", "worksteal", "--ignore", "tests/site"]
-    session.run("pytest", *arguments, *session.posargs)
+    one_thread = {"OMP_NUM_THREADS": "1"}  # as many tests run at once as there are cores
+    session.run("pytest", *arguments, *session.posargs, env=one_thread)
 
 
 @nox.session
