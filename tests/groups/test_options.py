@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim import SGD, AdamW
 
-from optimkit.groups.options import bad_options, identity, same_but_own, takes
+from optimkit.groups.options import bad_options, identity, takes
 
 
 @pytest.mark.parametrize(
@@ -110,15 +110,3 @@ def test_identity(one, other, equal):
     """Options are equal by value, containers and tensors too; the unknown only to itself."""
     assert (identity(one) == identity(other)) is equal
     assert identity(one) == identity(one)
-
-
-def test_a_copy_shares_nothing():
-    """Tensors and lists are copied at any depth, the rest is the same."""
-    function = print
-    options = {"lr": torch.tensor(0.1), "betas": [torch.tensor(0.9), 0.99], "f": function}
-    copied = same_but_own(options)
-    assert identity(copied) == identity(options)
-    assert copied["lr"] is not options["lr"]
-    assert copied["betas"] is not options["betas"]
-    assert copied["betas"][0] is not options["betas"][0]
-    assert copied["f"] is function

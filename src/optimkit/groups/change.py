@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from ..copies import copied
 from ..errors import GroupError, first_few
 from .extend import Extension, extend
-from .options import RESERVED, bad_options, same_but_own, takes, unknown_options
+from .options import RESERVED, bad_options, takes, unknown_options
 from .schedulers import keys_of, roots_of
 
 Named = tuple[str, Tensor]
@@ -94,11 +95,11 @@ def add_param_group(
     if problems:
         raise GroupError(*problems)
     options = {key: value for key, value in group.items() if key not in RESERVED}
-    options = same_but_own({**optimizer.defaults, **options})
+    options = copied({**optimizer.defaults, **options})
     extension = extend(optimizer, options, roots, lr_lambda) if roots else Extension(options, ())
     scheduled = any("initial_lr" in old for old in optimizer.param_groups)
     if scheduled and not roots:
-        extension.group["initial_lr"] = same_but_own(options["lr"])
+        extension.group["initial_lr"] = copied(options["lr"])
         warnings.warn(
             "this optimizer has been scheduled: its groups have an 'initial_lr'. "
             "Pass schedulers=, or they may not know the new group.",

@@ -29,8 +29,8 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from ..copies import copied
 from ..errors import GroupError, first_few
-from .options import same_but_own
 from .schedulers import (
     Group,
     entries_for,
@@ -75,7 +75,7 @@ class Extension:
     def _last_lr(self, scheduler: LRScheduler, twin: LRScheduler) -> Any:
         """Find what a scheduler last set; the copies leave out what a plateau reduced since."""
         if isinstance(scheduler, ReduceLROnPlateau):
-            return same_but_own(self.group["lr"])
+            return copied(self.group["lr"])
         was, played = scheduler._last_lr[0], twin._last_lr[0]
         return twin._last_lr[-1] * (was / played) if played else twin._last_lr[-1]
 
@@ -147,7 +147,7 @@ def _play_again(
             moves = [_moves(root, _twin(root, stand_in, entries, twins)) for root in schedulers]
             for move in order(moves):
                 move()
-        played = same_but_own(stand_in.param_groups)
+        played = copied(stand_in.param_groups)
         outcomes = list(_outcomes(optimizer, stand_in, schedulers, twins))
         if outcomes and all(_same_lr(outcome, outcomes[0]) for outcome in outcomes):
             return Extension(outcomes[0], twins)
@@ -167,7 +167,7 @@ def _stand_in(
     new = {key: value for key, value in new.items() if key not in lists}
     starting = [(old, _first_lr(old, optimizer, schedulers)) for old in optimizer.param_groups]
     stand_in.param_groups = [
-        same_but_own(
+        copied(
             {
                 **{key: value for key, value in options.items() if not key.startswith("param")},
                 "lr": lr,
@@ -260,7 +260,7 @@ def _outcomes(
     """Give the new group at each moment when the old groups are as they are today."""
     plateaus = [twin for _, twin, _ in twins if isinstance(twin, ReduceLROnPlateau)]
     for _ in range(1 + sum(map(_most_reductions, schedulers))):
-        groups = same_but_own(stand_in.param_groups)
+        groups = copied(stand_in.param_groups)
         if all(map(_same_lr, optimizer.param_groups, groups)):
             yield groups[-1]
         for plateau in plateaus:

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from ..copies import PLAIN
 from ..render import text
-from .options import PLAIN, identity
+from .options import identity
 
 
 def name_groups(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[str]:

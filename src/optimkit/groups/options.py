@@ -12,14 +12,12 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ..copies import PLAIN
 from ..errors import first_few
 from ..known import meant
 
 RESERVED = frozenset({"params", "param_names"})
 """Keys of a group that are no options: they hold the parameters."""
-
-PLAIN = frozenset({float, int, str, bool, type(None)})
-"""Types of options that need no look inside: most are of these, and a tensor is slow to tell."""
 
 _NOT_NEGATIVE = ("lr", "weight_decay", "momentum")
 
@@ -170,35 +168,6 @@ def identity(value: object) -> Hashable:
     except TypeError:
         return ("object", id(value))
     return value
-
-
-def same_but_own(value: Any) -> Any:
-    """Copy options, so that no two groups share a tensor or a list.
-
-    Parameters
-    ----------
-    value : object
-        An option, or a mapping of options.
-
-    Returns
-    -------
-    object
-        The same; tensors are cloned, containers rebuilt.
-
-    Examples
-    --------
-    >>> import torch
-    >>> lr = torch.tensor(0.1)
-    >>> same_but_own({"lr": lr})["lr"] is lr
-    False
-    """
-    if type(value) is dict:
-        return {
-            key: item if type(item) in PLAIN else same_but_own(item) for key, item in value.items()
-        }
-    if type(value) in (list, tuple):
-        return type(value)(map(same_but_own, value))
-    return value.detach().clone() if isinstance(value, Tensor) else value
 
 
 def _no_amount(value: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..copies import copied
 from ..errors import first_few
 from ..parameters import Walk
 from .equality import same
@@ -17,7 +18,7 @@ from .records import Columns, GroupRow, total
 from .report import Report
 from .rows import parameter_columns
 from .sources import Source, hold_any
-from .tensors import copied, plain
+from .tensors import plain
 
 
 def describe(

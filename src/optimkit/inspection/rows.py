@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..copies import copied
 from ..known import SINGLE, VOCABULARY
 from .holdings import Holding
 from .records import Columns, Shape
-from .tensors import alike, copied, nbytes, plain, tensors_in
+from .tensors import alike, nbytes, plain, tensors_in
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _UNLIKE = SINGLE | {"row_var", "col_var", "d", "prev_flat_grad"}  # not of the parameter's shape

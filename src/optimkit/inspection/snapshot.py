@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ..copies import copied
 from ..render import Table, jsonable
 from .holdings import Holding, hold
 from .norms import state_norms
-from .tensors import copied, plain
+from .tensors import plain
 
 Values = Literal["norm", "copy", "none"]
 _VALUES = ("norm", "copy", "none")

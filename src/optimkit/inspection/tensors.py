@@ -36,36 +36,6 @@ def plain(value: object) -> Any:
     return value
 
 
-def copied(value: Any) -> Any:
-    """Copy tensors, in lists and mappings too: what they hold now, whatever happens to them.
-
-    Parameters
-    ----------
-    value : Any
-        An option, or a piece of state.
-
-    Returns
-    -------
-    Any
-        The same, its tensors copied on their device; no device is waited for.
-
-    Examples
-    --------
-    >>> lr = torch.tensor(0.5)
-    >>> kept = copied([lr, "adam"])
-    >>> lr.zero_(), kept
-    (tensor(0.), [tensor(0.5000), 'adam'])
-    """
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, Mapping):
-        return {key: copied(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        copies = list(map(copied, value))
-        return tuple(copies) if type(value) is tuple else copies
-    return value
-
-
 def tensors_in(value: object) -> Sequence[Tensor]:
     """Return the tensors of a piece of state: LBFGS keeps lists of them.
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...copies import copied
 from ..reports import LoadReport, LoadRow, Match
 
 Undo = Callable[[], None]
@@ -153,37 +154,6 @@ def plain(value: Any) -> Any:
         A Python number for a tensor with one element.
     """
     return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
-
-
-def copied(value: Any, device: torch.device | None = None) -> Any:
-    """Copy a value, so that nothing of it is shared with where it came from.
-
-    Parameters
-    ----------
-    value : Any
-        Tensors, numbers, and containers of these.
-    device : torch.device, optional
-        Where the tensors go; without it, where they are.
-
-    Returns
-    -------
-    Any
-        The same, dtype for dtype.
-
-    Examples
-    --------
-    >>> value = {"step": torch.tensor(3.0)}
-    >>> copied(value) == value, copied(value)["step"] is value["step"]
-    (True, False)
-    """
-    if isinstance(value, Tensor):
-        found = value.detach()
-        return found.clone() if device in (None, found.device) else found.to(device)
-    if isinstance(value, Mapping):
-        return type(value)({key: copied(item, device) for key, item in value.items()})  # type: ignore[call-arg]
-    if type(value) in (list, tuple):
-        return type(value)(copied(item, device) for item in value)
-    return value
 
 
 def like(now: Any, value: Any) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...copies import copied
 from ...known import FLAT, FLAT_LISTS, flat_dtype
-from .fits import copied, tensors_in
+from .fits import tensors_in
 
 
 def casts_in(

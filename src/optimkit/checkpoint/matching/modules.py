@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from ...copies import copied
 from ...errors import first_few
 from ..names import align, own_name
 from ..reports import LoadRow
-from .fits import Fit, Undo, copied
+from .fits import Fit, Undo
 
 _LAZY = (nn.UninitializedParameter, nn.UninitializedBuffer)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ...copies import copied
 from ...errors import first_few
 from ...files import is_state_dict
 from ...known import flat_size, required_keys, torch_class
@@ -18,7 +19,7 @@ from ..names import Names
 from ..reports import LoadRow
 from . import flat
 from .casting import casts_in
-from .fits import Fit, Undo, copied, like, tensors_in
+from .fits import Fit, Undo, like, tensors_in
 from .pairing import pair
 from .regrouping import compare_options, sources_of
 from .saved import LABELS, NOT_OPTIONS, Saved, other_class, read_saved

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch.amp.grad_scaler import GradScaler
 
+from ...copies import copied
 from ..reports import LoadRow
-from .fits import Fit, Undo, copied, same, tensors_in
+from .fits import Fit, Undo, same, tensors_in
 
 _PROGRESS = ("scale", "_growth_tracker")
 

@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from ...copies import copied
 from ...stand_ins import copy_optimizer, copy_scheduler
-from .fits import copied
 
 
 def steps_of(saved: Mapping[str, Any]) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from ...copies import copied
 from ...errors import first_few
 from ..configuration import (
     IN_GROUPS,
@@ -24,7 +25,7 @@ from ..configuration import (
     told,
 )
 from ..reports import LoadRow
-from .fits import Fit, Undo, copied, like, same, tensors_in
+from .fits import Fit, Undo, like, same, tensors_in
 from .playing import play, steps_of
 
 
