@@ -168,20 +168,24 @@ AT_EXIT = """
 import atexit, sys, torch
 from optimkit.files import write
 
-atexit.register(lambda: write(sys.argv[1], torch.zeros(5_000_000)))
+for durable in (True, False):
+    path = f"{sys.argv[1]}.{durable}"
+    atexit.register(write, path, torch.zeros(5_000_000), durable=durable)
 """
 
 
 def test_written_while_python_ends(path):
     """A large file can be written when no thread starts any more."""
     subprocess.run([sys.executable, "-c", AT_EXIT, path], check=True)
-    assert read(path).shape == (5_000_000,)
+    for durable in (True, False):
+        assert read(f"{path}.{durable}").shape == (5_000_000,)
 
 
-def test_advice_is_never_needed():
+@pytest.mark.parametrize("waits", [True, False])
+def test_advice_is_never_needed(waits):
     """What knows no page cache, such as a pipe, is written to all the same."""
     reader, writer = os.pipe()
-    with WriteBehind(writer) as behind:
+    with WriteBehind(writer, waits=waits) as behind:
         behind.advance(1 << 30)
     os.close(reader)
     os.close(writer)
@@ -202,7 +206,7 @@ def test_without_threads(large, monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     for epoch in range(2):
-        write(large, {"weight": torch.zeros(1 << 22), "epoch": epoch})
+        write(large, {"weight": torch.zeros(1 << 22), "epoch": epoch}, durable=False)
         assert read(large)["epoch"] == epoch
 
 
@@ -239,10 +243,13 @@ def test_the_handler_of_a_signal_saves(tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
         start(thread)
 
-    before = signal.signal(signal.SIGINT, lambda *_: write(tmp_path / "signal.pt", content))
+    def save(*_):
+        write(tmp_path / "signal.pt", content, durable=False)
+
+    before = signal.signal(signal.SIGINT, save)
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     try:
-        write(tmp_path / "last.pt", content)
+        write(tmp_path / "last.pt", content, durable=False)
     finally:
         signal.signal(signal.SIGINT, before)
     assert verify(tmp_path / "last.pt").sound

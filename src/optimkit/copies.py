@@ -37,10 +37,7 @@ def copied(value: Any, device: torch.device | None = None) -> Any:
     """
     if type(value) in PLAIN:
         return value
-    if isinstance(value, Tensor):
-        found = value.detach()
-        return found.clone() if device in (None, found.device) else found.to(device)
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):  # dict first: an abstract class is slow to tell, too
         items = {
             key: item if type(item) in PLAIN else copied(item, device)
             for key, item in value.items()
@@ -52,4 +49,7 @@ def copied(value: Any, device: torch.device | None = None) -> Any:
         return tuple([copied(item, device) for item in value])
     if isinstance(value, tuple) and hasattr(value, "_make"):  # one with names
         return value._make(copied(item, device) for item in value)
+    if isinstance(value, Tensor):
+        found = value.detach()
+        return found.clone() if device in (None, found.device) else found.to(device)
     return value

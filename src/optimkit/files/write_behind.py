@@ -15,21 +15,24 @@ class WriteBehind:
     """Begins to write a growing file to the disk, and takes what is there out of memory.
 
     A file as large as a checkpoint would push out of the page cache what training reads, and
-    to find memory for it may take longer than to write it. All this is advice, given in a
-    thread, since a slow disk lets even that wait.
+    to find memory for it may take longer than to write it. All this is advice; a slow disk
+    lets even that wait.
 
     Parameters
     ----------
     descriptor : int
         The file, open for longer than this is.
+    waits : bool
+        Whether the disk is waited for in the end. If not, a thread gives the advice.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, waits: bool) -> None:
+        self._descriptor, self._waits = descriptor, waits
         self._written = self._advised = 0
         # No lock, as an executor has: the handler of a signal may save while this one holds it.
         self._ends: SimpleQueue[int] = SimpleQueue()
         # Python need not wait for it at its end: a save that is complete has done so.
-        self._thread = threading.Thread(target=_advise, args=(descriptor, self._ends), daemon=True)
+        self._thread = threading.Thread(target=self._advise_until_0, daemon=True)
 
     def __enter__(self) -> WriteBehind:
         return self
@@ -42,24 +45,30 @@ class WriteBehind:
     def advance(self, count: int) -> None:
         """Note that so many bytes more were written."""
         self._written += count
-        if self._written - self._advised >= _STEP:
-            self._advised = self._written
-            self._ends.put(self._written)
-            if not self._thread.is_alive():
-                with contextlib.suppress(RuntimeError):  # too many threads, or Python ends
-                    self._thread.start()
+        if self._written - self._advised < _STEP:
+            return
+        self._advised = self._written
+        if self._waits:
+            self._advise(self._written)
+            return
+        self._ends.put(self._written)
+        if not self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # too many threads, or Python ends
+                self._thread.start()
 
+    def _advise(self, end: int) -> None:
+        """Say that the bytes before an end are not needed.
 
-def _advise(descriptor: int, ends: SimpleQueue[int]) -> None:
-    """Say that the bytes before each end are not needed, until an end is 0.
-
-    Linux begins to write those that are in memory alone, without waiting for the disk, and
-    forgets the others: so what is written at one step leaves at one of the next.
-    """
-    while end := _newest(ends):
+        Linux begins to write those that are in memory alone, without waiting for the disk, and
+        forgets the others: so what is written at one step leaves at one of the next.
+        """
         if hasattr(os, "posix_fadvise"):
             with contextlib.suppress(OSError):  # advice is never needed
-                os.posix_fadvise(descriptor, 0, end, os.POSIX_FADV_DONTNEED)
+                os.posix_fadvise(self._descriptor, 0, end, os.POSIX_FADV_DONTNEED)
+
+    def _advise_until_0(self) -> None:
+        while end := _newest(self._ends):
+            self._advise(end)
 
 
 def _newest(ends: SimpleQueue[int]) -> int:

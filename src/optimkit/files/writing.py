@@ -68,7 +68,7 @@ def write(
     with (
         install(path, durable=durable) as file,
         Progress(f"Saving {path.name}", size) as progress,
-        WriteBehind(file.fileno()) as behind,
+        WriteBehind(file.fileno(), waits=durable) as behind,
     ):
         sink = _Sink(file, progress, behind)
         checksums = torch.serialization.get_crc32_options()
