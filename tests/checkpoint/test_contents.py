@@ -58,7 +58,7 @@ REFUSED = {
     "function. Save its name instead.": os.path.join,
     "type. Save its name instead.": int,
     "torch.nn.modules.linear.Linear. Save its state_dict() instead.": nn.Linear(1, 1),
-    "torch._C.Generator. Save its get_state() instead.": torch.Generator(),
+    "torch.Generator. Save its get_state() instead.": torch.Generator(),
     "random.Random. Save its getstate() instead.": random.Random(0),
     f"{__name__}.Colour. Save its value instead.": Colour.RED,
     f"{__name__}.Number. Save its value instead.": Number.ONE,

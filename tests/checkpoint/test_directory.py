@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -290,16 +291,16 @@ def test_nothing_is_deleted_before_its_successor_is_durable(tmp_path, monkeypatc
     checkpoints = CheckpointDir(tmp_path, keep=(Last(1),))
     old = checkpoints.save(1)
     order = []
-    sync, unlink, rename = os.fsync, os.unlink, os.replace
+    sync, unlink, rename = os.fsync, Path.unlink, os.replace
     monkeypatch.setattr(os, "fsync", lambda fd: (order.append("sync"), sync(fd))[1])
     monkeypatch.setattr(os, "replace", lambda *a: (order.append("rename"), rename(*a))[1])
 
     def watched(path, **options):
-        if os.fspath(path).endswith(".pt"):
+        if path.suffix == ".pt":
             order.append("delete")
-        return unlink(path, **options)
+        unlink(path, **options)
 
-    monkeypatch.setattr(os, "unlink", watched)
+    monkeypatch.setattr(Path, "unlink", watched)
     checkpoints.save(2)
     assert not old.exists()
     assert order == ["sync", "rename", "sync", "delete"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import io
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -38,7 +39,6 @@ _INSTEAD: dict[str, str] = {
     "numpy.random.RandomState": "what optimkit.rng_state() returns",
     "random.Random": "its getstate()",
     "torch.Generator": "its get_state()",
-    "torch._C.Generator": "its get_state()",
     "decimal.Decimal": "str(...)",
     "fractions.Fraction": "str(...)",
     "uuid.UUID": "str(...)",
@@ -184,8 +184,11 @@ def _called(value: object) -> str:
 
 def _named(kind: type) -> str:
     """Name a type as people write it."""
-    module = kind.__module__
-    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+    name, module = kind.__qualname__, kind.__module__
+    package, _, last = module.rpartition(".")
+    if last.startswith("_") and getattr(sys.modules.get(package), name, None) is kind:
+        module = package  # Python 3.13 has pathlib.Path in pathlib._local
+    return name if module == "builtins" else f"{module}.{name}"
 
 
 def _remedy(value: Any) -> str:
