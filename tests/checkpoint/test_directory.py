@@ -280,6 +280,7 @@ def test_the_next_run_goes_on_with_the_directory(tmp_path):
         "checkpoints.save(1), checkpoints.save(2)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert len(os.listdir(tmp_path)) == 2  # nothing else is left of the run
     checkpoints = CheckpointDir(tmp_path, keep=(Last(2),))
     checkpoints.save(checkpoints.restore().step + 1)
     assert steps(CheckpointDir(tmp_path)) == [2, 3]
