@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint import metadata
 from torch.distributed.checkpoint.filesystem import FileSystemReader, _StorageInfo
+from zlib_ng.zlib_ng import crc32
 
 from ..errors import CorruptCheckpointError, UnsafeCheckpointError
 from ..files.progress import Progress
@@ -123,7 +123,7 @@ def checksum(path: Path, seen: Callable[[int], None] | None = None) -> tuple[int
     size = crc = 0
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
-            crc = zlib.crc32(piece, crc)
+            crc = crc32(piece, crc)
             size += len(piece)
             if seen is not None:
                 seen(len(piece))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO
+
+from zlib_ng.zlib_ng import crc32
 
 from .layout import CHUNK, Entry, Layout, crc_of
 
@@ -82,7 +83,7 @@ class Checked(io.RawIOBase):
         entry, crc = self._begun.pop(place, (fresh, 0))
         if entry is None:
             return
-        crc = zlib.crc32(piece[: entry.stop - place], crc)
+        crc = crc32(piece[: entry.stop - place], crc)
         if place + len(piece) < entry.stop:
             self._begun[place + len(piece)] = entry, crc
         elif self._waiting.pop(entry.start, None) is not None:
