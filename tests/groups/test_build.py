@@ -1,7 +1,5 @@
 """Parameter groups and partitions of a model."""
 
-from functools import partial
-
 import pytest
 import torch
 import torch.distributed as dist
@@ -13,7 +11,6 @@ from optimkit import (
     freeze,
     is_bias,
     is_matrix,
-    is_norm,
     layer_decay,
     param_groups,
     partition,
@@ -202,140 +199,6 @@ def test_other_dtypes_and_the_meta_device(dtype):
     }
 
 
-def refused(*args, **kwargs):
-    """Return what param_groups says when it refuses."""
-    with pytest.raises(GroupError) as caught:
-        param_groups(*args, **kwargs)
-    return str(caught.value)
-
-
-def test_a_name_that_no_parameter_has():
-    """A rule by name must match; it can be told to warn or to be quiet."""
-    rule = when("3.*", lr=1.0)
-    text = (
-        "when('3.*', lr=1.0): no parameter is called '3.*'. "
-        'Mend the rule, or pass unused="ignore".'
-    )
-    assert refused(net(), rule) == text
-    with pytest.warns(UserWarning, match="no parameter is called") as caught:
-        param_groups(net(), rule, unused="warn")
-    assert [str(each.message) for each in caught] == [text]
-    assert caught[0].filename == __file__
-    assert len(param_groups(net(), rule, unused="ignore")) == 1
-
-
-def test_a_kind_that_is_absent():
-    """A rule by kind may match nothing: one recipe serves all models."""
-    rules = when(is_norm, lr=1.0), when(nn.Conv2d, lr=1.0), when(lambda info: False, lr=1.0)
-    assert len(param_groups(nn.Linear(1, 1), *rules)) == 1
-
-
-def test_all_that_is_wrong_is_said_at_once():
-    """One error lists every problem, with the rule or the parameters it is about."""
-    assert refused(
-        net(),
-        when("head.*", lr=-1.0),
-        when(is_bias, weigth_decay=0.0),
-        optimizer=torch.optim.AdamW,
-        lr="0.1",
-        momentum=0.9,
-    ) == (
-        "5 problems:\n"
-        "  1. param_groups(...): lr='0.1' is of type str; it must be a number.\n"
-        "  2. param_groups(...): AdamW has no option 'momentum'; it takes lr, betas, eps, "
-        "weight_decay, amsgrad and 5 more.\n"
-        "  3. when('head.*', lr=-1.0): lr=-1.0 is negative; it must be 0 or more.\n"
-        "  4. when(is_bias, weigth_decay=0.0): AdamW has no option 'weigth_decay'; "
-        "did you mean 'weight_decay'?\n"
-        "  5. when('head.*', lr=-1.0): no parameter is called 'head.*'. "
-        'Mend the rule, or pass unused="ignore".'
-    )
-
-
-def test_nothing_to_train():
-    """A model without parameters, or with frozen ones only, is told apart."""
-    assert refused(nn.ReLU()) == "the model has no parameters: there is nothing to optimize."
-    assert refused({}) == "the model has no parameters: there is nothing to optimize."
-    model = net()
-    freeze(model)
-    assert refused(model) == (
-        "the model has no trainable parameter: requires_grad is False for all 6. "
-        'Unfreeze some, or pass frozen="keep".'
-    )
-    assert len(param_groups(model, frozen="keep")) == 1
-
-
-def test_parameters_without_a_shape():
-    """Lazy parameters are named, and the remedy is one batch."""
-    model = nn.Sequential(nn.LazyLinear(2), nn.Linear(2, 1))
-    text = (
-        "these parameters have no shape before the first batch: 0.weight, 0.bias. "
-        "Run the model on a batch, then build the groups."
-    )
-    assert refused(model, when(is_matrix, lr=1.0)) == text
-    with pytest.raises(GroupError) as caught:
-        partition(model, all="*")
-    assert str(caught.value) == text
-    model(torch.ones(1, 3))
-    assert len(param_groups(model)) == 1
-
-
-def test_one_group_for_lbfgs():
-    """LBFGS takes one group: more are refused before it is built."""
-    for kind in (torch.optim.LBFGS, partial(torch.optim.LBFGS, max_iter=3)):
-        assert refused(net(), when(is_bias, lr=1.0), optimizer=kind) == (
-            "LBFGS takes one group, and the rules make 2. "
-            "Leave the rules out, or take another optimizer."
-        )
-
-
-def test_words_and_reserved_names():
-    """An unknown word lists the choices, and what holds parameters is no option."""
-    assert refused(net(), frozen="keeep", unused="no") == (
-        "2 problems:\n"
-        "  1. frozen='keeep': choose one of 'skip', 'keep', 'error'.\n"
-        "  2. unused='no': choose one of 'error', 'warn', 'ignore'."
-    )
-    assert refused(net(), when("*", params=[]), name="all") == (
-        "2 problems:\n"
-        "  1. param_groups(...): 'name' is for one group; pass when(select, name=...) instead.\n"
-        "  2. when('*', params=[]): 'params' holds the parameters, and is no option."
-    )
-
-
-@pytest.mark.parametrize(
-    ("args", "kwargs", "message"),
-    [
-        (
-            ("resnet18",),
-            {},
-            "model must be a torch.nn.Module, or a mapping of names to modules, "
-            "not the string 'resnet18'",
-        ),
-        (
-            (nn.Linear(1, 1), {"lr": 1}),
-            {},
-            "a rule comes from when(...) or layer_decay(...), not dict",
-        ),
-        (
-            (nn.Linear(1, 1),),
-            {"optimizer": torch.optim.SGD([torch.ones(1)])},
-            "optimizer must be the class that will take the groups, not SGD",
-        ),
-        (
-            (nn.Linear(1, 1),),
-            {"optimizer": "AdamW"},
-            "optimizer must be the class that will take the groups, not str",
-        ),
-    ],
-)
-def test_wrong_types(args, kwargs, message):
-    """A wrong type of argument is a plain TypeError."""
-    with pytest.raises(TypeError) as caught:
-        param_groups(*args, **kwargs)
-    assert str(caught.value) == message
-
-
 def test_a_partition_feeds_several_optimizers():
     """Muon takes the matrices and AdamW the rest, each parameter once."""
     model = net()
@@ -353,21 +216,6 @@ def test_a_partition_leaves_out_what_is_frozen():
     model = net()
     freeze(model[0], model[1])
     assert [name for name, _ in partition(model, head="2.*")["head"]] == ["2.weight", "2.bias"]
-
-
-def test_a_partition_covers_each_parameter_once():
-    """What is in no part and what is in several are listed together."""
-    with pytest.raises(GroupError) as caught:
-        partition(net(), a="0.*", b=is_bias, c="*.bias")
-    assert str(caught.value) == (
-        "2 problems:\n"
-        "  1. these parameters are in no part: 1.weight, 2.weight. "
-        "Widen a selector, add a part, or freeze them.\n"
-        "  2. these parameters are in several parts: 0.bias (a and b and c), "
-        "1.bias (b and c), 2.bias (b and c). Narrow a selector, for instance with & ~."
-    )
-    with pytest.raises(GroupError, match=r"^these parameters are in no part: weight, bias\."):
-        partition(nn.Linear(1, 1))
 
 
 def test_building_leaves_the_model_alone():

@@ -181,7 +181,7 @@ def test_the_copies_step_nothing():
 
 
 @pytest.mark.parametrize(("lr", "groups"), [(0.025, 2), (0.3, 1)], ids=["extended", "refused"])
-def test_what_a_scheduler_of_yours_remembers(lr, groups):
+def test_what_a_scheduler_of_yours_remembers(fresh, lr, groups):
     """Playing again calls copies: what a function or a scheduler remembers stays as it is."""
 
     class Halving:
@@ -258,7 +258,7 @@ def test_one_scheduler_after_the_other():
     assert optimizer.param_groups[1]["lr"] == pytest.approx(whole.param_groups[1]["lr"])
 
 
-def test_a_lambda_for_the_new_group():
+def test_a_lambda_for_the_new_group(refused):
     """lr_lambda is the new group's function, needed if the old groups have different ones."""
     params = [nn.Parameter(torch.ones(1)) for _ in range(3)]
     optimizer = Adam([{"params": [param]} for param in params[:2]], lr=0.1)
@@ -277,40 +277,7 @@ def test_a_lambda_for_the_new_group():
     assert optimizer.param_groups[2]["lr"] == 9.0
 
 
-def refused(optimizer, group, schedulers, **options):
-    """Return what is said when schedulers can't be extended, and check that nothing changed."""
-    kept = [(one, dict(vars(one))) for one in schedulers]
-    groups = [dict(each) for each in optimizer.param_groups]
-    with pytest.raises(GroupError) as caught:
-        add_param_group(optimizer, group, schedulers=schedulers, **options)
-    assert [dict(each) for each in optimizer.param_groups] == groups
-    assert all(vars(one) == before for one, before in kept)
-    return str(caught.value)
-
-
-def fresh(lr=0.1, **options):
-    """Return an optimizer with a group of its own, and a group to add."""
-    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=lr, **options)
-    return optimizer, {"params": [nn.Parameter(torch.ones(1))], "lr": 0.02}
-
-
-def test_schedulers_of_another_optimizer():
-    """A scheduler of another optimizer is refused, and named."""
-    (optimizer, group), (other, _) = fresh(), fresh()
-    assert refused(optimizer, group, [StepLR(optimizer, 1), StepLR(other, 1)]) == (
-        "StepLR belongs to another optimizer. Pass the schedulers of this one."
-    )
-
-
-def test_a_lambda_that_nobody_takes():
-    """lr_lambda without a scheduler that has lambdas is refused."""
-    optimizer, group = fresh()
-    assert refused(optimizer, group, [StepLR(optimizer, 1)], lr_lambda=inverse) == (
-        "lr_lambda is given, but no scheduler has lambdas. Leave it out."
-    )
-
-
-def test_learning_rates_set_by_hand():
+def test_learning_rates_set_by_hand(refused, fresh):
     """If the schedulers do not lead to the lr of today, both numbers are shown."""
     optimizer, group = fresh()
     scheduler = StepLR(optimizer, 1, 0.5)
@@ -322,7 +289,7 @@ def test_learning_rates_set_by_hand():
     )
 
 
-def test_a_plateau_whose_start_is_unknown():
+def test_a_plateau_whose_start_is_unknown(refused):
     """A plateau's past is told from initial_lr or the default lr; else the remedy is said."""
     optimizer = SGD([{"params": [nn.Parameter(torch.ones(1))], "lr": 0.1}], lr=1.0)
     scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
@@ -339,7 +306,7 @@ def test_a_plateau_whose_start_is_unknown():
     assert optimizer.param_groups[1]["lr"] == 0.005
 
 
-def test_a_plateau_at_its_bound():
+def test_a_plateau_at_its_bound(refused):
     """When a bound hides how often a plateau reduced, and it matters, it is refused."""
     optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
     scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=0, min_lr=0.05)
@@ -349,7 +316,7 @@ def test_a_plateau_at_its_bound():
     assert "does not record how often" in refused(optimizer, group, [scheduler])
 
 
-def test_two_plateaus():
+def test_two_plateaus(refused, fresh):
     """Two plateau schedulers can't be told apart, and are refused."""
     optimizer, group = fresh()
     pair = [ReduceLROnPlateau(optimizer), ReduceLROnPlateau(optimizer)]
@@ -358,70 +325,7 @@ def test_two_plateaus():
     )
 
 
-def test_a_group_that_was_added_without_the_scheduler():
-    """A scheduler that lacks an older group is refused: it is wrong already."""
-    optimizer, group = fresh()
-    scheduler = LambdaLR(optimizer, inverse)
-    optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
-    text = "for 2 groups: a group was added without it. Make the scheduler anew."
-    assert refused(optimizer, group, [scheduler]) == (
-        "3 problems:\n"
-        f"  1. LambdaLR has 1 base_lrs {text}\n"
-        f"  2. LambdaLR has 1 _last_lr {text}\n"
-        f"  3. LambdaLR has 1 lr_lambdas {text}"
-    )
-
-
-def test_schedulers_of_yours():
-    """A scheduler of a user's works from base_lrs; a list of its own is refused by name."""
-
-    class Halving(LRScheduler):
-        def get_lr(self):
-            return [base / 2**self.last_epoch for base in self.base_lrs]
-
-    class Floored(Halving):
-        def __init__(self, optimizer, floors):
-            self.floors = floors
-            super().__init__(optimizer)
-
-    optimizer, group = fresh()
-    scheduler = Halving(optimizer)
-    optimizer.step()
-    scheduler.step()
-    add_param_group(optimizer, group, [scheduler])
-    assert [each["lr"] for each in optimizer.param_groups] == [0.05, 0.01]
-    optimizer, group = fresh()
-    assert refused(optimizer, group, [Floored(optimizer, [0.1])]) == (
-        "Floored keeps 'floors', a list as long as there are groups, and how to extend it is not "
-        "known. Make the scheduler anew, after the group was added."
-    )
-
-
-def test_what_differs_from_group_to_group():
-    """What a scheduler keeps for each group is asked for, and may come with the group."""
-    params = [nn.Parameter(torch.ones(1)) for _ in range(3)]
-    optimizer = SGD([{"params": [param]} for param in params[:2]], lr=0.1)
-    scheduler = ReduceLROnPlateau(optimizer, min_lr=[0.01, 0.02])
-    group = {"params": params[2:]}
-    assert refused(optimizer, group, [scheduler]) == (
-        "ReduceLROnPlateau: its min_lrs differ from group to group, so the new group's can't be "
-        "told. Give the group a 'min_lr'."
-    )
-    add_param_group(optimizer, {**group, "min_lr": 0.05}, [scheduler])
-    assert scheduler.min_lrs == [0.01, 0.02, 0.05]
-
-
-def test_nested_schedulers_passed_twice():
-    """A scheduler that is passed beside the one it is nested in is extended once."""
-    optimizer, group = fresh()
-    inner = ExponentialLR(optimizer, 0.5)
-    outer = ChainedScheduler([inner])
-    add_param_group(optimizer, group, [inner, outer, outer])
-    assert inner.base_lrs == [0.1, 0.02]
-    assert outer.get_last_lr() == [0.1, 0.02]
-
-
-def test_old_warnings_are_not_repeated():
+def test_old_warnings_are_not_repeated(fresh):
     """Playing again warns of nothing, not even when scheduler and optimizer never stepped."""
     optimizer, group = fresh()
     scheduler = StepLR(optimizer, 1)
