@@ -409,7 +409,7 @@ def test_what_nobody_could_look_into_stays(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(directory, "_metrics_in", refused)
+        patch.setattr(directory, "metrics_in", refused)
         checkpoints.save(2, {"loss": 0.5})
     assert path.exists()
     checkpoints.save(3, {"loss": 0.4})

@@ -21,9 +21,9 @@ from typing import Any, Literal
 from .. import files
 from ..errors import CheckpointError, CorruptCheckpointError, first_few
 from .arguments import refuse_names, refuse_values
-from .header import KEY
 from .loaded import Loaded
 from .matching.plan import HParams
+from .metrics import metrics_in, numbers_of
 from .policies import Best, Last, Record, timeline
 from .single import fit, save_with
 
@@ -121,7 +121,7 @@ class CheckpointDir:
         if step < 0:
             raise ValueError(f"step must be 0 or more, not {step}")
         refuse_names("save", stateful, ("which",))
-        numbers = _numbers(metrics)
+        numbers = numbers_of(metrics)
         self._refuse_missing(step, numbers)
         files.make_folder(self.path)
         record = self._next(step)
@@ -254,7 +254,7 @@ class CheckpointDir:
         for record in records:
             if record not in self._metrics:
                 with contextlib.suppress(OSError):
-                    self._metrics[record] = _metrics_in(record.path)
+                    self._metrics[record] = metrics_in(record.path)
         return {record: self._metrics.get(record, {}) for record in records}
 
     def _refuse_missing(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -288,34 +288,6 @@ class CheckpointDir:
                 with contextlib.suppress(OSError), files.freed_aside(record.path):
                     record.path.unlink()
                 self._metrics.pop(record, None)
-
-
-def _numbers(metrics: Mapping[str, Any] | None) -> dict[str, float]:
-    """Take metrics for numbers, or say which is none."""
-    if metrics is not None and not isinstance(metrics, Mapping):
-        raise TypeError(f"save: metrics must be a mapping, not {type(metrics).__name__}")
-    found = {}
-    for name, value in (metrics or {}).items():
-        try:
-            found[name] = float(value)
-        except (TypeError, ValueError, RuntimeError):
-            raise TypeError(
-                f"save: metrics[{name!r}] must be a number, not {value!r}. Pass float('nan') if it "
-                "is not known."
-            ) from None
-    return found
-
-
-def _metrics_in(path: Path) -> Mapping[str, float]:
-    """Look up the metrics of a checkpoint; one that is damaged, or gone, or of others has none."""
-    content: Any = None
-    with contextlib.suppress(CheckpointError, FileNotFoundError):
-        content = files.read(path)
-    header = content.get(KEY) if isinstance(content, Mapping) else None
-    found = header.get("metrics") if isinstance(header, Mapping) else None
-    if not isinstance(found, Mapping):
-        return {}
-    return {name: value for name, value in found.items() if isinstance(value, float)}
 
 
 def _read_sound(path: Path, map_location: Any, verify: bool) -> files.Reading:

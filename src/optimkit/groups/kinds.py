@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..parameters import Walk
-from .selectors import YES, Selector
+from .columns import YES
+from .selectors import Selector
 
 _NORMS = (
     nn.BatchNorm1d,

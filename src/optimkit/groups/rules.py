@@ -12,8 +12,9 @@ from torch.optim import Optimizer
 
 from ..errors import GroupError, first_few
 from ..parameters import Walk
+from .columns import collect
 from .options import bad_options
-from .selectors import Select, Selector, collect, select_by
+from .selectors import Select, Selector, select_by
 
 NOTHING = object()
 """Stands for an ``lr`` that a rule scales, and nobody gave."""

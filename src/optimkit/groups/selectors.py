@@ -8,22 +8,20 @@ bytes, whatever the number of parameters.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import chain
 from operator import or_, truth
 from types import UnionType
-from typing import Any, TypeAlias, TypeVar, get_args
+from typing import Any, TypeAlias, get_args
 
 from torch import nn
 
-from ..errors import GroupError
 from ..parameters import ParamInfo, Walk, walk
+from .columns import collect, inside, same_for_ties
 from .globs import matching, matching_glob, nearest
 
-_T = TypeVar("_T")
-YES = b"\1"
 _FLIP = bytes([1, 0]) + bytes(254)
 
 
@@ -81,7 +79,7 @@ class Selector:
         """
         if self not in found.answers:
             answer = self.ask(found)
-            found.answers[self] = answer if self.parts else _same_for_ties(answer, found)
+            found.answers[self] = answer if self.parts else same_for_ties(answer, found)
         return found.answers[self]
 
     def misses(self, found: Walk) -> list[str]:
@@ -226,7 +224,7 @@ def ask_predicates(found: Walk, selectors: Iterable[Selector]) -> None:
     if len(predicates) > 1:
         infos = list(infos)
     for leaf in predicates:
-        found.answers[leaf] = _same_for_ties(_ask(leaf, infos, found), found)
+        found.answers[leaf] = same_for_ties(_ask(leaf, infos, found), found)
 
 
 def _combine(left: Selector, sign: str, right: Selector) -> Selector:
@@ -244,18 +242,6 @@ def _combine(left: Selector, sign: str, right: Selector) -> Selector:
 def _bracketed(selector: Selector) -> str:
     """Write a selector as a part of a larger one."""
     return f"({selector})" if " & " in selector.text or " | " in selector.text else selector.text
-
-
-def _same_for_ties(answer: bytes, found: Walk) -> bytes:
-    """Answer yes at every place of a tied parameter if the answer is yes at one."""
-    if not found.ties:
-        return answer
-    spread = bytearray(answer)
-    for tie in found.ties:
-        if any(spread[place] for place in tie):
-            for place in tie:
-                spread[place] = 1
-    return bytes(spread)
 
 
 def _glob(pattern: str) -> Selector:
@@ -284,7 +270,7 @@ def _module_type(kind: type[nn.Module]) -> Selector:
 
     def ask(found: Walk) -> bytes:
         visits = (each for type_, each in found.by_type.items() if issubclass(type_, kind))
-        return _inside(chain.from_iterable(visits), found)
+        return inside(chain.from_iterable(visits), found)
 
     return Selector(kind.__name__, ask)
 
@@ -294,7 +280,7 @@ def _instance(module: nn.Module) -> Selector:
 
     def ask(found: Walk) -> bytes:
         visits = (visit for visit, each in enumerate(found.modules) if each is module)
-        return _inside(visits, found)
+        return inside(visits, found)
 
     def unmatched(found: Walk) -> str:
         if next(module.parameters(), None) is None:
@@ -302,15 +288,6 @@ def _instance(module: nn.Module) -> Selector:
         return f"this {type(module).__name__} is not in the model (a copy, or replaced?)"
 
     return Selector(f"<{type(module).__name__}>", ask, unmatched)
-
-
-def _inside(visits: Iterable[int], found: Walk) -> bytes:
-    """Answer yes for all that is inside these modules."""
-    answer = bytearray(len(found.places))
-    for visit in visits:
-        start, _, stop = found.spans[visit]
-        answer[start:stop] = YES * (stop - start)
-    return bytes(answer)
 
 
 def _predicate(predicate: Callable[[ParamInfo], object]) -> Selector:
@@ -328,18 +305,3 @@ def _ask(selector: Selector, infos: Iterable[ParamInfo], found: Walk) -> bytes:
     predicate: Any = selector.predicate
     answers = map(truth, map(predicate, infos))
     return bytes(collect(answers, found.places, f"the predicate {selector}"))
-
-
-def collect(answers: Iterable[_T], places: Sequence[str], asked: str) -> list[_T]:
-    """List what a function of the user's says of each place, or name the one it fails at."""
-    collected: list[_T] = []
-    try:
-        collected.extend(answers)
-        if len(collected) < len(places):  # to map, a StopIteration is the end of the places
-            raise StopIteration("next() finds nothing")
-    except Exception as error:
-        raise GroupError(
-            f"{asked} fails at {places[len(collected)]}: {type(error).__name__}: {error}. "
-            "It must have an answer for every parameter."
-        ) from error
-    return collected
