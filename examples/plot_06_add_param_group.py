@@ -7,7 +7,7 @@ build the optimizer: each is a parameter group, with its own options. Keep
 ``add_param_group()`` for parameters that join later, and then mind their old gradients
 and the learning-rate scheduler.
 
-怎样让模型的各部分用不同的设置？建优化器时传一个字典的列表：一个字典就是一个参数组，
+怎样让模型的各部分用不同的设置？建优化器时传一个由字典组成的列表：一个字典就是一个参数组，
 各带各的选项。``add_param_group()`` 留给中途才加入的参数，
 用它时要留意攒下的梯度，还有学习率调度器。
 
@@ -172,9 +172,10 @@ optimkit.describe(optimizer, model)
 # %%
 # A learning rate for every layer | 每层一个学习率
 # ------------------------------------------------
-# Early layers know what is general, so in fine-tuning they are often given less, layer
-# by layer. ``optimkit.layer_decay`` is a rule too. You say which layer a name belongs
-# to, and it multiplies the learning rate by 0.7 for each layer below the last.
+# Early layers learn general features, so in fine-tuning their learning rates are often
+# smaller, layer by layer. ``optimkit.layer_decay`` is a rule too. You say which layer a
+# name belongs to, and it multiplies the learning rate by 0.7 for each layer below the
+# last.
 #
 # 越靠前的层，学到的东西越通用，所以微调时常常从后往前，让学习率一层比一层小。
 # ``optimkit.layer_decay`` 也是一条规则：你说明每个名字在第几层，
@@ -241,7 +242,7 @@ torch.testing.assert_close(w.item(), -0.2)
 assert optimkit.audit(sgd).codes == ("duplicate",)
 
 # %%
-# Wrong: a late group and its old gradient | 错误：后来的组带着旧梯度
+# Wrong: a late group and its old gradient | 错误：后加入的组带着旧梯度
 # -------------------------------------------------------------------
 # Now for ``add_param_group()``: train the head first, then the features too. Until they
 # join, ``optimizer.zero_grad()`` does not reach them, and 50 iterations of gradients
@@ -251,7 +252,7 @@ assert optimkit.audit(sgd).codes == ("duplicate",)
 #
 # 现在用 ``add_param_group()``：先训练 ``head``，再把特征提取部分加进来。
 # 加进来之前，``optimizer.zero_grad()`` 管不到它们，50 次迭代的梯度越积越多，
-# 全在第一步花掉，这一步就长了大约 50 倍。``optimkit.add_param_group`` 会先清零；
+# 全在第一步一次用上，这一步就长了大约 50 倍。``optimkit.add_param_group`` 会先清零；
 # 只用 torch 的话，就像教程 04 那样调用模型的 ``zero_grad()``。
 
 # sphinx_gallery_covers = "C31"
@@ -278,18 +279,18 @@ print(f"first step, stale / clean: {stale / clean:.0f}")
 assert 40 < stale / clean < 70
 
 # %%
-# Wrong: a late group and its scheduler | 错误：后来的组和调度器
+# Wrong: a late group and its scheduler | 错误：后加入的组和调度器
 # --------------------------------------------------------------
 # A scheduler changes the learning rate as training goes on (tutorial 11). ``StepLR``
 # multiplies the present ``lr`` of every group, and takes a late one along.
 # ``LambdaLR`` keeps a list with an entry for each group, made when it was built.
 # Depending on the version, it raises at its next step, or leaves the late group out in
-# silence. Either way, the group is not scheduled.
+# silence. Either way, ``LambdaLR`` never schedules the late group.
 #
 # 调度器随着训练的进度改学习率（见教程 11）。``StepLR`` 拿每一组当前的 ``lr`` 来乘，
-# 后来的组也会带上。
-# ``LambdaLR`` 则在建好时给每个参数组记下一项，后来的组不在其中，下一步会怎样要看版本：
-# 有的报错，有的不声不响地漏掉这一组。总之，这一组没人调度。
+# 后加入的组也会带上。
+# ``LambdaLR`` 则在建好时给每个参数组记下一项，后加入的组不在其中，下一步会怎样要看版本：
+# 有的报错，有的不声不响地漏掉这一组。无论哪种，``LambdaLR`` 都不会管这一组。
 
 late = nn.Parameter(torch.zeros(1))
 for kind, option in ((StepLR, 1), (LambdaLR, lambda epoch: 0.9**epoch)):
@@ -348,14 +349,14 @@ for number, (text, base) in enumerate(texts.items()):
     ax.text(start + 0.8, whole[start] * 1.12, text, color=color)
 ax.set(yscale="log", ylim=(0.001, 0.2))
 ax.set(xlabel="epoch | 轮", ylabel="learning rate | 学习率")
-ax.set_title("A late group joins where the schedule is | 后来的组，直接接上进度")
+ax.set_title("A late group joins where the schedule is | 后加入的组，直接接上进度")
 plt.show()
 
 # %%
 # Ask yourself | 问问自己
 # -----------------------
 # - You call ``add_param_group()`` without ``lr``. Which learning rate does it get?
-# - Does one group with 100 tensors step as 100 groups with one tensor each do?
+# - Do 100 tensors take the same step in one group as in 100 groups?
 #
 # - 调用 ``add_param_group()`` 时没写 ``lr``，学习率是多少？
 # - 100 个张量放一组，和分成 100 组，走出来的一步一样吗？

@@ -7,7 +7,7 @@ optimizer, scheduler, epoch, and the state of the random number generators. Leav
 out and training runs on without a word, as another run. One file can hold all five.
 
 想让恢复之后的每个损失都与不中断时一模一样，要找回五样东西：模型、优化器、调度器、轮数，
-还有随机数发生器的状态。少了一样，训练照跑，也不报错，只是成了另一次训练。五样可以存进同一个文件。
+还有随机数生成器的状态。少了一样，训练照跑，也不报错，只是成了另一次训练。五样可以存进同一个文件。
 
 **What you will learn**
 
@@ -121,15 +121,18 @@ assert noted[0] > 5 * losses[14]
 # %%
 # Leave something out | 少一样试试
 # --------------------------------
-# Load the same file again, each time without one piece. With all of them, each of the
-# 25 losses is the same number: ``==``, not close. Without the optimizer, Adam's moments
-# start from zero, and the loss jumps. Without the scheduler it starts well, then
-# drifts: here to a lower loss, on a learning rate higher than planned. Without the
+# Load the same file again, each time without one of its four pieces. (The epoch is the
+# fifth: here the code knows that 25 are left.) With all of them, each of the 25 losses is
+# the same number: ``==``, not close. Without the optimizer, Adam's moments start from
+# zero and ``lr`` is back at 0.05: the loss jumps. Without the scheduler it starts well,
+# then drifts: here to a lower loss, on a learning rate higher than planned. Without the
 # random state, data is shuffled differently. Better or worse, it is another run.
 #
-# 再加载同一个文件，每次少一样。样样齐全时，后面 25 个损失个个相同，用 ``==`` 比较，不是近似。
-# 少了优化器，Adam 的两个矩从零开始，损失猛地一跳。少了调度器，开头正常，随后越走越偏：
-# 学习率高过计划，在这里损失反而更低。少了随机数状态，数据打乱的次序就变了。不论好坏，都成了另一次训练。
+# 再加载同一个文件，里面有四样，每次少一样。（第五样是轮数，这里代码知道还剩 25 轮。）
+# 样样齐全时，后面 25 个损失个个相同，用 ``==`` 比较，不是近似。
+# 少了优化器，Adam 的两个矩从零开始，``lr`` 也退回 0.05，损失猛地一跳。少了调度器，开头正常，
+# 随后越走越偏：学习率高过计划，在这里损失反而更低。少了随机数状态，数据打乱的次序就变了。
+# 不论好坏，都成了另一次训练。
 
 # sphinx_gallery_covers = "C38"
 # sphinx_gallery_thumbnail_number = 1
@@ -394,7 +397,7 @@ assert again[:20] == whole["StepLR"][20:]
 # A hook on every optimizer raises by chance. It draws from a generator of its own:
 # restoring the global one would replay the same accident for ever.
 #
-# 用一个对所有优化器生效的钩子，随机抛出异常。它用自己的随机数发生器：
+# 用一个对所有优化器生效的钩子，随机抛出异常。它用自己的随机数生成器：
 # 若用全局的，一恢复就会重演同一场事故，没完没了。
 
 chance = random.Random(0)
@@ -421,7 +424,7 @@ folder.cleanup()
 # Where to go next | 接下来读什么
 # -------------------------------
 # - Tutorial 11 makes the schedules that you resume here.
-# - Which steps of a run repeat exactly, and which don't: `Reproducibility
+# - Which computations repeat exactly, and which don't: `Reproducibility
 #   <https://docs.pytorch.org/docs/stable/notes/randomness.html>`__.
 #
 # - 教程 11 讲怎样建这里要恢复的调度器。

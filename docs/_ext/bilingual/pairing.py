@@ -17,6 +17,7 @@ from . import checks, reports
 from .blocks import UNSEEN, find_separator, is_leaf, languages_of, leaves, words_of
 from .glossary import glossary_path
 from .languages import (
+    CHINESE,
     ENGLISH,
     LANGUAGES,
     SEPARATOR,
@@ -66,8 +67,24 @@ class PairBlocks(SphinxTransform):
             translate_toctree(toctree, own)
         for image in self.document.findall(nodes.image):
             translate_alt(image, own)
+        for items in list(self.document.findall(nodes.bullet_list)):
+            split_list(items)
         pair_children(self.document, own)
         checks.check_markup(leaves(self.document))
+
+
+def split_list(items: nodes.bullet_list) -> None:
+    """Part an English list from the Chinese one behind it: with one kind of bullet, they are one."""
+    found = [
+        {language for leaf in leaves(item) for language in languages_of(leaf)}
+        for item in items.children
+    ]
+    half = len(found) // 2
+    if found and found == [{ENGLISH}] * half + [{CHINESE}] * half:
+        chinese = items.copy()
+        chinese.extend(items.children[half:])
+        del items.children[half:]
+        items.parent.insert(items.parent.index(items) + 1, chinese)
 
 
 def pair_children(parent: nodes.Element, own: Language) -> None:

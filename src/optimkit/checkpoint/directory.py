@@ -150,8 +150,14 @@ class CheckpointDir:
         ----------
         which : {"newest", "best"}
             Which. Best is by the first :class:`optimkit.Best` among the policies.
-        map_location, strict, hparams, verify
-            As in :func:`optimkit.load`.
+        map_location : optional
+            Where the tensors go first, as ``torch.load`` takes it.
+        strict : bool, optional
+            Whether all has to fit, as in :func:`optimkit.load`.
+        hparams : {"saved", "current"}, optional
+            Whose options, as in :func:`optimkit.load`.
+        verify : bool, optional
+            Whether to compare the checksums.
         **stateful : Any
             The objects, by the names they were saved under.
 

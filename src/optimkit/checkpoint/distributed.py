@@ -57,8 +57,8 @@ def save(
     durable : bool, optional
         Whether to return only when the bytes are on the disk.
     **stateful : Any
-        What to save, by name, as for :func:`optimkit.save`. Of what is no sharded tensor, the
-        first process's is saved.
+        What to save, by name, as for :func:`optimkit.save`. What is not a sharded tensor is
+        saved as the first process has it.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def save(
     OSError
         If the disk is full, or the folder can't be written.
     TypeError
-        If a name is a keyword.
+        If a name is a keyword of :func:`save` or :func:`load`.
 
     Examples
     --------

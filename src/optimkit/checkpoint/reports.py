@@ -31,8 +31,10 @@ class LoadRow(NamedTuple):
         The parameter or buffer; of options the group's name.
     key : str
         The state's key, ``shape``, or the option.
-    saved, current : Any
-        What the file has, and what the object has; None where it has nothing.
+    saved : Any
+        What the file has; None if nothing.
+    current : Any
+        What the object has; None if nothing.
 
     Examples
     --------

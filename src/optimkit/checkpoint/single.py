@@ -27,7 +27,7 @@ def save(
 ) -> Path:
     """Save models, optimizers, schedulers and plain values into one file.
 
-    The file is an ordinary one of ``torch.save``, with a state dict for each object. There is
+    The file is an ordinary ``torch.save`` file, with a state dict for each object. There is
     the old file or the new one, whole, at every moment: a kill, a full disk or an exception
     leaves the old one.
 

@@ -159,6 +159,11 @@ def partition(
     TypeError
         If an argument is of a wrong type.
 
+    Notes
+    -----
+    ``torch.optim.Muon`` takes matrices of exactly two dimensions. In a model with convolutions,
+    narrow its part: ``muon=is_matrix & nn.Linear, adamw=~(is_matrix & nn.Linear)``.
+
     Examples
     --------
     >>> import torch

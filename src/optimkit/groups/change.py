@@ -38,8 +38,8 @@ def add_param_group(
     group : dict
         As ``optimizer.add_param_group`` takes it: ``params``, and options. It is copied. Its
         ``lr`` is the one that the schedule starts from, and becomes its ``initial_lr``.
-    schedulers : torch.optim.lr_scheduler.LRScheduler or iterable of them, optional
-        All schedulers of the optimizer, in the order in which they are stepped.
+    schedulers : torch.optim.lr_scheduler.LRScheduler or iterable, optional
+        The optimizer's scheduler, or all of them, in the order in which they are stepped.
     lr_lambda : callable, optional
         The group's function for ``LambdaLR`` and ``MultiplicativeLR``, if the old groups don't
         all have the same one.
@@ -55,7 +55,7 @@ def add_param_group(
     Warns
     -----
     UserWarning
-        If the optimizer has been scheduled, and no scheduler is passed.
+        If the optimizer has schedulers (its groups have an ``initial_lr``), and none is passed.
 
     Notes
     -----

@@ -21,8 +21,9 @@ def freeze(*targets: Target) -> None:
 
     Parameters
     ----------
-    *targets : torch.nn.Module, torch.Tensor, mapping, or iterable of them
-        What to freeze. Pairs of a name and a parameter are taken too.
+    *targets : torch.nn.Module, torch.Tensor, mapping or iterable
+        What to freeze: modules, parameters, and what holds them; pairs of a name and a
+        parameter too.
 
     Raises
     ------
@@ -50,12 +51,12 @@ def freeze(*targets: Target) -> None:
 
 
 def unfreeze(*targets: Target) -> None:
-    """Train parameters again.
+    """Let parameters train again.
 
     Parameters
     ----------
-    *targets : torch.nn.Module, torch.Tensor, mapping, or iterable of them
-        What to unfreeze. Pairs of a name and a parameter are taken too.
+    *targets : torch.nn.Module, torch.Tensor, mapping or iterable
+        What to unfreeze, as in :func:`freeze`.
 
     Raises
     ------

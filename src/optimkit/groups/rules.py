@@ -123,7 +123,7 @@ def when(select: Select, *, name: str | None = None, **options: Any) -> Rule:
         :class:`~optimkit.parameters.ParamInfo`; or these combined with ``&``, ``|`` and ``~``,
         beginning with a selector such as `is_bias`.
     name : str, optional
-        What to call their group. A name asked for is a group asked for.
+        What to call their group. With a name, they get a group of their own.
     **options
         What the optimizer takes: ``lr``, ``weight_decay``, ``betas``, …
 
