@@ -165,6 +165,15 @@ def test_twins_are_neighbours(both, name):
         assert "".join(tag.text() for tag in site.body().all("p")) == order
 
 
+@pytest.mark.parametrize("name", ["index.rst", "index.md"])
+@pytest.mark.parametrize("bullet", "*-")
+def test_lists_are_neighbours(both, name, bullet):
+    """An English list and the Chinese one behind it are two, even with the same kind of bullet."""
+    page = (RST if name.endswith("rst") else MYST) + f"* a\n* b\n\n{bullet} 甲\n{bullet} 乙"
+    for site, order in zip(both({name: page}), (["a b", "甲 乙"], ["甲 乙", "a b"]), strict=True):
+        assert [tag.text() for tag in site.body().all("ul")] == order
+
+
 def test_a_row_never_hides_a_cell(build):
     """A word list in two columns keeps both columns, and each bare cell is a warning."""
     page = MYST + "| Word | In Chinese｜中文 |\n|---|---|\n| rate | 学习率 |\n| weight | 权重 |\n"
