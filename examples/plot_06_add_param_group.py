@@ -243,7 +243,7 @@ assert optimkit.audit(sgd).codes == ("duplicate",)
 
 # %%
 # Wrong: a late group and its old gradient | 错误：后加入的组带着旧梯度
-# -------------------------------------------------------------------
+# ---------------------------------------------------------------------
 # Now for ``add_param_group()``: train the head first, then the features too. Until they
 # join, ``optimizer.zero_grad()`` does not reach them, and 50 iterations of gradients
 # pile up, to be spent in their first step: it is some 50 times too long.
@@ -280,7 +280,7 @@ assert 40 < stale / clean < 70
 
 # %%
 # Wrong: a late group and its scheduler | 错误：后加入的组和调度器
-# --------------------------------------------------------------
+# ----------------------------------------------------------------
 # A scheduler changes the learning rate as training goes on (tutorial 11). ``StepLR``
 # multiplies the present ``lr`` of every group, and takes a late one along.
 # ``LambdaLR`` keeps a list with an entry for each group, made when it was built.
