@@ -63,6 +63,10 @@ class ParamInfo(NamedTuple):
         """Tell whether it is another record."""
         return self is not other
 
+    def __contains__(self, item: object) -> bool:
+        """Refuse ``"bias" in info``: it would look among the fields, and find nothing."""
+        raise TypeError("a ParamInfo is no name; ask its .name")
+
     def __hash__(self) -> int:
         """Tell it from other records."""
         return id(self)
@@ -142,6 +146,11 @@ class Walk:
         for visit, module in enumerate(self.modules):
             visits[type(module)].append(visit)
         return visits
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The place of each name."""
+        return {name: place for place, name in enumerate(self.places)}
 
     @cached_property
     def dims(self) -> bytes:

@@ -87,11 +87,16 @@ def copy_scheduler(scheduler: Any, copies: dict[int, Any]) -> Any:
         if key == "_schedulers":
             twin.__dict__[key] = [copy_scheduler(each, copies) for each in value]
             continue
-        try:
-            twin.__dict__[key] = copy.deepcopy(value, copies)
-        except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
-            twin.__dict__[key] = _copy_shallow(value)
+        twin.__dict__[key] = own(value, copies)
     return twin
+
+
+def own(value: Any, copies: dict[int, Any]) -> Any:
+    """Copy what a scheduler may change as it steps."""
+    try:
+        return copy.deepcopy(value, copies)
+    except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
+        return _copy_shallow(value)
 
 
 def _copy_shallow(value: Any) -> Any:

@@ -175,3 +175,17 @@ def test_what_torch_refuses_changes_nothing(refused):
     scheduler = LambdaLR(optimizer, lambda epoch: 1.0)
     result = nn.Parameter(torch.ones(1)) * 2
     assert "non-leaf" in refused(optimizer, {"params": [result]}, [scheduler], error=ValueError)
+
+
+def test_a_name_that_nobody_asked_for_is_numbered():
+    """Groups of two calls of param_groups go together: names that were made do not clash."""
+    model = net()
+    optimizer = SGD(param_groups({"head": model[1]}, lr=0.1))
+    for group in param_groups({"body": model[0]}, when("*.bias", lr=0.2), lr=0.1):
+        add_param_group(optimizer, group)
+    extra = param_groups({"more": net()}, when("*.bias", lr=0.2), lr=0.1)
+    for group in extra:
+        add_param_group(optimizer, group)
+    names = ["default", "default #2", "lr=0.2", "default #3", "lr=0.2 #2"]
+    assert [group["name"] for group in optimizer.param_groups] == names
+    assert [group["name"] for group in extra] == ["default", "lr=0.2"]

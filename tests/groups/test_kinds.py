@@ -5,7 +5,15 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from optimkit import is_bias, is_embedding, is_matrix, is_norm
+from optimkit import (
+    GroupError,
+    is_bias,
+    is_embedding,
+    is_matrix,
+    is_norm,
+    param_groups,
+    when,
+)
 from optimkit.parameters import walk
 
 
@@ -53,6 +61,7 @@ class Normalizer(LlamaRMSNorm):
         nn.RMSNorm((3, 4)),
         LlamaRMSNorm(3),
         type("LayerNorm2d", (LlamaRMSNorm,), {})(3),
+        type("MambaRMSNormGated", (LlamaRMSNorm,), {})(3),
         weight_norm(nn.LayerNorm(3)),
     ],
     ids=lambda norm: type(norm).__name__,
@@ -174,3 +183,34 @@ def test_a_kind_can_be_asked_of_one_parameter():
     assert [is_bias(info) for info in infos] == [False, True, False, True, False]
     assert [is_norm(info) for info in infos] == [False, False, True, True, False]
     assert [(is_embedding | is_matrix)(info) for info in infos] == [True, False, False, False, True]
+
+
+def test_biases_of_experts():
+    """A row of biases for each of several matrices in one tensor is a bias; a table is none."""
+    model = nn.Module()
+    model.gate_up_proj = nn.Parameter(torch.ones(4, 3, 6))
+    model.gate_up_proj_bias = nn.Parameter(torch.ones(4, 6))
+    model.ensemble = nn.Module()
+    model.ensemble.weight = nn.Parameter(torch.ones(5, 3, 2))
+    model.ensemble.bias = nn.Parameter(torch.ones(5, 1, 2))
+    model.relative_position_bias = nn.Parameter(torch.ones(9, 2))
+    assert chosen(is_bias, model) == ["gate_up_proj_bias", "ensemble.bias"]
+    assert chosen(is_matrix, model) == [
+        "gate_up_proj",
+        "relative_position_bias",
+        "ensemble.weight",
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_scripted_models_are_refused():
+    """A scripted module no longer says what kind it is: a rule by kind is refused, by name not."""
+    model = torch.jit.script(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3)))
+    for select in (is_norm, nn.LayerNorm):
+        with pytest.raises(GroupError) as caught:
+            param_groups(model, when(select, weight_decay=0.0))
+        assert str(caught.value) == (
+            "a scripted module hides what kind it is: the model, 0, 1. Build the groups before "
+            "torch.jit.script, or select by name."
+        )
+    assert len(param_groups(model, when("1.*", weight_decay=0.0))) == 2

@@ -110,6 +110,28 @@ def test_one_group_for_lbfgs():
         )
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+def test_matrices_for_muon():
+    """Muon takes two dimensions and no other: what has another number is named before it is built."""
+    assert refused(net(), optimizer=torch.optim.Muon) == (
+        "Muon takes parameters of two dimensions only, not 0.bias (3,), 1.weight (3,), "
+        "1.bias (3,), 2.bias (1,). Give these to another optimizer; partition splits a model."
+    )
+    flat = is_matrix & (lambda info: info.param.ndim == 2)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(2, 2))
+    parts = partition(model, muon=flat, adamw=~flat)
+    assert [name for name, _ in parts["muon"]] == ["1.weight"]
+    torch.optim.Muon(parts["muon"])
+
+
+def test_keys_that_others_put_into_a_group():
+    """A group may have initial_lr, with which a schedule is resumed."""
+    groups = param_groups(net(), optimizer=torch.optim.AdamW, lr=0.1, initial_lr=0.2)
+    optimizer = torch.optim.AdamW(groups)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5, last_epoch=1)
+    assert scheduler.base_lrs == [0.2]
+
+
 def test_words_and_reserved_names():
     """An unknown word lists the choices, and what holds parameters is no option."""
     assert refused(net(), frozen="keeep", unused="no") == (
@@ -170,3 +192,10 @@ def test_a_partition_covers_each_parameter_once():
     )
     with pytest.raises(GroupError, match=r"^these parameters are in no part: weight, bias\."):
         partition(nn.Linear(1, 1))
+    model = net()
+    freeze(model)
+    with pytest.raises(GroupError) as caught:
+        partition(model, all="*")
+    assert str(caught.value) == (
+        "the model has no trainable parameter: requires_grad is False for all 6. Unfreeze some."
+    )

@@ -163,3 +163,14 @@ def test_layer_of_must_give_numbers():
         "layer_decay(0.5, <lambda>): layer_of must give each name an int, the number of its "
         "layer, but gave 0.weight -> None, 1.weight -> None."
     )
+
+
+def test_layer_decay_knows_no_aliases():
+    """A tied parameter has one layer, that of its name: an alias is not asked about."""
+    model = nn.ModuleDict({"embed": nn.Embedding(4, 3), "head": nn.Linear(3, 4)})
+    model["head"].weight = model["embed"].weight
+    depths = {name: index for index, (name, _) in enumerate(model.named_parameters())}
+    assert lrs(model, layer_decay(0.5, depths.__getitem__), lr=1.0) == {
+        "embed.weight": 0.5,
+        "head.bias": 1.0,
+    }

@@ -1,13 +1,16 @@
 """What schedulers keep for each group is extended, or said to be beyond us."""
 
+import pytest
 import torch
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import (
     ChainedScheduler,
+    CyclicLR,
     ExponentialLR,
     LambdaLR,
     LRScheduler,
+    OneCycleLR,
     ReduceLROnPlateau,
     StepLR,
 )
@@ -97,3 +100,122 @@ def test_nested_schedulers_passed_twice(fresh):
     add_param_group(optimizer, group, [inner, outer, outer])
     assert inner.base_lrs == [0.1, 0.02]
     assert outer.get_last_lr() == [0.1, 0.02]
+
+
+def test_schedulers_inside_those_of_yours(refused, fresh):
+    """A scheduler of a user's that steps another is refused, and the other one is not touched."""
+
+    class Warmup(LRScheduler):
+        def __init__(self, optimizer, after):
+            self.after = after
+            super().__init__(optimizer)
+
+        def get_lr(self):
+            if self.last_epoch > 0:
+                self.after.step()
+            return self.after.get_last_lr()
+
+    optimizer, group = fresh()
+    inner = StepLR(optimizer, 3, 0.5)
+    warmup = Warmup(optimizer, inner)
+    for _ in range(4):
+        optimizer.step()
+        warmup.step()
+    text = (
+        "Warmup holds another scheduler, 'after', and how it steps it is not known. Make both anew, "
+        "after the group was added."
+    )
+    assert refused(optimizer, group, [warmup]) == text
+    assert refused(optimizer, group, [inner, warmup]) == text
+
+
+def test_what_schedulers_of_yours_refer_to(refused, fresh):
+    """Playing again leaves alone what a scheduler or a function refers to, however deep."""
+
+    class Counter:
+        count = 0
+
+    class Counting(LRScheduler):
+        def __init__(self, optimizer):
+            self.same, self.counter = optimizer, Counter()
+            super().__init__(optimizer)
+
+        def get_lr(self):
+            self.counter.count += 1
+            for group in self.same.param_groups:
+                group["lr"] = 0.1 / self.counter.count
+            return [0.1 / self.counter.count for _ in self.base_lrs]
+
+    optimizer, group = fresh()
+    scheduler = Counting(optimizer)
+    for _ in range(5):
+        optimizer.step()
+        scheduler.step()
+    before = scheduler.counter.count, optimizer.param_groups[0]["lr"]
+    assert refused(optimizer, group, [scheduler]).endswith(
+        "One of your own that counts its steps itself can't be extended: make it anew."
+    )
+    assert (scheduler.counter.count, optimizer.param_groups[0]["lr"]) == before
+
+    class Trainer:
+        def __init__(self):
+            self.log = {"calls": 0}
+
+        def factor(self, epoch):
+            self.log["calls"] += 1
+            return 0.5**epoch
+
+    trainer = Trainer()
+    optimizer, group = fresh()
+    scheduler = LambdaLR(optimizer, trainer.factor)
+    optimizer.step()
+    scheduler.step()
+    add_param_group(optimizer, group, [scheduler])
+    assert [each["lr"] for each in optimizer.param_groups] == [0.05, 0.01]
+    assert trainer.log == {"calls": 2}
+
+
+@pytest.mark.parametrize("kind", ["OneCycleLR", "CyclicLR"])
+def test_no_lr_beside_schedulers_that_set_it(refused, kind):
+    """Where the optimizer's lr counts for nothing, a group without one starts as the others do."""
+    make = {
+        "OneCycleLR": lambda each, most: OneCycleLR(each, most, total_steps=30),
+        "CyclicLR": lambda each, most: CyclicLR(each, [lr / 5 for lr in most], most, 3),
+    }[kind]
+    params = [nn.Parameter(torch.ones(1)) for _ in range(3)]
+    optimizer = SGD(params[:1], lr=0.3, momentum=0.9)
+    whole = SGD([{"params": [param]} for param in params[:2]], lr=0.3, momentum=0.9)
+    pair = make(optimizer, [0.05]), make(whole, [0.05, 0.05])
+    for _ in range(4):
+        for each, scheduler in zip((optimizer, whole), pair, strict=True):
+            each.step()
+            scheduler.step()
+    add_param_group(optimizer, {"params": params[1:2]}, [pair[0]])
+    for _ in range(4):
+        assert [g["lr"] for g in optimizer.param_groups] == [g["lr"] for g in whole.param_groups]
+        for each, scheduler in zip((optimizer, whole), pair, strict=True):
+            each.step()
+            scheduler.step()
+    apart = SGD([{"params": [param]} for param in params[:2]], lr=0.3, momentum=0.9)
+    assert refused(apart, {"params": params[2:]}, [make(apart, [0.05, 0.1])]) == (
+        "the group has no 'lr' for the schedulers to scale. Give it one."
+    )
+
+
+def test_a_tensor_that_is_default_and_lr(refused):
+    """A scheduler writes into a tensor lr that is the default, too: the group starts at initial_lr."""
+    params = [nn.Parameter(torch.ones(1)) for _ in range(3)]
+    optimizer = Adam(params[:1], lr=torch.tensor(0.1))
+    scheduler = ExponentialLR(optimizer, 0.5)
+    for _ in range(2):
+        optimizer.step()
+        scheduler.step()
+    add_param_group(optimizer, {"params": params[1:2]}, [scheduler])
+    assert [round(float(group["lr"]), 6) for group in optimizer.param_groups] == [0.025, 0.025]
+    optimizer = Adam(params[:1], lr=torch.tensor(0.1))
+    plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    for _ in range(3):
+        plateau.step(1.0)
+    assert "put the lr that each group started with into it" in refused(
+        optimizer, {"params": params[1:2], "lr": 0.1}, [plateau]
+    )

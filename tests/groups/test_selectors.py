@@ -1,11 +1,13 @@
 """Selectors: globs, expressions, modules, predicates, combinations."""
 
 import re
+from typing import Union
 
 import pytest
+import torch
 from torch import nn
 
-from optimkit import GroupError, is_bias, is_norm, param_groups, when
+from optimkit import GroupError, is_bias, is_embedding, is_matrix, is_norm, param_groups, when
 from optimkit.groups.selectors import select_by
 from optimkit.parameters import walk
 
@@ -194,6 +196,8 @@ def test_what_selects_nothing_is_refused(select, what):
         ("layer.*", ["no parameter is called 'layer.*' (is it 'layers.*'?)"]),
         ("*.wieght", ["no parameter is called '*.wieght' (is it '*.weight'?)"]),
         ("xyz", ["no parameter is called 'xyz'"]),
+        ("head", ["no parameter is called 'head' (is it 'head.*'?)"]),
+        ("head.", ["no parameter is called 'head.' (is it 'head.*'?)"]),
         (re.compile("xyz"), ["'xyz' is found in no parameter's name"]),
         (nn.ReLU(), ["this ReLU has no parameters"]),
         (is_bias & "xyz", ["no parameter is called 'xyz'"]),
@@ -224,3 +228,38 @@ def test_an_answer_is_asked_for_once():
     selector.over(found)
     (selector | ~selector).over(found)
     assert calls == found.places
+
+
+def test_brackets_in_a_name():
+    """A name with brackets is no glob; the error says how to write it."""
+    model = nn.ParameterDict({"a[0]": torch.ones(1)})
+    assert select_by("a[0]").misses(walk(model)) == [
+        "no parameter is called 'a[0]' (is it 'a[[]0]'?)"
+    ]
+    assert select_by("a[[]0]").misses(walk(model)) == []
+
+
+def test_old_unions():
+    """typing.Union joins module types as ``|`` does."""
+    model = nn.Sequential(nn.Linear(1, 1), nn.LayerNorm(1), nn.PReLU())
+    union = select_by(Union[nn.LayerNorm, nn.PReLU])  # noqa: UP007 (what is tested)
+    assert union.over(walk(model)) == select_by(nn.LayerNorm | nn.PReLU).over(walk(model))
+
+
+def test_a_selector_in_a_predicate():
+    """Asked in a predicate, a selector knows the whole model: ties, and what lies around."""
+    model = nn.ModuleDict({"embed": nn.Embedding(4, 3), "head": nn.Linear(3, 4)})
+    model["head"].weight = model["embed"].weight
+    for select in (is_embedding, is_matrix, select_by("embed.*"), select_by(nn.ModuleDict)):
+        inside = select_by(lambda info, select=select: select(info))
+        assert inside.over(walk(model)) == select.over(walk(model))
+
+
+def test_a_record_is_no_name():
+    """``"bias" in info`` would be false for every parameter: it is an error, and says what to ask."""
+    with pytest.raises(GroupError) as caught:
+        select_by(lambda info: "bias" in info).over(walk(nn.Linear(1, 1)))
+    assert str(caught.value) == (
+        "the predicate <lambda> fails at weight: TypeError: a ParamInfo is no name; ask its .name. "
+        "It must have an answer for every parameter."
+    )

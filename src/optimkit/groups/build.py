@@ -162,7 +162,8 @@ def partition(
     Notes
     -----
     ``torch.optim.Muon`` takes matrices of exactly two dimensions. In a model with convolutions,
-    narrow its part: ``muon=is_matrix & nn.Linear, adamw=~(is_matrix & nn.Linear)``.
+    narrow its part: ``flat = is_matrix & (lambda info: info.param.ndim == 2)``, and split by
+    ``muon=flat, adamw=~flat``.
 
     Examples
     --------
@@ -179,7 +180,7 @@ def partition(
     if found.lazy:
         raise GroupError(without_shape(found))
     trainable = _trainable(found)
-    problems = wrong_parameters(found, trainable, "skip")
+    problems = wrong_parameters(found, trainable, None)
     if problems:
         raise GroupError(*problems)
     pairs = list(compress(zip(found.names, found.params, strict=True), trainable))

@@ -14,8 +14,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from ..copies import copied
 from ..errors import GroupError, first_few
 from .extend import Extension, extend
+from .naming import is_made, number_made
 from .options import RESERVED, bad_options, takes, unknown_options
-from .schedulers import keys_of, roots_of
+from .schedulers import keys_of, roots_of, start_of
 
 Named = tuple[str, Tensor]
 
@@ -37,7 +38,8 @@ def add_param_group(
         The optimizer.
     group : dict
         As ``optimizer.add_param_group`` takes it: ``params``, and options. It is copied. Its
-        ``lr`` is the one that the schedule starts from, and becomes its ``initial_lr``.
+        ``lr`` is the one that the schedule starts from, and becomes its ``initial_lr``; with
+        ``OneCycleLR`` and ``CyclicLR``, too, it is the start and not the peak.
     schedulers : torch.optim.lr_scheduler.LRScheduler or iterable, optional
         The optimizer's scheduler, or all of them, in the order in which they are stepped.
     lr_lambda : callable, optional
@@ -91,11 +93,15 @@ def add_param_group(
         raise TypeError(f"lr_lambda must be callable, not {type(lr_lambda).__name__}")
     roots = roots_of(schedulers)
     pairs = _pairs(group)
-    problems = _wrong_parameters(optimizer, pairs) + _wrong_options(optimizer, group, roots)
+    given = {key: value for key, value in group.items() if key not in RESERVED}
+    options = {**optimizer.defaults, **start_of(optimizer, roots), **given}
+    problems = _wrong_parameters(optimizer, pairs)
+    problems += _wrong_options(optimizer, given, roots, options.get("lr"))
     if problems:
         raise GroupError(*problems)
-    options = {key: value for key, value in group.items() if key not in RESERVED}
-    options = copied({**optimizer.defaults, **options})
+    options = copied(options)
+    if "name" in options:
+        options["name"] = number_made(options["name"], options, _names(optimizer))
     extension = extend(optimizer, options, roots, lr_lambda) if roots else Extension(options, ())
     scheduled = any("initial_lr" in old for old in optimizer.param_groups)
     if scheduled and not roots:
@@ -180,20 +186,24 @@ def _wrong_names(optimizer: Optimizer, names: list[str], taken: bool) -> list[st
     return []
 
 
+def _names(optimizer: Optimizer) -> list[str]:
+    """List what the optimizer's groups are called."""
+    return [old["name"] for old in optimizer.param_groups if "name" in old]
+
+
 def _wrong_options(
-    optimizer: Optimizer, group: dict[str, Any], roots: list[LRScheduler]
+    optimizer: Optimizer, options: dict[str, Any], roots: list[LRScheduler], lr: Any
 ) -> list[str]:
     """Say which options can't be added."""
-    options = {key: value for key, value in group.items() if key not in RESERVED}
     kind: Any = type(optimizer)
     known = [*optimizer.defaults, *(takes(kind) or ())]
     known += [key for old in optimizer.param_groups for key in old if key not in RESERVED]
     known += [*keys_of(roots), "initial_lr"]
     title = kind.__name__
     problems = bad_options(options) + unknown_options(options, dict.fromkeys(known), title)
-    names = [old["name"] for old in optimizer.param_groups if "name" in old]
-    if "name" in options and options["name"] in names:
-        problems.append(f"a group is called {options['name']!r} already. Choose another name.")
-    if roots and "lr" not in {**optimizer.defaults, **options}:
+    name = options.get("name")
+    if name in _names(optimizer) and not is_made(name, options):
+        problems.append(f"a group is called {name!r} already. Choose another name.")
+    if roots and lr is None:
         problems.append("the group has no 'lr' for the schedulers to scale. Give it one.")
     return problems

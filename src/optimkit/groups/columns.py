@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from ..errors import GroupError
+import torch
+
+from ..errors import GroupError, first_few
 from ..parameters import Walk
 
 _T = TypeVar("_T")
 YES = b"\1"
+
+
+def visits_by_type(found: Walk) -> dict[type, list[int]]:
+    """Give the visits to modules of each type; a scripted model no longer says which these are."""
+    scripted = [each for each in found.by_type if issubclass(each, torch.jit.ScriptModule)]
+    if scripted:
+        names = [found.module_names[visit] or "the model" for visit in found.by_type[scripted[0]]]
+        raise GroupError(
+            f"a scripted module hides what kind it is: {first_few(names)}. Build the groups before "
+            "torch.jit.script, or select by name."
+        )
+    return found.by_type
 
 
 def inside(visits: Iterable[int], found: Walk) -> bytes:

@@ -12,11 +12,9 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, zip_longest
-from pickle import PickleError
 from typing import Any
 
 import torch
@@ -31,10 +29,12 @@ from torch.optim.lr_scheduler import (
 
 from ..copies import copied
 from ..errors import GroupError, first_few
+from ..stand_ins import own
 from .schedulers import (
     Group,
     entries_for,
     foreign_to,
+    is_foreign,
     kept_per_group,
     lists_of,
     members_of,
@@ -126,6 +126,8 @@ def extend(
         problems.append("lr_lambda is given, but no scheduler has lambdas. Leave it out.")
     if sum(isinstance(root, ReduceLROnPlateau) for root in schedulers) > 1:
         problems.append("two ReduceLROnPlateau: which one lowered an lr can't be told. Pass one.")
+    if _start_is_lost(optimizer, schedulers):
+        problems.append(_unexplained(optimizer, [], schedulers))
     if problems:
         raise GroupError(*problems)
     return _play_again(optimizer, group, schedulers, entries)
@@ -141,10 +143,14 @@ def _play_again(
     played: list[Group] = []
     for order in (_in_turn, _one_after_the_other):
         stand_in = _stand_in(optimizer, group, schedulers, entries)
+        copies: dict[int, Any] = {id(optimizer): stand_in}
+        copies.update((id(each), each) for old in optimizer.param_groups for each in old["params"])
         twins: list[Twin] = []
         with warnings.catch_warnings():  # whatever they say, they have said it before
             warnings.simplefilter("ignore")
-            moves = [_moves(root, _twin(root, stand_in, entries, twins)) for root in schedulers]
+            moves = [
+                _moves(root, _twin(root, stand_in, entries, twins, copies)) for root in schedulers
+            ]
             for move in order(moves):
                 move()
         played = copied(stand_in.param_groups)
@@ -188,21 +194,38 @@ def _first_lr(group: Group, optimizer: Optimizer, schedulers: Sequence[LRSchedul
     return optimizer.defaults.get("lr", group["lr"]) if possible else group["lr"]
 
 
+def _start_is_lost(optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> bool:
+    """Tell whether a plateau has reduced the very tensor that says where a group started."""
+    default = optimizer.defaults.get("lr")
+    lost = [old for old in optimizer.param_groups if old["lr"] is default]
+    return (
+        isinstance(default, torch.Tensor)
+        and any(_most_reductions(each) for each in schedulers)
+        and not all("initial_lr" in old for old in lost)
+    )
+
+
 def _twin(
     scheduler: LRScheduler,
     stand_in: Optimizer,
     entries: dict[int, Group],
     twins: list[Twin],
+    copies: dict[int, Any],
 ) -> LRScheduler:
     """Copy a scheduler, give it the new group, and set it back to the start."""
-    twin = copy.copy(scheduler)
+    twin = copies[id(scheduler)] = copy.copy(scheduler)
     twins.append((scheduler, twin, entries[id(scheduler)]))
-    vars(twin).update({name: _own(value) for name, value in vars(scheduler).items()})
+    vars(twin).update(
+        {
+            name: value if name in ("optimizer", "_schedulers") else own(value, copies)
+            for name, value in vars(scheduler).items()
+        }
+    )
     twin.optimizer = stand_in
     for name in set(lists_of(scheduler)) & set(entries[id(scheduler)]):
-        setattr(twin, name, [*getattr(twin, name), _own(entries[id(scheduler)][name])])
+        setattr(twin, name, [*getattr(twin, name), own(entries[id(scheduler)][name], copies)])
     if isinstance(twin, (SequentialLR, ChainedScheduler)):
-        children = [_twin(child, stand_in, entries, twins) for child in twin._schedulers]
+        children = [_twin(child, stand_in, entries, twins, copies) for child in twin._schedulers]
         if isinstance(twin, ChainedScheduler):
             ChainedScheduler.__init__(twin, children, stand_in)
         else:
@@ -215,16 +238,6 @@ def _twin(
         LRScheduler.__init__(twin, stand_in)
         twin.base_lrs = [*scheduler.base_lrs, twin.base_lrs[-1]]
     return twin
-
-
-def _own(value: Any) -> Any:
-    """Copy what a scheduler may change as it steps: a container, a function that has a state."""
-    if isinstance(value, list):
-        return list(map(_own, value))
-    if isinstance(value, (dict, set)) or callable(value):
-        with suppress(TypeError, PickleError):  # a weak reference, a compiled function
-            return copy.copy(value)
-    return value
 
 
 def _moves(scheduler: LRScheduler, twin: LRScheduler) -> Moves:
@@ -291,6 +304,8 @@ def _unexplained(
         if not _same_lr(group, other)
     ]
     advice = "Pass every scheduler, in the order in which they are stepped, and set no lr by hand."
+    if any(is_foreign(each) for root in schedulers for each in members_of(root)):
+        advice += " One of your own that counts its steps itself can't be extended: make it anew."
     if any(isinstance(root, ReduceLROnPlateau) for root in schedulers):
         advice = (
             "ReduceLROnPlateau does not record how often it reduced: put the lr that each group "

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from fnmatch import translate
+from glob import escape
 from operator import truth
 
 from ..parameters import Walk
@@ -43,6 +44,10 @@ def matching(match: Callable[[str], object]) -> Callable[[list[str]], bytes]:
 
 def nearest(pattern: str, found: Walk) -> str | None:
     """Find the glob that was perhaps meant."""
+    if pattern.removesuffix(".") in found.module_names:
+        return f"{pattern.removesuffix('.')}.*"
+    if "[" in pattern and pattern in found.places:
+        return escape(pattern)
     if len(found.places) > _MANY:
         return None
     if "*" not in pattern:

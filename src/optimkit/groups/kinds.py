@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..parameters import Walk
-from .columns import YES
+from .columns import YES, visits_by_type
 from .selectors import Selector
 
 _NORMS = (
@@ -21,7 +21,8 @@ _NORMS = (
     nn.RMSNorm,
 )
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-_CALLED_NORM = ("Norm", "Norm1d", "Norm2d", "Norm3d")  # LlamaRMSNorm, T5LayerNorm, SimpleNorm2d
+# LlamaRMSNorm, T5LayerNorm, MambaRMSNormGated, SimpleNorm2d
+_CALLED_NORM = ("Norm", "NormGated", "Norm1d", "Norm2d", "Norm3d")
 
 
 def _owned(found: Walk, kinds: tuple[type, ...], called: tuple[str, ...] = ()) -> bytes:
@@ -30,7 +31,7 @@ def _owned(found: Walk, kinds: tuple[type, ...], called: tuple[str, ...] = ()) -
     A type that is only called so counts if all that it owns are vectors.
     """
     answer = bytearray(len(found.places))
-    for kind, visits in found.by_type.items():
+    for kind, visits in visits_by_type(found).items():
         real = issubclass(kind, kinds)
         if not (real or kind.__name__.endswith(called)):
             continue
@@ -53,13 +54,26 @@ def _is_table(param: Tensor) -> bool:
     return sum(size > 1 for size in param.shape) > 1
 
 
+def _one_each(leaf: str, param: Tensor, owner: nn.Module) -> bool:
+    """Tell whether these are biases of several matrices in one tensor: of experts, an ensemble."""
+    stem = leaf.removesuffix("bias")
+    for name in (f"{stem}weight", stem.removesuffix("_")):
+        matrices = owner._parameters.get(name)
+        if matrices is not None and matrices.dim() > 2 and len(matrices) == len(param):
+            return True
+    return False
+
+
 def _biases(found: Walk) -> bytes:
     """Answer yes for what is called a bias, and is no table."""
     called = set(filter(_called_bias, set(found.leaves)))
     return bytes(
         [
-            leaf in called and (dim < 2 or not _is_table(param))
-            for leaf, dim, param in zip(found.leaves, found.dims, found.tensors, strict=True)
+            leaf in called
+            and (dim < 2 or not _is_table(param) or _one_each(leaf, param, found.modules[owner]))
+            for leaf, dim, param, owner in zip(
+                found.leaves, found.dims, found.tensors, found.owners, strict=True
+            )
         ]
     )
 

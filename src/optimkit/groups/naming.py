@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from torch import Tensor
@@ -48,6 +49,21 @@ def name_groups(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) ->
         for index, own in zip(indices, parts, strict=True):
             names[index] = ", ".join(own) or "default"
     return _unique(names, [options.get("name") for options in groups])
+
+
+def is_made(name: object, options: Mapping[str, Any]) -> bool:
+    """Tell whether a name is one of ours: nobody asked for it, so it may be changed."""
+    if not isinstance(name, str):
+        return False
+    return name == "default" or all(part.partition("=")[0] in options for part in name.split(", "))
+
+
+def number_made(name: Any, options: Mapping[str, Any], taken: Collection[str]) -> Any:
+    """Number a name of ours that another group has."""
+    if name not in taken or not is_made(name, options):
+        return name
+    number = next(number for number in count(2) if f"{name} #{number}" not in taken)
+    return f"{name} #{number}"
 
 
 def _differences(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[list[str]]:

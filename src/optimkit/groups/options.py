@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from ..copies import PLAIN
 from ..errors import first_few
-from ..known import meant
+from ..known import EXTRAS, meant
 
 RESERVED = frozenset({"params", "param_names"})
 """Keys of a group that are no options: they hold the parameters."""
@@ -86,10 +86,10 @@ def unknown_options(options: Iterable[str], known: Iterable[str], title: str) ->
     known = list(known)
     wrong = []
     for key in options:
-        if key in known or key in RESERVED or key == "name":
+        if key in known or key in EXTRAS:
             continue
         near = meant(key, known, 0.6)
-        advice = f"did you mean {near!r}?" if near else f"it takes {first_few(known)}."
+        advice = f"did you mean {near!r}?" if near else f"it takes {first_few(known) or 'none'}."
         wrong.append(f"{title} has no option {key!r}; {advice}")
     return wrong
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
+import torch
 from torch import nn
 from torch.optim import LBFGS, Optimizer
 
@@ -61,16 +62,17 @@ def without_shape(found: Walk) -> str:
     )
 
 
-def wrong_parameters(found: Walk, trainable: bytes, frozen: Frozen) -> list[str]:
+def wrong_parameters(found: Walk, trainable: bytes, frozen: Frozen | None) -> list[str]:
     """Say why these parameters can't be optimized."""
     if not found.places:
         return ["the model has no parameters: there is nothing to optimize."]
     if frozen == "keep":
         return []
     if 1 not in trainable:
+        advice = "Unfreeze some." if frozen is None else 'Unfreeze some, or pass frozen="keep".'
         return [
             f"the model has no trainable parameter: requires_grad is False for all "
-            f'{len(trainable)}. Unfreeze some, or pass frozen="keep".'
+            f"{len(trainable)}. {advice}"
         ]
     if frozen == "error" and 0 in trainable:
         names = [name for name, free in zip(found.names, trainable, strict=True) if not free]
@@ -100,6 +102,19 @@ def wrong_groups(
             "Pass param_groups(..., lr=...)."
         )
     kind = class_of(optimizer)
+    muon = getattr(torch.optim, "Muon", None)
+    if muon and isinstance(kind, type) and issubclass(kind, muon):
+        wrong = [
+            f"{name} {tuple(param.shape)}"
+            for pairs in members
+            for name, param in pairs
+            if param.dim() != 2
+        ]
+        if wrong:
+            problems.append(
+                f"Muon takes parameters of two dimensions only, not {first_few(wrong)}. "
+                "Give these to another optimizer; partition splits a model."
+            )
     if len(members) > 1 and isinstance(kind, type) and issubclass(kind, LBFGS):
         problems.append(
             f"LBFGS takes one group, and the rules make {len(members)}. "

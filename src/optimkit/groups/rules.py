@@ -79,12 +79,12 @@ class _LayerDecay(Rule):
     min_scale: float
 
     def column(self, found: Walk) -> list[int]:
-        answers = map(self.layer_of, found.places)
-        layers = collect(answers, found.places, f"{self}: layer_of")
+        places = found.names  # an alias is no parameter's name
+        layers = collect(map(self.layer_of, places), places, f"{self}: layer_of")
         if not all(issubclass(kind, Integral) for kind in set(map(type, layers))):
             wrong = [
                 f"{name} -> {layer!r}"
-                for name, layer in zip(found.places, layers, strict=True)
+                for name, layer in zip(places, layers, strict=True)
                 if not isinstance(layer, Integral)
             ]
             raise GroupError(
@@ -93,7 +93,11 @@ class _LayerDecay(Rule):
             )
         numbers = list(map(int, layers))  # an int of numpy's may overflow
         above = max(numbers, default=0) + 1
-        return [above - number for number in numbers]
+        entries = [above - number for number in numbers]
+        if found.firsts is None:
+            return entries
+        first = iter(entries)
+        return [next(first) if is_first else 0 for is_first in found.firsts]
 
     def apply(self, entry: int, options: dict[str, Any]) -> None:
         lr = options.get("lr", NOTHING)
@@ -119,8 +123,8 @@ def when(select: Select, *, name: str | None = None, **options: Any) -> Rule:
     select : str, re.Pattern, type, torch.nn.Module, callable or Selector
         Which parameters: a glob for the whole name, where ``*`` crosses dots; a compiled
         regular expression, searched for in the name; a module, a module type, or types joined
-        by ``|``, for all that is inside; a predicate on
-        :class:`~optimkit.parameters.ParamInfo`; or these combined with ``&``, ``|`` and ``~``,
+        by ``|``, for all that is inside; a predicate, which is asked of a
+        :class:`~optimkit.parameters.ParamInfo`, as in ``lambda info: "attn" in info.name``; or these combined with ``&``, ``|`` and ``~``,
         beginning with a selector such as `is_bias`.
     name : str, optional
         What to call their group. With a name, they get a group of their own.

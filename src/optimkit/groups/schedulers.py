@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     ChainedScheduler,
@@ -117,6 +118,11 @@ def lists_of(scheduler: LRScheduler) -> list[str]:
     return [name for name in names if hasattr(scheduler, name)]
 
 
+def is_foreign(scheduler: LRScheduler) -> bool:
+    """Tell whether a scheduler's class is not of torch."""
+    return type(scheduler).__module__ not in _TORCH
+
+
 def foreign_to(scheduler: LRScheduler, optimizer: Optimizer) -> list[str]:
     """Say what makes a scheduler one that can't be extended."""
     title, count = type(scheduler).__name__, len(optimizer.param_groups)
@@ -129,7 +135,13 @@ def foreign_to(scheduler: LRScheduler, optimizer: Optimizer) -> list[str]:
         for name in lists
         if len(getattr(scheduler, name)) != count
     ]
-    if type(scheduler).__module__ not in _TORCH:
+    if is_foreign(scheduler):
+        problems += [
+            f"{title} holds another scheduler, {name!r}, and how it steps it is not known. "
+            "Make both anew, after the group was added."
+            for name, value in vars(scheduler).items()
+            if any(each not in members_of(scheduler) for each in _schedulers_in(value))
+        ]
         problems += [
             f"{title} keeps {name!r}, a list as long as there are groups, and how to extend it "
             "is not known. Make the scheduler anew, after the group was added."
@@ -164,6 +176,25 @@ def _in_proportion(values: Sequence[Any], bases: Sequence[Any], lr: Any) -> Any:
         return None
     ratios = [float(value / base) for value, base in pairs]
     return lr * ratios[0] if all(math.isclose(ratio, ratios[0]) for ratio in ratios) else None
+
+
+def _schedulers_in(value: object) -> list[LRScheduler]:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [each for each in values if isinstance(each, LRScheduler)]
+
+
+def start_of(optimizer: Optimizer, roots: Sequence[LRScheduler]) -> Group:
+    """Find the lr that a group without one starts from, where the default is not it; maybe None."""
+    olds = [old for old in optimizer.param_groups if "initial_lr" in old]
+    default = optimizer.defaults.get("lr")
+    for old in olds:  # torch has one tensor in both, and a scheduler writes into it
+        if isinstance(default, Tensor) and old["lr"] is default:
+            return {"lr": old["initial_lr"]}
+    members = [each for root in roots for each in members_of(root)]
+    if any(isinstance(each, (OneCycleLR, CyclicLR)) for each in members):  # these set it anew
+        starts = [old["initial_lr"] for old in olds]
+        return {"lr": starts[0] if len(set(map(identity, starts))) == 1 else None}
+    return {}
 
 
 def remedy_for(name: str, key: str) -> str:

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import chain
 from operator import or_, truth
 from types import UnionType
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, Union, get_args, get_origin
 
 from torch import nn
 
 from ..parameters import ParamInfo, Walk, walk
-from .columns import collect, inside, same_for_ties
+from .columns import collect, inside, same_for_ties, visits_by_type
 from .globs import matching, matching_glob, nearest
 
+# The walk whose parameters a predicate is being asked about: it may ask selectors in turn.
+_WALKS: ContextVar[Walk | None] = ContextVar("_WALKS", default=None)
 _FLIP = bytes([1, 0]) + bytes(254)
 
 
@@ -120,7 +123,12 @@ class Selector:
         return tuple(leaf for part in self.parts for leaf in part.leaves) or (self,)
 
     def __call__(self, info: ParamInfo) -> bool:
-        """Ask about one parameter."""
+        """Ask about one parameter; of the model as a whole, when a rule's predicate asks."""
+        asked = _WALKS.get()
+        if asked is not None and info.name in asked.index:
+            place = asked.index[info.name]
+            if asked.tensors[place] is info.param:
+                return bool(self.over(asked)[place])
         found = walk({info.module_name: info.module})
         here = [tensor is info.param for tensor in found.tensors].index(True)
         return bool(self.over(found)[here])
@@ -190,7 +198,7 @@ def select_by(select: Select) -> Selector:
         return _expression(select)
     if isinstance(select, type) and issubclass(select, nn.Module):
         return _module_type(select)
-    if isinstance(select, UnionType):
+    if get_origin(select) in (Union, UnionType):
         return reduce(or_, map(select_by, get_args(select)))
     if isinstance(select, nn.Module):
         return _instance(select)
@@ -269,7 +277,7 @@ def _module_type(kind: type[nn.Module]) -> Selector:
     """Select all that is inside modules of a type."""
 
     def ask(found: Walk) -> bytes:
-        visits = (each for type_, each in found.by_type.items() if issubclass(type_, kind))
+        visits = (each for type_, each in visits_by_type(found).items() if issubclass(type_, kind))
         return inside(chain.from_iterable(visits), found)
 
     return Selector(kind.__name__, ask)
@@ -304,4 +312,8 @@ def _ask(selector: Selector, infos: Iterable[ParamInfo], found: Walk) -> bytes:
     """Ask a predicate about every place."""
     predicate: Any = selector.predicate
     answers = map(truth, map(predicate, infos))
-    return bytes(collect(answers, found.places, f"the predicate {selector}"))
+    token = _WALKS.set(found)
+    try:
+        return bytes(collect(answers, found.places, f"the predicate {selector}"))
+    finally:
+        _WALKS.reset(token)
