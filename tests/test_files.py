@@ -254,3 +254,20 @@ def test_the_handler_of_a_signal_saves(tmp_path, monkeypatch):
         signal.signal(signal.SIGINT, before)
     assert verify(tmp_path / "last.pt").sound
     assert verify(tmp_path / "signal.pt").sound
+
+
+def test_litter_where_reading_is_too_little_to_lock(tmp_path, monkeypatch):
+    """A network file system locks only what is open for writing: litter is removed there, too."""
+    fcntl = pytest.importorskip("fcntl")
+    real, litter = fcntl.flock, tmp_path / ".optimkit-0a1b2c3d.tmp"
+
+    def flock(file, operation):
+        if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        real(file, operation)
+
+    litter.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", flock)
+        write(tmp_path / "last.pt", {"epoch": 3})
+    assert not litter.exists()

@@ -25,7 +25,7 @@ from typing import Any, TextIO
 from torch import Tensor
 
 from .checkpoint.directory import CheckpointDir
-from .checkpoint.folder import HEADER
+from .checkpoint.folder import HEADER, aside
 from .checkpoint.folder import verify as verify_folder
 from .errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
 from .files import optimizers_in, read, verify
@@ -179,8 +179,10 @@ def _diff(options: argparse.Namespace) -> Answer:
 def _verify(options: argparse.Namespace) -> Answer:
     """Say whether a file is sound: its checksums fit, and it can be read."""
     [path] = options.files
-    if Path(path, HEADER).exists():
-        soundness = verify_folder(Path(path))
+    target = Path(path)
+    interrupted = not target.exists() and Path(aside(target), HEADER).exists()
+    if interrupted or Path(target, HEADER).exists():
+        soundness = verify_folder(target)
         return int(not soundness.sound), str(soundness), soundness.to_dict()
     if Path(path).is_dir():
         return _verify_directory(path)

@@ -222,6 +222,76 @@ def test_never_the_old_future(tmp_path):
         assert second.restore().step == 10
 
 
+def test_the_best_outlives_a_run_that_begins_anew(tmp_path):
+    """A run that begins anew in the directory has a best of its own; the one before stays."""
+    keep = (Last(1), Best(1, "loss", "min"))
+    first = CheckpointDir(tmp_path, keep=keep)
+    for step, loss in enumerate((0.3, 0.1, 0.4)):
+        first.save(100 + step, {"loss": loss})
+    del first
+    gc.collect()
+    second = CheckpointDir(tmp_path, keep=keep)
+    for step, loss in enumerate((9.0, 8.0, 8.5)):
+        second.save(step, {"loss": loss})
+    assert steps(second) == [101, 1, 2]
+    assert second.restore("best").step == 1
+
+
+def test_a_link_that_leads_nowhere(tmp_path):
+    """A checkpoint that was moved away, and only its link is left, is passed over."""
+    checkpoints = CheckpointDir(tmp_path / "run")
+    paths = [checkpoints.save(step) for step in range(2)]
+    paths[1].rename(tmp_path / "elsewhere.pt")
+    paths[1].symlink_to(tmp_path / "elsewhere.pt")
+    assert checkpoints.restore().step == 1
+    (tmp_path / "elsewhere.pt").unlink()
+    with pytest.warns(UserWarning, match="leads nowhere") as caught:
+        assert checkpoints.restore().step == 0
+    assert str(caught[0].message) == f"{paths[1]} leads nowhere. {paths[0]} is taken instead."
+
+
+TOO_LITTLE = """
+import resource, sys, warnings
+import torch, optimkit
+warnings.simplefilter("error")
+torch.set_num_threads(1)
+checkpoints = optimkit.CheckpointDir(sys.argv[1], keep=(optimkit.Last(1), optimkit.Best(1, "loss", "min")))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20), resource.RLIM_INFINITY))
+try:
+    checkpoints.restore()
+except MemoryError as error:
+    print(error)
+checkpoints.save(3, {"loss": 0.5})
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux says what is used")
+def test_too_little_memory_is_no_damage(tmp_path):
+    """Without enough memory to load the newest, no older one is taken, and the best is not deleted."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Last(1), Best(1, "loss", "min")))
+    big = checkpoints.save(1, {"loss": 0.1}, weight=torch.ones(15_000_000))
+    checkpoints.save(2, {"loss": 0.2}, weight=torch.ones(15_000_000))
+    newest = checkpoints.paths[0]
+    del checkpoints
+    gc.collect()
+    command = [sys.executable, "-c", TOO_LITTLE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{newest}: there is not enough memory to load it\n", done.stderr
+    assert big.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where a name may be any bytes")
+def test_a_folder_whose_name_is_no_text(tmp_path):
+    """torch maps no file of such a name; metrics are found all the same."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    keep = (Last(1), Best(1, "loss", "min"))
+    for step, loss in enumerate((0.1, 0.2, 0.3)):
+        CheckpointDir(folder, keep=keep).save(step, {"loss": loss})
+        gc.collect()
+    assert steps(CheckpointDir(folder)) == [0, 2]
+
+
 def test_two_runs_keep_out_of_each_others_files(tmp_path):
     """Runs that save the same steps into one directory write and delete their own files only."""
     one, other = (CheckpointDir(tmp_path, keep=(Last(1),)) for _ in range(2))

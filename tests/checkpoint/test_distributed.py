@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from optimkit import CheckpointError, CorruptCheckpointError, MismatchError, UnsafeCheckpointError
+from optimkit.__main__ import main
 from optimkit.checkpoint import distributed
 
 fcntl = pytest.importorskip("fcntl", reason="torchrun is for Linux and macOS")
@@ -195,6 +196,17 @@ def test_a_rank_is_killed(tmp_path, delay):
     assert sorted(each.name for each in tmp_path.iterdir()) == ["last", "started"]
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse")
+def test_tensors_that_are_not_strided(tmp_path):
+    """A sparse tensor goes whole into the directory; one without values is refused by its path."""
+    table = torch.eye(3).to_sparse()
+    loaded = distributed.load(distributed.save(tmp_path / "last", table=table))
+    assert torch.equal(loaded["table"].to_dense(), torch.eye(3))
+    with pytest.raises(CheckpointError, match="empty: ") as caught:
+        distributed.save(tmp_path / "last", empty=torch.ones(2, device="meta"))
+    assert "meta device" in str(caught.value)
+
+
 def test_misuse(tmp_path):
     """What can't be is said, as for one file."""
     net = nn.Linear(2, 2)
@@ -213,3 +225,12 @@ def test_misuse(tmp_path):
     distributed.save(tmp_path / "good", model=net)
     with pytest.raises(MismatchError, match="has nothing under this name; it has 'model'"):
         distributed.load(tmp_path / "good", net=net)
+
+
+def test_verify_an_interrupted_overwrite(tmp_path, capsys):
+    """Where only the old directory is left, set aside, the command verifies it as load finds it."""
+    folder = distributed.save(tmp_path / "last", number=1)
+    folder.rename(tmp_path / ".last.old")
+    assert distributed.load(folder)["number"] == 1
+    assert main(["verify", str(folder)]) == 0
+    assert "every checksum fits" in capsys.readouterr().out

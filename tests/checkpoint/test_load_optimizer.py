@@ -443,3 +443,37 @@ def test_a_report_has_all_looks():
     assert report.rows == report.options_changed
     assert "0.5" in report._repr_html_()
     assert len(report.__rich__().renderables) == 2
+
+
+class Counting(torch.optim.SGD):
+    """Keeps a number of its own in its state dict."""
+
+    def __init__(self, params):
+        self.seen = 0
+        super().__init__(params, lr=0.1)
+
+    def state_dict(self):
+        """Add the number."""
+        return {**super().state_dict(), "seen": self.seen}
+
+    def load_state_dict(self, state_dict):
+        """Take the number out."""
+        self.seen = state_dict["seen"]
+        super().load_state_dict({key: state_dict[key] for key in ("state", "param_groups")})
+
+
+def test_keys_of_a_class_of_yours():
+    """What a class, or a hook, adds to a state dict comes back to it."""
+    param = nn.Parameter(torch.ones(2))
+    saved, today = Counting([("weight", param)]), Counting([("weight", param)])
+    saved.seen = 7
+    load_optimizer(today, saved.state_dict())
+    assert today.seen == 7
+    hooked = torch.optim.SGD([("weight", param)], lr=0.1)
+    hooked.register_state_dict_post_hook(lambda _, state: state.update(tokens=[123]))
+    found = []
+    hooked.register_load_state_dict_pre_hook(lambda _, state: found.append(state["tokens"]))
+    state_dict = hooked.state_dict()
+    load_optimizer(hooked, state_dict)
+    assert found == [[123]]
+    assert found[0] is not state_dict["tokens"]

@@ -146,6 +146,11 @@ def of_two(folder):
     if dist.get_rank() == 0:
         torch.save(expected, Path(folder, "expected.pt"))
     dist.barrier()
+    # What is not sharded is the first process's, all of it.
+    mine = {f"part{index}": torch.full((64,), float(dist.get_rank())) for index in range(6)}
+    distributed.save(Path(folder, "first"), **mine)
+    found = distributed.load(Path(folder, "first"))
+    assert [found[name].unique().tolist() for name in mine] == [[0.0]] * 6
     # Step 0 is untouched by a save and by a load.
     fresh = parts(wrapped())
     distributed.load(Path(folder, "zero"), **fresh)

@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import io
 import sys
+import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -115,6 +116,12 @@ class _Walk:
             return
         if isinstance(value, Tensor) and value.is_meta:
             self._refuse(path, *_VALUELESS)
+        elif hasattr(value, "_local_tensor"):
+            self._refuse(
+                path,
+                "it is sharded, and this process has a part of it",
+                "Save with optimkit.checkpoint.distributed.save, or its full_tensor().",
+            )
         elif kind in (Tensor, nn.Parameter) and _ordinary(value):
             self.bytes += value.numel() * value.element_size()
             self._inside(value, _attributes(value, path))
@@ -169,7 +176,8 @@ def _comes_back(value: object) -> bool:
     try:
         torch.save(value, buffer)
         buffer.seek(0)
-        with one_mind():
+        with one_mind(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch has to say, it says at the load
             return type(torch.load(buffer, weights_only=True)) is type(value)
     except Exception:  # what a foreign type raises when it is pickled can be anything
         return False

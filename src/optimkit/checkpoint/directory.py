@@ -181,6 +181,8 @@ class CheckpointDir:
             try:
                 reading = _read_sound(record.path, map_location, verify)
             except FileNotFoundError:  # deleted just now, so that there is a newer one: look again
+                if record.path.is_symlink():
+                    problems[record] = (f"{record.path} leads nowhere.",)
                 continue
             except CorruptCheckpointError as error:
                 problems[record] = error.problems
@@ -259,7 +261,7 @@ class CheckpointDir:
         """Look up the metrics of checkpoints; a damaged one has none."""
         for record in records:
             if record not in self._metrics:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, MemoryError):
                     self._metrics[record] = metrics_in(record.path)
         return {record: self._metrics.get(record, {}) for record in records}
 
@@ -282,9 +284,10 @@ class CheckpointDir:
         records = self._records()
         wanted = {newest}
         for policy in self.keep:
-            known = records if isinstance(policy, Last) else timeline(records)
-            metrics = {} if isinstance(policy, Last) else self._metrics_of(known)
-            wanted.update(policy.wanted(known, metrics))
+            metrics = {} if isinstance(policy, Last) else self._metrics_of(records)
+            # A run that goes back has a best of its own; the one it leaves behind stays, too.
+            for known in (records, timeline(records)):
+                wanted.update(policy.wanted(known, metrics))
             # Nobody could look into these. Asked one by one: another thread may be saving, too.
             wanted.update(record for record in metrics if record not in self._metrics)
         others = files.present(self.path) - {newest.run}

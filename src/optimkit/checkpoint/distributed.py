@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 
 from .. import files
@@ -58,7 +59,7 @@ def save(
         Whether to return only when the bytes are on the disk.
     **stateful : Any
         What to save, by name, as for :func:`optimkit.save`. What is not a sharded tensor is
-        saved as the first process has it.
+        saved as the first process has it, a random state too.
 
     Returns
     -------
@@ -94,7 +95,11 @@ def save(
     try:
         if any(team.all(bool(tensors))):
             writer = FileSystemWriter(work, sync_files=durable, overwrite=True)
-            _together(lambda: state_dict_saver.save(tensors, storage_writer=writer))
+            # Else each tensor is of whatever rank has the least to write: half a BatchNorm of each.
+            planner = DefaultSavePlanner(dedup_save_to_lowest_rank=True)
+            _together(
+                lambda: state_dict_saver.save(tensors, storage_writer=writer, planner=planner)
+            )
         written = team.do(lambda: _checksums(work, team.rank))
         noted = {name: list(each) for found in team.all(written) for name, each in found.items()}
         team.first(lambda: _complete(work, target, skeleton, about, stateful, noted, durable))
@@ -308,6 +313,6 @@ def _read(folder: Path, map_location: Any, verify: bool, team: Team) -> tuple[di
 
 def _room(saved: Tensor, like: Tensor | None) -> Tensor:
     """Make room for a tensor: laid out as the one of today that it goes with."""
-    if like is None or like.shape != saved.shape:
+    if not isinstance(like, Tensor) or like.shape != saved.shape:
         return torch.empty(saved.shape, dtype=saved.dtype)
     return torch.empty_like(like.detach(), dtype=saved.dtype)

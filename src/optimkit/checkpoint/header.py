@@ -154,6 +154,7 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
         names = names_of(value, models)
         params = [group["params"] for group in value.param_groups]
         about["names"] = None if names is None else names.groups
+        about["model"] = None if names is None else names.model
         about["aliases"] = {} if names is None else {k: list(v) for k, v in names.aliases.items()}
         about["shapes"] = [[list(param.shape) for param in group] for group in params]
         about["dtypes"] = [[dtype_name(param.dtype) for param in group] for group in params]

@@ -20,7 +20,7 @@ def numbers_of(metrics: Mapping[str, Any] | None) -> dict[str, float]:
     for name, value in (metrics or {}).items():
         try:
             found[name] = float(value)
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             raise TypeError(
                 f"save: metrics[{name!r}] must be a number, not {value!r}. Pass float('nan') if it "
                 "is not known."

@@ -32,11 +32,28 @@ class Names:
         The other names of a tied parameter.
     frozen : frozenset of str
         What the models have, frozen today, and the optimizer has not.
+    model : str or None
+        The key of the only model that they are of; None if the keys are in the names.
+    beside : mapping of str to frozenset of str
+        The models given, by key: what each has, frozen, and the optimizer has not.
     """
 
     groups: list[list[str]]
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     frozen: frozenset[str] = frozenset()
+    model: str | None = None
+    beside: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def under(self, key: str) -> Names:
+        """Put the key of the only model before each name, as if it were one of several."""
+        return Names(
+            [[f"{key}.{name}" for name in group] for group in self.groups],
+            {
+                f"{key}.{n}": tuple(f"{key}.{o}" for o in others)
+                for n, others in self.aliases.items()
+            },
+            frozenset(f"{k}.{name}" for k, each in self.beside.items() for name in each),
+        )
 
     @cached_property
     def flat(self) -> list[str]:
@@ -78,6 +95,8 @@ def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | N
     given = list(map(_by_identity(walks).get, held))
     aliases: dict[str, tuple[str, ...]] = {}
     frozen: frozenset[str] = frozenset()
+    only: str | None = None
+    beside: dict[str, frozenset[str]] = {}
     origins = [origin for origin in given if origin is not None]
     if held and len(origins) == len(held):
         within = {key: walks[key] for key in {key for key, _ in origins}}
@@ -93,12 +112,16 @@ def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | N
                 for name, origin in zip(names, origins, strict=True)
                 if origin in ties
             }
-        frozen = _frozen(within, prefixed, set(held))
+        mine = set(held)
+        frozen = _frozen(within, prefixed, mine)
+        if not prefixed:
+            [only] = within
+            beside = {key: _frozen({key: each}, False, mine) for key, each in walks.items()}
     else:
         names = own or []
     if not held or len(set(names)) != len(held):
         return None
-    return Names(_split(names, map(len, groups)), aliases, frozen)
+    return Names(_split(names, map(len, groups)), aliases, frozen, only, beside)
 
 
 def saved_names(groups: Sequence[Mapping[str, Any]]) -> list[str] | None:

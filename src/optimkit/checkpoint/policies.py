@@ -83,6 +83,9 @@ class Last:
 class Best:
     """Keep the checkpoints with the best value of a metric. NaN is never best.
 
+    When a run goes back to an earlier step, or begins anew, the best of what it leaves behind
+    stays as well.
+
     Parameters
     ----------
     n : int

@@ -124,7 +124,7 @@ def _to_tensors(value: Any) -> Any:
 def _from_tensors(value: Any) -> Any:
     """Turn them back into arrays."""
     if isinstance(value, Mapping) and value.keys() == {"dtype", "bits"}:
-        return value["bits"].numpy().view(value["dtype"])
+        return value["bits"].cpu().numpy().view(value["dtype"])
     if isinstance(value, Mapping):
         return {key: _from_tensors(item) for key, item in value.items()}
     return value

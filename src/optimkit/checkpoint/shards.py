@@ -55,6 +55,9 @@ def split(value: Any, tensors: dict[str, Tensor], path: tuple[Any, ...] = ()) ->
     ['["sum"]']
     """
     if isinstance(value, Tensor):
+        plain = value.layout is torch.strided and not (value.is_quantized or value.is_nested)
+        if not plain or value.is_meta:
+            return value.detach()  # goes whole into the file beside the shards, or is refused
         if value.numel() <= 1 and not hasattr(value, "_local_tensor"):
             return value.detach().cpu().clone()
         key = json.dumps(path)

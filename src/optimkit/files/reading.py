@@ -24,6 +24,8 @@ from .opening import opened
 from .progress import Progress
 from .soundness import Soundness, damaged, soundness_of, verify
 
+_NO_MEMORY = ("allocate memory", "unable to mmap")  # how torch says it
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -77,6 +79,10 @@ def read(path: str | os.PathLike[str]) -> Any:
     found = verify(path)
     if not found.entries:
         return _load(path, path, "cpu")
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:  # torch can't map a file of such a name
+        return read_once(path, verified=False).content
     return _load(path, path, "cpu", mmap=True)
 
 
@@ -126,10 +132,11 @@ def read_once(
             return Reading(_load(path, path, map_location), soundness)
         with Progress(f"Loading {path.name}", layout.size) as progress:
             checked = Checked(file, layout, progress.advance)
-            content, failure = None, None
+            content: Any = None
+            failure: Exception | None = None
             try:
                 content = _load(path, checked, map_location)
-            except CheckpointError as error:
+            except (CheckpointError, MemoryError) as error:
                 failure = error
             # That it is damaged says more than what torch made of it.
             if verified and layout.checksums and (found := checked.finish()):
@@ -159,9 +166,11 @@ def _load(path: Path, source: Path | Checked, map_location: Any, *, mmap: bool =
         if zipped or " GLOBAL " in str(error):
             raise UnsafeCheckpointError(_unsafe(path, _refused(path, error))) from error
         raise CorruptCheckpointError(_foreign(path)) from error
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:
+        if any(words in str(error) for words in _NO_MEMORY):
+            raise MemoryError(f"{path}: there is not enough memory to load it") from error
         if isinstance(source, Checked) and source.error is not None:
             raise source.error from None  # torch hides it behind its own
         if map_location not in (None, "cpu") and isinstance(error, RuntimeError):

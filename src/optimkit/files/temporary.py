@@ -56,7 +56,7 @@ def clean(folder: Path) -> None:
     """
     for path in _found(folder, (_WORK, _RUN)):
         # Another user's, or gone in the meantime: not ours to remove.
-        with contextlib.suppress(OSError), path.open("rb") as file:
+        with contextlib.suppress(OSError), path.open("r+b") as file:  # NFS locks no other
             if _lock(file):
                 path.unlink()
         if fcntl is None:

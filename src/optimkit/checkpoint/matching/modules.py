@@ -137,7 +137,7 @@ def _shape(value: Any) -> Any:
 
 def _fits(fit: Fit, name: str, saved: Any, now: Any) -> bool:
     """Compare one tensor with its place."""
-    if not isinstance(now, Tensor):
+    if not isinstance(now, Tensor) or name.endswith("_extra_state"):
         return True  # extra state: only the module knows
     if not isinstance(saved, Tensor):
         fit.mismatched.append(LoadRow(name, "type", type(saved).__name__, "Tensor"))
@@ -147,6 +147,9 @@ def _fits(fit: Fit, name: str, saved: Any, now: Any) -> bool:
     if saved.shape != now.shape:
         fit.mismatched.append(LoadRow(name, "shape", tuple(saved.shape), tuple(now.shape)))
         return False
+    if not saved.is_meta and _layout(saved) != _layout(now):  # meta: of a directory, to be read
+        fit.mismatched.append(LoadRow(name, "layout", _layout(saved), _layout(now)))
+        return False
     if saved.dtype != now.dtype:
         row = LoadRow(name, "dtype", str(saved.dtype)[6:], str(now.dtype)[6:])
         if not torch.can_cast(saved.dtype, now.dtype):
@@ -154,6 +157,13 @@ def _fits(fit: Fit, name: str, saved: Any, now: Any) -> bool:
             return False
         fit.cast.append(row)
     return True
+
+
+def _layout(value: Tensor) -> str:
+    """Say how a tensor lies: between two ways of it, torch does not copy."""
+    if hasattr(value, "_local_tensor"):
+        return "sharded"
+    return "quantized" if value.is_quantized else str(value.layout)[6:]
 
 
 def _refuse(fit: Fit) -> None:
@@ -199,9 +209,11 @@ def _refuse_unwritable(fit: Fit, now: Mapping[str, Any]) -> None:
 
 
 def _locked(value: Tensor) -> bool:
+    if type(value) in _LAZY:
+        return False
     if value.is_inference() and not torch.is_inference_mode_enabled():
         return True
-    if type(value) in _LAZY or value.layout != torch.strided or value.is_contiguous():
+    if value.layout != torch.strided or value.is_contiguous():
         return False
     return any(n > 1 and not step for n, step in zip(value.shape, value.stride(), strict=True))
 
@@ -248,7 +260,7 @@ def _load(live: nn.Module, fitting: Mapping[str, Any]) -> None:
 
 
 def _kept(live: nn.Module) -> Undo:
-    state = copied(live.state_dict())
+    state = copied({k: v for k, v in live.state_dict().items() if type(v) not in _LAZY})
 
     def undo() -> None:
         live.load_state_dict(state, strict=False)

@@ -192,7 +192,7 @@ class OptimizerFit:
             for index, group in enumerate(live.param_groups)
         ]
         filled = {index: state for index, state in enumerate(states) if state is not None}
-        live.load_state_dict({"state": filled, "param_groups": groups})
+        live.load_state_dict({**copied(self.saved.more), "state": filled, "param_groups": groups})
         if _plain_load(live):
             for index, state in filled.items():
                 self._mend(live.state[self.params[index]], state, self.params[index].device)

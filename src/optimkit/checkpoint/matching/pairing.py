@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -50,7 +51,8 @@ def pair(
     params = [param for group in groups for param in group["params"]]
     if by_name and saved.names is not None and names is not None and not saved.stale:
         fit.match = "name"
-        before, now = align(saved.names, names.flat)
+        saved, names = _by_model(saved, names)
+        before, now = align(saved.names or (), names.flat)
         if before == now:
             return list(range(len(now)))
         pairs = _pair_by_name(before, now, saved, names)
@@ -72,6 +74,34 @@ def pair(
         )
         return [None] * len(params)
     return list(range(len(params)))
+
+
+def _by_model(saved: Saved, names: Names) -> tuple[Saved, Names]:
+    """Put the model's key before the names of a side that has one model, where it matters.
+
+    Two models may have a parameter of one name.
+    """
+    was, now = saved.model, names.model
+    if was == now:
+        return saved, names
+    if was is not None and now is not None:
+        return _under(saved, was), names.under(now)
+    if was is not None and any(name.startswith(f"{was}.") for name in names.flat):
+        return _under(saved, was), names
+    before = saved.names or ()
+    apart = now is not None and set(names.flat).isdisjoint(before)
+    if apart and any(name.startswith(f"{now}.") for name in before):
+        return saved, names.under(str(now))
+    return saved, names
+
+
+def _under(saved: Saved, key: str) -> Saved:
+    """Put a key before each saved name."""
+    aliases = {
+        f"{key}.{name}": [f"{key}.{other}" for other in others]
+        for name, others in saved.aliases.items()
+    }
+    return replace(saved, names=[f"{key}.{name}" for name in saved.names or ()], aliases=aliases)
 
 
 def _why(fit: Fit, saved: Saved, names: Names | None) -> str:

@@ -31,6 +31,8 @@ class Saved:
     stateless: frozenset[int] | None
     kind: str | None
     stale: bool
+    more: Mapping[str, Any]  # what a class of the user's, or a hook, adds to the state dict
+    model: str | None  # the key of the only model it is of
 
 
 def read_saved(
@@ -72,6 +74,8 @@ def read_saved(
         dtypes=dtypes if dtypes and len(dtypes) == len(ids) else None,
         stateless=None if stateless is None else frozenset(stateless),
         kind=about.get("class"),
+        model=about.get("model"),
+        more={k: v for k, v in state_dict.items() if k not in ("state", "param_groups")},
         stale=foreign and not all(isinstance(key, str) for key in ids),
     )
 

@@ -1,0 +1,90 @@
+"""Models: what lies otherwise in memory, what only the module knows, what has no shape yet."""
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate
+
+import optimkit
+from optimkit import MismatchError, UnsafeCheckpointError
+from optimkit.checkpoint import distributed
+
+
+class Sparse(nn.Module):
+    """Two layers, and a buffer that may be sparse, between them."""
+
+    def __init__(self, sparse):
+        super().__init__()
+        self.first = nn.Linear(1, 1)
+        table = torch.eye(2)
+        self.register_buffer("table", table.to_sparse() if sparse else table)
+        self.last = nn.Linear(1, 1)
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse")
+@pytest.mark.parametrize("sparse", [False, True])
+def test_another_layout(tmp_path, sparse):
+    """Torch copies from no layout into another: it is a misfit, and nothing has been touched."""
+    path = optimkit.save(tmp_path / "last.pt", model=Sparse(sparse))
+    model = Sparse(not sparse)
+    before = model.first.weight.clone(), model.last.weight.clone()
+    layouts = ("sparse_coo", "strided") if sparse else ("strided", "sparse_coo")
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, model=model)
+    [row] = caught.value.reports["model"].mismatched
+    assert tuple(row) == ("table", "layout", *layouts)
+    assert (model.first.weight, model.last.weight) == before
+    report = optimkit.load(path, model=model, strict=False).reports["model"]
+    assert [row.name for row in report.mismatched] == ["table"]
+
+
+class Growing(nn.Module):
+    """Keeps an extra state that is a tensor of any length."""
+
+    def __init__(self, length):
+        super().__init__()
+        self.extra = torch.ones(length)
+
+    def get_extra_state(self):
+        """Return it."""
+        return self.extra
+
+    def set_extra_state(self, state):
+        """Take it."""
+        self.extra = state
+
+
+@pytest.mark.parametrize("keep", [optimkit, distributed])
+def test_extra_state_of_any_shape(tmp_path, keep):
+    """Whether an extra state fits, only the module knows."""
+    path = keep.save(tmp_path / "last.pt", model=Growing(5))
+    model = Growing(1)
+    keep.load(path, model=model)
+    assert model.extra.tolist() == [1.0] * 5
+
+
+def test_a_lazy_module_takes_its_shape_from_the_file(tmp_path):
+    """A lazy module is loaded as torch loads it."""
+    whole = nn.Linear(3, 2)
+    path = optimkit.save(tmp_path / "last.pt", model=whole)
+    lazy = nn.LazyLinear(2)
+    optimkit.load(path, model=lazy)
+    assert torch.equal(lazy.weight, whole.weight)
+
+
+def test_a_sharded_tensor_is_refused(tmp_path):
+    """One file would hold one process's part, and no other process could read it."""
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+        sharded = DTensor.from_local(torch.ones(2), mesh, [Replicate()])
+        with pytest.raises(UnsafeCheckpointError) as caught:
+            optimkit.save(tmp_path / "last.pt", weight=sharded)
+    finally:
+        dist.destroy_process_group()
+    assert str(caught.value) == (
+        "weight: it is sharded, and this process has a part of it. "
+        "Save with optimkit.checkpoint.distributed.save, or its full_tensor()."
+    )

@@ -1,0 +1,67 @@
+"""Several models: state goes to its own, though another has a parameter of the same name."""
+
+import pytest
+import torch
+from torch import nn
+
+import optimkit
+from optimkit import MismatchError
+
+
+def stepped(*models):
+    """Return an optimizer of some models, after a step."""
+    params = [param for model in models for param in model.parameters()]
+    optimizer = torch.optim.AdamW(params)
+    for number, param in enumerate(params):
+        param.grad = torch.full_like(param, float(number + 1))
+    optimizer.step()
+    return optimizer
+
+
+@pytest.fixture
+def pair():
+    """Two models whose parameters have the same names."""
+    return {"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)}
+
+
+@pytest.mark.parametrize("given", [("a", "b"), ("b",)])
+def test_another_model_of_the_same_names(tmp_path, pair, given):
+    """State of one model is not taken for that of another, whose names are the same."""
+    path = optimkit.save(tmp_path / "last.pt", **pair, optimizer=stepped(pair["a"]))
+    other = torch.optim.AdamW(pair["b"].parameters())
+    models = {key: pair[key] for key in given}
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, **models, optimizer=other)
+    assert caught.value.problems[0] == (
+        f"optimizer: {path} lacks b.weight, b.bias. Rename what was renamed, or pass strict=False "
+        "to start afresh what is missing."
+    )
+    assert not other.state
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_model_is_frozen(tmp_path, pair, turned):
+    """Frozen today, or frozen when it was saved, a whole model may be left out."""
+    both, one = stepped(*pair.values()), stepped(pair["b"])
+    saved, today = (one, both) if turned else (both, one)
+    expected = saved.state[pair["b"].weight]["exp_avg"].clone()
+    path = optimkit.save(tmp_path / "last.pt", **pair, optimizer=saved)
+    optimkit.freeze(pair["a"])
+    today.state.clear()
+    report = optimkit.load(path, **pair, optimizer=today, strict=not turned).reports["optimizer"]
+    assert report.match == "name"
+    assert torch.equal(today.state[pair["b"].weight]["exp_avg"], expected)
+    rows = report.missing if turned else report.unexpected
+    assert [row.name for row in rows] == ["a.weight", "a.bias"]
+
+
+def test_one_model_and_no_key(tmp_path, pair):
+    """Files without the model's key, as they were written before there was one, are loaded."""
+    optimizer = stepped(pair["a"])
+    path = optimkit.save(tmp_path / "last.pt", a=pair["a"], optimizer=optimizer)
+    content = torch.load(path, weights_only=True)
+    del content["__optimkit__"]["objects"]["optimizer"]["model"]
+    torch.save(content, path)
+    again = torch.optim.AdamW(pair["a"].parameters())
+    report = optimkit.load(path, a=pair["a"], optimizer=again).reports["optimizer"]
+    assert (report.match, report.complete) == ("name", True)
