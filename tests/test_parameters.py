@@ -8,7 +8,8 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoi
 from torch.nn.parallel import DistributedDataParallel
 
 from optimkit.errors import GroupError
-from optimkit.parameters import ParamInfo, walk
+from optimkit.parameters import ParamInfo
+from optimkit.walking import walk
 
 
 @pytest.fixture

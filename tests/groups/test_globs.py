@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from optimkit.groups.globs import matching_glob, nearest
-from optimkit.parameters import walk
+from optimkit.walking import walk
 
 NAMES = [
     f"{layer}.{leaf}"

@@ -14,7 +14,7 @@ from optimkit import (
     param_groups,
     when,
 )
-from optimkit.parameters import walk
+from optimkit.walking import walk
 
 
 def chosen(selector, model):

@@ -9,7 +9,7 @@ from torch import nn
 
 from optimkit import GroupError, is_bias, is_embedding, is_matrix, is_norm, param_groups, when
 from optimkit.groups.selectors import select_by
-from optimkit.parameters import walk
+from optimkit.walking import walk
 
 
 def net():

@@ -20,7 +20,7 @@ from optimkit import (
 )
 from optimkit.groups.options import identity
 from optimkit.groups.selectors import select_by
-from optimkit.parameters import walk
+from optimkit.walking import walk
 
 LEAVES = [
     lambda: nn.Linear(2, 2),

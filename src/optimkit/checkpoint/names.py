@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from ..parameters import Walk, walk
+from ..parameters import Walk
+from ..walking import walk
 from ..wrappers import held_as
 
 _COMPILED = "_orig_mod."  # nobody's own name

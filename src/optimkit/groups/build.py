@@ -17,7 +17,8 @@ from torch.optim import Optimizer
 
 from ..copies import copied
 from ..errors import GroupError
-from ..parameters import Walk, walk
+from ..parameters import Walk
+from ..walking import walk
 from .naming import name_groups
 from .options import identity
 from .problems import (

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-import torch
-
 from ..errors import GroupError, first_few
 from ..parameters import Walk
 
@@ -16,9 +14,8 @@ YES = b"\1"
 
 def visits_by_type(found: Walk) -> dict[type, list[int]]:
     """Give the visits to modules of each type; a scripted model no longer says which these are."""
-    scripted = [each for each in found.by_type if issubclass(each, torch.jit.ScriptModule)]
-    if scripted:
-        names = [found.module_names[visit] or "the model" for visit in found.by_type[scripted[0]]]
+    if found.scripted:
+        names = [found.module_names[visit] or "the model" for visit in found.scripted]
         raise GroupError(
             f"a scripted module hides what kind it is: {first_few(names)}. Build the groups before "
             "torch.jit.script, or select by name."

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from torch import Tensor, nn
 
 from ..errors import GroupError, first_few
-from ..parameters import walk
+from ..walking import walk
 
 Target = nn.Module | Tensor | Mapping[str, nn.Module] | Iterable[Any]
 

@@ -19,7 +19,8 @@ from typing import Any, TypeAlias, Union, get_args, get_origin
 
 from torch import nn
 
-from ..parameters import ParamInfo, Walk, walk
+from ..parameters import ParamInfo, Walk
+from ..walking import walk
 from .columns import collect, inside, same_for_ties, visits_by_type
 from .globs import matching, matching_glob, nearest
 

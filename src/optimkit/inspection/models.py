@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from ..parameters import Walk, walk
+from ..parameters import Walk
+from ..walking import walk
 
 Model = nn.Module | Mapping[str, nn.Module]
 
