@@ -4,8 +4,10 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 from torch.optim import SGD, AdamW
 
+from optimkit import add_param_group, layer_decay, param_groups, when
 from optimkit.groups.options import bad_options, identity, takes
 
 
@@ -110,3 +112,17 @@ def test_identity(one, other, equal):
     """Options are equal by value, containers and tensors too; the unknown only to itself."""
     assert (identity(one) == identity(other)) is equal
     assert identity(one) == identity(one)
+
+
+def test_numbers_of_numpy():
+    """A number of numpy's becomes Python's, so that torch.load reads the optimizer's state dict."""
+    numpy = pytest.importorskip("numpy")
+    model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    rules = layer_decay(numpy.float64(0.5), lambda name: int(name[0])), when("1.*", momentum=0.9)
+    groups = param_groups(model, *rules, lr=numpy.float64(0.1), weight_decay=numpy.float32(0.5))
+    optimizer = torch.optim.SGD(groups)
+    extra = {"params": nn.Linear(1, 1).named_parameters("extra"), "lr": numpy.float64(0.2)}
+    add_param_group(optimizer, extra)
+    values = [value for group in optimizer.param_groups for value in group.values()]
+    assert not [value for value in values if isinstance(value, numpy.generic)]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.05, 0.1, 0.2]

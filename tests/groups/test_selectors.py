@@ -263,3 +263,10 @@ def test_a_record_is_no_name():
         "the predicate <lambda> fails at weight: TypeError: a ParamInfo is no name; ask its .name. "
         "It must have an answer for every parameter."
     )
+
+
+def test_a_wrapped_part_of_the_model():
+    """A module selects what is inside it through a wrapper, too."""
+    model = net()
+    wrapped = torch.compile(nn.DataParallel(model["head"]))
+    assert chosen(wrapped, model) == ["head.weight", "head.bias"]

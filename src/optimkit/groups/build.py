@@ -15,12 +15,11 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from ..copies import copied
 from ..errors import GroupError
 from ..parameters import Walk
 from ..walking import walk
 from .naming import name_groups
-from .options import identity
+from .options import identity, own_options
 from .problems import (
     Frozen,
     Named,
@@ -131,7 +130,7 @@ def param_groups(
         raise GroupError(*problems)
     names = name_groups(groups.options, base)
     return [
-        {"params": pairs, **copied(options), "name": name}
+        {"params": pairs, **own_options(options), "name": name}
         for pairs, options, name in zip(groups.members, groups.options, names, strict=True)
     ]
 

@@ -15,7 +15,7 @@ from ..copies import copied
 from ..errors import GroupError, first_few
 from .extend import Extension, extend
 from .naming import is_made, number_made
-from .options import RESERVED, bad_options, takes, unknown_options
+from .options import RESERVED, bad_options, own_options, takes, unknown_options
 from .schedulers import keys_of, roots_of, start_of
 
 Named = tuple[str, Tensor]
@@ -99,7 +99,7 @@ def add_param_group(
     problems += _wrong_options(optimizer, given, roots, options.get("lr"))
     if problems:
         raise GroupError(*problems)
-    options = copied(options)
+    options = own_options(options)
     if "name" in options:
         options["name"] = number_made(options["name"], options, _names(optimizer))
     extension = extend(optimizer, options, roots, lr_lambda) if roots else Extension(options, ())

@@ -6,13 +6,13 @@ import inspect
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache, partial
-from numbers import Real
+from numbers import Number, Real
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..copies import PLAIN
+from ..copies import PLAIN, copied
 from ..errors import first_few
 from ..known import EXTRAS, meant
 
@@ -124,10 +124,40 @@ def takes(optimizer: Any) -> tuple[str, ...] | None:
     kind = class_of(optimizer)
     if not isinstance(kind, type):
         return None
-    parameters = list(inspect.signature(kind).parameters.values())[1:]
+    try:
+        parameters = list(inspect.signature(kind).parameters.values())[1:]
+    except ValueError:  # written in C
+        return None
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         return None
     return tuple(each.name for each in parameters if each.kind is not each.VAR_POSITIONAL)
+
+
+def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy options: no tensor is shared, and a number of numpy's is one of Python's.
+
+    Parameters
+    ----------
+    options : mapping of str to object
+        The options of a group.
+
+    Returns
+    -------
+    dict
+        The same, for one group alone. ``torch.load(weights_only=True)`` reads no other numbers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> options = {"lr": torch.tensor(0.5), "momentum": 0.9}
+    >>> own = own_options(options)
+    >>> own, own["lr"] is options["lr"]
+    ({'lr': tensor(0.5000), 'momentum': 0.9}, False)
+    """
+    return {
+        key: value.item() if isinstance(value, Number) and hasattr(value, "item") else value
+        for key, value in copied(options).items()
+    }
 
 
 def identity(value: object) -> Hashable:

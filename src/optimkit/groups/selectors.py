@@ -21,6 +21,7 @@ from torch import nn
 
 from ..parameters import ParamInfo, Walk
 from ..walking import walk
+from ..wrappers import held_as
 from .columns import collect, inside, same_for_ties, visits_by_type
 from .globs import matching, matching_glob, nearest
 
@@ -285,7 +286,11 @@ def _module_type(kind: type[nn.Module]) -> Selector:
 
 
 def _instance(module: nn.Module) -> Selector:
-    """Select all that is inside one module."""
+    """Select all that is inside one module, wrapped or not."""
+    kind: Any = type(module)
+    while attribute := held_as(kind):
+        module = getattr(module, attribute)
+        kind = type(module)
 
     def ask(found: Walk) -> bytes:
         visits = (visit for visit, each in enumerate(found.modules) if each is module)
