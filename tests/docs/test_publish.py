@@ -116,7 +116,7 @@ def visible(html: str) -> str:
     """Return the words of an article, without code and what is hidden."""
     article = html[html.index("<article") : html.index("</article>")]
     article = re.sub(r"<pre.*?</pre>", "", article, flags=re.S)
-    article = re.sub(r"<(p|span|dd|li)[^>]*bi-other.*?</\1>", "", article, flags=re.S)
+    article = re.sub(r"<(p|span|dd|li|ul)[^>]*bi-other.*?</\1>", "", article, flags=re.S)
     return " ".join(re.sub(r"<[^>]+>", " ", article).split())
 
 
