@@ -237,6 +237,22 @@ def test_the_best_outlives_a_run_that_begins_anew(tmp_path):
     assert second.restore("best").step == 1
 
 
+def test_the_last_are_no_more_after_a_run_went_back(tmp_path):
+    """Last counts what was saved last, also when a run goes back to an earlier step."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Last(2),))
+    for step in (10, 20, 30, 15):
+        checkpoints.save(step)
+    assert steps(checkpoints) == [30, 15]
+    wide = CheckpointDir(tmp_path / "wide", keep=(Last(4),))
+    for step in (10, 20, 30):
+        wide.save(step)
+    narrow = CheckpointDir(tmp_path / "wide", keep=(Last(2),))
+    del wide
+    gc.collect()
+    narrow.save(15)
+    assert steps(narrow) == [30, 15]
+
+
 def test_a_link_that_leads_nowhere(tmp_path):
     """A checkpoint that was moved away, and only its link is left, is passed over."""
     checkpoints = CheckpointDir(tmp_path / "run")

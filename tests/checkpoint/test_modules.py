@@ -1,5 +1,7 @@
 """Models: what lies otherwise in memory, what only the module knows, what has no shape yet."""
 
+import warnings
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -54,6 +56,24 @@ class Growing(nn.Module):
     def set_extra_state(self, state):
         """Take it."""
         self.extra = state
+
+
+def test_a_warning_is_no_refusal(tmp_path):
+    """Where warnings are errors, as in this test, what torch only warns of is saved all the same."""
+    path = optimkit.save(tmp_path / "last.pt", table=torch.eye(2).to_sparse())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert torch.equal(optimkit.load(path)["table"].to_dense(), torch.eye(2))
+
+
+def test_a_name_that_ends_like_extra_state(tmp_path):
+    """A buffer whose name only ends so is compared like any other."""
+    model = nn.Module()
+    model.register_buffer("my_extra_state", torch.ones(3))
+    path = optimkit.save(tmp_path / "last.pt", model=model)
+    model.register_buffer("my_extra_state", torch.ones(2))
+    with pytest.raises(MismatchError, match="does not fit my_extra_state"):
+        optimkit.load(path, model=model)
 
 
 @pytest.mark.parametrize("keep", [optimkit, distributed])

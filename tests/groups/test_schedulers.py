@@ -196,6 +196,10 @@ def test_no_lr_beside_schedulers_that_set_it(refused, kind):
         for each, scheduler in zip((optimizer, whole), pair, strict=True):
             each.step()
             scheduler.step()
+    lone = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    assert refused(lone, {"params": params[2:]}, [pair[0]]) == (
+        f"{kind} belongs to another optimizer. Pass the schedulers of this one."
+    )
     apart = SGD([{"params": [param]} for param in params[:2]], lr=0.3, momentum=0.9)
     assert refused(apart, {"params": params[2:]}, [make(apart, [0.05, 0.1])]) == (
         "the group has no 'lr' for the schedulers to scale. Give it one."

@@ -285,9 +285,9 @@ class CheckpointDir:
         wanted = {newest}
         for policy in self.keep:
             metrics = {} if isinstance(policy, Last) else self._metrics_of(records)
-            # A run that goes back has a best of its own; the one it leaves behind stays, too.
-            for known in (records, timeline(records)):
-                wanted.update(policy.wanted(known, metrics))
+            wanted.update(policy.wanted(records, metrics))
+            if isinstance(policy, Best):  # a run that goes back has a best of its own
+                wanted.update(policy.wanted(timeline(records), metrics))
             # Nobody could look into these. Asked one by one: another thread may be saving, too.
             wanted.update(record for record in metrics if record not in self._metrics)
         others = files.present(self.path) - {newest.run}

@@ -114,10 +114,12 @@ def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | N
                 if origin in ties
             }
         mine = set(held)
-        frozen = _frozen(within, prefixed, mine)
-        if not prefixed:
+        if prefixed:
+            frozen = _frozen(within, prefixed, mine)
+        else:
             [only] = within
-            beside = {key: _frozen({key: each}, False, mine) for key, each in walks.items()}
+            beside = {key: _frozen({key: each}, prefixed, mine) for key, each in walks.items()}
+            frozen = beside[only]
     else:
         names = own or []
     if not held or len(set(names)) != len(held):

@@ -191,7 +191,7 @@ def start_of(optimizer: Optimizer, roots: Sequence[LRScheduler]) -> Group:
         if isinstance(default, Tensor) and old["lr"] is default:
             return {"lr": old["initial_lr"]}
     members = [each for root in roots for each in members_of(root)]
-    if any(isinstance(each, (OneCycleLR, CyclicLR)) for each in members):  # these set it anew
+    if olds and any(isinstance(each, (OneCycleLR, CyclicLR)) for each in members):  # set it anew
         starts = [old["initial_lr"] for old in olds]
         return {"lr": starts[0] if len(set(map(identity, starts))) == 1 else None}
     return {}

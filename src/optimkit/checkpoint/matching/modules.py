@@ -17,6 +17,7 @@ from ..reports import LoadRow
 from .fits import Fit, Undo
 
 _LAZY = (nn.UninitializedParameter, nn.UninitializedBuffer)
+_EXTRA = "_extra_state"  # how torch calls what a module adds of its own
 
 
 def own_state(model: nn.Module) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def _shape(value: Any) -> Any:
 
 def _fits(fit: Fit, name: str, saved: Any, now: Any) -> bool:
     """Compare one tensor with its place."""
-    if not isinstance(now, Tensor) or name.endswith("_extra_state"):
+    if not isinstance(now, Tensor) or name.rpartition(".")[2] == _EXTRA:
         return True  # extra state: only the module knows
     if not isinstance(saved, Tensor):
         fit.mismatched.append(LoadRow(name, "type", type(saved).__name__, "Tensor"))
