@@ -1,11 +1,10 @@
 """What plain torch does when a checkpoint is loaded: when one of these fails, torch has mended it.
 
-S1 to S9, S13 to S15 and S18 are in test_silent_failures.py, beside what the audit says of them.
+S1 to S4, S6 to S9, S13 to S15 and S18 are in test_silent_failures.py, beside what the audit says of them. S5 was seen, and is provoked by no test: state of another
+shape, in one of torch's fast paths, ended in a memory error and no exception.
 """
 
 import copy
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -21,31 +20,6 @@ def step(optimizer):
         for param in group["params"]:
             param.grad = torch.ones_like(param)
     optimizer.step()
-
-
-FUSED = """
-import torch
-def adam(size):
-    param = torch.nn.Parameter(torch.zeros(size))
-    param.grad = torch.ones(size)
-    return torch.optim.Adam([param], fused=True), param
-small, _ = adam(8)
-large, param = adam(1 << 20)
-small.step()
-large.load_state_dict(small.state_dict())
-large.step()
-assert param.isfinite().all() and param.unique().numel() == 1
-"""
-
-
-def test_s5_fused_reads_past_the_end():
-    """S5: a fused step on state of another shape reads and writes memory that is not its own."""
-    command = [sys.executable, "-c", FUSED]
-    try:
-        code = subprocess.run(command, capture_output=True, check=False, timeout=60).returncode
-    except subprocess.TimeoutExpired:  # a process whose memory is overwritten may hang, too
-        code = None
-    assert code != 0
 
 
 def test_s10_everything_is_replaced():
