@@ -284,6 +284,19 @@ def test_dialog_is_accessible(search, violations, language):
         assert violations(dialog.page) == []
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", QUERIES)
+def test_dialog_hides_the_page_behind_it(search, language, theme):
+    """The dialog paints its whole box: a pixel of it is not the dimmed page's."""
+    dialog = search(language)
+    dialog.page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+    dialog.type("Adam")
+    colours = "one => [getComputedStyle(one), getComputedStyle(document.body)].map((s) => s.backgroundColor)"
+    own, page = dialog.box.evaluate(colours)
+    assert own == page
+    assert own.startswith("rgb("), f"{own} lets the page shine through"
+
+
 @pytest.mark.parametrize("language", QUERIES)
 def test_arrow_keys(search, language):
     """Down goes from the box to the first result and the next, up goes back as far as the box."""
