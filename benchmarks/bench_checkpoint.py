@@ -25,12 +25,12 @@ import torch
 from torch import nn
 
 import optimkit
-from optimkit.checkpoint import header
-from optimkit.checkpoint.matching.fits import Fit
-from optimkit.checkpoint.matching.pairing import pair
-from optimkit.checkpoint.matching.plan import plan
-from optimkit.checkpoint.matching.saved import read_saved
-from optimkit.checkpoint.names import names_of
+from optimkit.checkpoint import _header as header
+from optimkit.checkpoint._matching.fits import Fit
+from optimkit.checkpoint._matching.pairing import pair
+from optimkit.checkpoint._matching.plan import plan
+from optimkit.checkpoint._matching.saved import read_saved
+from optimkit.checkpoint._names import names_of
 
 SIZES = {"100 MB": 100, "1 GB": 1000}
 PARTS = 40  # tensors

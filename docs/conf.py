@@ -63,10 +63,10 @@ napoleon_type_aliases = {
     "Loaded": ":py:class:`~optimkit.Loaded`",
     "LrCurve": ":py:class:`~optimkit.LrCurve`",
     "Report": ":py:class:`~optimkit.Report`",
-    "Rule": ":py:class:`~optimkit.groups.rules.Rule`",
-    "Selector": ":py:class:`~optimkit.groups.selectors.Selector`",
-    "Soundness": ":py:class:`~optimkit.files.soundness.Soundness`",
-    "Table": ":py:class:`~optimkit.render.Table`",
+    "Rule": ":py:class:`~optimkit.Rule`",
+    "Selector": ":py:class:`~optimkit.Selector`",
+    "Integrity": ":py:class:`~optimkit.Integrity`",
+    "Table": ":py:class:`~optimkit.Table`",
 }
 copybutton_exclude = ".linenos, .gp, .go"
 

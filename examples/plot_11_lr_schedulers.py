@@ -33,7 +33,7 @@ from torch.optim import lr_scheduler as sched
 from torch.optim.swa_utils import SWALR
 
 import optimkit
-from optimkit.inspection.plots import plot_lr
+from optimkit._inspection.plots import plot_lr
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts

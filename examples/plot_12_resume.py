@@ -269,19 +269,19 @@ assert attempt(torch.load, path) == "works"
 # %%
 # All of it, in three calls | 三个调用就够
 # ----------------------------------------
-# ``optimkit.save`` takes objects and plain values by name; ``optimkit.rng_state`` is
+# ``optimkit.save`` takes objects and plain values by name; ``optimkit.get_rng_state`` is
 # the random state of torch, of Python, and of NumPy if you use it. ``optimkit.load``
 # checks everything, names and shapes too, before it touches the first object: a model
 # of another size gets an error, and keeps its weights.
 #
-# ``optimkit.save`` 按名字接收对象和普通的值；``optimkit.rng_state`` 是 torch、Python 的随机数状态，
+# ``optimkit.save`` 按名字接收对象和普通的值；``optimkit.get_rng_state`` 是 torch、Python 的随机数状态，
 # 用了 NumPy 也包括在内。``optimkit.load`` 先全部核对一遍，名字和形状也不例外，然后才动第一个对象：
 # 模型大小不对，就报错，权重保持原样。
 
 # sphinx_gallery_covers = "S13 C38"
 run = build("LambdaLR")
 train(run, 15)
-optimkit.save(path, **run, epoch=15, rng=optimkit.rng_state())
+optimkit.save(path, **run, epoch=15, rng=optimkit.get_rng_state())
 
 run = build("LambdaLR")
 loaded = optimkit.load(path, **run)
@@ -344,7 +344,7 @@ def go_on(folder, until):
         done = loaded.step
     for epoch in range(done, until):
         (loss,) = train(run, 1)
-        checkpoints.save(epoch + 1, **run, loss=loss, rng=optimkit.rng_state())
+        checkpoints.save(epoch + 1, **run, loss=loss, rng=optimkit.get_rng_state())
     return loss
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from optimkit.copies import copied
+from optimkit._values import copied
 
 
 class Pair(NamedTuple):

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from optimkit.errors import GroupError, OptimkitError, first_few
+from optimkit._errors import GroupError, OptimkitError, first_few
 
 
 def test_group_error_is_a_value_error():

@@ -13,11 +13,11 @@ import zipfile
 import pytest
 import torch
 
-from optimkit.errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
-from optimkit.files import freed_aside, is_state_dict, optimizers_in, read, verify, write
-from optimkit.files.freeing import wait_until_freed
-from optimkit.files.layout import survey
-from optimkit.files.write_behind import WriteBehind
+from optimkit._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
+from optimkit._files import freed_aside, is_state_dict, optimizers_in, read, verify, write
+from optimkit._files.freeing import wait_until_freed
+from optimkit._files.layout import survey
+from optimkit._files.write_behind import WriteBehind
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_optimizers_are_found_anywhere():
 
 AT_EXIT = """
 import atexit, sys, torch
-from optimkit.files import write
+from optimkit._files import write
 
 for durable in (True, False):
     path = f"{sys.argv[1]}.{durable}"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from optimkit.known import KEPT, keys_of, required_keys, shape_of, torch_class
+from optimkit._torch_optimizers import KEPT, keys_of, required_keys, shape_of, torch_class
 
 VARIANTS = [
     *((name, {}) for name in KEPT),

@@ -7,9 +7,9 @@ from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.nn.parallel import DistributedDataParallel
 
-from optimkit.errors import GroupError
-from optimkit.parameters import ParamInfo
-from optimkit.walking import walk
+from optimkit._errors import GroupError
+from optimkit._parameters import ParamInfo
+from optimkit._walking import walk
 
 
 @pytest.fixture

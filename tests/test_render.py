@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from optimkit.layout import WIDTH, wrap
-from optimkit.render import Table, jsonable, page, text
+from optimkit._layout import WIDTH, wrap
+from optimkit._tables import Table, jsonable, page, text
 
 
 class Row(NamedTuple):

@@ -1,13 +1,8 @@
 """Parameter groups, printers and checkpoints for ``torch.optim``."""
 
-from .checkpoint.directory import CheckpointDir
-from .checkpoint.loaded import Loaded
-from .checkpoint.optimizer import load_optimizer
-from .checkpoint.policies import Best, Last
-from .checkpoint.reports import LoadReport, LoadRow
-from .checkpoint.rng import rng_state, set_rng_state
-from .checkpoint.single import load, save
-from .errors import (
+from types import FunctionType
+
+from ._errors import (
     AuditError,
     CheckpointError,
     CorruptCheckpointError,
@@ -16,22 +11,34 @@ from .errors import (
     OptimkitError,
     UnsafeCheckpointError,
 )
-from .groups.build import param_groups, partition
-from .groups.change import add_param_group
-from .groups.freezing import freeze, unfreeze
-from .groups.kinds import is_bias, is_embedding, is_matrix, is_norm
-from .groups.rules import layer_decay, when
-from .inspection.audit import audit
-from .inspection.compare import diff
-from .inspection.describe import describe
-from .inspection.difference import Diff, DiffRow
-from .inspection.findings import Finding, Findings
-from .inspection.memory import MemoryRow, state_memory
-from .inspection.records import GroupRow, ParameterRow
-from .inspection.report import Report
-from .inspection.schedule import LrCurve, LrRow, lr_curve
-from .inspection.snapshot import Snapshot, SnapshotRow, snapshot
-from .version import __version__ as __version__
+from ._files.soundness import Integrity
+from ._groups.build import param_groups, partition
+from ._groups.change import add_param_group
+from ._groups.freezing import freeze, unfreeze
+from ._groups.kinds import is_bias, is_embedding, is_matrix, is_norm
+from ._groups.rules import Rule, layer_decay, when
+from ._groups.selectors import Selector
+from ._inspection.audit import audit
+from ._inspection.compare import diff
+from ._inspection.describe import describe
+from ._inspection.difference import Diff, DiffRow
+from ._inspection.findings import Finding, Findings
+from ._inspection.memory import MemoryRow, state_memory
+from ._inspection.plots import plot_layers, plot_lr, plot_memory
+from ._inspection.records import GroupRow, ParameterRow
+from ._inspection.report import Report
+from ._inspection.schedule import LrCurve, LrRow, lr_curve
+from ._inspection.snapshot import Snapshot, SnapshotRow, snapshot
+from ._parameters import ParamInfo
+from ._tables import Table
+from ._version import __version__ as __version__
+from .checkpoint._directory import CheckpointDir
+from .checkpoint._loaded import Loaded
+from .checkpoint._optimizer import load_optimizer
+from .checkpoint._policies import Best, Last
+from .checkpoint._reports import LoadReport, LoadRow
+from .checkpoint._rng import get_rng_state, set_rng_state
+from .checkpoint._single import load, save
 
 __all__ = [
     "AuditError",
@@ -45,6 +52,7 @@ __all__ = [
     "Findings",
     "GroupError",
     "GroupRow",
+    "Integrity",
     "Last",
     "LoadReport",
     "LoadRow",
@@ -54,16 +62,21 @@ __all__ = [
     "MemoryRow",
     "MismatchError",
     "OptimkitError",
+    "ParamInfo",
     "ParameterRow",
     "Report",
+    "Rule",
+    "Selector",
     "Snapshot",
     "SnapshotRow",
+    "Table",
     "UnsafeCheckpointError",
     "add_param_group",
     "audit",
     "describe",
     "diff",
     "freeze",
+    "get_rng_state",
     "is_bias",
     "is_embedding",
     "is_matrix",
@@ -74,7 +87,9 @@ __all__ = [
     "lr_curve",
     "param_groups",
     "partition",
-    "rng_state",
+    "plot_layers",
+    "plot_lr",
+    "plot_memory",
     "save",
     "set_rng_state",
     "snapshot",
@@ -82,3 +97,9 @@ __all__ = [
     "unfreeze",
     "when",
 ]
+
+# Users meet these names in tracebacks and in pickles: the module in which one is written is ours to move.
+for _name in __all__:
+    if isinstance(globals()[_name], (type, FunctionType)):
+        globals()[_name].__module__ = __name__
+del _name

@@ -24,15 +24,15 @@ from typing import Any, TextIO
 
 from torch import Tensor
 
-from .checkpoint.directory import CheckpointDir
-from .checkpoint.folder import HEADER, aside
-from .checkpoint.folder import verify as verify_folder
-from .errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
-from .files import optimizers_in, read, verify
-from .inspection.compare import diff
-from .inspection.describe import describe
-from .inspection.tensors import nbytes, tensors_in
-from .render import Table
+from ._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
+from ._files import optimizers_in, read, verify
+from ._inspection.compare import diff
+from ._inspection.describe import describe
+from ._inspection.tensors import nbytes, tensors_in
+from ._tables import Table
+from .checkpoint._directory import CheckpointDir
+from .checkpoint._folder import HEADER, aside
+from .checkpoint._folder import verify as verify_folder
 
 Answer = tuple[int, str, dict[str, Any]]
 

@@ -18,7 +18,7 @@ from torch import nn
 
 import optimkit
 from optimkit import UnsafeCheckpointError
-from optimkit.checkpoint.contents import check
+from optimkit.checkpoint._contents import check
 
 
 class Colour(enum.Enum):

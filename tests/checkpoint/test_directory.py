@@ -21,8 +21,8 @@ from optimkit import (
     Last,
     MismatchError,
 )
-from optimkit.checkpoint import directory
-from optimkit.files import checking, reading
+from optimkit._files import checking, reading
+from optimkit.checkpoint import _directory as directory
 
 
 def steps(checkpoints):

@@ -11,7 +11,7 @@ from torch import nn
 
 import optimkit
 from optimkit import CheckpointError, MismatchError, UnsafeCheckpointError
-from optimkit.checkpoint.header import KEY
+from optimkit.checkpoint._header import KEY
 
 
 def stepped(model, make=torch.optim.AdamW, **options):

@@ -59,7 +59,7 @@ def test_resume_is_exact(tmp_path, part):
             run = training.start(*case, seed=number)
             run.train(3)
             path = tmp_path / f"{number}.pt"
-            optimkit.save(path, durable=False, **run.parts, rng=optimkit.rng_state())
+            optimkit.save(path, durable=False, **run.parts, rng=optimkit.get_rng_state())
             run.train(3)
         straight[number] = {**run.outcome(), "agreed": True}
     subprocess.run([sys.executable, SCRIPT, tmp_path], check=True)

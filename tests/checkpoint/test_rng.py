@@ -25,7 +25,7 @@ def draw():
 def test_the_numbers_go_on(tmp_path):
     """After a round trip through a file the same numbers are drawn."""
     draw()
-    path = optimkit.save(tmp_path / "a.pt", rng=optimkit.rng_state())
+    path = optimkit.save(tmp_path / "a.pt", rng=optimkit.get_rng_state())
     expected = draw()
     draw()
     optimkit.set_rng_state(optimkit.load(path)["rng"])
@@ -46,15 +46,15 @@ def test_numpy_with_another_generator(tmp_path, bit_generator):
 @pytest.mark.parametrize("value", [3, {}, {"torch": 1}])
 def test_what_is_no_state(value):
     """Anything else is a TypeError."""
-    with pytest.raises(TypeError, match=r"set_rng_state takes what rng_state\(\) returned"):
+    with pytest.raises(TypeError, match=r"set_rng_state takes what get_rng_state\(\) returned"):
         optimkit.set_rng_state(value)
 
 
 def test_all_or_none():
     """If one generator refuses its state, the others have theirs back."""
-    state = optimkit.rng_state()
+    state = optimkit.get_rng_state()
     draw()
-    expected_state = optimkit.rng_state()
+    expected_state = optimkit.get_rng_state()
     expected = draw()
     optimkit.set_rng_state(expected_state)
     state["numpy"] = {"bit_generator": "MT19937", "state": {}}

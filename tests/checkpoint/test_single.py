@@ -13,8 +13,9 @@ from torch import nn
 
 import optimkit
 from optimkit import CheckpointError, MismatchError
-from optimkit.checkpoint import distributed, folder
-from optimkit.files.progress import Progress
+from optimkit._files.progress import Progress
+from optimkit.checkpoint import _folder as folder
+from optimkit.checkpoint import distributed
 
 
 class Counter:
@@ -251,7 +252,7 @@ def test_saving_streams(tmp_path):
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_on_a_terminal(monkeypatch, capsys, terminal):
     """After a second there is a bar on a terminal, and nothing where there is none."""
-    monkeypatch.setattr("optimkit.files.progress.PATIENCE", 0.0)
+    monkeypatch.setattr("optimkit._files.progress.PATIENCE", 0.0)
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TERM"):
         monkeypatch.delenv(name, raising=False)
     if terminal:
@@ -265,7 +266,7 @@ def test_progress_on_a_terminal(monkeypatch, capsys, terminal):
 
 def test_progress_of_a_directory(monkeypatch, capsys, tmp_path):
     """Files of many processes are verified under a bar too."""
-    monkeypatch.setattr("optimkit.files.progress.PATIENCE", 0.0)
+    monkeypatch.setattr("optimkit._files.progress.PATIENCE", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     distributed.save(tmp_path / "last", part=torch.ones(1000))

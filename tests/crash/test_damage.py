@@ -80,7 +80,7 @@ def test_a_damaged_tensor_is_named(path):
         [info] = [each for each in archive.infolist() if each.filename.endswith("data/0")]
     whole[info.header_offset + 200] ^= 1
     path.write_bytes(whole)
-    for function in (optimkit.load, optimkit.files.verify, optimkit.files.read):
+    for function in (optimkit.load, optimkit._files.verify, optimkit._files.read):
         with pytest.raises(CorruptCheckpointError) as caught:
             function(path)
         assert str(caught.value) == (

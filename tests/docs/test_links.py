@@ -25,9 +25,9 @@ Lead.
 
 import optimkit
 from optimkit import when
-from optimkit.inspection import plots
+from optimkit._inspection import plots
 
-optimkit.describe(optimkit.errors)
+optimkit.describe(optimkit._errors)
 '''
 
 

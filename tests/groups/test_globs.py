@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from optimkit.groups.globs import matching_glob, nearest
-from optimkit.walking import walk
+from optimkit._groups.globs import matching_glob, nearest
+from optimkit._walking import walk
 
 NAMES = [
     f"{layer}.{leaf}"

@@ -14,7 +14,7 @@ from optimkit import (
     param_groups,
     when,
 )
-from optimkit.walking import walk
+from optimkit._walking import walk
 
 
 def chosen(selector, model):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from optimkit.groups.naming import name_groups
+from optimkit._groups.naming import name_groups
 
 BASE = {"lr": 0.1, "weight_decay": 0.01}
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import SGD, AdamW
 
 from optimkit import add_param_group, layer_decay, param_groups, when
-from optimkit.groups.options import bad_options, identity, takes
+from optimkit._groups.options import bad_options, identity, takes
 
 
 @pytest.mark.parametrize(

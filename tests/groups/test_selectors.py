@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from optimkit import GroupError, is_bias, is_embedding, is_matrix, is_norm, param_groups, when
-from optimkit.groups.selectors import select_by
-from optimkit.walking import walk
+from optimkit._groups.selectors import select_by
+from optimkit._walking import walk
 
 
 def net():

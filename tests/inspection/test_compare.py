@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from optimkit import diff, snapshot
-from optimkit.errors import CheckpointError
+from optimkit._errors import CheckpointError
 
 
 def trained(steps=1, named=True, **options):

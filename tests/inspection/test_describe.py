@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import nn
 
 from optimkit import audit, describe, diff, lr_curve, snapshot, state_memory
-from optimkit.errors import CheckpointError
+from optimkit._errors import CheckpointError
 
 
 def model_of(kind="AdamW"):

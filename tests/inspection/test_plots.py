@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from optimkit import describe, lr_curve, state_memory
-from optimkit.inspection.plots import plot_layers, plot_lr, plot_memory
+from optimkit._inspection.plots import plot_layers, plot_lr, plot_memory
 
 mpl.use("agg")
 plt = pytest.importorskip("matplotlib.pyplot")

@@ -18,9 +18,9 @@ from optimkit import (
     partition,
     when,
 )
-from optimkit.groups.options import identity
-from optimkit.groups.selectors import select_by
-from optimkit.walking import walk
+from optimkit._groups.options import identity
+from optimkit._groups.selectors import select_by
+from optimkit._walking import walk
 
 LEAVES = [
     lambda: nn.Linear(2, 2),

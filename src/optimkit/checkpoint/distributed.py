@@ -20,19 +20,19 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 
-from .. import files
-from ..errors import CheckpointError, CorruptCheckpointError
-from ..files.temporary import Presence, present
-from ..files.writing import sync_folder
-from . import contents
-from .arguments import checked_metadata, refuse_names, refuse_values
-from .capture import states_of
-from .folder import HEADER, aside, find
-from .header import KEY, checked_header, describe
-from .loaded import Loaded
-from .matching.plan import HParams, plan
-from .shards import SafeReader, check, checksum, join, quiet, split
-from .team import Team
+from .. import _files as files
+from .._errors import CheckpointError, CorruptCheckpointError
+from .._files.temporary import Presence, present
+from .._files.writing import sync_folder
+from . import _contents as contents
+from ._arguments import checked_metadata, refuse_names, refuse_values
+from ._capture import states_of
+from ._folder import HEADER, aside, find
+from ._header import KEY, checked_header, describe
+from ._loaded import Loaded
+from ._matching.plan import HParams, plan
+from ._shards import SafeReader, check, checksum, join, quiet, split
+from ._team import Team
 
 _PART = ".part"
 

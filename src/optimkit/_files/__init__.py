@@ -1,0 +1,25 @@
+"""Bytes on disk: whole or not at all, verified before they are used, never unpickled freely."""
+
+from .freeing import freed_aside
+from .optimizers import is_state_dict, optimizers_in
+from .reading import Reading, one_mind, read, read_once
+from .soundness import Integrity, verify
+from .temporary import Presence, present
+from .writing import install, make_folder, write
+
+__all__ = [
+    "Integrity",
+    "Presence",
+    "Reading",
+    "freed_aside",
+    "install",
+    "is_state_dict",
+    "make_folder",
+    "one_mind",
+    "optimizers_in",
+    "present",
+    "read",
+    "read_once",
+    "verify",
+    "write",
+]

@@ -1,0 +1,158 @@
+"""Whether a file is what was written: every entry of a zip has a checksum, and torch looks at none."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .._errors import CorruptCheckpointError, first_few
+from .checking import Checked
+from .layout import Layout
+from .opening import opened
+from .progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """What the checksums of a file say.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    bytes : int
+        Its size.
+    entries : int
+        How many parts it has; 0 if it is not a zip.
+    checksums : bool
+        Whether the parts have checksums. If so they have been compared, and fit.
+
+    Examples
+    --------
+    >>> Integrity(Path("old.pt"), 100, 0, False).sound
+    False
+    """
+
+    path: Path
+    bytes: int
+    entries: int
+    checksums: bool
+
+    @property
+    def sound(self) -> bool:
+        """Whether the bytes are known to be those that were written."""
+        return self.checksums
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        size = f"{self.path}: {self.bytes:,} bytes"
+        if self.checksums:
+            return f"{size}, {self.entries} entries, every checksum fits"
+        return f"{size}, no checksums: nothing tells whether they are what was written"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as data that ``json`` can write.
+
+        Returns
+        -------
+        dict
+            ``path``, ``bytes``, ``entries``, ``checksums``, ``sound``.
+        """
+        return {
+            "path": str(self.path),
+            "bytes": self.bytes,
+            "entries": self.entries,
+            "checksums": self.checksums,
+            "sound": self.sound,
+        }
+
+
+def verify(path: str | os.PathLike[str]) -> Integrity:
+    """Compare the checksums of a checkpoint with its bytes.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file that ``torch.save`` wrote.
+
+    Returns
+    -------
+    Integrity
+        Whether there are checksums. If there are, they fit.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    CorruptCheckpointError
+        If the file is empty, cut off, or a checksum does not fit.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "last.pt")
+    ...     torch.save({"weight": torch.ones(1000)}, path)
+    ...     verify(path).sound
+    ...     whole = path.read_bytes()
+    ...     _ = path.write_bytes(whole[:2000] + b"?" + whole[2001:])
+    ...     try:
+    ...         verify(path)
+    ...     except CorruptCheckpointError as error:
+    ...         print(str(error).replace(folder, ""))
+    True
+    /last.pt is damaged: data/0 does not fit its checksum. Take an older copy.
+    """
+    path, found = Path(path), None
+    with opened(path) as (file, layout):
+        if layout is not None and layout.checksums:
+            with Progress(f"Verifying {path.name}", layout.size) as progress:
+                found = Checked(file, layout, progress.advance).finish()
+        if found:
+            raise damaged(path, found)
+        return soundness_of(path, file, layout)
+
+
+def soundness_of(path: Path, file: BinaryIO, layout: Layout | None) -> Integrity:
+    """Say of an open file what can be said, if its checksums fit.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    file : binary file
+        The same, open.
+    layout : Layout or None
+        How it lies; None for one that is no zip.
+
+    Returns
+    -------
+    Integrity
+        Whether there are checksums.
+    """
+    if layout is None:
+        return Integrity(path, os.fstat(file.fileno()).st_size, 0, checksums=False)
+    return Integrity(path, layout.size, len(layout.entries), layout.checksums)
+
+
+def damaged(path: Path, entries: tuple[str, ...]) -> CorruptCheckpointError:
+    """Say which parts of a file do not fit their checksums.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    entries : tuple of str
+        The parts.
+
+    Returns
+    -------
+    CorruptCheckpointError
+        To be raised.
+    """
+    fit = "does not fit its checksum" if len(entries) == 1 else "do not fit their checksums"
+    return CorruptCheckpointError(
+        f"{path} is damaged: {first_few(entries)} {fit}. Take an older copy."
+    )

@@ -1,0 +1,209 @@
+"""One more group for an optimizer that trains, and for the schedulers that drive it."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor
+from torch.optim import LBFGS, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from .._errors import GroupError, first_few
+from .._values import copied
+from .extend import Extension, extend
+from .naming import is_made, number_made
+from .options import RESERVED, bad_options, own_options, takes, unknown_options
+from .schedulers import keys_of, roots_of, start_of
+
+Named = tuple[str, Tensor]
+
+
+def add_param_group(
+    optimizer: Optimizer,
+    group: dict[str, Any],
+    schedulers: LRScheduler | Iterable[LRScheduler] = (),
+    lr_lambda: Callable[[int], float] | None = None,
+) -> None:
+    """Add a parameter group to an optimizer, and to its learning-rate schedulers.
+
+    From now on the group's learning rate is what it would be had the group been there from
+    the start. The schedule of the old groups stays as it is, to the last bit.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        The optimizer.
+    group : dict
+        As ``optimizer.add_param_group`` takes it: ``params``, and options. It is copied. Its
+        ``lr`` is the one that the schedule starts from, and becomes its ``initial_lr``; with
+        ``OneCycleLR`` and ``CyclicLR``, too, it is the start and not the peak.
+    schedulers : torch.optim.lr_scheduler.LRScheduler or iterable, optional
+        The optimizer's scheduler, or all of them, in the order in which they are stepped.
+    lr_lambda : callable, optional
+        The group's function for ``LambdaLR`` and ``MultiplicativeLR``, if the old groups don't
+        all have the same one.
+
+    Raises
+    ------
+    GroupError
+        If the optimizer has one of the parameters already, an option is unknown or out of
+        range, or a scheduler can't be extended. Nothing has been changed then.
+    TypeError
+        If an argument is of a wrong type.
+
+    Warns
+    -----
+    UserWarning
+        If the optimizer has schedulers (its groups have an ``initial_lr``), and none is passed.
+
+    Notes
+    -----
+    Gradients that have piled up while nobody managed the parameters are cleared.
+
+    What the group's learning rate would be is found by playing the schedule again on copies,
+    which calls a ``LambdaLR``'s functions for the steps of the past.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from torch.optim.lr_scheduler import LambdaLR
+    >>> backbone, head = nn.Linear(2, 2), nn.Linear(2, 1)
+    >>> optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+    >>> scheduler = LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
+    >>> optimizer.step(), scheduler.step()
+    (None, None)
+    >>> group = {"params": backbone.parameters(), "lr": 0.01}
+    >>> add_param_group(optimizer, group, schedulers=[scheduler])
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.05, 0.005]
+    >>> scheduler.get_last_lr()
+    [0.05, 0.005]
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}"
+        )
+    if not isinstance(group, dict):
+        raise TypeError(f"group must be a dict, not {type(group).__name__}")
+    if not (lr_lambda is None or callable(lr_lambda)):
+        raise TypeError(f"lr_lambda must be callable, not {type(lr_lambda).__name__}")
+    roots = roots_of(schedulers)
+    pairs = _pairs(group)
+    given = {key: value for key, value in group.items() if key not in RESERVED}
+    options = {**optimizer.defaults, **start_of(optimizer, roots), **given}
+    problems = _wrong_parameters(optimizer, pairs)
+    problems += _wrong_options(optimizer, given, roots, options.get("lr"))
+    if problems:
+        raise GroupError(*problems)
+    options = own_options(options)
+    if "name" in options:
+        options["name"] = number_made(options["name"], options, _names(optimizer))
+    extension = extend(optimizer, options, roots, lr_lambda) if roots else Extension(options, ())
+    scheduled = any("initial_lr" in old for old in optimizer.param_groups)
+    if scheduled and not roots:
+        extension.group["initial_lr"] = copied(options["lr"])
+        warnings.warn(
+            "this optimizer has been scheduled: its groups have an 'initial_lr'. "
+            "Pass schedulers=, or they may not know the new group.",
+            stacklevel=2,
+        )
+    named = any(name for name, _ in pairs)
+    params = [pair if named else pair[1] for pair in pairs]
+    optimizer.add_param_group({"params": params, **extension.group})
+    extension.apply()
+    for _, param in pairs:
+        param.grad = None
+
+
+def _pairs(group: dict[str, Any]) -> list[Named]:
+    """List a group's parameters, each with its name; ``""`` if it has none."""
+    if "params" not in group:
+        raise GroupError("the group has no 'params'. Put the parameters there.")
+    params = group["params"]
+    if isinstance(params, set):
+        raise TypeError("params must be ordered, and a set is not: pass a list")
+    if not isinstance(params, Iterable):
+        raise TypeError(
+            f"params must be a tensor, or an iterable of them, not {type(params).__name__}"
+        )
+    pairs = []
+    for each in [params] if isinstance(params, Tensor) else params:
+        name, param = each if isinstance(each, tuple) and len(each) == 2 else ("", each)
+        if not isinstance(param, Tensor):
+            raise TypeError(f"params must hold tensors, not {type(param).__name__}")
+        pairs.append((name, param))
+    return pairs
+
+
+def _wrong_parameters(optimizer: Optimizer, pairs: list[Named]) -> list[str]:
+    """Say which parameters can't be added, and why."""
+    if not pairs:
+        return ["the group has no parameters (an exhausted generator?). Pass a list of them."]
+    if isinstance(optimizer, LBFGS):
+        return ["LBFGS takes one group. Make the optimizer anew, with all parameters."]
+    held = {
+        id(param): f"group {index}"
+        for index, old in enumerate(optimizer.param_groups)
+        for param in old["params"]
+    }
+    called = [(name or f"params[{index}]", param) for index, (name, param) in enumerate(pairs)]
+    count = Counter(id(param) for _, param in pairs)
+    problems = []
+    taken = [f"{name} ({held[id(param)]})" for name, param in called if id(param) in held]
+    if taken:
+        problems.append(
+            f"the optimizer has these parameters already: {first_few(taken)}. Leave them out."
+        )
+    twice = [name for name, param in called if count[id(param)] > 1]
+    if twice:
+        problems.append(
+            f"the group has a parameter more than once: {first_few(twice)}. Name it once."
+        )
+    return problems + _wrong_names(optimizer, [name for name, _ in pairs], bool(taken))
+
+
+def _wrong_names(optimizer: Optimizer, names: list[str], taken: bool) -> list[str]:
+    """Say which names can't be: all groups have names for their parameters, or none has."""
+    old = {name for group in optimizer.param_groups for name in group.get("param_names", ())}
+    if bool(old) != all(names):
+        if old:
+            return [
+                "the optimizer's parameters have names, these have not all. "
+                "Pass pairs of a name and a parameter, as model.named_parameters() gives."
+            ]
+        if any(names):
+            return [
+                "the optimizer's parameters have no names, these have. "
+                "Pass the parameters alone, or make the optimizer anew from named ones."
+            ]
+    again = [name for name, many in Counter(names).items() if name and (many > 1 or name in old)]
+    if again and not taken:
+        return [f"these names belong to other parameters: {first_few(again)}. Rename them."]
+    return []
+
+
+def _names(optimizer: Optimizer) -> list[str]:
+    """List what the optimizer's groups are called."""
+    return [old["name"] for old in optimizer.param_groups if "name" in old]
+
+
+def _wrong_options(
+    optimizer: Optimizer, options: dict[str, Any], roots: list[LRScheduler], lr: Any
+) -> list[str]:
+    """Say which options can't be added."""
+    kind: Any = type(optimizer)
+    known = [*optimizer.defaults, *(takes(kind) or ())]
+    known += [key for old in optimizer.param_groups for key in old if key not in RESERVED]
+    known += [*keys_of(roots), "initial_lr"]
+    title = kind.__name__
+    problems = bad_options(options) + unknown_options(options, dict.fromkeys(known), title)
+    name = options.get("name")
+    if name in _names(optimizer) and not is_made(name, options):
+        problems.append(f"a group is called {name!r} already. Choose another name.")
+    if roots and lr is None:
+        problems.append("the group has no 'lr' for the schedulers to scale. Give it one.")
+    return problems

@@ -1,0 +1,215 @@
+"""The options of a group: which there are, what they may be, when two are the same."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import cache, partial
+from numbers import Number, Real
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from .._errors import first_few
+from .._torch_optimizers import EXTRAS, meant
+from .._values import PLAIN, copied
+
+RESERVED = frozenset({"params", "param_names"})
+"""Keys of a group that are no options: they hold the parameters."""
+
+_NOT_NEGATIVE = ("lr", "weight_decay", "momentum")
+
+
+def bad_options(
+    options: Mapping[str, Any], optimizer: Callable[..., Optimizer] | None = None
+) -> list[str]:
+    """Say which options can't be, and what would be right.
+
+    Parameters
+    ----------
+    options : mapping of str to object
+        The options of a group.
+    optimizer : type, optional
+        The class that will take them.
+
+    Returns
+    -------
+    list of str
+        One sentence for each; empty when all are right.
+
+    Examples
+    --------
+    >>> import torch
+    >>> bad_options({"lr": -0.1, "weigth_decay": 0.0}, torch.optim.SGD)[0]
+    'lr=-0.1 is negative; it must be 0 or more.'
+    >>> print(bad_options({"weigth_decay": 0.0}, torch.optim.Rprop)[0])
+    Rprop has no option 'weigth_decay'; it takes lr, etas, step_sizes, capturable, foreach and \
+2 more.
+    """
+    wrong = []
+    for key, value in options.items():
+        if key in RESERVED:
+            wrong.append(f"{key!r} holds the parameters, and is no option.")
+        elif key in _NOT_NEGATIVE and (text := _no_amount(value)):
+            wrong.append(f"{key}={value!r} {text}")
+    if optimizer is not None:
+        known = takes(optimizer)
+        if known is not None:
+            wrong += unknown_options(options, known, class_of(optimizer).__name__)
+    return wrong
+
+
+def unknown_options(options: Iterable[str], known: Iterable[str], title: str) -> list[str]:
+    """Say which options an optimizer doesn't have.
+
+    Parameters
+    ----------
+    options : iterable of str
+        The options of a group.
+    known : iterable of str
+        Those that the optimizer has.
+    title : str
+        The optimizer's name.
+
+    Returns
+    -------
+    list of str
+        One sentence for each; empty when all are known.
+
+    Examples
+    --------
+    >>> unknown_options(["weigth_decay"], ["lr", "weight_decay"], "SGD")
+    ["SGD has no option 'weigth_decay'; did you mean 'weight_decay'?"]
+    """
+    known = list(known)
+    wrong = []
+    for key in options:
+        if key in known or key in EXTRAS:
+            continue
+        near = meant(key, known, 0.6)
+        advice = f"did you mean {near!r}?" if near else f"it takes {first_few(known) or 'none'}."
+        wrong.append(f"{title} has no option {key!r}; {advice}")
+    return wrong
+
+
+def class_of(optimizer: Any) -> Any:
+    """Look through ``functools.partial`` for the class that will be called."""
+    while isinstance(optimizer, partial):
+        optimizer = optimizer.func
+    return optimizer
+
+
+@cache  # a signature takes longer to read than the rest of the groups to build
+def takes(optimizer: Any) -> tuple[str, ...] | None:
+    """List the options that an optimizer class takes.
+
+    Parameters
+    ----------
+    optimizer : type
+        The class, or a ``functools.partial`` of it.
+
+    Returns
+    -------
+    tuple of str or None
+        None if it takes any keyword, or is no class, so that nothing can be said.
+
+    Examples
+    --------
+    >>> import torch
+    >>> takes(torch.optim.Rprop)[:3]
+    ('lr', 'etas', 'step_sizes')
+    """
+    kind = class_of(optimizer)
+    if not isinstance(kind, type):
+        return None
+    try:
+        parameters = list(inspect.signature(kind).parameters.values())[1:]
+    except ValueError:  # written in C
+        return None
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return None
+    return tuple(each.name for each in parameters if each.kind is not each.VAR_POSITIONAL)
+
+
+def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy options: no tensor is shared, and a number of numpy's is one of Python's.
+
+    Parameters
+    ----------
+    options : mapping of str to object
+        The options of a group.
+
+    Returns
+    -------
+    dict
+        The same, for one group alone. ``torch.load(weights_only=True)`` reads no other numbers.
+
+    Examples
+    --------
+    >>> import torch
+    >>> options = {"lr": torch.tensor(0.5), "momentum": 0.9}
+    >>> own = own_options(options)
+    >>> own, own["lr"] is options["lr"]
+    ({'lr': tensor(0.5000), 'momentum': 0.9}, False)
+    """
+    return {
+        key: value.item() if isinstance(value, Number) and hasattr(value, "item") else value
+        for key, value in copied(options).items()
+    }
+
+
+def identity(value: object) -> Hashable:
+    """Give two values the same key if, as options, they are equal.
+
+    Parameters
+    ----------
+    value : object
+        An option, or a dict of options.
+
+    Returns
+    -------
+    hashable
+        Equal for equal values, tensors and containers too.
+
+    Examples
+    --------
+    >>> import torch
+    >>> identity({"lr": torch.tensor(0.5)}) == identity({"lr": torch.tensor(0.5)})
+    True
+    >>> identity({"betas": [0.9, 0.95]}) == identity({"betas": [0.9, 0.99]})
+    False
+    """
+    if type(value) in PLAIN:
+        return value
+    if isinstance(value, dict):
+        if PLAIN.issuperset(map(type, value.values())):
+            return frozenset(value.items())
+        return frozenset([(key, identity(item)) for key, item in value.items()])
+    if isinstance(value, (list, tuple)):
+        return (type(value), tuple(map(identity, value)))
+    if isinstance(value, Tensor):
+        if value.is_meta:
+            return ("tensor", id(value))
+        return ("tensor", value.dtype, value.device, tuple(value.shape), str(value.tolist()))
+    try:
+        hash(value)
+    except TypeError:
+        return ("object", id(value))
+    return value
+
+
+def _no_amount(value: object) -> str:
+    """Say why a value is no learning rate or weight decay; nothing if it is one."""
+    if type(value) not in PLAIN and isinstance(value, Tensor):
+        if value.numel() != 1:
+            return "has more than one element; it must have one."
+        if value.is_meta:
+            return ""
+        value = value.item()
+    if not isinstance(value, (float, int, Real)):
+        return f"is of type {type(value).__name__}; it must be a number."
+    if math.isnan(value):
+        return "is not a number; it must be 0 or more."
+    return "is negative; it must be 0 or more." if value < 0 else ""

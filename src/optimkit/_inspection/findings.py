@@ -1,0 +1,219 @@
+"""The records of :func:`optimkit.audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from .._errors import AuditError
+from .._layout import fill
+from .._tables import Table
+
+if TYPE_CHECKING:
+    import rich.table
+
+Severity = Literal["error", "warning", "note"]
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+"""From the worst to the mildest."""
+
+CODES: dict[str, Severity] = {
+    "duplicate": "error",
+    "shared": "error",
+    "duplicate-name": "error",
+    "stale": "error",
+    "wrong-names": "error",
+    "orphan-state": "error",
+    "state-shape": "error",
+    "state-keys": "error",
+    "scheduler-groups": "error",
+    "lr-mismatch": "error",
+    "aliased-lr": "error",
+    "unknown-option": "error",
+    "bad-option": "error",
+    "unmanaged": "warning",
+    "stale-grad": "warning",
+    "frozen-with-grad": "warning",
+    "empty-group": "warning",
+    "state-dtype": "warning",
+    "frozen-batchnorm": "note",
+    "several-schedulers": "note",
+    "zero-lr": "note",
+    "differs-from-defaults": "note",
+}
+"""Every code, and how bad it is."""
+
+
+class Finding(NamedTuple):
+    """One thing that an audit found.
+
+    Parameters
+    ----------
+    code : str
+        What kind of thing; stable, for a program to read.
+    severity : {"error", "warning", "note"}
+        This run is wrong; it will surprise you; know this.
+    names : tuple of str
+        The parameters, groups or modules it is about.
+    message : str
+        What is so, and what it will do.
+    remedy : str
+        How to mend it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from optimkit import audit
+    >>> [found] = audit(torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.0))
+    >>> found.code, found.severity, found.names
+    ('zero-lr', 'note', ('group 0',))
+    """
+
+    code: str
+    severity: Severity
+    names: tuple[str, ...]
+    message: str
+    remedy: str
+
+
+def finding(code: str, names: Iterable[str], message: str, remedy: str) -> Finding:
+    """Make a finding; its code says how bad it is.
+
+    Parameters
+    ----------
+    code : str
+        One of :data:`CODES`.
+    names : iterable of str
+        What it is about.
+    message, remedy : str
+        What will go wrong, and how to mend it.
+
+    Returns
+    -------
+    Finding
+        The record.
+    """
+    return Finding(code, CODES[code], tuple(names), message, remedy)
+
+
+@dataclass(frozen=True, repr=False)
+class Findings:
+    """What an audit found, the worst first; see :func:`optimkit.audit`.
+
+    It is false when there is nothing to say, it can be iterated, and it has a length.
+
+    Parameters
+    ----------
+    rows : tuple of Finding
+        The findings.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from optimkit import audit
+    >>> model = nn.Linear(2, 1)
+    >>> found = audit(torch.optim.SGD([model.weight], lr=0.1), models=model)
+    >>> found.codes, found.rows[0].names
+    (('unmanaged',), ('bias',))
+    """
+
+    rows: tuple[Finding, ...]
+
+    def __iter__(self) -> Iterator[Finding]:
+        """Give the findings."""
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.rows)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The code of each finding."""
+        return tuple(row.code for row in self.rows)
+
+    def at_least(self, severity: Severity) -> Findings:
+        """Return the findings of a severity or worse.
+
+        Parameters
+        ----------
+        severity : {"error", "warning", "note"}
+            The mildest to keep.
+
+        Returns
+        -------
+        Findings
+            Some of these.
+        """
+        if severity not in SEVERITIES:
+            raise ValueError(f"severity must be one of {', '.join(SEVERITIES)}, not {severity!r}")
+        kept = SEVERITIES[: SEVERITIES.index(severity) + 1]
+        return Findings(tuple(row for row in self.rows if row.severity in kept))
+
+    def raise_if(self, severity: Severity = "error") -> None:
+        """Raise if there is a finding of a severity or worse.
+
+        Parameters
+        ----------
+        severity : {"error", "warning", "note"}, optional
+            The mildest to raise for.
+
+        Raises
+        ------
+        AuditError
+            With a sentence or two for each such finding.
+        """
+        problems = [f"{row.code}: {row.message} {row.remedy}" for row in self.at_least(severity)]
+        if problems:
+            raise AuditError(*problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the findings as data that ``json`` can write.
+
+        Returns
+        -------
+        dict
+            ``rows``, each with its ``code``, ``severity``, ``names``, ``message``, ``remedy``.
+        """
+        return {"rows": [{**row._asdict(), "names": list(row.names)} for row in self.rows]}
+
+    def __str__(self) -> str:
+        """Return plain text: each finding in a paragraph."""
+        if not self.rows:
+            return "Nothing found."
+        lines = [self._caption]
+        for row in self.rows:
+            lines += fill(f"{row.severity}: {row.code}: {row.message}")
+            lines += fill(row.remedy, "  -> ")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """Return the same: it is what an interactive session shows."""
+        return str(self)
+
+    def __rich__(self) -> rich.table.Table:
+        """Return the same for ``rich.print``."""
+        return self._table().__rich__()
+
+    def _repr_html_(self) -> str:
+        """Return the same as an HTML table."""
+        return self._table()._repr_html_()
+
+    @property
+    def _caption(self) -> str:
+        counts = [
+            f"{number} {severity}{'' if number == 1 else 's'}"
+            for severity in SEVERITIES
+            if (number := sum(row.severity == severity for row in self.rows))
+        ]
+        return f"Audit: {', '.join(counts) or 'nothing found'}"
+
+    def _table(self) -> Table:
+        return Table(
+            self.rows,
+            columns=("severity", "code", "message", "remedy"),
+            caption=self._caption,
+            headers={"message": "what will go wrong", "remedy": "how to mend it"},
+        )

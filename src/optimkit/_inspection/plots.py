@@ -1,0 +1,171 @@
+"""Figures of what the other functions return; each draws in one axes, and returns it.
+
+Colours come from matplotlib's cycle and texts from its settings, so that a dark style works.
+matplotlib is imported when something is drawn.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from .report import Report
+from .schedule import LrCurve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .._tables import Table
+
+
+def plot_lr(curve: LrCurve, ax: Axes | None = None) -> Axes:
+    """Draw the learning rate of each group over the steps to come.
+
+    Parameters
+    ----------
+    curve : LrCurve
+        What :func:`optimkit.lr_curve` returned.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; without it, in a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes, with a line for each group.
+
+    Examples
+    --------
+    >>> import torch, matplotlib
+    >>> matplotlib.use("agg")
+    >>> from torch import nn
+    >>> from optimkit import lr_curve
+    >>> optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+    >>> ax = plot_lr(lr_curve(torch.optim.lr_scheduler.StepLR(optimizer, 2), 6))
+    >>> ax.get_title(), len(ax.lines)
+    ('lr by StepLR', 1)
+    """
+    ax = _axes(ax)
+    groups = range(len(curve.names))
+    lines = [ax.plot(curve.lrs(group), label=curve.names[group])[0] for group in groups]
+    ends = sorted(row.lr for row in curve.rows[-len(lines) :])
+    room = 0.045 * max(row.lr for row in curve.rows)
+    if len(lines) > 6 or any(high - low < room for low, high in pairwise(ends)):
+        ax.legend(fontsize="small", frameon=False)
+    elif len(lines) > 1:  # a label at the end of its line is found sooner than in a legend
+        for index, line in enumerate(lines):
+            end = (len(curve.rows) // len(lines) - 1, curve.rows[index - len(lines)].lr)
+            ax.annotate(
+                str(line.get_label()),
+                end,
+                (4, 0),
+                textcoords="offset points",
+                color=line.get_color(),
+                va="center",
+                fontsize="small",
+            )
+    ax.set(title=f"lr by {curve.scheduler}", xlabel="scheduler.step()", ylabel="lr")
+    ax.set_ylim(bottom=0 if all(row.lr >= 0 for row in curve.rows) else None)
+    return ax
+
+
+def plot_layers(report: Report, option: str = "lr", ax: Axes | None = None) -> Axes:
+    """Draw the learning rate, or the weight decay, of each layer.
+
+    Parameters
+    ----------
+    report : Report
+        What :func:`optimkit.describe` returned.
+    option : {"lr", "weight_decay"}, optional
+        What to draw.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; without it, in a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes, with a dot for each value that a layer has.
+
+    Examples
+    --------
+    >>> import torch, matplotlib
+    >>> matplotlib.use("agg")
+    >>> from torch import nn
+    >>> from optimkit import describe
+    >>> model = nn.Linear(2, 2)
+    >>> ax = plot_layers(describe(torch.optim.AdamW(model.parameters()), model), "weight_decay")
+    >>> ax.get_xlabel(), [label.get_text() for label in ax.get_yticklabels()]
+    ('weight_decay', ['(model)'])
+    """
+    if option not in ("lr", "weight_decay"):
+        raise ValueError(f"option must be lr or weight_decay, not {option!r}")
+    ax = _axes(ax)
+    layers: dict[str, dict[float, None]] = {}
+    for row in report.rows:
+        value = getattr(row, option)
+        if isinstance(value, (int, float)):
+            layer = row.name.rpartition(".")[0] or "(model)"
+            layers.setdefault(layer, {})[float(value)] = None
+    dots = [(value, place) for place, values in enumerate(layers.values()) for value in values]
+    ax.plot([value for value, _ in dots], [place for _, place in dots], "o")
+    every = max(1, -(-len(layers) // 40))  # of a deep model, some names: they would overlap
+    ax.set_yticks(range(0, len(layers), every), list(layers)[::every])
+    ax.invert_yaxis()  # the first layer on top, as in the code
+    ax.set(title=f"{option} by layer, {report.optimizer}", xlabel=option)
+    return ax
+
+
+def plot_memory(table: Table, ax: Axes | None = None) -> Axes:
+    """Draw what each kind of state takes.
+
+    Parameters
+    ----------
+    table : Table
+        What :func:`optimkit.state_memory` returned.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; without it, in a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes, with a bar for each row, its size written at its end.
+
+    Examples
+    --------
+    >>> import torch, matplotlib
+    >>> matplotlib.use("agg")
+    >>> from torch import nn
+    >>> from optimkit import state_memory
+    >>> optimizer = torch.optim.AdamW(nn.Linear(100, 100).parameters())
+    >>> ax = plot_memory(state_memory(optimizer, predict=True))
+    >>> [text.get_text() for text in ax.texts]
+    [' 8 B', ' 39.5 KiB', ' 39.5 KiB']
+    """
+    ax = _axes(ax)
+    places = range(len(table.rows))
+    bars = ax.barh(places, [row.bytes for row in table.rows])
+    ax.bar_label(bars, [f" {_size(row.bytes)}" for row in table.rows], fontsize="small")
+    ax.set_yticks(places, [row.name for row in table.rows])
+    ax.invert_yaxis()
+    ax.margins(x=0.15)
+    ax.set(title=f"{table.caption}: {_size(table.total)}", xlabel="bytes")
+    return ax
+
+
+def _axes(ax: Axes | None) -> Any:
+    """Take the axes given, or make a figure."""
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError("figures need matplotlib: pip install 'optimkit[plots]'") from error
+    return pyplot.subplots(layout="constrained")[1]
+
+
+def _size(number: float) -> str:
+    """Write bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.3g} {unit}"
+        number /= 1024
+    return f"{number:.3g} TiB"

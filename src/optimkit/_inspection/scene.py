@@ -1,0 +1,196 @@
+"""What an audit looks at, gathered once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .._parameters import Walk
+from .holdings import Holding, hold
+from .models import Model, names_by_id, walk_all
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The optimizers, models and schedulers of a run.
+
+    Parameters
+    ----------
+    holdings : list of Holding
+        What each optimizer holds.
+    walks : list of Walk
+        The parameters of each model.
+    schedulers : list
+        The schedulers; those inside others are left out.
+    """
+
+    holdings: list[Holding]
+    walks: list[Walk]
+    schedulers: list[Any]
+
+    @cached_property
+    def managed(self) -> dict[int, tuple[int, int]]:
+        """The ``id`` of each held parameter -> its optimizer, and its place there."""
+        return {
+            id(param): (index, place)
+            for index, held in enumerate(self.holdings)
+            for place, param in enumerate(held.tensors)
+        }
+
+    @cached_property
+    def modelled(self) -> set[int]:
+        """The ``id`` of each parameter of a model."""
+        return {id(param) for found in self.walks for param in found.tensors}
+
+    @cached_property
+    def addresses(self) -> set[int | None]:
+        """Where the values of the models' parameters are."""
+        return {address_of(param) for found in self.walks for param in found.tensors}
+
+    def called(self, index: int) -> str:
+        """Name an optimizer: by its class, and its place if there are several.
+
+        Parameters
+        ----------
+        index : int
+            Its place.
+
+        Returns
+        -------
+        str
+            A name for people to read.
+        """
+        kind = self.holdings[index].kind
+        return kind if len(self.holdings) == 1 else f"{kind} (optimizer {index})"
+
+    def each(self) -> Iterator[tuple[str, Holding]]:
+        """Give each optimizer with its name.
+
+        Yields
+        ------
+        tuple of (str, Holding)
+            Its name, and what it holds.
+        """
+        for index, held in enumerate(self.holdings):
+            yield self.called(index), held
+
+    def driven_by(self, scheduler: Any) -> int | None:
+        """Find the optimizer that a scheduler drives.
+
+        Parameters
+        ----------
+        scheduler : torch.optim.lr_scheduler.LRScheduler
+            A scheduler.
+
+        Returns
+        -------
+        int or None
+            Its place; None if it is not one of these.
+        """
+        driven = getattr(scheduler, "optimizer", None)
+        return next(
+            (index for index, held in enumerate(self.holdings) if held.optimizer is driven), None
+        )
+
+
+def gather(optimizers: Iterable[object], models: Any, schedulers: Any) -> Scene:
+    """Check what was given, and look at it once.
+
+    Parameters
+    ----------
+    optimizers : iterable of torch.optim.Optimizer
+        The optimizers.
+    models : module, mapping, or iterable of these
+        The models.
+    schedulers : scheduler or iterable of schedulers
+        The schedulers.
+
+    Returns
+    -------
+    Scene
+        What there is.
+
+    Raises
+    ------
+    TypeError
+        If one of them is nothing of the kind.
+    """
+    given = list(optimizers)
+    if not given:
+        raise TypeError("audit needs at least one optimizer: audit(optimizer, models=model)")
+    for optimizer in given:
+        if isinstance(optimizer, nn.Module):
+            raise TypeError(
+                f"audit takes optimizers, not {type(optimizer).__name__}: give a model as models="
+            )
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"audit takes torch.optim.Optimizer objects, not {type(optimizer).__name__}"
+            )
+    walks = walk_all(_models(models))
+    names = names_by_id(walks)
+    return Scene(
+        [hold(optimizer, names) for optimizer in given if isinstance(optimizer, Optimizer)],
+        walks,
+        _schedulers(schedulers),
+    )
+
+
+def address_of(tensor: Tensor) -> int | None:
+    """Return where the values of a tensor are, as two tensors that share them tell.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor
+        Any tensor.
+
+    Returns
+    -------
+    int or None
+        None where it has none of its own: on the meta device, sparse, lazy, a subclass.
+    """
+    if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
+        return None
+    return tensor.data_ptr() or None
+
+
+def inside(scheduler: Any) -> Iterator[Any]:
+    """Give a scheduler, and those inside it.
+
+    Parameters
+    ----------
+    scheduler : torch.optim.lr_scheduler.LRScheduler
+        A scheduler, maybe of others.
+
+    Yields
+    ------
+    LRScheduler
+        The scheduler first, then what it chains.
+    """
+    yield scheduler
+    for child in getattr(scheduler, "_schedulers", ()):
+        yield from inside(child)
+
+
+def _models(models: Any) -> list[Model]:
+    """Take one model, or several."""
+    return [models] if isinstance(models, (nn.Module, Mapping)) else list(models)
+
+
+def _schedulers(schedulers: Any) -> list[Any]:
+    """Take one scheduler, or several; those that others chain are theirs."""
+    given = [schedulers] if hasattr(schedulers, "step") else list(schedulers)
+    for scheduler in given:
+        if not hasattr(scheduler, "step") or isinstance(scheduler, Optimizer):
+            raise TypeError(
+                f"schedulers must be learning rate schedulers, not {type(scheduler).__name__}"
+            )
+    chained = {id(child) for outer in given for child in inside(outer) if child is not outer}
+    unique = {id(each): each for each in given if id(each) not in chained}
+    return list(unique.values())

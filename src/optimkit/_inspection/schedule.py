@@ -1,0 +1,248 @@
+"""Where a schedule will go, without going there."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch.optim import Optimizer
+
+from .._tables import Table
+from .._torch_schedulers import copy_optimizer, copy_scheduler
+from .holdings import group_label
+
+if TYPE_CHECKING:
+    import rich.table
+
+_LINES = 21  # so many steps are shown in text, evenly spaced
+
+
+class LrRow(NamedTuple):
+    """The learning rate of a group at one step.
+
+    Parameters
+    ----------
+    step : int
+        0 is now, k is after k calls of ``scheduler.step()``.
+    group : int
+        The index of the group.
+    lr : float
+        The learning rate.
+
+    Examples
+    --------
+    >>> LrRow(0, 0, 0.1).lr
+    0.1
+    """
+
+    step: int
+    group: int
+    lr: float
+
+
+@dataclass(frozen=True, repr=False)
+class LrCurve:
+    """The learning rates to come; see :func:`optimkit.lr_curve`.
+
+    Parameters
+    ----------
+    scheduler : str
+        The scheduler's class.
+    names : tuple of str
+        The name of each group.
+    rows : tuple of LrRow
+        Step by step, group by group.
+
+    Examples
+    --------
+    >>> curve = LrCurve("StepLR", ("head",), (LrRow(0, 0, 0.1), LrRow(1, 0, 0.05)))
+    >>> curve.lrs(0)
+    [0.1, 0.05]
+    """
+
+    scheduler: str
+    names: tuple[str, ...]
+    rows: tuple[LrRow, ...]
+
+    def lrs(self, group: int = 0) -> list[float]:
+        """Return the learning rates of one group.
+
+        Parameters
+        ----------
+        group : int, optional
+            Its index.
+
+        Returns
+        -------
+        list of float
+            One for each step, now included.
+        """
+        return [row.lr for row in self.rows if row.group == group]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the curve as data that ``json`` can write.
+
+        Returns
+        -------
+        dict
+            ``scheduler``, ``names`` and ``rows``.
+        """
+        return {
+            "scheduler": self.scheduler,
+            "names": list(self.names),
+            "rows": [row._asdict() for row in self.rows],
+        }
+
+    def __str__(self) -> str:
+        """Return plain text: some steps, evenly spaced."""
+        return str(self._table())
+
+    def __repr__(self) -> str:
+        """Return the same: it is what an interactive session shows."""
+        return str(self)
+
+    def __rich__(self) -> rich.table.Table:
+        """Return the same for ``rich.print``."""
+        return self._table().__rich__()
+
+    def _repr_html_(self) -> str:
+        """Return the same as an HTML table."""
+        return self._table()._repr_html_()
+
+    def _table(self) -> Table:
+        """Lay out steps by groups; of many steps, some."""
+        columns = [self.lrs(group) for group in range(len(self.names))]
+        last = len(columns[0]) - 1 if columns else 0
+        count = min(last + 1, _LINES)
+        steps = sorted({round(at * last / max(count - 1, 1)) for at in range(count)})
+        # Two groups may have one name.
+        heads = [f"{index}" for index in range(len(self.names))]
+        return Table(
+            [
+                {
+                    "step": step,
+                    **{head: lrs[step] for head, lrs in zip(heads, columns, strict=False)},
+                }
+                for step in steps
+            ],
+            columns=("step", *heads),
+            caption=f"lr by {self.scheduler}, {last} steps",
+            headers=dict(zip(heads, self.names, strict=False)),
+        )
+
+
+def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None = None) -> LrCurve:
+    """Say where a schedule will go, without going there.
+
+    A copy of the scheduler steps a copy of the optimizer's options. The live ones stay as
+    they are, bit for bit, and so do warnings and random numbers.
+
+    Parameters
+    ----------
+    scheduler : torch.optim.lr_scheduler.LRScheduler
+        The scheduler, maybe of others, at any point of its way.
+    steps : int
+        How many times to step it.
+    metrics : float or sequence of float, optional
+        For a scheduler on a plateau: the metric at each step, or one for all.
+
+    Returns
+    -------
+    LrCurve
+        Records first (``rows``, each with ``step``, ``group``, ``lr``), then text, a rich
+        table, HTML.
+
+    Raises
+    ------
+    TypeError
+        If `scheduler` is none, or a plateau has no `metrics`, or another one has.
+    ValueError
+        If `steps` is negative, or the schedule ends before.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+    >>> scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 0.5, total_iters=2)
+    >>> print(lr_curve(scheduler, 3))
+    lr by LinearLR, 3 steps
+    step  group 0
+    ----  -------
+       0     0.05
+       1    0.075
+       2      0.1
+       3      0.1
+    >>> optimizer.param_groups[0]["lr"]
+    0.05
+    """
+    optimizer = getattr(scheduler, "optimizer", None)
+    if not hasattr(scheduler, "step") or not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"scheduler must be a learning rate scheduler of torch, not {type(scheduler).__name__}"
+        )
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        raise ValueError(f"steps must be an integer of 0 or more, not {steps!r}")
+    kind = type(scheduler).__name__
+    given = _arguments(scheduler, kind, steps, metrics)
+    with _random_numbers_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the live scheduler will say it when it gets there
+        copies: dict[int, Any] = {}
+        stand_in = copy_optimizer(optimizer, copies)
+        stepped = copy_scheduler(scheduler, copies)
+        rows = list(_now(0, stand_in))
+        for step, arguments in enumerate(given, 1):
+            try:
+                stepped.step(*arguments)
+            except ValueError as error:
+                raise ValueError(
+                    f"{kind} ends after {step - 1} more steps, {steps} were asked for: {error}"
+                ) from error
+            rows += _now(step, stand_in)
+    names = tuple(group_label(*each) for each in enumerate(optimizer.param_groups))
+    return LrCurve(kind, names, tuple(rows))
+
+
+def _arguments(
+    scheduler: Any, kind: str, steps: int, metrics: float | Sequence[float] | None
+) -> Iterable[tuple[float, ...]]:
+    """Give what each call of ``step`` takes."""
+    takes = "metrics" in inspect.signature(scheduler.step).parameters
+    if takes and metrics is None:
+        raise TypeError(f"{kind} steps by a metric: give metrics=, one for each step, or one")
+    if not takes and metrics is not None:
+        raise TypeError(f"{kind} takes no metrics: leave metrics= out")
+    if metrics is None:
+        return [()] * steps
+    if isinstance(metrics, (int, float)):
+        return [(metrics,)] * steps
+    if len(metrics) < steps:
+        raise ValueError(f"metrics has {len(metrics)} values, {steps} steps need one each")
+    return [(float(metric),) for metric in metrics[:steps]]
+
+
+def _now(step: int, optimizer: Optimizer) -> Iterator[LrRow]:
+    """Give the learning rate of each group."""
+    for index, group in enumerate(optimizer.param_groups):
+        yield LrRow(step, index, float(group["lr"]))
+
+
+@contextmanager
+def _random_numbers_kept() -> Iterator[None]:
+    """Put the random number generators back: a lambda may draw from them."""
+    python = random.getstate()
+    numpy: Any = sys.modules.get("numpy")
+    drawn: Mapping[str, Any] | None = numpy.random.get_state(legacy=False) if numpy else None
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            if drawn is not None:
+                numpy.random.set_state(drawn)

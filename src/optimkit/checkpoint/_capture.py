@@ -1,0 +1,64 @@
+"""What of an object goes into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from ._header import kind_of
+from ._matching.modules import own_state
+
+
+def states_of(stateful: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what goes into a file: state dicts of objects, and plain values as they are.
+
+    Parameters
+    ----------
+    stateful : mapping of str to Any
+        Objects and values, by name.
+
+    Returns
+    -------
+    dict of str to Any
+        The same, as a file can hold them.
+    """
+    return {
+        name: value if kind_of(value) == "value" else state_of(value)
+        for name, value in stateful.items()
+    }
+
+
+def state_of(value: Any) -> Any:
+    """Return the state dict of an object, as a file can hold it.
+
+    Parameters
+    ----------
+    value : Any
+        An object with a ``state_dict``.
+
+    Returns
+    -------
+    Any
+        Its state dict: a model's under its own names, whatever wraps it; a scheduler's
+        without the functions that older versions of torch leave in it.
+
+    Examples
+    --------
+    >>> list(state_of(nn.DataParallel(nn.Linear(1, 1))))
+    ['weight', 'bias']
+    """
+    if isinstance(value, nn.Module):
+        return own_state(value)
+    state = value.state_dict()
+    return _without_functions(state) if isinstance(value, LRScheduler) else state
+
+
+def _without_functions(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: list(map(_without_functions, item)) if key == "_schedulers" else item
+        for key, item in state.items()
+        if not callable(item)
+    }

@@ -1,0 +1,197 @@
+"""What of a scheduler is its configuration, and whether two are configured alike."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import SWALR
+
+from .._errors import first_few
+from ._classes import class_of, same_class, short
+from ._matching.fits import plain, same
+
+_TORCH = ("torch.optim.lr_scheduler", "torch.optim.swa_utils")
+
+# What moves with every step, whatever the class.
+_PROGRESS = frozenset(
+    {
+        *("last_epoch", "_step_count", "_last_lr", "_get_lr_called_within_step", "_is_initial"),
+        *("T_cur", "T_i"),  # CosineAnnealingWarmRestarts
+        *("best", "num_bad_epochs", "cooldown_counter"),  # ReduceLROnPlateau
+    }
+)
+# What is neither: it follows from the optimizer's lr, can't be compared, or only prints.
+_ASIDE = frozenset({"base_lrs", "lr_lambdas", "_scale_fn_custom", "_schedulers", "verbose"})
+# What a class keeps in the groups: the optimizer has it in its state, the scheduler made it.
+IN_GROUPS: dict[type, tuple[str, ...]] = {
+    OneCycleLR: ("max_lr", "min_lr", "max_momentum", "base_momentum"),
+    SWALR: ("swa_lr",),
+}
+# What has an entry for each group.
+PER_GROUP = frozenset(
+    {
+        *("base_lrs", "_last_lr", "lr_lambdas", "min_lrs", "max_lrs"),
+        *("base_momentums", "max_momentums"),
+    }
+)
+
+GroupMap = Sequence[int | None]
+
+
+def config_of(scheduler: LRScheduler) -> dict[str, Any]:
+    """Say which entries of a scheduler's state are its configuration.
+
+    Parameters
+    ----------
+    scheduler : torch.optim.lr_scheduler.LRScheduler
+        A scheduler, maybe of others.
+
+    Returns
+    -------
+    dict
+        ``class``, ``keys``, ``in_groups`` (what of it is in the optimizer's groups), and
+        ``schedulers``: the same for each that is nested.
+
+    Examples
+    --------
+    >>> import torch
+    >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))])
+    >>> config_of(torch.optim.lr_scheduler.StepLR(optimizer, 3))["keys"]
+    ['step_size', 'gamma']
+    """
+    kind = type(scheduler)
+    state = {key: value for key, value in vars(scheduler).items() if key != "optimizer"}
+    if kind.__module__ in _TORCH:
+        aside = _PROGRESS | (_ASIDE - ({"base_lrs"} if kind is CyclicLR else set()))
+        keys = [key for key, value in state.items() if key not in aside and not callable(value)]
+    else:  # of a class of yours, what its constructor takes
+        asked = {name for base in kind.__mro__[:-1] for name in _arguments(base)}
+        keys = [key for key in state if key in asked - _PROGRESS - _ASIDE]
+    return {
+        "class": class_of(scheduler),
+        "keys": keys,
+        "in_groups": {
+            key: [plain(group.get(key)) for group in scheduler.optimizer.param_groups]
+            for key in IN_GROUPS.get(kind, ())
+        },
+        "schedulers": [config_of(each) for each in getattr(scheduler, "_schedulers", ())],
+    }
+
+
+def _arguments(kind: type) -> Sequence[str]:
+    try:
+        return list(inspect.signature(kind.__init__).parameters)  # type: ignore[misc]
+    except (TypeError, ValueError):
+        return ()
+
+
+def other_kind(saved: Mapping[str, Any], about: Mapping[str, Any] | None, live: LRScheduler) -> str:
+    """Say with which other scheduler a state was saved; without a header, by what it keeps.
+
+    Parameters
+    ----------
+    saved : mapping
+        The state.
+    about : mapping or None
+        What :func:`config_of` said when it was saved.
+    live : torch.optim.lr_scheduler.LRScheduler
+        Today's scheduler.
+
+    Returns
+    -------
+    str
+        What it was; nothing if it was the same.
+    """
+    if about:
+        was, now = list(_classes(about)), list(_classes(config_of(live)))
+        return "" if len(was) == len(now) and all(map(same_class, was, now)) else told(about)
+    strange = _strange(saved, live.state_dict())
+    return f"one that keeps {first_few(sorted(strange))}" if strange else ""
+
+
+def told(config: Mapping[str, Any]) -> str:
+    """Name a scheduler, and those inside it.
+
+    Parameters
+    ----------
+    config : mapping
+        What :func:`config_of` says of it.
+
+    Returns
+    -------
+    str
+        As ``SequentialLR of LinearLR, StepLR``.
+    """
+    classes = list(_classes(config))
+    inner = f" of {first_few(map(short, classes[1:]))}" if classes[1:] else ""
+    return short(classes[0]) + inner
+
+
+def _strange(saved: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
+    """Say by which keys two states are those of two classes."""
+    found = (saved.keys() ^ now.keys()) - _ASIDE - {"_is_initial", "anneal_func"}
+    nested = [side.get("_schedulers", ()) for side in (saved, now)]
+    if len(nested[0]) != len(nested[1]):
+        return found | {f"{len(nested[0])} schedulers"}
+    for one, two in zip(*nested, strict=True):
+        found |= _strange(one, two)
+    return found
+
+
+def _classes(config: Mapping[str, Any]) -> Iterator[str]:
+    yield config["class"]
+    for each in config["schedulers"]:
+        yield from _classes(each)
+
+
+def changed_in(
+    saved: Mapping[str, Any],
+    live: LRScheduler,
+    config: Mapping[str, Any],
+    groups: GroupMap | None,
+) -> Iterator[tuple[str, str, Any, Any]]:
+    """Give where the configurations differ: class, key, saved, today's."""
+    for key in config["keys"]:
+        now = getattr(live, key)
+        if key in saved:
+            was = saved[key]
+            if key in PER_GROUP and groups is not None:
+                was = regrouped(was, now, groups)
+            if not same(was, now):
+                yield short(config["class"]), key, was, now
+    nested = zip(saved.get("_schedulers", ()), config["schedulers"], strict=False)
+    for index, (state, inner) in enumerate(nested):
+        yield from changed_in(state, live._schedulers[index], inner, groups)  # type: ignore[attr-defined]
+
+
+def changed_in_groups(
+    saved: Mapping[str, Any], now: Mapping[str, Any]
+) -> Iterator[tuple[str, str, Any, Any]]:
+    """Give the same of what lies in the groups, for a scheduler without its optimizer."""
+    was = saved.get("in_groups", {})
+    for key, values in now["in_groups"].items():
+        if key in was and not same(was[key], values):
+            yield short(now["class"]), key, was[key], values
+    for one, two in zip(saved["schedulers"], now["schedulers"], strict=False):
+        yield from changed_in_groups(one, two)
+
+
+def plain_in(value: Any) -> Any:
+    """Take the numbers out of tensors, in lists too."""
+    return [plain(item) for item in value] if isinstance(value, list) else plain(value)
+
+
+def regrouped(was: Sequence[Any], now: Sequence[Any], groups: GroupMap) -> list[Any]:
+    """Take for each group of today the entry of the saved one; a new group keeps its own."""
+    return [
+        now[index] if at is None or at >= len(was) else was[at] for index, at in enumerate(groups)
+    ]
+
+
+def members_of(live: Any) -> Iterator[Any]:
+    yield live
+    for each in getattr(live, "_schedulers", ()):
+        yield from members_of(each)

@@ -1,0 +1,235 @@
+"""What may go into a checkpoint: that which can be loaded again without running anything.
+
+``torch.save`` pickles nearly everything, and ``torch.load(weights_only=True)`` refuses most of
+it: a file that was written without a word can't be read. Here it is refused before it is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import io
+import sys
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .._errors import UnsafeCheckpointError, first_few
+from .._files import one_mind
+
+_PLAIN = (float, bool, complex, type(None), bytearray, str, torch.dtype, torch.device)
+_MAPPINGS = (dict, OrderedDict, Counter)
+_SEQUENCES = (list, tuple, set, torch.Size)
+_LONGEST = 2000  # bits of an int; weights_only stops at 255 bytes
+
+# By module and name, so that nothing is imported in order to refuse it.
+_INSTEAD: dict[str, str] = {
+    "argparse.Namespace": "vars(...)",
+    "types.SimpleNamespace": "vars(...)",
+    "collections.defaultdict": "dict(...)",
+    "datetime.datetime": "its isoformat()",
+    "datetime.date": "its isoformat()",
+    "datetime.time": "its isoformat()",
+    "datetime.timedelta": "its total_seconds()",
+    "numpy.ndarray": "torch.from_numpy(...)",
+    "numpy.random.RandomState": "what optimkit.get_rng_state() returns",
+    "random.Random": "its getstate()",
+    "torch.Generator": "its get_state()",
+    "decimal.Decimal": "str(...)",
+    "fractions.Fraction": "str(...)",
+    "uuid.UUID": "str(...)",
+}
+
+_VALUELESS = (
+    "there are no values to save, it is on the meta device",
+    'Call to_empty(device="cpu"), fill it, then save.',
+)
+
+
+def check(content: Mapping[str, Any]) -> int:
+    """Refuse what could not be loaded again, all of it at once.
+
+    Parameters
+    ----------
+    content : mapping of str to Any
+        What is to be saved, state dicts for objects.
+
+    Returns
+    -------
+    int
+        About how many bytes it will be.
+
+    Raises
+    ------
+    UnsafeCheckpointError
+        With the path to each value, its type, and what to write instead.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> check({"model": nn.Linear(10, 10).state_dict(), "epoch": 3})
+    440
+    >>> try:
+    ...     check({"data": {"folders": [Path("a"), Path("b")], "shape": range(3)}})
+    ... except UnsafeCheckpointError as error:
+    ...     print(str(error).replace("Windows", "Posix"))
+    2 problems:
+      1. data["folders"][0], data["folders"][1]: torch.load(weights_only=True) refuses \
+pathlib.PosixPath. Save str(...) instead.
+      2. data["shape"]: torch.load(weights_only=True) refuses range. Save list(...) instead.
+    """
+    walk = _Walk()
+    try:
+        for name, value in content.items():
+            walk.visit(value, name)
+    except RecursionError:
+        raise UnsafeCheckpointError(
+            f"{name}: nested too deep to be pickled. Save it flat."
+        ) from None
+    if walk.refused:
+        raise UnsafeCheckpointError(
+            *(
+                f"{first_few(paths)}: {reason}. {remedy}"
+                for (reason, remedy), paths in walk.refused.items()
+            )
+        )
+    return walk.bytes
+
+
+class _Walk:
+    """Look at everything once, and note what can't go in, by what it is."""
+
+    def __init__(self) -> None:
+        self.refused: dict[tuple[str, str], list[str]] = {}
+        self.bytes = 0
+        self._kept: dict[int, object] = {}  # containers seen; kept, so that no id is used twice
+
+    def visit(self, value: Any, path: str) -> None:
+        """Look at a value, and at all that is in it."""
+        kind = type(value)
+        if kind in _PLAIN or (kind is int and value.bit_length() < _LONGEST):
+            return
+        if isinstance(value, Tensor) and value.is_meta:
+            self._refuse(path, *_VALUELESS)
+        elif hasattr(value, "_local_tensor"):
+            self._refuse(
+                path,
+                "it is sharded, and this process has a part of it",
+                "Save with optimkit.checkpoint.distributed.save, or its full_tensor().",
+            )
+        elif kind in (Tensor, nn.Parameter) and _ordinary(value):
+            self.bytes += value.numel() * value.element_size()
+            self._inside(value, _attributes(value, path))
+        elif kind in _MAPPINGS:
+            self._inside(value, _items(value, path))
+        elif kind in _SEQUENCES:
+            self._inside(value, ((item, f"{path}[{i}]") for i, item in enumerate(value)))
+        elif not (kind is bytes and value) and not _comes_back(value):
+            reason = f"torch.load(weights_only=True) refuses {_called(value)}"
+            self._refuse(path, reason, _remedy(value))
+
+    def _refuse(self, path: str, reason: str, remedy: str) -> None:
+        self.refused.setdefault((reason, remedy), []).append(path)
+
+    def _inside(self, value: object, items: Iterable[tuple[Any, str]]) -> None:
+        if id(value) not in self._kept:
+            self._kept[id(value)] = value
+            for item, path in items:
+                self.visit(item, path)
+
+
+def _items(value: Mapping[Any, Any], path: str) -> Iterator[tuple[Any, str]]:
+    """List the values of a mapping, its keys, and what a state dict has beside them."""
+    for key, item in value.items():
+        if type(key) is not str and type(key) is not int:
+            yield key, f"{path}, the key {key!r}"
+        yield item, f'{path}["{key}"]' if isinstance(key, str) else f"{path}[{key!r}]"
+    yield from _attributes(value, path)
+
+
+def _attributes(value: Any, path: str) -> Iterator[tuple[Any, str]]:
+    """List attributes, which are pickled too: those of parameters, ``_metadata`` of a state dict."""
+    for name, item in getattr(value, "__dict__", {}).items():
+        yield item, f"{path}.{name}"
+
+
+def _ordinary(tensor: Tensor) -> bool:
+    """Tell whether a tensor is of the common kind, which needs no trial."""
+    strided = tensor.layout is torch.strided
+    return strided and not tensor.is_quantized and not tensor.is_nested and _stored(tensor.dtype)
+
+
+@lru_cache
+def _stored(dtype: torch.dtype) -> bool:
+    """Tell whether torch has a way to store a dtype; of the smallest integers it has none."""
+    return _comes_back(torch.empty(1, dtype=dtype))
+
+
+def _comes_back(value: object) -> bool:
+    """Try it: save the value alone, and load it."""
+    buffer = io.BytesIO()
+    try:
+        torch.save(value, buffer)
+        buffer.seek(0)
+        with one_mind():
+            return type(torch.load(buffer, weights_only=True)) is type(value)
+    except Warning:  # made an error by the user: torch warns of sparse tensors, and reads them
+        return True
+    except Exception:  # what a foreign type raises when it is pickled can be anything
+        return False
+
+
+def _called(value: object) -> str:
+    """Say what is refused: a type, or a value of a type that is fine otherwise."""
+    if type(value) is int:
+        return f"an int of {value.bit_length():,} bits"
+    return "empty bytes" if type(value) is bytes else _named(type(value))
+
+
+def _named(kind: type) -> str:
+    """Name a type as people write it."""
+    name, module = kind.__qualname__, kind.__module__
+    package, _, last = module.rpartition(".")
+    if last.startswith("_") and getattr(sys.modules.get(package), name, None) is kind:
+        module = package  # Python 3.13 has pathlib.Path in pathlib._local
+    return name if module == "builtins" else f"{module}.{name}"
+
+
+def _remedy(value: Any) -> str:
+    """Say what to write instead."""
+    instead = _INSTEAD.get(_named(type(value))) or _by_family(value)
+    if instead is None:
+        return "Save what it holds, as tensors, numbers, strings, lists and dicts."
+    return f"Save {instead} instead."
+
+
+def _by_family(value: Any) -> str | None:
+    """Find the plain form of what belongs to a family of types."""
+    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
+        return "its name"
+    if callable(getattr(value, "state_dict", None)):
+        return "its state_dict()"
+    if isinstance(value, Tensor):
+        return "a plain torch.Tensor of its values"
+    if isinstance(value, enum.Enum):
+        return "its value"
+    if dataclasses.is_dataclass(value):
+        return "dataclasses.asdict(...)"
+    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "item"):
+        return "its item()"
+    if isinstance(value, tuple):
+        return "tuple(...)"
+    for plain in (str, bool, int, float):
+        if isinstance(value, plain) and type(value) is not plain:
+            return f"{plain.__name__}(...)"
+    if isinstance(value, Mapping):
+        return "dict(...)"
+    if hasattr(value, "__fspath__") or type(value) is int:
+        return "str(...)"
+    if isinstance(value, bytes):
+        return "None"
+    return "list(...)" if isinstance(value, Iterable) else None

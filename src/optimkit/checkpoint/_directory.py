@@ -1,0 +1,307 @@
+"""A directory of checkpoints: which are kept, and which one to go on from.
+
+The name of a file says its step, how many were saved before it, and which run saved it. So no
+two runs ever write one file, and "newest" means saved last, not of the highest step: a run that
+goes back to an earlier step is the one to go on from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import os
+import re
+import threading
+import warnings
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import _files as files
+from .._errors import CheckpointError, CorruptCheckpointError, first_few
+from ._arguments import refuse_names, refuse_values
+from ._loaded import Loaded
+from ._matching.plan import HParams
+from ._metrics import metrics_in, numbers_of
+from ._policies import Best, Last, Record, timeline
+from ._single import fit, save_with
+
+_NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})\.pt")
+_naming = threading.RLock()  # of all directories; the handler of a signal may save meanwhile
+
+
+class CheckpointDir:
+    """A directory of checkpoints of a run, of which policies say what to keep.
+
+    A checkpoint is kept if any policy wants it; the newest always is. Nothing is deleted
+    before its successor is on the disk, and nothing of another run that is still alive.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The directory; the first save makes it.
+    keep : iterable of Last or Best, optional
+        The policies.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from optimkit import Best, CheckpointDir, Last
+    >>> model = torch.nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoints = CheckpointDir(folder, keep=(Last(1), Best(1, "loss", "min")))
+    ...     for step, loss in enumerate([0.5, 0.2, 0.3, 0.4]):
+    ...         _ = checkpoints.save(step, {"loss": loss}, model=model)
+    ...     newest = checkpoints.restore(model=model)
+    ...     best = checkpoints.restore("best", model=model)
+    ...     len(checkpoints.paths)
+    2
+    >>> newest.step, best.step
+    (3, 1)
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], keep: Iterable[Last | Best] = (Last(3),)
+    ) -> None:
+        self.path = Path(path).absolute()  # a run that changes its folder must not lose it
+        self.keep = tuple(keep) if isinstance(keep, Iterable) else (keep,)
+        for policy in self.keep:
+            if not isinstance(policy, (Last, Best)):
+                raise TypeError(f"keep takes Last and Best, not {policy!r}")
+        self._run: files.Presence | None = None
+        self._number = 0  # of its last save
+        self._metrics: dict[Record, Mapping[str, float]] = {}
+
+    def __repr__(self) -> str:
+        """Return how it was made."""
+        return f"CheckpointDir({str(self.path)!r}, keep={self.keep!r})"
+
+    @property
+    def paths(self) -> list[Path]:
+        """The checkpoints that there are, the newest first."""
+        return [record.path for record in self._records()]
+
+    def save(
+        self,
+        step: int,
+        metrics: Mapping[str, Any] | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        **stateful: Any,
+    ) -> Path:
+        """Save a checkpoint, durably, then delete those that no policy wants.
+
+        Parameters
+        ----------
+        step : int
+            Where the run is.
+        metrics : mapping of str to float, optional
+            What :class:`optimkit.Best` asks for.
+        metadata : mapping, optional
+            Plain values about the checkpoint.
+        **stateful : Any
+            What to save, by name, as in :func:`optimkit.save`.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        CheckpointError
+            If a metric is missing that a policy asks for.
+        UnsafeCheckpointError
+            If a value could not be loaded again.
+        OSError
+            If the disk is full, or the directory can't be written.
+        """
+        step = operator.index(step)
+        if step < 0:
+            raise ValueError(f"step must be 0 or more, not {step}")
+        refuse_names("save", stateful, ("which",))
+        numbers = numbers_of(metrics)
+        self._refuse_missing(step, numbers)
+        files.make_folder(self.path)
+        record = self._next(step)
+        extra = {"step": step, "metrics": numbers}
+        save_with(extra, record.path, metadata=metadata, durable=True, stateful=stateful)
+        self._metrics[record] = numbers
+        self._delete(record)
+        return record.path
+
+    def restore(
+        self,
+        which: Literal["newest", "best"] = "newest",
+        *,
+        map_location: Any = "cpu",
+        strict: bool = True,
+        hparams: HParams = "saved",
+        verify: bool = True,
+        **stateful: Any,
+    ) -> Loaded | None:
+        """Load the newest sound checkpoint, or the best one.
+
+        One that is damaged is passed over, with a warning that names it. One that does not fit
+        the objects is an error.
+
+        Parameters
+        ----------
+        which : {"newest", "best"}
+            Which. Best is by the first :class:`optimkit.Best` among the policies.
+        map_location : optional
+            Where the tensors go first, as ``torch.load`` takes it.
+        strict : bool, optional
+            Whether all has to fit, as in :func:`optimkit.load`.
+        hparams : {"saved", "current"}, optional
+            Whose options, as in :func:`optimkit.load`.
+        verify : bool, optional
+            Whether to compare the checksums.
+        **stateful : Any
+            The objects, by the names they were saved under.
+
+        Returns
+        -------
+        Loaded or None
+            What was loaded, with its ``step`` and ``path``; None if there is no checkpoint yet.
+
+        Raises
+        ------
+        CorruptCheckpointError
+            If there are checkpoints, and all of them are damaged.
+        MismatchError
+            If the checkpoint does not fit the objects.
+        CheckpointError
+            If the best is asked for, and no policy says which that is.
+        """
+        refuse_values(stateful)
+        problems: dict[Record, tuple[str, ...]] = {}
+        while (record := self._first(which, problems)) is not None:
+            try:
+                reading = _read_sound(record.path, map_location, verify)
+            except FileNotFoundError:  # deleted just now, so that there is a newer one: look again
+                if record.path.is_symlink():
+                    problems[record] = (f"{record.path} leads nowhere.",)
+                continue
+            except CorruptCheckpointError as error:
+                problems[record] = error.problems
+                continue
+            told = [text for texts in problems.values() for text in texts]
+            if told:
+                warnings.warn(f"{' '.join(told)} {record.path} is taken instead.", stacklevel=2)
+            loaded = fit(record.path, reading, stateful, strict=strict, hparams=hparams)
+            return replace(loaded, step=record.step)
+        if problems:
+            raise CorruptCheckpointError(*(text for texts in problems.values() for text in texts))
+        return None
+
+    def verify(self) -> list[files.Integrity | CheckpointError]:
+        """Compare the checksums of every checkpoint, the newest first.
+
+        Returns
+        -------
+        list of Integrity or optimkit.CheckpointError
+            For each file what the checksums say, or what is wrong with it.
+        """
+        found: list[files.Integrity | CheckpointError] = []
+        for path in self.paths:
+            try:
+                found.append(files.verify(path))
+            except CheckpointError as error:
+                found.append(error)
+        return found
+
+    def _next(self, step: int) -> Record:
+        """Name a checkpoint as no other: of a fork, or of a save that has not ended yet."""
+        with _naming:
+            if self._run is None or self._run.forked:
+                self._run = files.Presence(self.path)
+            numbers = [record.number for record in self._records()]
+            number = self._number = max(self._number, *numbers, 0) + 1
+            run = self._run.name
+        return Record(self.path / f"step-{step:09d}.{number:06d}-{run}.pt", step, number, run)
+
+    def _records(self) -> list[Record]:
+        """List the checkpoints, the newest first."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):  # what can't be looked into is not empty
+            for name in os.listdir(self.path):
+                if match := _NAME.fullmatch(name):
+                    step, number, run = match.groups()
+                    found.append(Record(self.path / name, int(step), int(number), run))
+        return sorted(found, key=lambda record: (record.number, record.run), reverse=True)
+
+    def _first(self, which: str, passed: Container[Record]) -> Record | None:
+        """Find the first choice that has not been passed over."""
+        return next((each for each in self._candidates(which) if each not in passed), None)
+
+    def _candidates(self, which: str) -> list[Record]:
+        """List what may be restored, the first choice first."""
+        if which not in ("newest", "best"):
+            raise ValueError(f"which must be 'newest' or 'best', not {which!r}")
+        records = timeline(self._records())
+        if which == "newest":
+            return records
+        policy = next((policy for policy in self.keep if isinstance(policy, Best)), None)
+        if policy is None:
+            raise CheckpointError(
+                f"{self.path}: nothing says which checkpoint is the best. Make the CheckpointDir "
+                'with a policy that does: keep=(Last(3), Best(1, "loss", "min")).'
+            )
+        ranked = policy.ranked(records, self._metrics_of(records))
+        if records and not ranked:
+            raise CheckpointError(
+                f"{self.path}: none of {len(records)} checkpoints has a {policy.metric!r} that is "
+                'a number. Restore the newest: restore("newest").'
+            )
+        return ranked
+
+    def _metrics_of(self, records: Sequence[Record]) -> dict[Record, Mapping[str, float]]:
+        """Look up the metrics of checkpoints; a damaged one has none."""
+        for record in records:
+            if record not in self._metrics:
+                with contextlib.suppress(OSError, MemoryError):
+                    self._metrics[record] = metrics_in(record.path)
+        return {record: self._metrics.get(record, {}) for record in records}
+
+    def _refuse_missing(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Refuse a save that lacks a metric."""
+        asked = {policy.metric: policy for policy in self.keep if isinstance(policy, Best)}
+        missing = [policy for name, policy in asked.items() if name not in metrics]
+        if missing:
+            raise CheckpointError(
+                *(
+                    f"save({step}, ...): {policy} needs metrics={{{policy.metric!r}: ...}}, found "
+                    f"{first_few(map(repr, metrics)) or 'none'}. Pass it, float('nan') if it is "
+                    "not known."
+                    for policy in missing
+                )
+            )
+
+    def _delete(self, newest: Record) -> None:
+        """Delete what no policy wants, unless its run is alive."""
+        records = self._records()
+        wanted = {newest}
+        for policy in self.keep:
+            metrics = {} if isinstance(policy, Last) else self._metrics_of(records)
+            wanted.update(policy.wanted(records, metrics))
+            if isinstance(policy, Best):  # a run that goes back has a best of its own
+                wanted.update(policy.wanted(timeline(records), metrics))
+            # Nobody could look into these. Asked one by one: another thread may be saving, too.
+            wanted.update(record for record in metrics if record not in self._metrics)
+        others = files.present(self.path) - {newest.run}
+        for record in records:
+            if record not in wanted and record.run not in others:
+                # What can't be deleted, the next save tries again.
+                with contextlib.suppress(OSError), files.freed_aside(record.path):
+                    record.path.unlink()
+                self._metrics.pop(record, None)
+
+
+def _read_sound(path: Path, map_location: Any, verify: bool) -> files.Reading:
+    """Read a checkpoint, and take no checksums for damage: a directory has none of the kind."""
+    reading = files.read_once(path, map_location=map_location, verified=verify)
+    if reading.soundness is not None and not reading.soundness.sound:
+        raise CorruptCheckpointError(f"{reading.soundness}.")
+    return reading

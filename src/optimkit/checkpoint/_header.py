@@ -1,0 +1,167 @@
+"""What a checkpoint says of itself: who wrote it, the class of each object, the names.
+
+It is plain data under one key of the file, so that a file can be judged without the objects
+that it was written from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
+
+from .._errors import CheckpointError
+from .._version import __version__
+from ._classes import class_of, dtype_name
+from ._configuration import config_of
+from ._names import names_of
+
+KEY = "__optimkit__"
+"""The key of the header in a file."""
+
+FORMAT = 1
+
+Kind = Literal["average", "module", "optimizer", "scheduler", "scaler", "stateful", "value"]
+
+_KINDS: tuple[tuple[type, Kind], ...] = (
+    (AveragedModel, "average"),
+    (nn.Module, "module"),
+    (Optimizer, "optimizer"),
+    (LRScheduler, "scheduler"),
+    (GradScaler, "scaler"),
+)
+
+
+def kind_of(value: object) -> Kind:
+    """Tell what a value is to a checkpoint.
+
+    Parameters
+    ----------
+    value : object
+        A model, an optimizer, a scheduler, anything.
+
+    Returns
+    -------
+    str
+        ``"stateful"`` for whatever else has a ``state_dict`` and a ``load_state_dict``,
+        ``"value"`` for what has not.
+
+    Examples
+    --------
+    >>> kind_of(nn.Linear(1, 1)), kind_of(3)
+    ('module', 'value')
+    """
+    for base, kind in _KINDS:
+        if isinstance(value, base):
+            return kind
+    both = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+    return "stateful" if both and not isinstance(value, type) else "value"
+
+
+def describe(stateful: Mapping[str, object]) -> dict[str, Any]:
+    """Say what the objects of a checkpoint are, as plain data.
+
+    Parameters
+    ----------
+    stateful : mapping of str to object
+        What goes into the checkpoint, by name.
+
+    Returns
+    -------
+    dict
+        ``format``, ``optimkit``, ``torch``, and ``objects``: for each its kind and class; of
+        an optimizer the names, shapes and dtypes of its parameters, group by group; of a
+        scheduler its configuration; of a scaler whether it is enabled.
+
+    Examples
+    --------
+    >>> model = nn.Linear(2, 1)
+    >>> header = describe({"model": model, "optimizer": torch.optim.SGD(model.parameters())})
+    >>> header["objects"]["optimizer"]["names"]
+    [['weight', 'bias']]
+    """
+    models = models_in(stateful)
+    return {
+        "format": FORMAT,
+        "optimkit": __version__,
+        "torch": str(torch.__version__),
+        "objects": {
+            name: _describe(value, models)
+            for name, value in stateful.items()
+            if kind_of(value) != "value"
+        },
+    }
+
+
+def models_in(stateful: Mapping[str, object]) -> dict[str, nn.Module]:
+    """Pick the models, which give an optimizer beside them its names.
+
+    Parameters
+    ----------
+    stateful : mapping of str to object
+        Objects by name.
+
+    Returns
+    -------
+    dict of str to torch.nn.Module
+        Those that are modules.
+    """
+    return {name: value for name, value in stateful.items() if isinstance(value, nn.Module)}
+
+
+def checked_header(path: Path, header: Any) -> Mapping[str, Any] | None:
+    """Refuse a header of a later version: what it means is not known.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where it was read from.
+    header : Any
+        What was read.
+
+    Returns
+    -------
+    mapping or None
+        The header; None if there is none.
+    """
+    if header is None:
+        return None
+    found = header.get("format") if isinstance(header, Mapping) else header
+    if not isinstance(header, Mapping) or type(found) is not int or found != FORMAT:
+        raise CheckpointError(
+            f"{path} is in format {found!r}; this version reads {FORMAT}. Update optimkit."
+        )
+    lacking = [key for key in ("objects", "metadata") if not isinstance(header.get(key), Mapping)]
+    if lacking:
+        raise CheckpointError(
+            f"{path} has a header without {' and '.join(lacking)}, which optimkit did not write. "
+            f"Take {KEY!r} out of it."
+        )
+    return header
+
+
+def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
+    """Describe one object."""
+    about: dict[str, Any] = {"kind": kind_of(value), "class": class_of(value)}
+    if isinstance(value, Optimizer):
+        names = names_of(value, models)
+        params = [group["params"] for group in value.param_groups]
+        about["names"] = None if names is None else names.groups
+        about["model"] = None if names is None else names.model
+        about["aliases"] = {} if names is None else {k: list(v) for k, v in names.aliases.items()}
+        about["shapes"] = [[list(param.shape) for param in group] for group in params]
+        about["dtypes"] = [[dtype_name(param.dtype) for param in group] for group in params]
+        held = [bool(value.state.get(param)) for group in params for param in group]
+        about["stateless"] = [place for place, has in enumerate(held) if not has]
+    elif isinstance(value, LRScheduler):
+        about["config"] = config_of(value)
+    elif isinstance(value, GradScaler):
+        about["enabled"] = value.is_enabled()
+    return about

@@ -1,0 +1,124 @@
+"""A saved optimizer, brought to one form: from its state dict and the header."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch.optim import Optimizer
+
+from ..._errors import first_few
+from ..._torch_optimizers import keys_of
+from .._names import saved_names
+
+NOT_OPTIONS = frozenset({"params", "param_names"})
+LABELS = frozenset({"name"})
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A saved optimizer, a column for each fact, an entry for each parameter."""
+
+    groups: Sequence[Mapping[str, Any]]
+    state: Mapping[Any, Mapping[str, Any]]
+    ids: list[Any]
+    group_of: list[int]
+    names: list[str] | None
+    aliases: Mapping[str, Sequence[str]]
+    shapes: list[Sequence[int]] | None
+    dtypes: list[str] | None
+    stateless: frozenset[int] | None
+    kind: str | None
+    stale: bool
+    more: Mapping[str, Any]  # what a class of the user's, or a hook, adds to the state dict
+    model: str | None  # the key of the only model it is of
+
+
+def read_saved(
+    state_dict: Mapping[str, Any], about: Mapping[str, Any] | None, *, foreign: bool = False
+) -> Saved:
+    """Bring a state dict, and what the header says of it, to one form.
+
+    Parameters
+    ----------
+    state_dict : mapping
+        With ``state`` and ``param_groups``.
+    about : mapping or None
+        The header's entry.
+    foreign : bool, optional
+        Whether it is of a file that optimkit did not write. Its names may be stale: a load by
+        position, as torch does it, replaces the names of an optimizer by those that were saved,
+        and the next save writes them beside the state of others. Only where the names are the
+        keys of the state, as in torch.distributed.checkpoint, are they sure.
+
+    Returns
+    -------
+    Saved
+        The same in columns.
+    """
+    groups = state_dict["param_groups"]
+    ids = [key for group in groups for key in group["params"]]
+    about = about or {}
+    names = _flat(about.get("names")) or saved_names(groups)
+    shapes, dtypes = _flat(about.get("shapes")), _flat(about.get("dtypes"))
+    stateless = about.get("stateless")
+    return Saved(
+        groups=groups,
+        state=state_dict["state"],
+        ids=ids,
+        group_of=[index for index, group in enumerate(groups) for _ in group["params"]],
+        names=names if names and len(names) == len(ids) else None,
+        aliases=about.get("aliases") or {},
+        shapes=shapes if shapes and len(shapes) == len(ids) else None,
+        dtypes=dtypes if dtypes and len(dtypes) == len(ids) else None,
+        stateless=None if stateless is None else frozenset(stateless),
+        kind=about.get("class"),
+        model=about.get("model"),
+        more={k: v for k, v in state_dict.items() if k not in ("state", "param_groups")},
+        stale=foreign and not all(isinstance(key, str) for key in ids),
+    )
+
+
+def _flat(groups: Any) -> list[Any] | None:
+    return None if groups is None else [each for group in groups for each in group]
+
+
+def other_class(saved: Saved, live: Optimizer, kind: str | None) -> str:
+    """Say by what a state dict gives away that another class wrote it; else nothing."""
+    state: Mapping[str, Any] = next((each for each in saved.state.values() if each), {})
+    if kind is not None and state:
+        strange = sorted(set(map(str, state)) - keys_of(kind))
+        if strange and kind != "LBFGS":
+            return f"it keeps {first_few(strange)} for a parameter"
+        if not keys_of(kind) & set(state):
+            return f"it keeps none of {first_few(sorted(keys_of(kind)))} for a parameter"
+    if saved.groups and live.param_groups:
+        was, now = set(options_of(saved.groups[0])), set(live.defaults)
+        strange = sorted(was - set(live.param_groups[0]) - now - _EXTRAS)
+        if strange and now - was:
+            return f"its groups have {first_few(strange)}, and no {first_few(sorted(now - was))}"
+        decoupled = "decoupled_weight_decay"
+        found = saved.groups[0].get(decoupled)
+        if kind in ("Adam", "AdamW") and found not in (None, live.defaults.get(decoupled)):
+            return f"its groups have {decoupled}={found}"
+    return ""
+
+
+_EXTRAS = frozenset(
+    {
+        *("name", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum", "swa_lr"),
+        *("differentiable", "decoupled_weight_decay"),
+    }
+)
+
+
+def options_of(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value for key, value in group.items() if key not in NOT_OPTIONS and key not in LABELS
+    }
+
+
+def label_of(index: int, group: Mapping[str, Any]) -> str:
+    name = group.get("name")
+    return name if isinstance(name, str) and name else f"group {index}"

@@ -1,0 +1,168 @@
+"""What a load did, or why it could not: records, and their looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from .._tables import Table, jsonable, page
+
+if TYPE_CHECKING:
+    import rich.console
+
+Match = Literal["name", "position"]
+_CAPTIONS = {
+    "missing": "Missing in the file",
+    "unexpected": "In the file only",
+    "mismatched": "Of another shape or kind",
+    "cast": "Cast to today's type",
+    "options_changed": "Options",
+}
+_LINES = 40  # so many rows of a table are shown; the fields have all
+
+
+class LoadRow(NamedTuple):
+    """One thing in which the file and the object differ.
+
+    Parameters
+    ----------
+    name : str
+        The parameter or buffer; of options the group's name.
+    key : str
+        The state's key, ``shape``, or the option.
+    saved : Any
+        What the file has; None if nothing.
+    current : Any
+        What the object has; None if nothing.
+
+    Examples
+    --------
+    >>> LoadRow("head.weight", "exp_avg", (10, 4), (5, 4)).name
+    'head.weight'
+    """
+
+    name: str
+    key: str
+    saved: Any
+    current: Any
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """How the file and one object fit; see :func:`optimkit.load_optimizer`.
+
+    Parameters
+    ----------
+    name : str
+        The object.
+    match : {"name", "position"} or None
+        How an optimizer's parameters were matched.
+    missing : tuple of LoadRow
+        What the object has and the file has not: left as it was.
+    unexpected : tuple of LoadRow
+        What the file has and the object has not: left out.
+    mismatched : tuple of LoadRow
+        What is of another shape or kind: left out.
+    cast : tuple of LoadRow
+        What took today's dtype, because its parameter has.
+    options_changed : tuple of LoadRow
+        Where the options differ, whichever were taken.
+    notes : tuple of str
+        What else is worth knowing.
+    problems : tuple of str
+        Why it can't be loaded.
+
+    Examples
+    --------
+    >>> report = LoadReport("model", missing=(LoadRow("head.bias", "shape", None, (2,)),))
+    >>> print(report)
+    model: 1 missing
+    Missing in the file
+    name       key    saved  current
+    ---------  -----  -----  -------
+    head.bias  shape         (2)
+    """
+
+    name: str
+    match: Match | None = None
+    missing: tuple[LoadRow, ...] = ()
+    unexpected: tuple[LoadRow, ...] = ()
+    mismatched: tuple[LoadRow, ...] = ()
+    cast: tuple[LoadRow, ...] = ()
+    options_changed: tuple[LoadRow, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> tuple[LoadRow, ...]:
+        """All records."""
+        return tuple(row for _, rows in self._parts() for row in rows)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left out, on either side."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as data that ``json`` can write.
+
+        Returns
+        -------
+        dict
+            ``name``, ``match``, the five kinds of records, ``notes`` and ``problems``.
+        """
+        return {
+            "name": self.name,
+            "match": self.match,
+            **{
+                part: [
+                    {key: jsonable(value) for key, value in row._asdict().items()} for row in rows
+                ]
+                for part, rows in self._parts()
+            },
+            "notes": list(self.notes),
+            "problems": list(self.problems),
+        }
+
+    def __str__(self) -> str:
+        """Return plain text: a line, then a table for each kind of record there is."""
+        return "\n".join([self._line(), *self.notes, *map(str, self._tables())])
+
+    def __rich__(self) -> rich.console.Group:
+        """Return the same for ``rich.print``."""
+        from rich.console import Group
+        from rich.text import Text
+
+        lines = [Text(line) for line in (self._line(), *self.notes)]
+        return Group(*lines, *(table.__rich__() for table in self._tables()))
+
+    def _repr_html_(self) -> str:
+        """Return the same as HTML."""
+        return page(*self._page())
+
+    def _page(self) -> list[Table]:
+        lines = Table([{"report": line} for line in (self._line(), *self.notes)])
+        return [lines, *self._tables()]
+
+    def _parts(self) -> Iterator[tuple[str, tuple[LoadRow, ...]]]:
+        for part in _CAPTIONS:
+            yield part, getattr(self, part)
+
+    def _line(self) -> str:
+        counts = [_counted(part, len(rows)) for part, rows in self._parts() if rows]
+        matched = [f"matched by {self.match}"] if self.match else []
+        return f"{self.name}: {', '.join([*matched, *counts]) or 'everything fits'}"
+
+    def _tables(self) -> list[Table]:
+        tables = []
+        for part, rows in self._parts():
+            if rows:
+                more = f", the first {_LINES} of {len(rows)}" if len(rows) > _LINES else ""
+                tables.append(Table(rows[:_LINES], LoadRow._fields, _CAPTIONS[part] + more))
+        return tables
+
+
+def _counted(part: str, count: int) -> str:
+    words = part.replace("_", " ")
+    return f"{count} {words.replace('options', 'option') if count == 1 else words}"

@@ -1,0 +1,227 @@
+"""One file: save everything, load everything, or leave everything as it was."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import _files as files
+from .._errors import CheckpointError
+from . import _contents as contents
+from ._arguments import checked_metadata, refuse_names, refuse_values
+from ._capture import states_of
+from ._header import KEY, checked_header, describe
+from ._loaded import Loaded
+from ._matching.plan import HParams, plan
+
+
+def save(
+    path: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    durable: bool = True,
+    **stateful: Any,
+) -> Path:
+    """Save models, optimizers, schedulers and plain values into one file.
+
+    The file is an ordinary ``torch.save`` file, with a state dict for each object. There is
+    the old file or the new one, whole, at every moment: a kill, a full disk or an exception
+    leaves the old one.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    metadata : mapping, optional
+        Plain values about the checkpoint, to find in ``Loaded.metadata``.
+    durable : bool, optional
+        Whether to return only when the bytes are on the disk. Without it, they survive the
+        death of the process, and maybe not that of the machine.
+    **stateful : Any
+        What to save, by name: objects with ``state_dict`` and ``load_state_dict``, and values
+        that ``torch.load(weights_only=True)`` can read.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    UnsafeCheckpointError
+        If a value could not be loaded again; it lists all of them, and what to write instead.
+    OSError
+        If the disk is full, or the folder can't be written.
+    TypeError
+        If a name is a keyword of :func:`save` or :func:`load`.
+
+    Examples
+    --------
+    >>> import tempfile, torch, optimkit
+    >>> model = torch.nn.Linear(2, 1)
+    >>> optimizer = torch.optim.AdamW(model.parameters())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "last.pt")
+    ...     _ = optimkit.save(path, model=model, optimizer=optimizer, epoch=3)
+    ...     list(torch.load(path, weights_only=True)["model"])
+    ['weight', 'bias']
+    """
+    return save_with({}, path, metadata=metadata, durable=durable, stateful=stateful)
+
+
+def save_with(
+    extra: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, Any] | None,
+    durable: bool,
+    stateful: Mapping[str, Any],
+) -> Path:
+    """Save, with more in the header.
+
+    Parameters
+    ----------
+    extra : mapping of str to Any
+        Plain values for the header.
+    path : str or os.PathLike
+        The file.
+    metadata : mapping or None
+        Plain values about the checkpoint.
+    durable : bool
+        Whether to wait for the disk.
+    stateful : mapping of str to Any
+        What to save, by name.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
+    refuse_names("save", stateful)
+    about = checked_metadata(metadata)
+    content = states_of(stateful)
+    header = {**describe(stateful), **extra}
+    size = contents.check({**content, "metadata": about, KEY: header})
+    header["metadata"] = about
+    return files.write(path, {**content, KEY: header}, durable=durable, size=size)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    map_location: Any = "cpu",
+    strict: bool = True,
+    hparams: HParams = "saved",
+    verify: bool = True,
+    **stateful: Any,
+) -> Loaded:
+    """Load a checkpoint into the objects that are given: all of them, or none.
+
+    Everything is looked at (checksums, names, shapes, classes, the schedulers' configuration)
+    before the first object is touched. Optimizer state finds its parameters by name.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file of :func:`save`, or of ``torch.save``.
+    map_location : optional
+        Where the tensors go first, as ``torch.load`` takes it.
+    strict : bool, optional
+        Whether all has to fit. Without it, what is missing, unexpected or of another shape is
+        skipped, parameter by parameter, and reported.
+    hparams : {"saved", "current"}, optional
+        Whose options (lr, weight decay, the schedule): those of the file, or those of the
+        objects as they are; then only progress is loaded.
+    verify : bool, optional
+        Whether to compare the checksums.
+    **stateful : Any
+        The objects, by the names they were saved under. A part of them will do.
+
+    Returns
+    -------
+    Loaded
+        The plain values, with the metadata and a report for each object.
+
+    Raises
+    ------
+    MismatchError
+        If the file does not fit the objects; it lists every reason.
+    CorruptCheckpointError
+        If the bytes are not what was written.
+    UnsafeCheckpointError
+        If the file holds more than tensors and plain data. None of it has run.
+    FileNotFoundError
+        If there is no such file.
+    TypeError
+        If one of the objects can't be loaded into.
+
+    Examples
+    --------
+    >>> import tempfile, torch, optimkit
+    >>> model = torch.nn.Linear(2, 1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = optimkit.save(Path(folder, "last.pt"), model=model, optimizer=optimizer)
+    ...     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    ...     _ = optimkit.load(path, model=model, optimizer=optimizer)
+    >>> optimizer.param_groups[0]["lr"]
+    0.1
+    """
+    refuse_values(stateful)
+    reading = files.read_once(path, map_location=map_location, verified=verify)
+    return fit(Path(path), reading, stateful, strict=strict, hparams=hparams)
+
+
+def fit(
+    path: Path,
+    reading: files.Reading,
+    stateful: Mapping[str, Any],
+    *,
+    strict: bool,
+    hparams: HParams,
+) -> Loaded:
+    """Load what was read into objects: all of them, or none.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where it was read from.
+    reading : optimkit._files.Reading
+        What was read.
+    stateful : mapping of str to Any
+        The objects.
+    strict : bool
+        Whether all has to fit.
+    hparams : {"saved", "current"}
+        Whose options.
+
+    Returns
+    -------
+    Loaded
+        The plain values, with the metadata and the reports.
+    """
+    content = reading.content
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, where objects by name were expected. "
+            "Read it with torch.load(path, weights_only=True)."
+        )
+    saved = dict(content)
+    header = checked_header(path, saved.pop(KEY, None))
+    planned = plan(saved, header, stateful, strict=strict, hparams=hparams, where=str(path))
+    planned.apply()
+    objects = stateful if header is None else header["objects"]
+    if header is None:
+        for note in [note for report in planned.reports.values() for note in report.notes]:
+            warnings.warn(note, stacklevel=3)
+    return Loaded(
+        path=path,
+        plain={name: value for name, value in saved.items() if name not in objects},
+        metadata={} if header is None else header["metadata"],
+        reports=planned.reports,
+        sound=reading.soundness is not None and reading.soundness.sound,
+        step=None if header is None else header.get("step"),
+    )

@@ -1,0 +1,106 @@
+"""The processes that save or load together; without a process group, this one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch.distributed as dist
+
+from .._errors import CheckpointError, MismatchError
+
+T = TypeVar("T")
+
+
+class Team:
+    """The default process group, or one process.
+
+    Examples
+    --------
+    >>> team = Team()
+    >>> team.rank, team.size, team.all("here")
+    (0, 1, ['here'])
+    """
+
+    def __init__(self) -> None:
+        together = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if together else 0
+        self.size = dist.get_world_size() if together else 1
+
+    def all(self, value: T) -> list[T]:
+        """Give each process what every process has.
+
+        Parameters
+        ----------
+        value : Any
+            What this one has.
+
+        Returns
+        -------
+        list
+            What each has, by rank.
+        """
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
+
+    def do(self, work: Callable[[], T]) -> T:
+        """Do something in every process: if it fails in one, it fails in all.
+
+        Parameters
+        ----------
+        work : callable
+            What to do; no collective, as another process may not come to it.
+
+        Returns
+        -------
+        Any
+            What it returned here.
+
+        Raises
+        ------
+        Exception
+            What it raised here; else, what it raised in the first process where it did.
+        """
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:
+            failure = error
+        failures = self.all(_portable(failure))
+        if failure is not None:
+            raise failure
+        for rank, other in enumerate(failures):
+            if other is not None:
+                if hasattr(other, "add_note"):  # Python 3.11
+                    other.add_note(f"(on rank {rank})")
+                raise other
+        return result  # type: ignore[return-value]
+
+    def first(self, work: Callable[[], T]) -> T:
+        """Do something in the first process only, and give all what it returned.
+
+        Parameters
+        ----------
+        work : callable
+            What to do.
+
+        Returns
+        -------
+        Any
+            What it returned there.
+        """
+        return self.all(self.do(lambda: work() if self.rank == 0 else None))[0]  # type: ignore[return-value]
+
+
+def _portable(error: Exception | None) -> Exception | None:
+    """Bring an error to a form that crosses processes: its words, if not itself."""
+    if error is None or isinstance(error, OSError):
+        return error
+    if isinstance(error, MismatchError):
+        return MismatchError(*error.problems)
+    if isinstance(error, CheckpointError):
+        return error
+    return CheckpointError(f"{type(error).__name__}: {error}")
