@@ -38,27 +38,7 @@ Answer = tuple[int, str, dict[str, Any]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The command; without it, that of the command line.
-
-    Returns
-    -------
-    int
-        The exit code.
-
-    Examples
-    --------
-    >>> import tempfile, torch
-    >>> with tempfile.NamedTemporaryFile(suffix=".pt") as file:
-    ...     torch.save({"epoch": 3}, file.name)
-    ...     main(["diff", file.name, file.name])
-    No difference.
-    0
-    """
+    """Carry out one command."""
     options = _parser().parse_args(arguments)
     code, text, data = _carry_out(options)
     if options.json:

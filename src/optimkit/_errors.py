@@ -180,27 +180,7 @@ class MismatchError(CheckpointError):
 
 
 def first_few(items: Iterable[object], limit: int = 5) -> str:
-    """Write the first few items, and how many more there are.
-
-    Parameters
-    ----------
-    items : iterable
-        What to write, each by its ``str``.
-    limit : int, optional
-        How many are written out.
-
-    Returns
-    -------
-    str
-        The items, separated by commas.
-
-    Examples
-    --------
-    >>> first_few(["a", "b"])
-    'a, b'
-    >>> first_few(range(8))
-    '0, 1, 2, 3, 4 and 3 more'
-    """
+    """Write the first few items, and how many more there are."""
     texts = [str(item) for item in items]
     more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
     return ", ".join(texts[:limit]) + more

@@ -16,25 +16,7 @@ _NARROWEST = 6  # a column is not squeezed below this: the records are stacked i
 
 
 def fill(value: str, lead: str = "") -> list[str]:
-    """Break a sentence between words, at most :data:`WIDTH` columns wide.
-
-    Parameters
-    ----------
-    value : str
-        Prose; a word that is too long is broken within.
-    lead : str, optional
-        What to write before the first line; the others are indented by as much, at least by two.
-
-    Returns
-    -------
-    list of str
-        The lines.
-
-    Examples
-    --------
-    >>> fill("Set requires_grad=False.", "-> ")
-    ['-> Set requires_grad=False.']
-    """
+    """Break a sentence between words, at most :data:`WIDTH` columns wide."""
     indent = " " * max(2, len(lead))
     lines, line = [], lead
     for word in one_line(value).split(" "):
@@ -84,10 +66,7 @@ def wrap(value: str, width: int) -> list[str]:
 
 
 def fit(cells: list[list[str]]) -> list[int] | None:
-    """Choose the columns' widths, taking from the widest what is too much; None if in vain.
-
-    No word is broken if there is room for it.
-    """
+    """Choose the columns' widths, taking from the widest what is too much; None if in vain."""
     columns = list(zip(*cells, strict=True))
     widths = [max(2, *map(cell_len, column)) for column in columns]
     room = WIDTH - len(GAP) * (len(widths) - 1)

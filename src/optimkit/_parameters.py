@@ -68,40 +68,7 @@ class ParamInfo(NamedTuple):
 
 
 class Walk:
-    """The parameters of a model, each once, in the order of ``model.named_parameters()``.
-
-    Made by :func:`~optimkit._walking.walk`. To look at every parameter of a large model costs little, because
-    the walk is kept in columns: a *place* is a name under which a parameter is found, and
-    `places`, `tensors` have an entry for each. Most parameters have one place, a tied one has
-    several. Iterating gives a :class:`ParamInfo` for each parameter.
-
-    Attributes
-    ----------
-    places : list of str
-        The name of each place, in the order of the walk.
-    leaves : list of str
-        The last part of each name.
-    tensors : list of torch.nn.Parameter
-        The parameter at each place.
-    owners : list of int
-        The visit to the module that owns it.
-    modules : list of torch.nn.Module
-        Each visit to a module that has parameters or modules of its own, an owner before what
-        is inside it.
-    prefixes : list of str
-        For each visit, what the names inside begin with.
-    spans : list of tuple of (int, int, int)
-        For each visit, where its places start, where its own end, where all inside it end.
-    ties : list of list of int
-        The places of each parameter that has more than one.
-    firsts : bytearray or None
-        A byte for each place, 1 where a parameter is met for the first time; None when there
-        are no ties, and every place is a first one.
-    wrapped : bool
-        Whether a wrapper was seen through.
-    answers : dict
-        What has been asked of every place so far: a question -> a byte for each place.
-    """
+    """The parameters of a model, each once, in the order of ``model.named_parameters()``."""
 
     def __init__(self) -> None:
         self.places: list[str] = []
@@ -176,28 +143,11 @@ class Walk:
         return self.first_of(self.tensors)
 
     def first_of(self, column: Sequence[_T]) -> Sequence[_T]:
-        """Keep, of a column with an entry for each place, the entry of each first place.
-
-        Parameters
-        ----------
-        column : sequence
-            An entry for each place.
-
-        Returns
-        -------
-        sequence
-            An entry for each parameter.
-        """
+        """Keep, of a column with an entry for each place, the entry of each first place."""
         return column if self.firsts is None else list(compress(column, self.firsts))
 
     def infos(self) -> Iterator[ParamInfo]:
-        """Give every place, tied ones too: what is named there, and the other names.
-
-        Returns
-        -------
-        iterator of ParamInfo
-            One for each place.
-        """
+        """Give every place, tied ones too: what is named there, and the other names."""
         columns = zip(
             self.places,
             self.tensors,

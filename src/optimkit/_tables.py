@@ -198,30 +198,7 @@ class Table:
 
 
 def html_table(table: Table) -> str:
-    """Return an HTML table without its style, to stand in a :func:`page` with others.
-
-    Parameters
-    ----------
-    table : Table
-        What to show.
-
-    Returns
-    -------
-    str
-        The table, in a box that scrolls.
-
-    Examples
-    --------
-    >>> print(html_table(Table([{"lr": 0.1}])))
-    <div class="optimkit-scroll" tabindex="0">
-    <table class="optimkit-table">
-    <thead><tr><th scope="col" class="optimkit-number">lr</th></tr></thead>
-    <tbody>
-    <tr><th scope="row" class="optimkit-number">0.1</th></tr>
-    </tbody>
-    </table>
-    </div>
-    """
+    """Return an HTML table without its style, to stand in a :func:`page` with others."""
     numeric = table._numeric()
     parts = [f'<div class="optimkit-scroll"{_named(table.caption)} tabindex="0">']
     parts.append('<table class="optimkit-table">')
@@ -238,46 +215,13 @@ def html_table(table: Table) -> str:
 
 
 def page(*parts: Table | str) -> str:
-    """Put tables together as HTML; they share one style.
-
-    Parameters
-    ----------
-    *parts : Table or str
-        Tables, and HTML to go between them.
-
-    Returns
-    -------
-    str
-        HTML.
-
-    Examples
-    --------
-    >>> two = page(Table([{"lr": 0.1}]), "<p>and</p>", Table([{"lr": 0.2}]))
-    >>> two.count("<style>"), two.count("<table ")
-    (1, 2)
-    """
+    """Put tables together as HTML; they share one style."""
     written = (html_table(part) if isinstance(part, Table) else part for part in parts)
     return "\n".join([_STYLE, *written])
 
 
 def text(value: object) -> str:
-    """Write a value the way it is shown in a table.
-
-    Parameters
-    ----------
-    value : object
-        Anything.
-
-    Returns
-    -------
-    str
-        Floats with six digits, nothing for None, sequences and mappings item by item.
-
-    Examples
-    --------
-    >>> text(0.1 + 0.2), text(None), text((3, 4)), text({"step": 3.0})
-    ('0.3', '', '(3, 4)', 'step=3')
-    """
+    """Write a value the way it is shown in a table."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -292,24 +236,7 @@ def text(value: object) -> str:
 
 
 def jsonable(value: object) -> Any:
-    """Turn a value into what strict JSON can hold.
-
-    Parameters
-    ----------
-    value : object
-        Anything; what JSON has no form for is written as text.
-
-    Returns
-    -------
-    dict, list, str, int, float, bool or None
-        The same, as data.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> jsonable({"shape": (2, 3), "norm": float("inf"), "path": Path("last.pt")})
-    {'shape': [2, 3], 'norm': 'inf', 'path': 'last.pt'}
-    """
+    """Turn a value into what strict JSON can hold."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):

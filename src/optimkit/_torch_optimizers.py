@@ -21,19 +21,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The state that a class keeps for a parameter.
-
-    Parameters
-    ----------
-    alike : tuple of str
-        Keys whose tensor has the shape of the parameter.
-    single : tuple of str, optional
-        Keys with a single number.
-    optional : tuple of str, optional
-        Those of `alike` that are not always there.
-    needs : mapping of str to str, optional
-        An optional key -> the option that calls for it, when it is true.
-    """
+    """The state that a class keeps for a parameter."""
 
     alike: tuple[str, ...]
     single: tuple[str, ...] = ("step",)
@@ -110,44 +98,12 @@ EXTRAS = frozenset(
 
 
 def flat_size(params: Iterable[Tensor]) -> int:
-    """Return how long what LBFGS keeps end to end is: a complex number is two.
-
-    Parameters
-    ----------
-    params : iterable of tensor
-        The parameters.
-
-    Returns
-    -------
-    int
-        How many numbers it keeps for them.
-
-    Examples
-    --------
-    >>> flat_size([torch.zeros(3), torch.zeros(2, dtype=torch.complex64)])
-    7
-    """
+    """Return how long what LBFGS keeps end to end is: a complex number is two."""
     return sum(param.numel() * (2 if param.is_complex() else 1) for param in params)
 
 
 def flat_dtype(params: Iterable[Tensor]) -> torch.dtype:
-    """Return the dtype of what LBFGS keeps end to end: what all parameters fit into.
-
-    Parameters
-    ----------
-    params : iterable of tensor
-        The parameters, one or more.
-
-    Returns
-    -------
-    torch.dtype
-        A real one.
-
-    Examples
-    --------
-    >>> flat_dtype([torch.zeros(3), torch.zeros(2, dtype=torch.complex128)])
-    torch.float64
-    """
+    """Return the dtype of what LBFGS keeps end to end: what all parameters fit into."""
     return reduce(torch.promote_types, (param.dtype.to_real() for param in params))
 
 
@@ -155,27 +111,7 @@ _SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps"}
 
 
 def meant(key: str, options: Iterable[str], likeness: float) -> str | None:
-    """Return the option that a key perhaps stands for.
-
-    Parameters
-    ----------
-    key : str
-        A key that is no option.
-    options : iterable of str
-        The options that there are.
-    likeness : float
-        How alike they must be, from 0 to 1; well-known synonyms need not be.
-
-    Returns
-    -------
-    str or None
-        One of the options.
-
-    Examples
-    --------
-    >>> meant("learning_rate", ["lr", "eps"], 0.8), meant("weigth_decay", ["weight_decay"], 0.8)
-    ('lr', 'weight_decay')
-    """
+    """Return the option that a key perhaps stands for."""
     known = list(options)
     if _SYNONYMS.get(key) in known:
         return _SYNONYMS[key]
@@ -183,26 +119,7 @@ def meant(key: str, options: Iterable[str], likeness: float) -> str | None:
 
 
 def torch_class(kind: type) -> str | None:
-    """Name the class of ``torch.optim`` whose state a class keeps.
-
-    Parameters
-    ----------
-    kind : type
-        An optimizer's class.
-
-    Returns
-    -------
-    str or None
-        Its own name, or that of the class it inherits ``step`` from; None if its ``step`` is
-        its own, so that nobody but itself knows what it keeps.
-
-    Examples
-    --------
-    >>> class Mine(torch.optim.AdamW):
-    ...     pass
-    >>> torch_class(Mine), torch_class(torch.optim.Optimizer)
-    ('AdamW', None)
-    """
+    """Name the class of ``torch.optim`` whose state a class keeps."""
     for base in kind.__mro__:
         if base.__name__ in KEPT and getattr(torch.optim, base.__name__, None) is base:
             return base.__name__ if _steps_like(kind, base) else None
@@ -219,44 +136,13 @@ def _steps_like(kind: type, base: type) -> bool:
 
 
 def keys_of(name: str) -> frozenset[str]:
-    """Return every key that a class of torch may keep.
-
-    Parameters
-    ----------
-    name : str
-        The name of the class.
-
-    Returns
-    -------
-    frozenset of str
-        Its state keys.
-    """
+    """Return every key that a class of torch may keep."""
     kept = KEPT[name]
     return frozenset((*kept.alike, *kept.single, *_BEYOND.get(name, ())))
 
 
 def required_keys(name: str, matrix: bool, options: Mapping[str, Any]) -> frozenset[str]:
-    """Return the keys that the state of a parameter must have, once it has any.
-
-    Parameters
-    ----------
-    name : str
-        The name of a class of torch.
-    matrix : bool
-        Whether the parameter has two dimensions or more.
-    options : mapping
-        Those of its group.
-
-    Returns
-    -------
-    frozenset of str
-        The keys without which ``step()`` fails.
-
-    Examples
-    --------
-    >>> sorted(required_keys("Adam", True, {"amsgrad": True}))
-    ['exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'step']
-    """
+    """Return the keys that the state of a parameter must have, once it has any."""
     kept = KEPT[name]
     if name == "Adafactor":
         return _REQUIRED[name] | ({"row_var", "col_var"} if matrix else {"variance"})
@@ -269,27 +155,7 @@ _REQUIRED = {name: kept.required for name, kept in KEPT.items()}
 
 
 def shape_of(name: str, key: str, shape: Shape) -> Shape | None:
-    """Return the shape that a state tensor should have.
-
-    Parameters
-    ----------
-    name : str
-        The name of a class of torch.
-    key : str
-        The state's key.
-    shape : tuple of int
-        The shape of the parameter.
-
-    Returns
-    -------
-    tuple of int or None
-        ``()`` for a single number; None if nothing is known.
-
-    Examples
-    --------
-    >>> shape_of("Adafactor", "row_var", (8, 3)), shape_of("Adam", "exp_avg", (8, 3))
-    ((8, 1), (8, 3))
-    """
+    """Return the shape that a state tensor should have."""
     kept = KEPT[name]
     if key in kept.alike:
         return shape

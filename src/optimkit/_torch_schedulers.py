@@ -23,21 +23,7 @@ _stepped._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
 
 
 def copy_optimizer(optimizer: Optimizer, copies: dict[int, Any]) -> Optimizer:
-    """Copy an optimizer's options; the copy holds no state, and its step does nothing.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        The optimizer.
-    copies : dict of int to object
-        What stands for what, by id. The stand-in is added, and each tensor among its options;
-        a parameter stands for itself.
-
-    Returns
-    -------
-    torch.optim.Optimizer
-        A stand-in of the same class.
-    """
+    """Copy an optimizer's options; the copy holds no state, and its step does nothing."""
     stand_in: Any = object.__new__(type(optimizer))
     for key, value in vars(optimizer).items():
         stand_in.__dict__[key] = OrderedDict() if key.endswith("_hooks") else value
@@ -65,20 +51,7 @@ def _copy_option(value: Any, copies: dict[int, Any]) -> Any:
 
 
 def copy_scheduler(scheduler: Any, copies: dict[int, Any]) -> Any:
-    """Copy a scheduler and those inside it, so that they drive the stand-in.
-
-    Parameters
-    ----------
-    scheduler : torch.optim.lr_scheduler.LRScheduler
-        The scheduler.
-    copies : dict of int to object
-        What stands for what, by id: the stand-in of its optimizer. It is added to.
-
-    Returns
-    -------
-    torch.optim.lr_scheduler.LRScheduler
-        The copy.
-    """
+    """Copy a scheduler and those inside it, so that they drive the stand-in."""
     if id(scheduler) in copies:
         return copies[id(scheduler)]
     twin = object.__new__(type(scheduler))

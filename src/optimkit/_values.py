@@ -14,27 +14,7 @@ PLAIN = frozenset({float, int, str, bool, type(None)})
 
 
 def copied(value: Any, device: torch.device | None = None) -> Any:
-    """Copy tensors, in lists and mappings too: what they hold now, whatever happens to them.
-
-    Parameters
-    ----------
-    value : Any
-        An option, a piece of state, or containers of these.
-    device : torch.device, optional
-        Where the tensors go; without it they stay where they are, and no device is waited for.
-
-    Returns
-    -------
-    Any
-        The same, dtype for dtype: tensors cloned, containers rebuilt, all else as it is.
-
-    Examples
-    --------
-    >>> lr = torch.tensor(0.5)
-    >>> kept = copied({"lr": lr, "betas": [lr, 0.9]})
-    >>> lr.zero_(), kept
-    (tensor(0.), {'lr': tensor(0.5000), 'betas': [tensor(0.5000), 0.9]})
-    """
+    """Copy tensors, in lists and mappings too: what they hold now, whatever happens to them."""
     if type(value) in PLAIN:
         return value
     if isinstance(value, (dict, Mapping)):  # dict first: an abstract class is slow to tell, too

@@ -19,37 +19,7 @@ from ._wrappers import held_as
 
 
 def walk(model: nn.Module | Mapping[str, nn.Module]) -> Walk:
-    """Walk a model once, and note where each parameter is.
-
-    Parameters
-    ----------
-    model : torch.nn.Module or mapping of str to torch.nn.Module
-        A model, or several by name; each name then begins with its key.
-
-    Returns
-    -------
-    Walk
-        The parameters, in the order of ``named_parameters()``.
-
-    Raises
-    ------
-    TypeError
-        If `model`, or a value of the mapping, is not a module.
-    GroupError
-        If two parameters would have the same name.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from torch import nn
-    >>> generator = torch.compile(nn.Linear(2, 2))
-    >>> walk({"g": generator, "d": nn.Linear(2, 1, bias=False)}).names
-    ['g.weight', 'g.bias', 'd.weight']
-    >>> tied = nn.ModuleDict({"embed": nn.Embedding(3, 2), "head": nn.Linear(2, 3, bias=False)})
-    >>> tied["head"].weight = tied["embed"].weight
-    >>> [(info.name, info.aliases) for info in walk(tied)]
-    [('embed.weight', ('head.weight',))]
-    """
+    """Walk a model once, and note where each parameter is."""
     roots = _roots(model)
     found = Walk()
     _visit(found, roots)
@@ -60,10 +30,7 @@ def walk(model: nn.Module | Mapping[str, nn.Module]) -> Walk:
 
 
 def _visit(found: Walk, roots: Mapping[str, nn.Module]) -> None:
-    """Note each module's own parameters, then its children's, as torch orders them.
-
-    Looks into the modules' own dicts: torch's public iterators cost several times as much.
-    """
+    """Note each module's own parameters, then its children's, as torch orders them."""
     places, leaves, tensors, owners = found.places, found.leaves, found.tensors, found.owners
     modules, prefixes, spans = found.modules, found.prefixes, found.spans
     open_modules: set[int] = set()  # a module may hold its own parent: torch lets it

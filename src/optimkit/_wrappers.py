@@ -27,24 +27,7 @@ _WRAPPERS = (
 
 @lru_cache(maxsize=1024)  # a class's bases never change
 def held_as(kind: Any) -> str | None:
-    """Look up where a wrapper holds the model.
-
-    Parameters
-    ----------
-    kind : type
-        The class of a module.
-
-    Returns
-    -------
-    str or None
-        The attribute; None if the class is no wrapper.
-
-    Examples
-    --------
-    >>> from torch import nn
-    >>> held_as(nn.DataParallel), held_as(nn.Sequential)
-    ('module', None)
-    """
+    """Look up where a wrapper holds the model."""
     for module, name, attribute in _WRAPPERS:
         wrapper = getattr(sys.modules.get(module), name, None)
         if wrapper is not None and issubclass(kind, wrapper):

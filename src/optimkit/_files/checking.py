@@ -12,17 +12,7 @@ from .layout import CHUNK, Entry, Layout, crc_of
 
 
 class Checked(io.RawIOBase):
-    """A checkpoint, open for reading, that sums what is read of it.
-
-    Parameters
-    ----------
-    file : binary file
-        The file.
-    layout : Layout
-        Its entries.
-    seen : callable
-        Called with a number of bytes, now and then.
-    """
+    """A checkpoint, open for reading, that sums what is read of it."""
 
     def __init__(self, file: BinaryIO, layout: Layout, seen: Callable[[int], None]) -> None:
         self._file, self._seen = file, seen
@@ -65,13 +55,7 @@ class Checked(io.RawIOBase):
         return done
 
     def finish(self) -> tuple[str, ...]:
-        """Sum what nobody has read.
-
-        Returns
-        -------
-        tuple of str
-            The entries that do not fit their checksums.
-        """
+        """Sum what nobody has read."""
         for entry in self._waiting.values():
             self._compare(entry, crc_of(self._file, entry.start, entry.stop, 0, self._seen))
         self._waiting, self._begun = {}, {}

@@ -17,13 +17,7 @@ _freeing: list[threading.Thread] = []
 
 @contextlib.contextmanager
 def freed_aside(path: Path) -> Iterator[None]:
-    """Run a block that replaces or deletes a file, and free its bytes in a thread.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file; there need not be one.
-    """
+    """Run a block that replaces or deletes a file, and free its bytes in a thread."""
     held = _hold(path)
     try:
         yield

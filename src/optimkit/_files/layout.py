@@ -33,17 +33,7 @@ class LayoutError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a part of a checkpoint lies.
-
-    Parameters
-    ----------
-    name : str
-        What torch calls it: ``data.pkl``, ``data/0``.
-    start, stop : int
-        Its first byte, and the one after its last.
-    crc : int
-        Its checksum.
-    """
+    """Where a part of a checkpoint lies."""
 
     name: str
     start: int
@@ -53,17 +43,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The entries of a checkpoint.
-
-    Parameters
-    ----------
-    entries : tuple of Entry
-        By place.
-    size : int
-        The length of the file.
-    sealed : bool
-        Whether there is a seal. If so it has been compared, and fits.
-    """
+    """The entries of a checkpoint."""
 
     entries: tuple[Entry, ...]
     size: int
@@ -76,23 +56,7 @@ class Layout:
 
 
 def survey(file: BinaryIO) -> Layout:
-    """Look where the entries of a zip lie, and compare its seal.
-
-    Parameters
-    ----------
-    file : binary file
-        Open for reading.
-
-    Returns
-    -------
-    Layout
-        The entries.
-
-    Raises
-    ------
-    LayoutError
-        If it is no zip of torch, if it would unpack to more than it is, or if the seal is broken.
-    """
+    """Look where the entries of a zip lie, and compare its seal."""
     size = file.seek(0, 2)
     seal = _seal_of(file, size)
     try:
@@ -116,13 +80,7 @@ def survey(file: BinaryIO) -> Layout:
 
 
 def seal(file: BinaryIO) -> None:
-    """Write the seal behind a zip that torch has written.
-
-    Parameters
-    ----------
-    file : binary file
-        Open for reading and writing.
-    """
+    """Write the seal behind a zip that torch has written."""
     layout = survey(file)
     crc = _frame(file, layout.entries, layout.size - 2)
     file.seek(-2, 2)
@@ -132,24 +90,7 @@ def seal(file: BinaryIO) -> None:
 def crc_of(
     file: BinaryIO, start: int, stop: int, crc: int = 0, seen: Callable[[int], None] | None = None
 ) -> int:
-    """Sum a range of a file.
-
-    Parameters
-    ----------
-    file : binary file
-        Open for reading.
-    start, stop : int
-        The first byte, and the one after the last.
-    crc : int, optional
-        The sum so far.
-    seen : callable, optional
-        Called with the number of bytes, now and then.
-
-    Returns
-    -------
-    int
-        The CRC-32.
-    """
+    """Sum a range of a file."""
     for piece in _pieces(file, start, stop):
         crc = crc32(piece, crc)
         if seen is not None:

@@ -14,23 +14,7 @@ from .layout import MAGIC, Layout, LayoutError, survey
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[tuple[BinaryIO, Layout | None]]:
-    """Open a file, and look how it lies.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-
-    Yields
-    ------
-    tuple of binary file and Layout or None
-        The file, open for reading; None for one that is no zip.
-
-    Raises
-    ------
-    CorruptCheckpointError
-        If it is empty, cut off, or the disk does not give it back.
-    """
+    """Open a file, and look how it lies."""
     if path.is_dir():
         raise CheckpointError(f"{path} is a directory: give one file that torch.save wrote.")
     if path.exists() and not path.is_file():  # to open a pipe waits for somebody to write

@@ -7,26 +7,7 @@ from typing import Any
 
 
 def optimizers_in(content: object) -> dict[str, Mapping[str, Any]]:
-    """Find the optimizer state dicts in what a checkpoint holds.
-
-    Parameters
-    ----------
-    content : object
-        What :func:`read` returned.
-
-    Returns
-    -------
-    dict of str to mapping
-        Where each is, keys joined by dots (``""`` if the content is one itself), and the
-        state dict.
-
-    Examples
-    --------
-    >>> import torch
-    >>> optimizer = torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=0.1)
-    >>> list(optimizers_in({"epoch": 1, "optimizers": [optimizer.state_dict()]}))
-    ['optimizers.0']
-    """
+    """Find the optimizer state dicts in what a checkpoint holds."""
     found: dict[str, Mapping[str, Any]] = {}
 
     def look(value: object, where: str, depth: int) -> None:
@@ -44,23 +25,7 @@ def optimizers_in(content: object) -> dict[str, Mapping[str, Any]]:
 
 
 def is_state_dict(value: object) -> bool:
-    """Tell whether a value is the state dict of an optimizer.
-
-    Parameters
-    ----------
-    value : object
-        Anything.
-
-    Returns
-    -------
-    bool
-        True for a mapping with ``state`` and ``param_groups``, the latter a list of mappings.
-
-    Examples
-    --------
-    >>> is_state_dict({"state": {}, "param_groups": []}), is_state_dict({"weight": 1})
-    (True, False)
-    """
+    """Tell whether a value is the state dict of an optimizer."""
     return (
         isinstance(value, Mapping)
         and isinstance(value.get("state"), Mapping)

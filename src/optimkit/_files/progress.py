@@ -13,20 +13,7 @@ PATIENCE = 1.0  # seconds
 
 
 class Progress:
-    """Count bytes, and show a bar on a terminal once it takes too long to wait in the dark.
-
-    Parameters
-    ----------
-    label : str
-        What is going on.
-    total : int
-        How many bytes it will be.
-
-    Examples
-    --------
-    >>> with Progress("Saving last.pt", 100) as progress:
-    ...     progress.advance(100)
-    """
+    """Count bytes, and show a bar on a terminal once it takes too long to wait in the dark."""
 
     def __init__(self, label: str, total: int) -> None:
         self._label, self._total = label, total
@@ -50,13 +37,7 @@ class Progress:
             self._bar.stop()
 
     def advance(self, count: int) -> None:
-        """Say that so many more bytes are done.
-
-        Parameters
-        ----------
-        count : int
-            The bytes.
-        """
+        """Say that so many more bytes are done."""
         self._done += count
         if self._bar is None and time.monotonic() >= self._show_at:
             self._show_at = float("inf")

@@ -29,52 +29,14 @@ _NO_MEMORY = ("allocate memory", "unable to mmap")  # how torch says it
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read from a file, and what its checksums said meanwhile.
-
-    Parameters
-    ----------
-    content : Any
-        What was saved.
-    soundness : Integrity or None
-        What the checksums said; None if they were not asked.
-    """
+    """What was read from a file, and what its checksums said meanwhile."""
 
     content: Any
     soundness: Integrity | None
 
 
 def read(path: str | os.PathLike[str]) -> Any:
-    """Read what a checkpoint holds, verified first, and run nothing of it.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        A file that ``torch.save`` wrote.
-
-    Returns
-    -------
-    Any
-        What was saved. Its tensors are on the CPU; those of a zip are mapped from the file,
-        so those that nobody looks at are never read.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    CorruptCheckpointError
-        If its bytes are not what was written, or not a checkpoint at all.
-    UnsafeCheckpointError
-        If it holds more than tensors and plain data.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "last.pt")
-    ...     torch.save({"epoch": 3}, path)
-    ...     read(path)
-    {'epoch': 3}
-    """
+    """Read what a checkpoint holds, verified first, and run nothing of it."""
     path = Path(path)
     found = verify(path)
     if not found.entries:
@@ -89,41 +51,7 @@ def read(path: str | os.PathLike[str]) -> Any:
 def read_once(
     path: str | os.PathLike[str], *, map_location: Any = "cpu", verified: bool = True
 ) -> Reading:
-    """Read all that a checkpoint holds, and compare the checksums on the way.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        A file that ``torch.save`` wrote.
-    map_location : optional
-        Where the tensors go, as ``torch.load`` takes it.
-    verified : bool, optional
-        Whether to compare the checksums.
-
-    Returns
-    -------
-    Reading
-        What was saved, in memory, and what the checksums said.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    CorruptCheckpointError
-        If its bytes are not what was written, or not a checkpoint at all.
-    UnsafeCheckpointError
-        If it holds more than tensors and plain data.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "last.pt")
-    ...     torch.save({"epoch": 3}, path)
-    ...     found = read_once(path)
-    >>> found.content, found.soundness.sound
-    ({'epoch': 3}, True)
-    """
+    """Read all that a checkpoint holds, and compare the checksums on the way."""
     _refuse_location(map_location)
     path = Path(path)
     with opened(path) as (file, layout):

@@ -70,41 +70,7 @@ class Integrity:
 
 
 def verify(path: str | os.PathLike[str]) -> Integrity:
-    """Compare the checksums of a checkpoint with its bytes.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        A file that ``torch.save`` wrote.
-
-    Returns
-    -------
-    Integrity
-        Whether there are checksums. If there are, they fit.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    CorruptCheckpointError
-        If the file is empty, cut off, or a checksum does not fit.
-
-    Examples
-    --------
-    >>> import tempfile, torch
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "last.pt")
-    ...     torch.save({"weight": torch.ones(1000)}, path)
-    ...     verify(path).sound
-    ...     whole = path.read_bytes()
-    ...     _ = path.write_bytes(whole[:2000] + b"?" + whole[2001:])
-    ...     try:
-    ...         verify(path)
-    ...     except CorruptCheckpointError as error:
-    ...         print(str(error).replace(folder, ""))
-    True
-    /last.pt is damaged: data/0 does not fit its checksum. Take an older copy.
-    """
+    """Compare the checksums of a checkpoint with its bytes."""
     path, found = Path(path), None
     with opened(path) as (file, layout):
         if layout is not None and layout.checksums:
@@ -116,42 +82,14 @@ def verify(path: str | os.PathLike[str]) -> Integrity:
 
 
 def soundness_of(path: Path, file: BinaryIO, layout: Layout | None) -> Integrity:
-    """Say of an open file what can be said, if its checksums fit.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    file : binary file
-        The same, open.
-    layout : Layout or None
-        How it lies; None for one that is no zip.
-
-    Returns
-    -------
-    Integrity
-        Whether there are checksums.
-    """
+    """Say of an open file what can be said, if its checksums fit."""
     if layout is None:
         return Integrity(path, os.fstat(file.fileno()).st_size, 0, checksums=False)
     return Integrity(path, layout.size, len(layout.entries), layout.checksums)
 
 
 def damaged(path: Path, entries: tuple[str, ...]) -> CorruptCheckpointError:
-    """Say which parts of a file do not fit their checksums.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    entries : tuple of str
-        The parts.
-
-    Returns
-    -------
-    CorruptCheckpointError
-        To be raised.
-    """
+    """Say which parts of a file do not fit their checksums."""
     fit = "does not fit its checksum" if len(entries) == 1 else "do not fit their checksums"
     return CorruptCheckpointError(
         f"{path} is damaged: {first_few(entries)} {fit}. Take an older copy."

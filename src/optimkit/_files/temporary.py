@@ -25,18 +25,7 @@ _PREFIX, _WORK, _RUN = ".optimkit-", ".tmp", ".run"
 
 @contextlib.contextmanager
 def temporary(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """Open a new file in a folder; it is gone afterwards, if it still has its name.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder.
-
-    Yields
-    ------
-    tuple of binary file and pathlib.Path
-        The file, open for reading and writing, with the permissions that the umask gives.
-    """
+    """Open a new file in a folder; it is gone afterwards, if it still has its name."""
     file, path = _create(folder, _WORK)
     try:
         with file:
@@ -47,13 +36,7 @@ def temporary(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
 
 
 def clean(folder: Path) -> None:
-    """Remove the temporary files whose owners have died.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder.
-    """
+    """Remove the temporary files whose owners have died."""
     for path in _found(folder, (_WORK, _RUN)):
         # Another user's, or gone in the meantime: not ours to remove.
         with contextlib.suppress(OSError), path.open("r+b") as file:  # NFS locks no other
@@ -65,13 +48,7 @@ def clean(folder: Path) -> None:
 
 
 class Presence:
-    """Show the others that a run is alive, for as long as this object is.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Where the run saves.
-    """
+    """Show the others that a run is alive, for as long as this object is."""
 
     def __init__(self, folder: Path) -> None:
         self._file, self._path = _create(folder, _RUN)
@@ -90,18 +67,7 @@ class Presence:
 
 
 def present(folder: Path) -> set[str]:
-    """List the runs that are alive.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Where they save.
-
-    Returns
-    -------
-    set of str
-        Their names.
-    """
+    """List the runs that are alive."""
     clean(folder)
     return {_name(path) for path in _found(folder, (_RUN,))}
 

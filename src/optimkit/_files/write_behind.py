@@ -12,19 +12,7 @@ _STEP = 1 << 23  # bytes; what is smaller is written at once anyway
 
 
 class WriteBehind:
-    """Begins to write a growing file to the disk, and takes what is there out of memory.
-
-    A file as large as a checkpoint would push out of the page cache what training reads, and
-    to find memory for it may take longer than to write it. All this is advice; a slow disk
-    lets even that wait.
-
-    Parameters
-    ----------
-    descriptor : int
-        The file, open for longer than this is.
-    waits : bool
-        Whether the disk is waited for in the end. If not, a thread gives the advice.
-    """
+    """Begins to write a growing file to the disk, and takes what is there out of memory."""
 
     def __init__(self, descriptor: int, *, waits: bool) -> None:
         self._descriptor, self._waits = descriptor, waits
@@ -57,11 +45,7 @@ class WriteBehind:
                 self._thread.start()
 
     def _advise(self, end: int) -> None:
-        """Say that the bytes before an end are not needed.
-
-        Linux begins to write those that are in memory alone, without waiting for the disk, and
-        forgets the others: so what is written at one step leaves at one of the next.
-        """
+        """Say that the bytes before an end are not needed."""
         if hasattr(os, "posix_fadvise"):
             with contextlib.suppress(OSError):  # advice is never needed
                 os.posix_fadvise(self._descriptor, 0, end, os.POSIX_FADV_DONTNEED)

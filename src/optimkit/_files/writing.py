@@ -33,37 +33,7 @@ _PIECE = 1 << 23  # bytes at a time: often enough for the progress bar
 def write(
     path: str | os.PathLike[str], content: Any, *, durable: bool = True, size: int = 0
 ) -> Path:
-    """Write a checkpoint as ``torch.save`` does, atomically, and seal it.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        The file; if there is one, it stays whole until the new one is.
-    content : Any
-        What to save. It is streamed: memory for one tensor at most, and none on the CPU.
-    durable : bool, optional
-        Whether to wait until the bytes are on the disk.
-    size : int, optional
-        About how many bytes there will be, for the progress bar.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
-
-    Raises
-    ------
-    OSError
-        If the disk is full, or the folder can't be written. It names the file.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = write(Path(folder, "last.pt"), {"epoch": 3})
-    ...     torch.load(path, weights_only=True)
-    {'epoch': 3}
-    """
+    """Write a checkpoint as ``torch.save`` does, atomically, and seal it."""
     path = Path(path)
     with (
         install(path, durable=durable) as file,
@@ -88,25 +58,7 @@ def write(
 
 @contextlib.contextmanager
 def install(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
-    """Open a file that takes a name only when it is complete.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The name; a symbolic link is followed.
-    durable : bool, optional
-        Whether to wait until the bytes, and the name, are on the disk.
-
-    Yields
-    ------
-    binary file
-        To write to, and to read from. If the block raises, nothing has happened.
-
-    Raises
-    ------
-    OSError
-        If the disk is full, or the folder can't be written. It names the file.
-    """
+    """Open a file that takes a name only when it is complete."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -133,13 +85,7 @@ def install(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, durably.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The folder.
-    """
+    """Make a folder, and those above it, durably."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -148,13 +94,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder.
-    """
+    """Wait until the names in a folder are on the disk."""
     if os.name == "nt":  # a folder can't be opened there
         return
     descriptor = os.open(folder, os.O_RDONLY)

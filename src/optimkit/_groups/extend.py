@@ -48,16 +48,7 @@ Twin = tuple[LRScheduler, LRScheduler, Group]
 
 @dataclass(frozen=True)
 class Extension:
-    """What a new group and the schedulers get; nothing is changed before :meth:`apply`.
-
-    Parameters
-    ----------
-    group : dict
-        The new group's options as they would be today, had it been there from the start.
-    twins : sequence of tuple
-        Each scheduler, nested ones too, its copy that has the new group, and the new group's
-        entries in its lists.
-    """
+    """What a new group and the schedulers get; nothing is changed before :meth:`apply`."""
 
     group: Group
     twins: Sequence[Twin]
@@ -86,29 +77,7 @@ def extend(
     schedulers: Sequence[LRScheduler],
     lr_lambda: LrLambda | None = None,
 ) -> Extension:
-    """Find what a new group, and an optimizer's schedulers, need.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        The optimizer.
-    group : dict
-        The new group's options, all of them, without parameters.
-    schedulers : sequence of torch.optim.lr_scheduler.LRScheduler
-        The schedulers, in the order in which they are stepped.
-    lr_lambda : callable, optional
-        The new group's function, for schedulers with a function for each group.
-
-    Returns
-    -------
-    Extension
-        What to apply.
-
-    Raises
-    ------
-    GroupError
-        If a scheduler can't be extended.
-    """
+    """Find what a new group, and an optimizer's schedulers, need."""
     members = [member for root in schedulers for member in members_of(root)]
     problems = [text for member in members for text in foreign_to(member, optimizer)]
     if problems:

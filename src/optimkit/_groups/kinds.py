@@ -26,10 +26,7 @@ _CALLED_NORM = ("Norm", "NormGated", "Norm1d", "Norm2d", "Norm3d")
 
 
 def _owned(found: Walk, kinds: tuple[type, ...], called: tuple[str, ...] = ()) -> bytes:
-    """Answer yes for what modules of these types own, parametrized or not.
-
-    A type that is only called so counts if all that it owns are vectors.
-    """
+    """Answer yes for what modules of these types own, parametrized or not."""
     answer = bytearray(len(found.places))
     for kind, visits in visits_by_type(found).items():
         real = issubclass(kind, kinds)

@@ -14,28 +14,7 @@ from .options import identity
 
 
 def name_groups(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[str]:
-    """Name each group.
-
-    Parameters
-    ----------
-    groups : sequence of mappings
-        The options of each group; no two are equal. ``name`` is the name asked for.
-    base : mapping of str to object
-        The options that every parameter begins with.
-
-    Returns
-    -------
-    list of str
-        A name for each group: the one asked for, or the options that differ from `base`.
-        Groups that share a name are told apart by the options in which they differ.
-
-    Examples
-    --------
-    >>> base = {"lr": 0.1}
-    >>> head = {"lr": 0.2, "name": "head"}
-    >>> name_groups([base, {"lr": 0.05}, head, {**head, "momentum": 0.9}], base)
-    ['default', 'lr=0.05', 'head', 'head, momentum=0.9']
-    """
+    """Name each group."""
     apart = _differences(groups, base)
     asked: dict[str | None, list[int]] = {}
     for index, options in enumerate(groups):

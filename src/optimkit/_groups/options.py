@@ -25,29 +25,7 @@ _NOT_NEGATIVE = ("lr", "weight_decay", "momentum")
 def bad_options(
     options: Mapping[str, Any], optimizer: Callable[..., Optimizer] | None = None
 ) -> list[str]:
-    """Say which options can't be, and what would be right.
-
-    Parameters
-    ----------
-    options : mapping of str to object
-        The options of a group.
-    optimizer : type, optional
-        The class that will take them.
-
-    Returns
-    -------
-    list of str
-        One sentence for each; empty when all are right.
-
-    Examples
-    --------
-    >>> import torch
-    >>> bad_options({"lr": -0.1, "weigth_decay": 0.0}, torch.optim.SGD)[0]
-    'lr=-0.1 is negative; it must be 0 or more.'
-    >>> print(bad_options({"weigth_decay": 0.0}, torch.optim.Rprop)[0])
-    Rprop has no option 'weigth_decay'; it takes lr, etas, step_sizes, capturable, foreach and \
-2 more.
-    """
+    """Say which options can't be, and what would be right."""
     wrong = []
     for key, value in options.items():
         if key in RESERVED:
@@ -62,27 +40,7 @@ def bad_options(
 
 
 def unknown_options(options: Iterable[str], known: Iterable[str], title: str) -> list[str]:
-    """Say which options an optimizer doesn't have.
-
-    Parameters
-    ----------
-    options : iterable of str
-        The options of a group.
-    known : iterable of str
-        Those that the optimizer has.
-    title : str
-        The optimizer's name.
-
-    Returns
-    -------
-    list of str
-        One sentence for each; empty when all are known.
-
-    Examples
-    --------
-    >>> unknown_options(["weigth_decay"], ["lr", "weight_decay"], "SGD")
-    ["SGD has no option 'weigth_decay'; did you mean 'weight_decay'?"]
-    """
+    """Say which options an optimizer doesn't have."""
     known = list(known)
     wrong = []
     for key in options:
@@ -103,24 +61,7 @@ def class_of(optimizer: Any) -> Any:
 
 @cache  # a signature takes longer to read than the rest of the groups to build
 def takes(optimizer: Any) -> tuple[str, ...] | None:
-    """List the options that an optimizer class takes.
-
-    Parameters
-    ----------
-    optimizer : type
-        The class, or a ``functools.partial`` of it.
-
-    Returns
-    -------
-    tuple of str or None
-        None if it takes any keyword, or is no class, so that nothing can be said.
-
-    Examples
-    --------
-    >>> import torch
-    >>> takes(torch.optim.Rprop)[:3]
-    ('lr', 'etas', 'step_sizes')
-    """
+    """List the options that an optimizer class takes."""
     kind = class_of(optimizer)
     if not isinstance(kind, type):
         return None
@@ -134,26 +75,7 @@ def takes(optimizer: Any) -> tuple[str, ...] | None:
 
 
 def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy options: no tensor is shared, and a number of numpy's is one of Python's.
-
-    Parameters
-    ----------
-    options : mapping of str to object
-        The options of a group.
-
-    Returns
-    -------
-    dict
-        The same, for one group alone. ``torch.load(weights_only=True)`` reads no other numbers.
-
-    Examples
-    --------
-    >>> import torch
-    >>> options = {"lr": torch.tensor(0.5), "momentum": 0.9}
-    >>> own = own_options(options)
-    >>> own, own["lr"] is options["lr"]
-    ({'lr': tensor(0.5000), 'momentum': 0.9}, False)
-    """
+    """Copy options: no tensor is shared, and a number of numpy's is one of Python's."""
     return {
         key: value.item() if isinstance(value, Number) and hasattr(value, "item") else value
         for key, value in copied(options).items()
@@ -161,26 +83,7 @@ def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def identity(value: object) -> Hashable:
-    """Give two values the same key if, as options, they are equal.
-
-    Parameters
-    ----------
-    value : object
-        An option, or a dict of options.
-
-    Returns
-    -------
-    hashable
-        Equal for equal values, tensors and containers too.
-
-    Examples
-    --------
-    >>> import torch
-    >>> identity({"lr": torch.tensor(0.5)}) == identity({"lr": torch.tensor(0.5)})
-    True
-    >>> identity({"betas": [0.9, 0.95]}) == identity({"betas": [0.9, 0.99]})
-    False
-    """
+    """Give two values the same key if, as options, they are equal."""
     if type(value) in PLAIN:
         return value
     if isinstance(value, dict):

@@ -50,23 +50,7 @@ _IN_PROPORTION = {"max_lr", "min_lr", "max_lrs"}  # to the lr that a group start
 
 
 def roots_of(schedulers: LRScheduler | Iterable[LRScheduler]) -> list[LRScheduler]:
-    """Bring the schedulers that were passed to a list, without those inside others.
-
-    Parameters
-    ----------
-    schedulers : torch.optim.lr_scheduler.LRScheduler or iterable of them
-        The schedulers.
-
-    Returns
-    -------
-    list of torch.optim.lr_scheduler.LRScheduler
-        Each once.
-
-    Raises
-    ------
-    TypeError
-        If there is anything else among them.
-    """
+    """Bring the schedulers that were passed to a list, without those inside others."""
     given = list(schedulers) if isinstance(schedulers, Iterable) else [schedulers]
     for scheduler in given:
         if not isinstance(scheduler, LRScheduler):
@@ -79,18 +63,7 @@ def roots_of(schedulers: LRScheduler | Iterable[LRScheduler]) -> list[LRSchedule
 
 
 def keys_of(schedulers: Iterable[LRScheduler]) -> set[str]:
-    """List the keys that a group may have because of its schedulers.
-
-    Parameters
-    ----------
-    schedulers : iterable of torch.optim.lr_scheduler.LRScheduler
-        The schedulers.
-
-    Returns
-    -------
-    set of str
-        The keys.
-    """
+    """List the keys that a group may have because of its schedulers."""
     members = [member for root in schedulers for member in members_of(root)]
     return {key for member in members for key in kept_per_group(member).values()} - {"lr_lambda"}
 

@@ -169,29 +169,7 @@ Select: TypeAlias = (
 
 
 def select_by(select: Select) -> Selector:
-    """Turn whatever selects parameters into a selector.
-
-    Parameters
-    ----------
-    select : str, re.Pattern, type, torch.nn.Module, callable or Selector
-        See :func:`optimkit.when`.
-
-    Returns
-    -------
-    Selector
-        The same, ready to be asked and combined.
-
-    Raises
-    ------
-    TypeError
-        If it is none of these.
-
-    Examples
-    --------
-    >>> from torch import nn
-    >>> select_by("*.bias") | nn.LayerNorm
-    '*.bias' | LayerNorm
-    """
+    """Turn whatever selects parameters into a selector."""
     if isinstance(select, Selector):
         return select
     if isinstance(select, str):
@@ -214,17 +192,7 @@ def select_by(select: Select) -> Selector:
 
 
 def ask_predicates(found: Walk, selectors: Iterable[Selector]) -> None:
-    """Ask all predicates of the same records: to make a ParamInfo costs more than to ask.
-
-    One predicate needs none of them twice, so none is kept.
-
-    Parameters
-    ----------
-    found : Walk
-        The walk over a model; it keeps the answers.
-    selectors : iterable of Selector
-        Selectors, whose parts may be predicates.
-    """
+    """Ask all predicates of the same records: to make a ParamInfo costs more than to ask."""
     predicates = dict.fromkeys(
         leaf for selector in selectors for leaf in selector.leaves if leaf.predicate
     )

@@ -15,23 +15,7 @@ from .tensors import local, plain, tensors_in
 
 
 def same(one: object, other: object) -> bool:
-    """Tell whether two options are equal, whatever they are.
-
-    Parameters
-    ----------
-    one, other : object
-        Any values; tensors are compared only where no device must be waited for.
-
-    Returns
-    -------
-    bool
-        Whether they are the same.
-
-    Examples
-    --------
-    >>> same((0.9, 0.99), [0.9, 0.99]), same(torch.ones(2), torch.ones(2))
-    (True, False)
-    """
+    """Tell whether two options are equal, whatever they are."""
     if one is other:
         return True
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
@@ -45,25 +29,7 @@ def same(one: object, other: object) -> bool:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal, bit for bit but for the device; NaN equals NaN.
-
-    Parameters
-    ----------
-    one, other : Any
-        Numbers, tensors, or lists and mappings of these.
-
-    Returns
-    -------
-    bool
-        Whether they are.
-
-    Examples
-    --------
-    >>> equal([torch.tensor([1.0, torch.nan])], [torch.tensor([1.0, torch.nan])])
-    True
-    >>> equal(torch.ones(2), torch.ones(2, dtype=torch.float64))
-    False
-    """
+    """Tell whether two values are equal, bit for bit but for the device; NaN equals NaN."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return _equal_tensors(local(one.detach()), local(other.detach()))
     if isinstance(one, Mapping) and isinstance(other, Mapping):
@@ -96,23 +62,7 @@ def _equal_tensors(one: Tensor, other: Tensor) -> bool:
 
 
 def change_of(before: Any, after: Any) -> float | None:
-    """Say how far apart two values are, relative to the first.
-
-    Parameters
-    ----------
-    before, after : Any
-        Numbers or tensors of one shape, or lists of them.
-
-    Returns
-    -------
-    float or None
-        0.1 for a change by a tenth, infinity for one from 0; None for what is no number.
-
-    Examples
-    --------
-    >>> change_of(2.0, 3.0), change_of(torch.ones(4), -torch.ones(4)), change_of("a", "b")
-    (0.5, 2.0, None)
-    """
+    """Say how far apart two values are, relative to the first."""
     if isinstance(before, bool) or isinstance(after, bool):
         return None
     if isinstance(before, Real) and isinstance(after, Real):

@@ -78,22 +78,7 @@ class Finding(NamedTuple):
 
 
 def finding(code: str, names: Iterable[str], message: str, remedy: str) -> Finding:
-    """Make a finding; its code says how bad it is.
-
-    Parameters
-    ----------
-    code : str
-        One of :data:`CODES`.
-    names : iterable of str
-        What it is about.
-    message, remedy : str
-        What will go wrong, and how to mend it.
-
-    Returns
-    -------
-    Finding
-        The record.
-    """
+    """Make a finding; its code says how bad it is."""
     return Finding(code, CODES[code], tuple(names), message, remedy)
 
 

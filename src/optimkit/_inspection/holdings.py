@@ -23,33 +23,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What an optimizer holds: a column for each fact, an entry for each parameter.
-
-    Parameters
-    ----------
-    kind : str
-        The optimizer's class, or what it was read from.
-    optimizer : torch.optim.Optimizer or None
-        The live object, if there is one.
-    defaults : mapping
-        Its ``defaults``; empty for a state dict, which has none.
-    raw_groups : list of mapping
-        Each group itself, with its parameters; empty where it is no mapping.
-    groups : list of mapping
-        The options of each group, without its parameters.
-    names : list of str
-        The name of each parameter.
-    named : bool
-        Whether these are names. If not, they say the position: ``params[3]``.
-    tensors : list
-        The parameters; None where a state dict has none.
-    group_of : list of int
-        The group of each parameter.
-    states : list of mapping
-        The state of each parameter; empty before its first step.
-    orphans : list of tuple
-        Keys of the state that are no parameter of any group, with what they hold.
-    """
+    """What an optimizer holds: a column for each fact, an entry for each parameter."""
 
     kind: str
     optimizer: Optimizer | None
@@ -70,45 +44,13 @@ class Holding:
 
 
 def group_label(index: int, group: Mapping[str, Any]) -> str:
-    """Name a group: by its own name if it has one.
-
-    Parameters
-    ----------
-    index : int
-        Its place.
-    group : mapping
-        The group.
-
-    Returns
-    -------
-    str
-        A name for people to read.
-
-    Examples
-    --------
-    >>> group_label(0, {"name": "head"}), group_label(1, {})
-    ('head', 'group 1')
-    """
+    """Name a group: by its own name if it has one."""
     name = group.get("name")
     return name if isinstance(name, str) and name else f"group {index}"
 
 
 def hold(optimizer: Optimizer, names: Names = UNNAMED) -> Holding:
-    """Look at a live optimizer; nothing of it is changed, or computed.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        The optimizer, whatever condition it is in.
-    names : mapping of int to str, optional
-        The names of the models' parameters by ``id``: they go before the optimizer's own,
-        which may lie after a load by position.
-
-    Returns
-    -------
-    Holding
-        What it holds.
-    """
+    """Look at a live optimizer; nothing of it is changed, or computed."""
     labels: list[str] = []
     tensors: list[Any] = []
     group_of: list[int] = []
@@ -145,21 +87,7 @@ def hold(optimizer: Optimizer, names: Names = UNNAMED) -> Holding:
 
 
 def hold_saved(state_dict: Mapping[str, Any], kind: str = "state dict") -> Holding:
-    """Look at the state dict of an optimizer.
-
-    Parameters
-    ----------
-    state_dict : mapping
-        With ``state`` and ``param_groups``. The ids may be numbers, as torch gives them, or
-        names, as ``torch.distributed.checkpoint`` does.
-    kind : str, optional
-        What to call it.
-
-    Returns
-    -------
-    Holding
-        What it holds.
-    """
+    """Look at the state dict of an optimizer."""
     state = state_dict["state"]
     ids: list[Any] = []
     names: list[str] = []
@@ -196,23 +124,7 @@ def _options(group: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def entries(value: object) -> list[Any]:
-    """List what a group holds; what can't be a list of parameters, or names, holds none.
-
-    Parameters
-    ----------
-    value : object
-        What stands where a list should.
-
-    Returns
-    -------
-    list
-        Its entries; a tensor is one entry.
-
-    Examples
-    --------
-    >>> entries(("a", "b")), entries(None), entries("weight")
-    (['a', 'b'], [], [])
-    """
+    """List what a group holds; what can't be a list of parameters, or names, holds none."""
     if isinstance(value, Tensor):
         return [value]
     return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []

@@ -13,24 +13,7 @@ Model = nn.Module | Mapping[str, nn.Module]
 
 
 def walk_all(models: Iterable[Model]) -> list[Walk]:
-    """Walk several models, so that no two parameters have one name.
-
-    Parameters
-    ----------
-    models : iterable of torch.nn.Module or mapping
-        The models.
-
-    Returns
-    -------
-    list of Walk
-        One for each. If two would share a name, all names get their model's class, or its
-        place, as prefix.
-
-    Examples
-    --------
-    >>> [found.names for found in walk_all([nn.Linear(1, 1), nn.PReLU()])]
-    [['Linear.weight', 'Linear.bias'], ['PReLU.weight']]
-    """
+    """Walk several models, so that no two parameters have one name."""
     given = list(models)
     walks = [walk(model) for model in given]
     if len(walks) == 1:
@@ -56,18 +39,7 @@ def walk_all(models: Iterable[Model]) -> list[Walk]:
 
 
 def names_by_id(walks: Iterable[Walk]) -> dict[int, str]:
-    """Map each parameter to its first name.
-
-    Parameters
-    ----------
-    walks : iterable of Walk
-        The models.
-
-    Returns
-    -------
-    dict of int to str
-        The ``id`` of a parameter -> its name.
-    """
+    """Map each parameter to its first name."""
     names: dict[int, str] = {}
     for found in walks:
         for name, param in zip(found.names, found.params, strict=True):

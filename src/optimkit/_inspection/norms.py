@@ -13,23 +13,7 @@ from .tensors import alike, local, tensors_in
 
 
 def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """Compute the norm of every tensor in some states.
-
-    Parameters
-    ----------
-    states : sequence of mapping
-        The state of each parameter.
-
-    Returns
-    -------
-    list of dict of str to float
-        For each state, key -> norm; without what is no tensor, or has no values (meta).
-
-    Examples
-    --------
-    >>> state_norms([{"exp_avg": torch.tensor([3.0, 4.0]), "step": 7}])
-    [{'exp_avg': 5.0}]
-    """
+    """Compute the norm of every tensor in some states."""
     found: list[dict[str, float]] = [{} for _ in states]
     waiting: dict[Any, list[tuple[dict[str, float], str, Tensor]]] = {}
     for keys, places in alike(states).items():
@@ -63,23 +47,7 @@ def _brought(value: Any) -> Tensor | None:
 
 
 def norm_of(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the norm of some tensors together.
-
-    Parameters
-    ----------
-    tensors : sequence of torch.Tensor
-        At least one, of any type and layout.
-
-    Returns
-    -------
-    torch.Tensor
-        One number of ``float64``.
-
-    Examples
-    --------
-    >>> norm_of([torch.tensor([3, 0]), torch.tensor([[4]])]).item()
-    5.0
-    """
+    """Return the norm of some tensors together."""
     norms = [torch.linalg.vector_norm(_plain(local(each))).double() for each in tensors]
     together: Tensor = norms[0]
     if len(norms) > 1:

@@ -16,23 +16,7 @@ _AS_ZERO = str.maketrans("123456789", "0" * 9)
 
 
 def masked(names: Sequence[str]) -> list[str]:
-    """Put 0 for each number of each name, to see which are alike.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The names.
-
-    Returns
-    -------
-    list of str
-        The same, but for the numbers.
-
-    Examples
-    --------
-    >>> masked(["h.3.weight", "h.11.weight"])
-    ['h.0.weight', 'h.0.weight']
-    """
+    """Put 0 for each number of each name, to see which are alike."""
     found = "\n".join(names).translate(_AS_ZERO).split("\n")  # at once: a tenth of one by one
     if len(found) != len(names):  # a name has a line break
         found = [name.translate(_AS_ZERO) for name in names]
@@ -41,23 +25,7 @@ def masked(names: Sequence[str]) -> list[str]:
 
 
 def merge(names: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """Write names that differ in their numbers only as few patterns.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names with one mask (see :func:`masked`), all different.
-
-    Returns
-    -------
-    list of tuple of (str, list of int)
-        A pattern, and which of the names it stands for, in the order of the names.
-
-    Examples
-    --------
-    >>> merge(["h.0.0", "h.0.1", "h.1.0", "h.1.1", "h.7.0"])
-    [('h.[0,1].[0,1]', [0, 1, 2, 3]), ('h.7.0', [4])]
-    """
+    """Write names that differ in their numbers only as few patterns."""
     if len(names) == 1:
         return [(names[0], [0])]
     pieces = _NUMBERS.split(names[0])

@@ -26,23 +26,7 @@ _PLAIN = {"fused": False, "capturable": False, "differentiable": False, "foreach
 
 
 def predicted(held: Holding) -> tuple[list[State], str]:
-    """Return the state that each parameter has, or will have after its first step.
-
-    Parameters
-    ----------
-    held : Holding
-        What a live optimizer holds.
-
-    Returns
-    -------
-    tuple of (list of mapping, str)
-        The states, and how they were found, if not in the usual way.
-
-    Raises
-    ------
-    NotImplementedError
-        If the class can't be stepped on stand-ins.
-    """
+    """Return the state that each parameter has, or will have after its first step."""
     optimizer = held.optimizer
     assert optimizer is not None
     missing = [

@@ -81,34 +81,12 @@ class Columns(NamedTuple):
     norms: Sequence[Mapping[str, float]]
 
     def rows(self) -> tuple[ParameterRow, ...]:
-        """Make a record for each parameter.
-
-        Returns
-        -------
-        tuple of ParameterRow
-            The records.
-        """
+        """Make a record for each parameter."""
         return tuple(map(ParameterRow._make, zip(*self, strict=True)))
 
 
 def total(numbers: Iterable[int | None]) -> int | None:
-    """Add up what is known.
-
-    Parameters
-    ----------
-    numbers : iterable of int or None
-        The numbers.
-
-    Returns
-    -------
-    int or None
-        Their sum; None if one is not known.
-
-    Examples
-    --------
-    >>> total([1, 2]), total([1, None])
-    (3, None)
-    """
+    """Add up what is known."""
     known = list(numbers)
     return None if None in known else sum(known)  # type: ignore[arg-type]
 

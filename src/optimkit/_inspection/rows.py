@@ -33,22 +33,7 @@ _is_cpu: Callable[[Tensor], bool] = attrgetter("is_cpu")
 def parameter_columns(
     held: Holding, shapes: Sequence[Any], norms: Sequence[Mapping[str, float]] | None
 ) -> Columns:
-    """Look at every parameter.
-
-    Parameters
-    ----------
-    held : Holding
-        What an optimizer holds.
-    shapes : sequence of torch.Tensor or None
-        What tells the shape of each parameter, where anything does.
-    norms : sequence of mapping, or None
-        The norms of each state, if they were asked for.
-
-    Returns
-    -------
-    Columns
-        An entry for each parameter.
-    """
+    """Look at every parameter."""
     lrs = [copied(group.get("lr")) for group in held.groups]
     decays = [copied(group.get("weight_decay")) for group in held.groups]
     tensors = [
@@ -76,10 +61,7 @@ def parameter_columns(
 def _states(
     states: Sequence[Mapping[str, Any]],
 ) -> tuple[list[Mapping[str, Shape | None]], list[Any], list[int]]:
-    """Return of each state the shapes by key, how many steps it counts, and its bytes.
-
-    States that are laid out alike share one mapping.
-    """
+    """Return of each state the shapes by key, how many steps it counts, and its bytes."""
     layouts: list[Mapping[str, Shape | None]] = [_NOTHING] * len(states)
     steps: list[Any] = [None] * len(states)
     sizes = [0] * len(states)

@@ -18,17 +18,7 @@ from .models import Model, names_by_id, walk_all
 
 @dataclass(frozen=True)
 class Scene:
-    """The optimizers, models and schedulers of a run.
-
-    Parameters
-    ----------
-    holdings : list of Holding
-        What each optimizer holds.
-    walks : list of Walk
-        The parameters of each model.
-    schedulers : list
-        The schedulers; those inside others are left out.
-    """
+    """The optimizers, models and schedulers of a run."""
 
     holdings: list[Holding]
     walks: list[Walk]
@@ -54,45 +44,17 @@ class Scene:
         return {address_of(param) for found in self.walks for param in found.tensors}
 
     def called(self, index: int) -> str:
-        """Name an optimizer: by its class, and its place if there are several.
-
-        Parameters
-        ----------
-        index : int
-            Its place.
-
-        Returns
-        -------
-        str
-            A name for people to read.
-        """
+        """Name an optimizer: by its class, and its place if there are several."""
         kind = self.holdings[index].kind
         return kind if len(self.holdings) == 1 else f"{kind} (optimizer {index})"
 
     def each(self) -> Iterator[tuple[str, Holding]]:
-        """Give each optimizer with its name.
-
-        Yields
-        ------
-        tuple of (str, Holding)
-            Its name, and what it holds.
-        """
+        """Give each optimizer with its name."""
         for index, held in enumerate(self.holdings):
             yield self.called(index), held
 
     def driven_by(self, scheduler: Any) -> int | None:
-        """Find the optimizer that a scheduler drives.
-
-        Parameters
-        ----------
-        scheduler : torch.optim.lr_scheduler.LRScheduler
-            A scheduler.
-
-        Returns
-        -------
-        int or None
-            Its place; None if it is not one of these.
-        """
+        """Find the optimizer that a scheduler drives."""
         driven = getattr(scheduler, "optimizer", None)
         return next(
             (index for index, held in enumerate(self.holdings) if held.optimizer is driven), None
@@ -100,27 +62,7 @@ class Scene:
 
 
 def gather(optimizers: Iterable[object], models: Any, schedulers: Any) -> Scene:
-    """Check what was given, and look at it once.
-
-    Parameters
-    ----------
-    optimizers : iterable of torch.optim.Optimizer
-        The optimizers.
-    models : module, mapping, or iterable of these
-        The models.
-    schedulers : scheduler or iterable of schedulers
-        The schedulers.
-
-    Returns
-    -------
-    Scene
-        What there is.
-
-    Raises
-    ------
-    TypeError
-        If one of them is nothing of the kind.
-    """
+    """Check what was given, and look at it once."""
     given = list(optimizers)
     if not given:
         raise TypeError("audit needs at least one optimizer: audit(optimizer, models=model)")
@@ -143,36 +85,14 @@ def gather(optimizers: Iterable[object], models: Any, schedulers: Any) -> Scene:
 
 
 def address_of(tensor: Tensor) -> int | None:
-    """Return where the values of a tensor are, as two tensors that share them tell.
-
-    Parameters
-    ----------
-    tensor : torch.Tensor
-        Any tensor.
-
-    Returns
-    -------
-    int or None
-        None where it has none of its own: on the meta device, sparse, lazy, a subclass.
-    """
+    """Return where the values of a tensor are, as two tensors that share them tell."""
     if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
         return None
     return tensor.data_ptr() or None
 
 
 def inside(scheduler: Any) -> Iterator[Any]:
-    """Give a scheduler, and those inside it.
-
-    Parameters
-    ----------
-    scheduler : torch.optim.lr_scheduler.LRScheduler
-        A scheduler, maybe of others.
-
-    Yields
-    ------
-    LRScheduler
-        The scheduler first, then what it chains.
-    """
+    """Give a scheduler, and those inside it."""
     yield scheduler
     for child in getattr(scheduler, "_schedulers", ()):
         yield from inside(child)

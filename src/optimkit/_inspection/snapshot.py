@@ -21,19 +21,7 @@ _VALUES = ("norm", "copy", "none")
 
 
 class Entry(NamedTuple):
-    """A piece of state at one moment.
-
-    Parameters
-    ----------
-    shape : tuple of int or None
-        Its shape; ``()`` for a number, None for what is neither number nor tensor.
-    dtype : torch.dtype or None
-        Its type, of a tensor.
-    norm : float or None
-        Its norm, if it was asked for.
-    value : Any
-        The value, if copies were asked for, and of a Python number.
-    """
+    """A piece of state at one moment."""
 
     shape: tuple[int, ...] | None
     dtype: torch.dtype | None
@@ -217,22 +205,7 @@ def snapshot(optimizer: Optimizer, values: Values = "norm") -> Snapshot:
 
 
 def take(held: Holding, values: Values, *, clone: bool = True) -> Snapshot:
-    """Take a snapshot of a holding.
-
-    Parameters
-    ----------
-    held : Holding
-        What an optimizer holds.
-    values : {"norm", "copy", "none"}
-        What to keep.
-    clone : bool, optional
-        Whether copies are copies; without, they go on changing.
-
-    Returns
-    -------
-    Snapshot
-        The snapshot.
-    """
+    """Take a snapshot of a holding."""
     norms: Sequence[Mapping[str, float]] = (
         state_norms(held.states) if values == "norm" else [{}] * len(held.states)
     )

@@ -16,29 +16,7 @@ Source = Optimizer | Mapping[str, Any] | str | os.PathLike[str]
 
 
 def hold_any(source: object, names: Names = UNNAMED, key: str | None = None) -> Holding:
-    """Look at an optimizer, at a state dict, or into a checkpoint.
-
-    Parameters
-    ----------
-    source : torch.optim.Optimizer, mapping, str or os.PathLike
-        What to look at: a mapping may be a state dict, or hold one.
-    names : mapping of int to str, optional
-        Names of the models' parameters by ``id``.
-    key : str, optional
-        Which optimizer of a checkpoint.
-
-    Returns
-    -------
-    Holding
-        What it holds.
-
-    Raises
-    ------
-    TypeError
-        If it is nothing of the kind.
-    CheckpointError
-        If a checkpoint has no optimizer, or several and no `key` says which.
-    """
+    """Look at an optimizer, at a state dict, or into a checkpoint."""
     if isinstance(source, Optimizer):
         return hold(source, names)
     if isinstance(source, (str, os.PathLike)):

@@ -16,18 +16,7 @@ _LINES = 60  # so many lines of parameters are shown; beyond, they are summed up
 
 
 def summed_up(columns: Columns) -> list[dict[str, Any]]:
-    """Sum up parameters: the alike ones in one record; by module if these are too many.
-
-    Parameters
-    ----------
-    columns : Columns
-        The parameters.
-
-    Returns
-    -------
-    list of dict
-        At most sixty lines, and one for the rest.
-    """
+    """Sum up parameters: the alike ones in one record; by module if these are too many."""
     lines = list(_alike(columns))
     depth = 6
     while len(lines) > _LINES and depth:
@@ -38,18 +27,7 @@ def summed_up(columns: Columns) -> list[dict[str, Any]]:
 
 
 def dtype_name(value: object) -> str:
-    """Write a data type without ``torch.``.
-
-    Parameters
-    ----------
-    value : object
-        A data type, or None.
-
-    Returns
-    -------
-    str
-        Its name; nothing for None.
-    """
+    """Write a data type without ``torch.``."""
     return "" if value is None else str(value).removeprefix("torch.")
 
 

@@ -12,17 +12,7 @@ KEYWORDS = ("path", "metadata", "durable", "map_location", "strict", "hparams", 
 
 
 def refuse_names(function: str, stateful: Mapping[str, Any], more: tuple[str, ...] = ()) -> None:
-    """Refuse names under which nothing could be loaded.
-
-    Parameters
-    ----------
-    function : str
-        Who is asked.
-    stateful : mapping of str to Any
-        The objects.
-    more : tuple of str, optional
-        More keywords.
-    """
+    """Refuse names under which nothing could be loaded."""
     taken = [name for name in stateful if name in (*KEYWORDS, *more, KEY)]
     if taken:
         raise TypeError(
@@ -32,13 +22,7 @@ def refuse_names(function: str, stateful: Mapping[str, Any], more: tuple[str, ..
 
 
 def refuse_values(stateful: Mapping[str, Any]) -> None:
-    """Refuse what nothing can be loaded into.
-
-    Parameters
-    ----------
-    stateful : mapping of str to Any
-        The objects.
-    """
+    """Refuse what nothing can be loaded into."""
     refuse_names("load", stateful)
     for name, value in stateful.items():
         if kind_of(value) == "value":
@@ -49,18 +33,7 @@ def refuse_values(stateful: Mapping[str, Any]) -> None:
 
 
 def checked_metadata(metadata: Any) -> dict[str, Any]:
-    """Refuse metadata that is no mapping.
-
-    Parameters
-    ----------
-    metadata : mapping or None
-        What was given to save.
-
-    Returns
-    -------
-    dict
-        The same.
-    """
+    """Refuse metadata that is no mapping."""
     if metadata is not None and not isinstance(metadata, Mapping):
         raise TypeError(f"save: metadata must be a mapping, not {type(metadata).__name__}")
     return dict(metadata or {})

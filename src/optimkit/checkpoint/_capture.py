@@ -13,18 +13,7 @@ from ._matching.modules import own_state
 
 
 def states_of(stateful: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what goes into a file: state dicts of objects, and plain values as they are.
-
-    Parameters
-    ----------
-    stateful : mapping of str to Any
-        Objects and values, by name.
-
-    Returns
-    -------
-    dict of str to Any
-        The same, as a file can hold them.
-    """
+    """Return what goes into a file: state dicts of objects, and plain values as they are."""
     return {
         name: value if kind_of(value) == "value" else state_of(value)
         for name, value in stateful.items()
@@ -32,24 +21,7 @@ def states_of(stateful: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def state_of(value: Any) -> Any:
-    """Return the state dict of an object, as a file can hold it.
-
-    Parameters
-    ----------
-    value : Any
-        An object with a ``state_dict``.
-
-    Returns
-    -------
-    Any
-        Its state dict: a model's under its own names, whatever wraps it; a scheduler's
-        without the functions that older versions of torch leave in it.
-
-    Examples
-    --------
-    >>> list(state_of(nn.DataParallel(nn.Linear(1, 1))))
-    ['weight', 'bias']
-    """
+    """Return the state dict of an object, as a file can hold it."""
     if isinstance(value, nn.Module):
         return own_state(value)
     state = value.state_dict()

@@ -6,64 +6,17 @@ import torch
 
 
 def class_of(value: object) -> str:
-    """Name the class of an object, with its module.
-
-    Parameters
-    ----------
-    value : object
-        Anything.
-
-    Returns
-    -------
-    str
-        As ``torch.optim.adamw.AdamW``.
-
-    Examples
-    --------
-    >>> import torch
-    >>> class_of(torch.nn.ReLU())
-    'torch.nn.modules.activation.ReLU'
-    """
+    """Name the class of an object, with its module."""
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def short(name: str) -> str:
-    """Leave the module out of a class's name.
-
-    Parameters
-    ----------
-    name : str
-        The name.
-
-    Returns
-    -------
-    str
-        Its last part.
-    """
+    """Leave the module out of a class's name."""
     return name.rpartition(".")[2]
 
 
 def same_class(one: str, other: str) -> bool:
-    """Tell whether two names mean one class.
-
-    Parameters
-    ----------
-    one, other : str
-        Classes with their modules. Where in torch a class lives is torch's own affair; a
-        script run as ``__main__`` may be imported by its name another time.
-
-    Returns
-    -------
-    bool
-        Whether they do.
-
-    Examples
-    --------
-    >>> same_class("torch.optim.adam.Adam", "torch.optim.Adam")
-    True
-    >>> same_class("torch.optim.adam.Adam", "torch.optim.adamw.AdamW")
-    False
-    """
+    """Tell whether two names mean one class."""
     if one == other:
         return True
     pair = (one.rpartition("."), other.rpartition("."))
@@ -73,16 +26,5 @@ def same_class(one: str, other: str) -> bool:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """Write a dtype without its ``torch.``.
-
-    Parameters
-    ----------
-    dtype : torch.dtype
-        The dtype.
-
-    Returns
-    -------
-    str
-        As ``float32``.
-    """
+    """Write a dtype without its ``torch.``."""
     return str(dtype).removeprefix("torch.")

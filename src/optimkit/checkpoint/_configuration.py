@@ -42,26 +42,7 @@ GroupMap = Sequence[int | None]
 
 
 def config_of(scheduler: LRScheduler) -> dict[str, Any]:
-    """Say which entries of a scheduler's state are its configuration.
-
-    Parameters
-    ----------
-    scheduler : torch.optim.lr_scheduler.LRScheduler
-        A scheduler, maybe of others.
-
-    Returns
-    -------
-    dict
-        ``class``, ``keys``, ``in_groups`` (what of it is in the optimizer's groups), and
-        ``schedulers``: the same for each that is nested.
-
-    Examples
-    --------
-    >>> import torch
-    >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))])
-    >>> config_of(torch.optim.lr_scheduler.StepLR(optimizer, 3))["keys"]
-    ['step_size', 'gamma']
-    """
+    """Say which entries of a scheduler's state are its configuration."""
     kind = type(scheduler)
     state = {key: value for key, value in vars(scheduler).items() if key != "optimizer"}
     if kind.__module__ in _TORCH:
@@ -89,22 +70,7 @@ def _arguments(kind: type) -> Sequence[str]:
 
 
 def other_kind(saved: Mapping[str, Any], about: Mapping[str, Any] | None, live: LRScheduler) -> str:
-    """Say with which other scheduler a state was saved; without a header, by what it keeps.
-
-    Parameters
-    ----------
-    saved : mapping
-        The state.
-    about : mapping or None
-        What :func:`config_of` said when it was saved.
-    live : torch.optim.lr_scheduler.LRScheduler
-        Today's scheduler.
-
-    Returns
-    -------
-    str
-        What it was; nothing if it was the same.
-    """
+    """Say with which other scheduler a state was saved; without a header, by what it keeps."""
     if about:
         was, now = list(_classes(about)), list(_classes(config_of(live)))
         return "" if len(was) == len(now) and all(map(same_class, was, now)) else told(about)
@@ -113,18 +79,7 @@ def other_kind(saved: Mapping[str, Any], about: Mapping[str, Any] | None, live: 
 
 
 def told(config: Mapping[str, Any]) -> str:
-    """Name a scheduler, and those inside it.
-
-    Parameters
-    ----------
-    config : mapping
-        What :func:`config_of` says of it.
-
-    Returns
-    -------
-    str
-        As ``SequentialLR of LinearLR, StepLR``.
-    """
+    """Name a scheduler, and those inside it."""
     classes = list(_classes(config))
     inner = f" of {first_few(map(short, classes[1:]))}" if classes[1:] else ""
     return short(classes[0]) + inner

@@ -51,37 +51,7 @@ _VALUELESS = (
 
 
 def check(content: Mapping[str, Any]) -> int:
-    """Refuse what could not be loaded again, all of it at once.
-
-    Parameters
-    ----------
-    content : mapping of str to Any
-        What is to be saved, state dicts for objects.
-
-    Returns
-    -------
-    int
-        About how many bytes it will be.
-
-    Raises
-    ------
-    UnsafeCheckpointError
-        With the path to each value, its type, and what to write instead.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> check({"model": nn.Linear(10, 10).state_dict(), "epoch": 3})
-    440
-    >>> try:
-    ...     check({"data": {"folders": [Path("a"), Path("b")], "shape": range(3)}})
-    ... except UnsafeCheckpointError as error:
-    ...     print(str(error).replace("Windows", "Posix"))
-    2 problems:
-      1. data["folders"][0], data["folders"][1]: torch.load(weights_only=True) refuses \
-pathlib.PosixPath. Save str(...) instead.
-      2. data["shape"]: torch.load(weights_only=True) refuses range. Save list(...) instead.
-    """
+    """Refuse what could not be loaded again, all of it at once."""
     walk = _Walk()
     try:
         for name, value in content.items():

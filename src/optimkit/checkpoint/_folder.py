@@ -14,41 +14,12 @@ HEADER = "optimkit.pt"
 
 
 def aside(target: Path) -> Path:
-    """Say where the old directory lies while the new one takes its name.
-
-    Parameters
-    ----------
-    target : pathlib.Path
-        The directory.
-
-    Returns
-    -------
-    pathlib.Path
-        A folder beside it.
-    """
+    """Say where the old directory lies while the new one takes its name."""
     return target.with_name(f".{target.name}.old")
 
 
 def find(path: Path) -> Path:
-    """Find the directory; one whose overwriting was interrupted lies aside.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Its name.
-
-    Returns
-    -------
-    pathlib.Path
-        Where it is.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    CheckpointError
-        If it is another directory.
-    """
+    """Find the directory; one whose overwriting was interrupted lies aside."""
     for folder in (path, aside(Path(os.path.realpath(path)))):
         if (folder / HEADER).exists():
             return folder
@@ -60,25 +31,7 @@ def find(path: Path) -> Path:
 
 
 def verify(path: Path) -> files.Integrity:
-    """Compare the checksums of all files of a directory, and read its metadata.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The directory.
-
-    Returns
-    -------
-    optimkit._files.Integrity
-        What they say. If there are checksums, they fit.
-
-    Raises
-    ------
-    CorruptCheckpointError
-        If a file is gone, cut off, or does not fit.
-    UnsafeCheckpointError
-        If a file holds more than tensors and plain data.
-    """
+    """Compare the checksums of all files of a directory, and read its metadata."""
     from ._shards import SafeReader, check
 
     folder = find(path)

@@ -40,24 +40,7 @@ _KINDS: tuple[tuple[type, Kind], ...] = (
 
 
 def kind_of(value: object) -> Kind:
-    """Tell what a value is to a checkpoint.
-
-    Parameters
-    ----------
-    value : object
-        A model, an optimizer, a scheduler, anything.
-
-    Returns
-    -------
-    str
-        ``"stateful"`` for whatever else has a ``state_dict`` and a ``load_state_dict``,
-        ``"value"`` for what has not.
-
-    Examples
-    --------
-    >>> kind_of(nn.Linear(1, 1)), kind_of(3)
-    ('module', 'value')
-    """
+    """Tell what a value is to a checkpoint."""
     for base, kind in _KINDS:
         if isinstance(value, base):
             return kind
@@ -101,36 +84,12 @@ def describe(stateful: Mapping[str, object]) -> dict[str, Any]:
 
 
 def models_in(stateful: Mapping[str, object]) -> dict[str, nn.Module]:
-    """Pick the models, which give an optimizer beside them its names.
-
-    Parameters
-    ----------
-    stateful : mapping of str to object
-        Objects by name.
-
-    Returns
-    -------
-    dict of str to torch.nn.Module
-        Those that are modules.
-    """
+    """Pick the models, which give an optimizer beside them its names."""
     return {name: value for name, value in stateful.items() if isinstance(value, nn.Module)}
 
 
 def checked_header(path: Path, header: Any) -> Mapping[str, Any] | None:
-    """Refuse a header of a later version: what it means is not known.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Where it was read from.
-    header : Any
-        What was read.
-
-    Returns
-    -------
-    mapping or None
-        The header; None if there is none.
-    """
+    """Refuse a header of a later version: what it means is not known."""
     if header is None:
         return None
     found = header.get("format") if isinstance(header, Mapping) else header

@@ -23,21 +23,7 @@ Origin = tuple[str, str]  # the key of the model that a parameter is in, and its
 
 @dataclass(frozen=True)
 class Names:
-    """The names of an optimizer's parameters.
-
-    Parameters
-    ----------
-    groups : list of list of str
-        Those of each group.
-    aliases : mapping of str to tuple of str
-        The other names of a tied parameter.
-    frozen : frozenset of str
-        What the models have, frozen today, and the optimizer has not.
-    model : str or None
-        The key of the only model that they are of; None if the keys are in the names.
-    beside : mapping of str to frozenset of str
-        The models given, by key: what each has, frozen, and the optimizer has not.
-    """
+    """The names of an optimizer's parameters."""
 
     groups: list[list[str]]
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -63,32 +49,7 @@ class Names:
 
 
 def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | None:
-    """Name an optimizer's parameters, by the models beside it or by its own names.
-
-    The models go first, by identity of the tensors: after a load by position, an optimizer's
-    own names lie.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        The optimizer.
-    models : mapping of str to torch.nn.Module
-        The models given beside it. If it holds parameters of several, their keys become
-        prefixes.
-
-    Returns
-    -------
-    Names or None
-        None if there are no names, or not for all, or two parameters have one.
-
-    Examples
-    --------
-    >>> import torch
-    >>> model = nn.Linear(2, 1)
-    >>> optimizer = torch.optim.SGD(model.parameters())
-    >>> names_of(optimizer, {"model": model}).groups, names_of(optimizer, {})
-    ([['weight', 'bias']], None)
-    """
+    """Name an optimizer's parameters, by the models beside it or by its own names."""
     groups = [list(group["params"]) for group in optimizer.param_groups]
     held = list(map(id, chain.from_iterable(groups)))
     own = _own_names(optimizer)
@@ -128,18 +89,7 @@ def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | N
 
 
 def saved_names(groups: Sequence[Mapping[str, Any]]) -> list[str] | None:
-    """Read the names that torch itself keeps in a state dict.
-
-    Parameters
-    ----------
-    groups : sequence of mapping
-        Its ``param_groups``.
-
-    Returns
-    -------
-    list of str or None
-        None if there are none, or not for all, or two parameters have one.
-    """
+    """Read the names that torch itself keeps in a state dict."""
     names: list[str] = []
     for group in groups:
         own = group.get("param_names")
@@ -152,24 +102,7 @@ def saved_names(groups: Sequence[Mapping[str, Any]]) -> list[str] | None:
 
 
 def own_name(model: nn.Module) -> Callable[[str], str]:
-    """Return what cuts the wrappers out of a name in a model's state dict.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        The model, maybe wrapped, or parts of it.
-
-    Returns
-    -------
-    callable
-        A function of a name.
-
-    Examples
-    --------
-    >>> import torch
-    >>> own_name(torch.compile(nn.Linear(1, 1)))("_orig_mod.weight")
-    'weight'
-    """
+    """Return what cuts the wrappers out of a name in a model's state dict."""
     cuts: list[tuple[str, int]] = []
     for path, module in model.named_modules(remove_duplicate=False):
         kind: Any = type(module)
@@ -190,23 +123,7 @@ def own_name(model: nn.Module) -> Callable[[str], str]:
 
 
 def align(saved: Iterable[str], live: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Cut from two lists of names what wrappers left in them, where only one side has it.
-
-    Parameters
-    ----------
-    saved, live : iterable of str
-        The names on either side.
-
-    Returns
-    -------
-    tuple of list of str
-        The same names, comparable.
-
-    Examples
-    --------
-    >>> align(["module.0.weight"], ["0.weight"])
-    (['0.weight'], ['0.weight'])
-    """
+    """Cut from two lists of names what wrappers left in them, where only one side has it."""
     sides = [list(saved), list(live)]
     if set(sides[0]) == set(sides[1]):
         return sides[0], sides[1]

@@ -11,19 +11,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A checkpoint of a directory.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    step : int
-        Its step.
-    number : int
-        How many were saved before it.
-    run : str
-        Who saved it.
-    """
+    """A checkpoint of a directory."""
 
     path: Path
     step: int
@@ -156,24 +144,7 @@ class Best:
 
 
 def timeline(records: Sequence[Record]) -> list[Record]:
-    """Leave out the future of which a run that went back to an earlier step knows nothing.
-
-    Parameters
-    ----------
-    records : sequence of Record
-        The checkpoints, the newest first.
-
-    Returns
-    -------
-    list of Record
-        Those that lead to the newest: each of a lower step than the one saved after it.
-
-    Examples
-    --------
-    >>> saved = [Record(Path(), step, number, "a") for number, step in enumerate([1, 2, 3, 2])]
-    >>> [record.number for record in timeline(saved[::-1])]
-    [3, 0]
-    """
+    """Leave out the future of which a run that went back to an earlier step knows nothing."""
     kept: list[Record] = []
     for record in records:
         if not kept or record.step < kept[-1].step:

@@ -30,30 +30,7 @@ Found = dict[str, tuple[int, int]]
 
 
 def split(value: Any, tensors: dict[str, Tensor], path: tuple[Any, ...] = ()) -> Any:
-    """Take the tensors out of a value, and leave a mark where each was.
-
-    Parameters
-    ----------
-    value : Any
-        State dicts, lists, plain values.
-    tensors : dict of str to torch.Tensor
-        Gets the tensors. Single numbers stay where they are.
-    path : tuple, optional
-        Where the value is.
-
-    Returns
-    -------
-    Any
-        The same without tensors.
-
-    Examples
-    --------
-    >>> tensors = {}
-    >>> split({"step": 3, "sum": torch.ones(2)}, tensors)["sum"]["shape"]
-    [2]
-    >>> list(tensors)
-    ['["sum"]']
-    """
+    """Take the tensors out of a value, and leave a mark where each was."""
     if isinstance(value, Tensor):
         plain = value.layout is torch.strided and not (value.is_quantized or value.is_nested)
         if not plain or value.is_meta:
@@ -75,20 +52,7 @@ def split(value: Any, tensors: dict[str, Tensor], path: tuple[Any, ...] = ()) ->
 
 
 def join(value: Any, take: Callable[[str, torch.Size, torch.dtype], Tensor]) -> Any:
-    """Put tensors where the marks are.
-
-    Parameters
-    ----------
-    value : Any
-        What :func:`split` left.
-    take : callable
-        Returns the tensor of a key, a shape and a dtype.
-
-    Returns
-    -------
-    Any
-        The value, whole.
-    """
+    """Put tensors where the marks are."""
     if isinstance(value, Mapping) and value.keys() == _MARK:
         return take(value["__tensor__"], torch.Size(value["shape"]), value["dtype"])
     if type(value) in (dict, OrderedDict):
@@ -109,20 +73,7 @@ def quiet() -> Iterator[None]:
 
 
 def checksum(path: Path, seen: Callable[[int], None] | None = None) -> tuple[int, int]:
-    """Return the size and the CRC-32 of a file.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    seen : callable, optional
-        Called with the number of bytes, now and then.
-
-    Returns
-    -------
-    tuple of int
-        Bytes, checksum.
-    """
+    """Return the size and the CRC-32 of a file."""
     size = crc = 0
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
@@ -134,24 +85,7 @@ def checksum(path: Path, seen: Callable[[int], None] | None = None) -> tuple[int
 
 
 def check(folder: Path, names: list[str], expected: Found, *, shown: bool = True) -> None:
-    """Compare files with what was noted when they were written.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Where they are.
-    names : list of str
-        Which to compare.
-    expected : dict of str to tuple of int
-        Their sizes and checksums.
-    shown : bool, optional
-        Whether there may be a bar: of many processes, one is enough.
-
-    Raises
-    ------
-    CorruptCheckpointError
-        If one is gone, cut off, or its checksum does not fit.
-    """
+    """Compare files with what was noted when they were written."""
     with Progress(f"Verifying {folder.name}", sum(expected[name][0] for name in names)) as progress:
         for name in names:
             _check_file(folder / name, *expected[name], progress.advance if shown else None)
@@ -206,26 +140,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 class SafeReader(FileSystemReader):
-    """Reads a directory of torch.distributed.checkpoint, and runs nothing of it.
-
-    Torch's own reader unpickles ``.metadata`` freely.
-    """
+    """Reads a directory of torch.distributed.checkpoint, and runs nothing of it."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> metadata.Metadata:
-        """Read ``.metadata``.
-
-        Returns
-        -------
-        torch.distributed.checkpoint.metadata.Metadata
-            What the directory holds.
-
-        Raises
-        ------
-        UnsafeCheckpointError
-            If it would call anything.
-        CorruptCheckpointError
-            If it can't be read.
-        """
+        """Read ``.metadata``."""
         path = Path(self.path, ".metadata")
         try:
             with path.open("rb") as file:

@@ -80,26 +80,7 @@ def save_with(
     durable: bool,
     stateful: Mapping[str, Any],
 ) -> Path:
-    """Save, with more in the header.
-
-    Parameters
-    ----------
-    extra : mapping of str to Any
-        Plain values for the header.
-    path : str or os.PathLike
-        The file.
-    metadata : mapping or None
-        Plain values about the checkpoint.
-    durable : bool
-        Whether to wait for the disk.
-    stateful : mapping of str to Any
-        What to save, by name.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
-    """
+    """Save, with more in the header."""
     refuse_names("save", stateful)
     about = checked_metadata(metadata)
     content = states_of(stateful)
@@ -183,26 +164,7 @@ def fit(
     strict: bool,
     hparams: HParams,
 ) -> Loaded:
-    """Load what was read into objects: all of them, or none.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Where it was read from.
-    reading : optimkit._files.Reading
-        What was read.
-    stateful : mapping of str to Any
-        The objects.
-    strict : bool
-        Whether all has to fit.
-    hparams : {"saved", "current"}
-        Whose options.
-
-    Returns
-    -------
-    Loaded
-        The plain values, with the metadata and the reports.
-    """
+    """Load what was read into objects: all of them, or none."""
     content = reading.content
     if not isinstance(content, Mapping):
         raise CheckpointError(

@@ -13,14 +13,7 @@ T = TypeVar("T")
 
 
 class Team:
-    """The default process group, or one process.
-
-    Examples
-    --------
-    >>> team = Team()
-    >>> team.rank, team.size, team.all("here")
-    (0, 1, ['here'])
-    """
+    """The default process group, or one process."""
 
     def __init__(self) -> None:
         together = dist.is_available() and dist.is_initialized()
@@ -28,18 +21,7 @@ class Team:
         self.size = dist.get_world_size() if together else 1
 
     def all(self, value: T) -> list[T]:
-        """Give each process what every process has.
-
-        Parameters
-        ----------
-        value : Any
-            What this one has.
-
-        Returns
-        -------
-        list
-            What each has, by rank.
-        """
+        """Give each process what every process has."""
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
@@ -47,23 +29,7 @@ class Team:
         return found
 
     def do(self, work: Callable[[], T]) -> T:
-        """Do something in every process: if it fails in one, it fails in all.
-
-        Parameters
-        ----------
-        work : callable
-            What to do; no collective, as another process may not come to it.
-
-        Returns
-        -------
-        Any
-            What it returned here.
-
-        Raises
-        ------
-        Exception
-            What it raised here; else, what it raised in the first process where it did.
-        """
+        """Do something in every process: if it fails in one, it fails in all."""
         result, failure = None, None
         try:
             result = work()
@@ -80,18 +46,7 @@ class Team:
         return result  # type: ignore[return-value]
 
     def first(self, work: Callable[[], T]) -> T:
-        """Do something in the first process only, and give all what it returned.
-
-        Parameters
-        ----------
-        work : callable
-            What to do.
-
-        Returns
-        -------
-        Any
-            What it returned there.
-        """
+        """Do something in the first process only, and give all what it returned."""
         return self.all(self.do(lambda: work() if self.rank == 0 else None))[0]  # type: ignore[return-value]
 
 

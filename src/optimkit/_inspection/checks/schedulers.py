@@ -111,11 +111,7 @@ def _agree(expected: Sequence[Any], actual: Sequence[Any], tolerance: float = 1e
 
 
 def _planned(scheduler: Any) -> Sequence[Any] | None:
-    """Return where a schedule should be now, for one that goes on from a wrong lr for ever.
-
-    LinearLR and ConstantLR multiply the lr they find: loaded in the wrong order they agree with
-    it after the next step, and never come right. SequentialLR keeps to whichever is at work.
-    """
+    """Return where a schedule should be now, for one that goes on from a wrong lr for ever."""
     within = False
     while isinstance(scheduler, lr_scheduler.SequentialLR):
         within = True

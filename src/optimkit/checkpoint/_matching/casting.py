@@ -16,25 +16,7 @@ from .saved import Saved
 def casts_in(
     saved: Saved, pairs: Pairs, params: Sequence[Tensor], kind: str | None
 ) -> Iterator[tuple[int, str, torch.dtype, torch.dtype]]:
-    """Give what is to be cast: the state that had the dtype of its parameter, when it was saved.
-
-    Parameters
-    ----------
-    saved : Saved
-        What was saved.
-    pairs : list of int or None
-        The saved place of each parameter of today.
-    params : sequence of torch.Tensor
-        The parameters of today.
-    kind : str or None
-        The class of torch whose state it is. Without a word of the dtypes of the parameters,
-        what such a class keeps in their shape is taken to have had theirs.
-
-    Yields
-    ------
-    tuple of int, str, torch.dtype and torch.dtype
-        The parameter, the state's key, its dtype in the file, and that of the parameter today.
-    """
+    """Give what is to be cast: the state that had the dtype of its parameter, when it was saved."""
     if kind == "LBFGS":
         if 0 in pairs:
             for row in flat.casts_in(saved.state.get(saved.ids[0]) or {}, params):

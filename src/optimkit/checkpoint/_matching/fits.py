@@ -21,25 +21,7 @@ def _nothing() -> None:
 
 @dataclass
 class Fit:
-    """One object, ready to be loaded if it has no problems.
-
-    Parameters
-    ----------
-    name : str
-        The object.
-    where : str
-        What it is loaded from, for people to read.
-    load : callable
-        Loads it.
-    keep : callable, optional
-        Notes its state, and returns what brings it back. What has none can't fail to load.
-    wanted : callable
-        Gives each saved tensor that will be loaded, and the one of today it is laid out as.
-    foreign : bool
-        Whether loading it runs code of others, which may raise.
-    match : {"name", "position"} or None
-        How an optimizer's parameters were matched. This and what follows is for the report.
-    """
+    """One object, ready to be loaded if it has no problems."""
 
     name: str
     where: str
@@ -77,23 +59,7 @@ class Fit:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tell whether two options are equal; a list equals a tuple, a tensor its number.
-
-    Parameters
-    ----------
-    one, other : Any
-        Options, or what a scheduler keeps.
-
-    Returns
-    -------
-    bool
-        Whether they are.
-
-    Examples
-    --------
-    >>> same((0.9, 0.99), [0.9, 0.99]), same(torch.tensor(0.5), 0.5), same(True, 1)
-    (True, True, False)
-    """
+    """Tell whether two options are equal; a list equals a tuple, a tensor its number."""
     if isinstance(one, Tensor) or isinstance(other, Tensor):
         return _same_tensors(one, other)
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
@@ -121,18 +87,7 @@ def _same_tensors(one: Any, other: Any) -> bool:
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Give the tensors in a value.
-
-    Parameters
-    ----------
-    value : Any
-        Tensors, and containers of them.
-
-    Yields
-    ------
-    torch.Tensor
-        Each.
-    """
+    """Give the tensors in a value."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (Mapping, list, tuple)):
@@ -141,36 +96,12 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def plain(value: Any) -> Any:
-    """Take a number out of a tensor, for a record.
-
-    Parameters
-    ----------
-    value : Any
-        An option.
-
-    Returns
-    -------
-    Any
-        A Python number for a tensor with one element.
-    """
+    """Take a number out of a tensor, for a record."""
     return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
 
 
 def like(now: Any, value: Any) -> Any:
-    """Give an option in the form that it has today: an lr may be a tensor.
-
-    Parameters
-    ----------
-    now : Any
-        Today's option.
-    value : Any
-        The saved one.
-
-    Returns
-    -------
-    Any
-        The saved one, its own copy.
-    """
+    """Give an option in the form that it has today: an lr may be a tensor."""
     if isinstance(now, Tensor) and isinstance(value, (int, float, Tensor)):
         return torch.as_tensor(value, dtype=now.dtype).to(now.device).detach().clone()
     if isinstance(now, (int, float)) and isinstance(value, Tensor) and value.numel() == 1:

@@ -17,20 +17,7 @@ from .fits import tensors_in
 def casts_in(
     state: Mapping[str, Any], params: Sequence[Tensor]
 ) -> Iterator[tuple[str, torch.dtype, torch.dtype]]:
-    """Give what is to be cast, if the parameters of today have another dtype in common.
-
-    Parameters
-    ----------
-    state : mapping
-        The saved state.
-    params : sequence of tensor
-        The parameters of today.
-
-    Yields
-    ------
-    tuple of str, torch.dtype and torch.dtype
-        The key, the dtype in the file, and that of today.
-    """
+    """Give what is to be cast, if the parameters of today have another dtype in common."""
     now = flat_dtype(params)
     for key in (*FLAT, *FLAT_LISTS):
         was = next((value.dtype for value in tensors_in(state.get(key))), now)
@@ -39,51 +26,13 @@ def casts_in(
 
 
 def cast(state: Mapping[str, Any], dtypes: Mapping[str, torch.dtype]) -> dict[str, Any]:
-    """Give what LBFGS keeps the dtypes of today.
-
-    Parameters
-    ----------
-    state : mapping
-        The state.
-    dtypes : mapping of str to torch.dtype
-        Those of the keys whose dtype changes.
-
-    Returns
-    -------
-    dict
-        The same state, in these dtypes.
-
-    Examples
-    --------
-    >>> cast({"d": torch.zeros(1), "n_iter": 2}, {"d": torch.float64})
-    {'d': tensor([0.], dtype=torch.float64), 'n_iter': 2}
-    """
+    """Give what LBFGS keeps the dtypes of today."""
     changed = {key: _each(state[key], methodcaller("to", dtype)) for key, dtype in dtypes.items()}
     return {**state, **changed}
 
 
 def remembered(state: Mapping[str, Any], history_size: int) -> dict[str, Any]:
-    """Keep no more of the past than LBFGS remembers today, and room for as much as that.
-
-    Parameters
-    ----------
-    state : mapping
-        The state.
-    history_size : int
-        The option of today.
-
-    Returns
-    -------
-    dict
-        The same state, with the newest of its history.
-
-    Examples
-    --------
-    >>> remembered({"ro": [1, 2, 3], "al": [4, 5, 6]}, 2)
-    {'ro': [2, 3], 'al': [4, 5]}
-    >>> remembered({"ro": [1, 2, 3], "al": [4, 5, 6]}, 4)
-    {'ro': [1, 2, 3], 'al': [4, 5, 6, None]}
-    """
+    """Keep no more of the past than LBFGS remembers today, and room for as much as that."""
     kept = dict(state)
     for key in (*FLAT_LISTS, "ro"):
         if isinstance(kept.get(key), list):
@@ -96,28 +45,7 @@ def remembered(state: Mapping[str, Any], history_size: int) -> dict[str, Any]:
 def permuted(
     state: Mapping[str, Any], sizes: Sequence[int], pairs: Sequence[int | None]
 ) -> dict[str, Any]:
-    """Copy what LBFGS keeps into today's order.
-
-    Parameters
-    ----------
-    state : mapping
-        The saved state.
-    sizes : sequence of int
-        How many numbers it keeps for each parameter of today.
-    pairs : sequence of int or None
-        Its place in what was saved.
-
-    Returns
-    -------
-    dict
-        The same state, in today's order.
-
-    Examples
-    --------
-    >>> import torch
-    >>> permuted({"d": torch.arange(3.0), "n_iter": 2}, [1, 2], [1, 0])
-    {'d': tensor([2., 0., 1.]), 'n_iter': 2}
-    """
+    """Copy what LBFGS keeps into today's order."""
     order = [(place, index) for index, place in enumerate(pairs) if place is not None]
     if order == sorted(order):
         return copied(dict(state))  # type: ignore[no-any-return]

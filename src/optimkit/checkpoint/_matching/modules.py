@@ -21,23 +21,7 @@ _EXTRA = "_extra_state"  # how torch calls what a module adds of its own
 
 
 def own_state(model: nn.Module) -> dict[str, Any]:
-    """Return a model's state dict under the model's own names, whatever wraps it.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A model, maybe wrapped by ``DistributedDataParallel`` or ``torch.compile``.
-
-    Returns
-    -------
-    dict
-        Its state dict; the tensors are the model's own.
-
-    Examples
-    --------
-    >>> list(own_state(nn.DataParallel(nn.Linear(1, 1))))
-    ['weight', 'bias']
-    """
+    """Return a model's state dict under the model's own names, whatever wraps it."""
     state, cut = model.state_dict(), own_name(model)
     if cut is str:
         return state
@@ -51,24 +35,7 @@ def own_state(model: nn.Module) -> dict[str, Any]:
 
 
 def fit_module(fit: Fit, saved: Any, live: nn.Module, *, strict: bool) -> Fit:
-    """Find out whether the state dict of a model fits.
-
-    Parameters
-    ----------
-    fit : Fit
-        To be filled in.
-    saved : Any
-        What was saved.
-    live : torch.nn.Module
-        Today's model.
-    strict : bool
-        Whether all must fit.
-
-    Returns
-    -------
-    Fit
-        The same.
-    """
+    """Find out whether the state dict of a model fits."""
     if not isinstance(saved, Mapping) or not all(isinstance(key, str) for key in saved):
         fit.refuse(
             f"{fit.where} holds a {type(saved).__name__} under this name, not the state dict of "
@@ -220,23 +187,7 @@ def _locked(value: Tensor) -> bool:
 
 
 def loads_plainly(model: nn.Module) -> bool:
-    """Tell whether loading a model runs no code but torch's, so that it can't fail halfway.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        The model.
-
-    Returns
-    -------
-    bool
-        Whether it does.
-
-    Examples
-    --------
-    >>> loads_plainly(nn.Linear(1, 1))
-    True
-    """
+    """Tell whether loading a model runs no code but torch's, so that it can't fail halfway."""
     for module in model.modules():
         kind = type(module)
         if kind.__module__.startswith("torch.nn.") and not _has_hooks(module):

@@ -27,23 +27,7 @@ from .states import Judge
 
 
 class OptimizerFit:
-    """How a saved optimizer and one of today fit.
-
-    Parameters
-    ----------
-    fit : Fit
-        To be filled in.
-    saved : Saved
-        What was saved.
-    live : torch.optim.Optimizer
-        Today's optimizer.
-    names : Names or None
-        The names of its parameters.
-    strict : bool
-        Whether all must fit.
-    hparams : {"saved", "current"}
-        Whose options count.
-    """
+    """How a saved optimizer and one of today fit."""
 
     def __init__(
         self,
@@ -260,34 +244,7 @@ def fit_optimizer(
     strict: bool,
     hparams: str,
 ) -> OptimizerFit | None:
-    """Find out whether a saved optimizer fits.
-
-    Parameters
-    ----------
-    fit : Fit
-        To be filled in.
-    state_dict : Any
-        What was saved.
-    about : mapping or None
-        What the header says of it.
-    live : torch.optim.Optimizer
-        Today's optimizer.
-    names : Names or None
-        The names of its parameters.
-    by_name : bool
-        Whether to match by name where there are names.
-    foreign : bool
-        Whether it is of a file that optimkit did not write.
-    strict : bool
-        Whether all must fit.
-    hparams : {"saved", "current"}
-        Whose options count.
-
-    Returns
-    -------
-    OptimizerFit or None
-        None if what was saved is no optimizer.
-    """
+    """Find out whether a saved optimizer fits."""
     if not is_state_dict(state_dict) or not all(
         "params" in group for group in state_dict["param_groups"]
     ):

@@ -23,28 +23,7 @@ def fit_scaler(
     *,
     hparams: str,
 ) -> Fit:
-    """Find out whether a saved gradient scaler fits.
-
-    One that is disabled saves nothing: torch then raises, or ignores what was saved.
-
-    Parameters
-    ----------
-    fit : Fit
-        To be filled in.
-    saved : Any
-        What was saved.
-    about : mapping or None
-        What the header says of it.
-    live : torch.amp.GradScaler
-        Today's scaler.
-    hparams : {"saved", "current"}
-        Whose growth and backoff count.
-
-    Returns
-    -------
-    Fit
-        The same.
-    """
+    """Find out whether a saved gradient scaler fits."""
     if not isinstance(saved, Mapping):
         fit.refuse(f"{fit.where} holds a {type(saved).__name__} under this name, no scaler.")
         return fit
@@ -86,22 +65,7 @@ def _kept_scaler(live: GradScaler) -> Undo:
 
 
 def fit_foreign(fit: Fit, saved: Any, live: Any) -> Fit:
-    """Take an object that only itself can judge; it gets its former state back if it raises.
-
-    Parameters
-    ----------
-    fit : Fit
-        To be filled in.
-    saved : Any
-        What was saved.
-    live : Any
-        An object with ``state_dict`` and ``load_state_dict``.
-
-    Returns
-    -------
-    Fit
-        The same.
-    """
+    """Take an object that only itself can judge; it gets its former state back if it raises."""
     fit.load = lambda: live.load_state_dict(copied(saved))
     fit.wanted = lambda: [(value, None) for value in tensors_in(saved)]
     fit.foreign = True

@@ -26,28 +26,7 @@ def pair(
     by_name: bool,
     strict: bool,
 ) -> Pairs:
-    """Find for each parameter of today its place in what was saved.
-
-    Parameters
-    ----------
-    fit : Fit
-        Is told who is missing, and how the parameters were matched.
-    saved : Saved
-        What was saved.
-    groups : sequence of mapping
-        Today's groups.
-    names : Names or None
-        Today's names.
-    by_name : bool
-        Whether to go by name where both sides have names.
-    strict : bool
-        Whether somebody may be missing.
-
-    Returns
-    -------
-    list of int or None
-        The place for each parameter; None for one that was not saved.
-    """
+    """Find for each parameter of today its place in what was saved."""
     params = [param for group in groups for param in group["params"]]
     if by_name and saved.names is not None and names is not None and not saved.stale:
         fit.match = "name"
@@ -77,10 +56,7 @@ def pair(
 
 
 def _by_model(saved: Saved, names: Names) -> tuple[Saved, Names]:
-    """Put the model's key before the names of a side that has one model, where it matters.
-
-    Two models may have a parameter of one name.
-    """
+    """Put the model's key before the names of a side that has one model, where it matters."""
     was, now = saved.model, names.model
     if was == now:
         return saved, names

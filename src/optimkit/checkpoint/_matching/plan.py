@@ -25,15 +25,7 @@ HParams = Literal["saved", "current"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a load will do; nothing has been touched so far.
-
-    Parameters
-    ----------
-    fits : tuple of Fit
-        Each object, in the order in which it is loaded.
-    live : mapping of str to object
-        The objects.
-    """
+    """What a load will do; nothing has been touched so far."""
 
     fits: tuple[Fit, ...]
     live: Mapping[str, object]
@@ -50,18 +42,7 @@ class Plan:
             yield from fit.wanted()
 
     def apply(self, do: Callable[[Callable[[], None]], None] = lambda work: work()) -> None:
-        """Load all objects, or none: if one raises, all get their former state back.
-
-        Parameters
-        ----------
-        do : callable, optional
-            Does the part that may fail. Among many processes, it fails in all if in one.
-
-        Raises
-        ------
-        MismatchError
-            If an object's own ``load_state_dict`` raises.
-        """
+        """Load all objects, or none: if one raises, all get their former state back."""
         undos: list[tuple[Fit, Undo]] = []
         try:
             do(lambda: self._load((fit for fit in self.fits if fit.keep), undos))
@@ -114,36 +95,7 @@ def plan(
     match: Literal["name", "position"] = "name",
     where: str = "the checkpoint",
 ) -> Plan:
-    """Find out whether what was saved fits the objects of today; nothing is touched.
-
-    Parameters
-    ----------
-    saved : mapping of str to Any
-        What was saved, by name.
-    header : mapping or None
-        What :func:`~optimkit.checkpoint._header.describe` said when it was saved; None for a
-        file that optimkit did not write.
-    live : mapping of str to object
-        The objects of today.
-    strict : bool, optional
-        Whether all must fit. If not, what does not is skipped, parameter by parameter.
-    hparams : {"saved", "current"}, optional
-        Whose options and schedule count.
-    match : {"name", "position"}, optional
-        How optimizers find their parameters.
-    where : str, optional
-        What it is loaded from, for the errors.
-
-    Returns
-    -------
-    Plan
-        To be applied.
-
-    Raises
-    ------
-    MismatchError
-        If something does not fit: all of it, of all objects.
-    """
+    """Find out whether what was saved fits the objects of today; nothing is touched."""
     _check_choices(hparams, match)
     objects: Mapping[str, Any] = (header or {}).get("objects", {})
     fits: dict[str, Fit] = {}

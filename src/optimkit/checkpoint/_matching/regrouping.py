@@ -15,23 +15,7 @@ Sources = list[list[int]]
 
 
 def sources_of(groups: Sequence[Mapping[str, Any]], saved: Saved, pairs: Pairs) -> Sources:
-    """Find for each group of today the saved groups that its parameters were in.
-
-    Parameters
-    ----------
-    groups : sequence of mapping
-        Today's groups.
-    saved : Saved
-        What was saved.
-    pairs : list of int or None
-        The saved place of each parameter of today.
-
-    Returns
-    -------
-    list of list of int
-        For each group the saved ones, those of its first parameters first. A group without
-        parameters comes from one without, at its place.
-    """
+    """Find for each group of today the saved groups that its parameters were in."""
     found: Sources = []
     rest = iter(pairs)
     for index, group in enumerate(groups):
@@ -46,21 +30,7 @@ def sources_of(groups: Sequence[Mapping[str, Any]], saved: Saved, pairs: Pairs) 
 def compare_options(
     fit: Fit, groups: Sequence[Mapping[str, Any]], saved: Saved, sources: Sources, hparams: str
 ) -> None:
-    """Note which options differ; refuse those of which nobody can say which count.
-
-    Parameters
-    ----------
-    fit : Fit
-        Is told.
-    groups : sequence of mapping
-        Today's groups.
-    saved : Saved
-        What was saved.
-    sources : list of list of int
-        What :func:`sources_of` found.
-    hparams : {"saved", "current"}
-        Whose options count.
-    """
+    """Note which options differ; refuse those of which nobody can say which count."""
     for index, (group, found) in enumerate(zip(groups, sources, strict=True)):
         label = label_of(index, group)
         if len(found) > 1 and hparams == "saved":

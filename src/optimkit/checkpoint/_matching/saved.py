@@ -38,25 +38,7 @@ class Saved:
 def read_saved(
     state_dict: Mapping[str, Any], about: Mapping[str, Any] | None, *, foreign: bool = False
 ) -> Saved:
-    """Bring a state dict, and what the header says of it, to one form.
-
-    Parameters
-    ----------
-    state_dict : mapping
-        With ``state`` and ``param_groups``.
-    about : mapping or None
-        The header's entry.
-    foreign : bool, optional
-        Whether it is of a file that optimkit did not write. Its names may be stale: a load by
-        position, as torch does it, replaces the names of an optimizer by those that were saved,
-        and the next save writes them beside the state of others. Only where the names are the
-        keys of the state, as in torch.distributed.checkpoint, are they sure.
-
-    Returns
-    -------
-    Saved
-        The same in columns.
-    """
+    """Bring a state dict, and what the header says of it, to one form."""
     groups = state_dict["param_groups"]
     ids = [key for group in groups for key in group["params"]]
     about = about or {}

@@ -40,32 +40,7 @@ def fit_scheduler(
     hparams: str,
     twins: dict[int, Any],
 ) -> Fit:
-    """Find out whether a saved scheduler fits.
-
-    Parameters
-    ----------
-    fit : Fit
-        To be filled in.
-    saved : mapping
-        Its state dict.
-    about : mapping or None
-        What the header says of it.
-    live : torch.optim.lr_scheduler.LRScheduler
-        Today's scheduler.
-    groups : sequence of int or None
-        For each group of today the saved one, if the optimizer is loaded beside it.
-    options : iterable of LoadRow
-        Where the options of the optimizer's groups differ.
-    hparams : {"saved", "current"}
-        Whose configuration counts.
-    twins : dict
-        Stand-ins of optimizers that schedules have been played on so far, by ``id``.
-
-    Returns
-    -------
-    Fit
-        The same.
-    """
+    """Find out whether a saved scheduler fits."""
     config = config_of(live)
     if not isinstance(saved, Mapping):
         fit.refuse(f"{fit.where} holds a {type(saved).__name__} under this name, no scheduler.")
@@ -183,15 +158,7 @@ def _kept(live: LRScheduler) -> Undo:
 
 
 def agree(live: LRScheduler, optimizer: Optimizer) -> None:
-    """Let a scheduler report the lr that the groups have.
-
-    Parameters
-    ----------
-    live : torch.optim.lr_scheduler.LRScheduler
-        A scheduler that has been loaded.
-    optimizer : torch.optim.Optimizer
-        Its optimizer, loaded after it.
-    """
+    """Let a scheduler report the lr that the groups have."""
     lrs = [group["lr"] for group in optimizer.param_groups]
     if not same(getattr(live, "_last_lr", lrs), lrs):
         live._last_lr = [copied(lr) for lr in lrs]

@@ -17,21 +17,7 @@ Shape = tuple[int, ...]
 
 
 class Judge:
-    """Compares state with the parameters of today.
-
-    Parameters
-    ----------
-    kind : str or None
-        The class of torch whose state it is; None if nobody knows what the class keeps.
-    params : sequence of tensor
-        The parameters.
-    group_of : sequence of int
-        The group of each.
-    options : sequence of mapping
-        Those of each group, as they will be.
-    saved : Saved
-        What was saved.
-    """
+    """Compares state with the parameters of today."""
 
     def __init__(
         self,
@@ -53,10 +39,7 @@ class Judge:
     def doubtful(
         self, pairs: Sequence[int | None]
     ) -> Iterator[tuple[int, int, Mapping[str, Any] | None]]:
-        """Give what needs a look: a parameter, its saved place, its state, if there is any.
-
-        Thousands of parameters come by here, and most are like one that was approved before.
-        """
+        """Give what needs a look: a parameter, its saved place, its state, if there is any."""
         ids, states, before = self.saved.ids, self.saved.state, self.saved.shapes
         models = self.models
         for index, place in enumerate(pairs):
