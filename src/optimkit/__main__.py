@@ -28,8 +28,8 @@ from ._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointEr
 from ._files import optimizers_in, read, verify
 from ._inspection.compare import diff
 from ._inspection.describe import describe
-from ._inspection.tensors import nbytes, tensors_in
 from ._tables import Table
+from ._values import nbytes, tensors_in
 from .checkpoint._directory import CheckpointDir
 from .checkpoint._folder import HEADER, aside
 from .checkpoint._folder import verify as verify_folder

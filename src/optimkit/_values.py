@@ -1,4 +1,4 @@
-"""Copies of options and state, which share nothing with what goes on changing."""
+"""Values in options and state: copy them, compare them, count their bytes."""
 
 from __future__ import annotations
 
@@ -9,27 +9,136 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PLAIN = frozenset({float, int, str, bool, type(None)})
-"""Types of what needs no look inside: most is of these, and a tensor is slow to tell."""
+PLAIN = frozenset({float, int, str, bool, type(None)})  # most values; a tensor is slow to tell
 
 
 def copied(value: Any, device: torch.device | None = None) -> Any:
-    """Copy tensors, in lists and mappings too: what they hold now, whatever happens to them."""
+    """Copy tensors, in lists and mappings too; without a device, none is waited for."""
     if type(value) in PLAIN:
         return value
     if isinstance(value, (dict, Mapping)):  # dict first: an abstract class is slow to tell, too
-        items = {
-            key: item if type(item) in PLAIN else copied(item, device)
-            for key, item in value.items()
-        }
+        items = {key: copied(item, device) for key, item in value.items()}
         return OrderedDict(items) if isinstance(value, OrderedDict) else items
-    if isinstance(value, list):
-        return [copied(item, device) for item in value]
-    if type(value) is tuple:
-        return tuple([copied(item, device) for item in value])
-    if isinstance(value, tuple) and hasattr(value, "_make"):  # one with names
-        return value._make(copied(item, device) for item in value)
     if isinstance(value, Tensor):
         found = value.detach()
         return found.clone() if device in (None, found.device) else found.to(device)
-    return value
+    return _map_items(value, lambda item: copied(item, device))
+
+
+def plain(value: Any) -> Any:
+    """Take a number out of its tensor, in lists too; a tensor on a device stays: it costs a wait."""
+    if type(value) in PLAIN:
+        return value
+    if isinstance(value, Tensor):
+        ready = value.device.type == "cpu" and value.layout is torch.strided
+        return value.item() if ready and value.numel() == 1 else value
+    return _map_items(value, plain)
+
+
+def as_form_of(current: Any, value: Any) -> Any:
+    """Copy an option in the form that the current one has: an lr may be a tensor, or a number."""
+    if isinstance(current, Tensor) and isinstance(value, (int, float, Tensor)):
+        return torch.as_tensor(value, dtype=current.dtype).to(current.device).detach().clone()
+    if isinstance(current, (int, float)) and isinstance(value, Tensor) and value.numel() == 1:
+        return value.item()
+    return copied(value)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two options mean the same to an optimizer.
+
+    A tensor equals its number, True equals 1, a list equals a tuple, NaN equals NaN: torch
+    computes the same with either.
+    """
+    if one is other:
+        return True
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        return _same_tensors(one, other)
+    return _same_items(one, other, same)
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Return whether two pieces of state are equal bit for bit, but for the device."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return _equal_tensors(local(one.detach()), local(other.detach()))
+    one, other = plain(one), plain(other)
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        return False
+    return _same_items(one, other, equal)
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """List the tensors in a value: LBFGS keeps lists of them."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return []
+    return [tensor for item in value for tensor in tensors_in(item)]
+
+
+def local(tensor: Tensor) -> Tensor:
+    """Return what this rank holds of a tensor."""
+    # torch/distributed/tensor/_api.py, 2.15: to_local() is public, and needs its process group.
+    return getattr(tensor, "_local_tensor", tensor)
+
+
+def nbytes(tensor: Tensor) -> int:
+    """Count the bytes of a tensor's values on this rank."""
+    tensor = local(tensor)
+    if tensor.layout is torch.strided:
+        return tensor.numel() * tensor.element_size()
+    if tensor.layout is torch.sparse_coo:
+        # torch/_tensor.py, 2.15: indices() and values() are public, and refuse uncoalesced ones.
+        return nbytes(tensor._indices()) + nbytes(tensor._values())
+    return tensor.untyped_storage().nbytes()
+
+
+def _map_items(value: Any, change: Any) -> Any:
+    """Rebuild a list or tuple of any kind from its changed items; return all else as it is."""
+    if isinstance(value, list):
+        return [change(item) for item in value]
+    if isinstance(value, tuple) and hasattr(value, "_make"):  # one with names
+        return value._make(map(change, value))
+    return tuple(map(change, value)) if type(value) is tuple else value  # no torch.Size
+
+
+def _same_items(one: Any, other: Any, compare: Any) -> bool:
+    """Compare containers item by item, and all else by value."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(compare(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(compare, one, other))
+    try:
+        return bool(one == other) or bool(one != one and other != other)
+    except Exception:  # a foreign object that can't be compared is another one
+        return one is other
+
+
+def _same_tensors(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        # A float32 lr and a float64 one differ only by how they were written down.
+        return one.shape == other.shape and _equal_tensors(
+            one.detach().cpu().double(), other.detach().cpu().double()
+        )
+    tensor, number = (one, other) if isinstance(one, Tensor) else (other, one)
+    if tensor.numel() != 1 or tensor.is_meta or not isinstance(number, (int, float)):
+        return False
+    return _same_items(tensor.item(), tensor.new_tensor(number).item(), same)
+
+
+def _equal_tensors(one: Tensor, other: Tensor) -> bool:
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    if "meta" in (one.device.type, other.device.type):
+        return one.device == other.device
+    if one.layout is not torch.strided or other.layout is not torch.strided:
+        one, other = one.to_dense(), other.to_dense()
+    other = other.to(one.device)
+    if one.is_floating_point() and one.element_size() == 1:  # torch compares no float8
+        one, other = one.float(), other.float()
+    if torch.equal(one, other):
+        return True
+    both_nan = (one != one) & (other != other)
+    return bool(((one == other) | both_nan).all())

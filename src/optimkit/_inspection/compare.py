@@ -10,13 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from .._files import is_state_dict, optimizers_in, read
+from .._values import equal, plain, same, tensors_in
 from .difference import Diff, DiffRow, Kind
-from .equality import change_of, equal, same
+from .equality import change_of
 from .holdings import hold_saved
 from .norms import norm_of
 from .snapshot import Entry, Snapshot, take
 from .sources import Source, hold_any
-from .tensors import plain, tensors_in
 
 _NOTHING = Entry(None, None)
 

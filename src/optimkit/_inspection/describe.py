@@ -9,8 +9,7 @@ from torch import Tensor
 
 from .._errors import first_few
 from .._parameters import Walk
-from .._values import copied
-from .equality import same
+from .._values import copied, plain, same
 from .holdings import Holding, entries
 from .models import Model, names_by_id, walk_all
 from .norms import state_norms
@@ -18,7 +17,6 @@ from .records import Columns, GroupRow, total
 from .report import Report
 from .rows import parameter_columns
 from .sources import Source, hold_any
-from .tensors import plain
 
 
 def describe(

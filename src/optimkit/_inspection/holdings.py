@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from .tensors import plain
+from .._values import plain
 
 Names = Mapping[int, str]
 UNNAMED: Names = {}

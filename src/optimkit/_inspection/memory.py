@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .._tables import Table
+from .._values import nbytes, tensors_in
 from .holdings import Holding, hold
 from .prediction import predicted
 from .sources import Source, hold_any
-from .tensors import nbytes, tensors_in
 
 By = Literal["key", "group", "param", "dtype", "device"]
 _BY = ("key", "group", "param", "dtype", "device")

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .tensors import alike, local, tensors_in
+from .._values import local, tensors_in
+from .tensors import alike
 
 
 def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
@@ -38,7 +39,7 @@ def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
 
 def _brought(value: Any) -> Tensor | None:
     """Bring any piece of state to one plain tensor of the same norm; None if it has none."""
-    tensors = tensors_in(value)
+    tensors = list(map(local, tensors_in(value)))
     if not tensors or tensors[0].device.type == "meta":
         return None
     if len(tensors) == 1 and _is_plain(tensors[0]):

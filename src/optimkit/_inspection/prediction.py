@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from .._torch_optimizers import flat_dtype, flat_size
+from .._values import local
 from .holdings import Holding
-from .tensors import local
 
 State = Mapping[str, Any]
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from .._torch_optimizers import SINGLE, VOCABULARY
-from .._values import copied
+from .._values import copied, nbytes, plain, tensors_in
 from .holdings import Holding
 from .records import Columns, Shape
-from .tensors import alike, nbytes, plain, tensors_in
+from .tensors import alike
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _UNLIKE = SINGLE | {"row_var", "col_var", "d", "prev_flat_grad"}  # not of the parameter's shape

@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .._tables import Table, jsonable
-from .._values import copied
+from .._values import copied, plain
 from .holdings import Holding, hold
 from .norms import state_norms
-from .tensors import plain
 
 Values = Literal["norm", "copy", "none"]
 _VALUES = ("norm", "copy", "none")

@@ -10,8 +10,8 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import SWALR
 
 from .._errors import first_few
+from .._values import plain, same
 from ._classes import class_of, same_class, short
-from ._matching.fits import plain, same
 
 _TORCH = ("torch.optim.lr_scheduler", "torch.optim.swa_utils")
 

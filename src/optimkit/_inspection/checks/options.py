@@ -11,11 +11,10 @@ from torch import Tensor
 
 from ..._errors import first_few
 from ..._torch_optimizers import EXTRAS, meant, torch_class
-from ..equality import same
+from ..._values import plain, same
 from ..findings import Finding, finding
 from ..holdings import Holding
 from ..scene import Scene
-from ..tensors import plain
 
 _ALIKE = 0.8  # an option this like a known one is probably a misspelt one
 _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on either side

@@ -10,10 +10,10 @@ from typing import Any
 from torch.optim import lr_scheduler
 
 from ..._errors import first_few
+from ..._values import plain
 from ..findings import Finding, finding
 from ..holdings import Holding
 from ..scene import Scene, inside
-from ..tensors import plain
 
 # What a scheduler keeps for each group.
 _PER_GROUP = ("base_lrs", "lr_lambdas", "max_lrs", "base_momentums", "max_momentums")

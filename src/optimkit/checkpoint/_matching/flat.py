@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ..._torch_optimizers import FLAT, FLAT_LISTS, flat_dtype
-from ..._values import copied
-from .fits import tensors_in
+from ..._values import copied, tensors_in
 
 
 def casts_in(

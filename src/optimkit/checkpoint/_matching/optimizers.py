@@ -13,13 +13,13 @@ from torch.optim import Optimizer
 from ..._errors import first_few
 from ..._files import is_state_dict
 from ..._torch_optimizers import flat_size, required_keys, torch_class
-from ..._values import copied
+from ..._values import as_form_of, copied, tensors_in
 from .._classes import class_of, dtype_name, same_class, short
 from .._names import Names
 from .._reports import LoadRow
 from . import flat
 from .casting import casts_in
-from .fits import Fit, Undo, like, tensors_in
+from .fits import Fit, Undo
 from .pairing import pair
 from .regrouping import compare_options, sources_of
 from .saved import LABELS, NOT_OPTIONS, Saved, other_class, read_saved
@@ -225,7 +225,7 @@ class OptimizerFit:
         at = self.groups[index]
         if at is not None and self.hparams == "saved":
             options |= {
-                key: like(group.get(key), value)
+                key: as_form_of(group.get(key), value)
                 for key, value in self.saved.groups[at].items()
                 if key not in NOT_OPTIONS and not (key in LABELS and key in group)
             }

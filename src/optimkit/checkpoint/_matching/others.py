@@ -8,9 +8,9 @@ from typing import Any
 
 from torch.amp.grad_scaler import GradScaler
 
-from ..._values import copied
+from ..._values import copied, same, tensors_in
 from .._reports import LoadRow
-from .fits import Fit, Undo, same, tensors_in
+from .fits import Fit, Undo
 
 _PROGRESS = ("scale", "_growth_tracker")
 

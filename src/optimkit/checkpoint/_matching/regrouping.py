@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..._errors import first_few
+from ..._values import plain, same
 from .._reports import LoadRow
-from .fits import Fit, plain, same
+from .fits import Fit
 from .pairing import Pairs
 from .saved import LABELS, NOT_OPTIONS, Saved, label_of, options_of
 

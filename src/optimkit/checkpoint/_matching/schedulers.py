@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ..._errors import first_few
-from ..._values import copied
+from ..._values import as_form_of, copied, same, tensors_in
 from .._configuration import (
     IN_GROUPS,
     PER_GROUP,
@@ -25,7 +25,7 @@ from .._configuration import (
     told,
 )
 from .._reports import LoadRow
-from .fits import Fit, Undo, like, same, tensors_in
+from .fits import Fit, Undo
 from .playing import play, steps_of
 
 
@@ -97,7 +97,7 @@ def _fit_saved(
         if groups is None:
             for key, values in (("lr", lrs), ("initial_lr", saved.get("base_lrs"))):
                 for group, value in zip(optimizer.param_groups, values or (), strict=False):
-                    group[key] = like(group.get(key), value)
+                    group[key] = as_form_of(group.get(key), value)
 
     fit.load = load
 
