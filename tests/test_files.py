@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from optimkit._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
-from optimkit._files import freed_aside, is_state_dict, optimizers_in, read, verify, write
+from optimkit._files import freed_aside, read, verify, write
 from optimkit._files.freeing import wait_until_freed
 from optimkit._files.layout import survey
 from optimkit._files.write_behind import WriteBehind
@@ -152,16 +152,6 @@ def test_missing_and_folder(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         verify(tmp_path)
     assert str(caught.value) == f"{tmp_path} is a directory: give one file that torch.save wrote."
-
-
-def test_optimizers_are_found_anywhere():
-    """State dicts are found in lists and mappings, and the content itself may be one."""
-    state_dict = {"state": {}, "param_groups": [{}]}
-    assert is_state_dict(state_dict)
-    assert not is_state_dict({"state": {}, "param_groups": [1]})
-    assert list(optimizers_in({"a": {"b": [1, state_dict]}, "c": state_dict})) == ["a.b.1", "c"]
-    assert list(optimizers_in(state_dict)) == [""]
-    assert optimizers_in({"a": 1}) == {}
 
 
 AT_EXIT = """

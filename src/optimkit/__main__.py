@@ -25,10 +25,11 @@ from typing import Any, TextIO
 from torch import Tensor
 
 from ._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
-from ._files import optimizers_in, read, verify
+from ._files import read, verify
 from ._inspection.compare import diff
 from ._inspection.describe import describe
 from ._tables import Table
+from ._torch_optimizers import optimizers_in
 from ._values import nbytes, tensors_in
 from .checkpoint._directory import CheckpointDir
 from .checkpoint._folder import HEADER, aside

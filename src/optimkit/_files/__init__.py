@@ -1,7 +1,6 @@
 """Bytes on disk: whole or not at all, verified before they are used, never unpickled freely."""
 
 from .freeing import freed_aside
-from .optimizers import is_state_dict, optimizers_in
 from .reading import Reading, one_mind, read, read_once
 from .soundness import Integrity, verify
 from .temporary import Presence, present
@@ -13,10 +12,8 @@ __all__ = [
     "Reading",
     "freed_aside",
     "install",
-    "is_state_dict",
     "make_folder",
     "one_mind",
-    "optimizers_in",
     "present",
     "read",
     "read_once",

@@ -9,14 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
-from .._files import is_state_dict, optimizers_in, read
+from .._files import read
+from .._optimizer_view import Source, view_of_any, view_of_saved
+from .._torch_optimizers import is_state_dict, optimizers_in
 from .._values import equal, plain, same, tensors_in
 from .difference import Diff, DiffRow, Kind
 from .equality import change_of
-from .holdings import hold_saved
 from .norms import norm_of
 from .snapshot import Entry, Snapshot, take
-from .sources import Source, hold_any
 
 _NOTHING = Entry(None, None)
 
@@ -72,7 +72,7 @@ def _is_path(value: object) -> bool:
 def _side(source: Source | Snapshot, against: Source | Snapshot) -> Snapshot:
     """Bring one side to a snapshot, with the values that the other side can be compared in."""
     if not isinstance(source, Snapshot):
-        held = hold_any(source)
+        held = view_of_any(source)
         if isinstance(against, Snapshot):
             return take(held, against.values, clone=False)
         return take(held, "copy", clone=False)
@@ -268,8 +268,8 @@ def _diff_files(a: Any, b: Any) -> Diff:
     state: list[DiffRow] = []
     for where in both:
         found = _diff(
-            take(hold_saved(ones[where]), "copy", clone=False),
-            take(hold_saved(others[where]), "copy", clone=False),
+            take(view_of_saved(ones[where]), "copy", clone=False),
+            take(view_of_saved(others[where]), "copy", clone=False),
             "" if len(both) == 1 else f"{where}.",
         )
         options += found.options

@@ -8,15 +8,14 @@ from typing import Any
 from torch import Tensor
 
 from .._errors import first_few
+from .._optimizer_view import OptimizerView, Source, entries, view_of_any
 from .._parameters import Walk
 from .._values import copied, plain, same
-from .holdings import Holding, entries
 from .models import Model, names_by_id, walk_all
 from .norms import state_norms
 from .records import Columns, GroupRow, total
 from .report import Report
 from .rows import parameter_columns
-from .sources import Source, hold_any
 
 
 def describe(
@@ -89,7 +88,7 @@ def describe(
     Trainable, but not in this optimizer: 1: 2.bias
     """
     walks = walk_all(models)
-    held = hold_any(optimizer, names_by_id(walks), key)
+    held = view_of_any(optimizer, names_by_id(walks), key)
     norms = state_norms(held.states) if values else None
     columns = parameter_columns(held, _shapes(held, walks), norms)
     missing = list(_missing(held, walks))
@@ -103,14 +102,14 @@ def describe(
     )
 
 
-def _groups(held: Holding, columns: Columns) -> Iterator[GroupRow]:
+def _groups(held: OptimizerView, columns: Columns) -> Iterator[GroupRow]:
     """Give a record for each group."""
-    numels: list[list[int | None]] = [[] for _ in held.groups]
+    numels: list[list[int | None]] = [[] for _ in held.options]
     for index, numel in zip(columns.group, columns.numel, strict=True):
         numels[index].append(numel)
     defaults = {key: plain(value) for key, value in held.defaults.items()}
     for index, (group, label, numbers) in enumerate(
-        zip(held.groups, held.labels, numels, strict=True)
+        zip(held.options, held.labels, numels, strict=True)
     ):
         yield GroupRow(
             index=index,
@@ -126,10 +125,10 @@ def _groups(held: Holding, columns: Columns) -> Iterator[GroupRow]:
         )
 
 
-def _shapes(held: Holding, walks: Iterable[Walk]) -> list[Any]:
+def _shapes(held: OptimizerView, walks: Iterable[Walk]) -> list[Any]:
     """Return the parameters; for a state dict with names, the model's of these names."""
     if held.optimizer is not None or not held.named:
-        return held.tensors
+        return held.params
     known = {
         name: param
         for found in walks
@@ -138,11 +137,11 @@ def _shapes(held: Holding, walks: Iterable[Walk]) -> list[Any]:
     return [known.get(name) for name in held.names]
 
 
-def _missing(held: Holding, walks: Iterable[Walk]) -> Iterator[tuple[str, bool]]:
+def _missing(held: OptimizerView, walks: Iterable[Walk]) -> Iterator[tuple[str, bool]]:
     """Give what the models have and the optimizer has not: name, trainable."""
     if held.optimizer is None and not held.named:
         return  # positions do not tell
-    ids = set(map(id, held.tensors))
+    ids = set(map(id, held.params))
     live = held.optimizer is not None
     names = set() if live else set(held.names)
     seen: set[int] = set()
@@ -161,7 +160,7 @@ def _missing(held: Holding, walks: Iterable[Walk]) -> Iterator[tuple[str, bool]]
 
 
 def _notes(
-    held: Holding, walks: Sequence[Walk], missing: Sequence[object], schedulers: Any
+    held: OptimizerView, walks: Sequence[Walk], missing: Sequence[object], schedulers: Any
 ) -> Iterator[str]:
     """Say what does not fit in a record."""
     for scheduler in _several(schedulers):
@@ -181,11 +180,11 @@ def _notes(
         yield f"{label} has {size} parameters and {group} names for them"
 
 
-def _unlike_names(held: Holding) -> Iterator[tuple[str, int, int]]:
+def _unlike_names(held: OptimizerView) -> Iterator[tuple[str, int, int]]:
     """Find groups whose names are not as many as their parameters."""
     if held.optimizer is None:
         return
-    for label, group in zip(held.labels, held.raw_groups, strict=True):
+    for label, group in zip(held.labels, held.groups, strict=True):
         params, names = entries(group.get("params")), entries(group.get("param_names"))
         if "param_names" in group and len(names) != len(params):
             yield label, len(params), len(names)

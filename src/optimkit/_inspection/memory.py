@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from .._optimizer_view import OptimizerView, Source, view_of, view_of_any
 from .._tables import Table
 from .._values import nbytes, tensors_in
-from .holdings import Holding, hold
 from .prediction import predicted
-from .sources import Source, hold_any
 
 By = Literal["key", "group", "param", "dtype", "device"]
 _BY = ("key", "group", "param", "dtype", "device")
@@ -99,11 +98,11 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Ta
                 "predict=True needs a torch.optim.Optimizer, which knows how it steps, "
                 f"not {type(optimizer).__name__}"
             )
-        held = hold(optimizer)
+        held = view_of(optimizer)
         states, how = predicted(held)
         caption = f", after the first step{how}"
     else:
-        held = hold_any(optimizer)
+        held = view_of_any(optimizer)
         states = list(held.states)
     sums: dict[str, list[int]] = {}
     seen: set[int] = set()
@@ -122,11 +121,13 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Ta
     )
 
 
-def _pieces(held: Holding, states: list[Mapping[str, Any]], by: By) -> Iterator[tuple[str, Tensor]]:
+def _pieces(
+    held: OptimizerView, states: list[Mapping[str, Any]], by: By
+) -> Iterator[tuple[str, Tensor]]:
     """Give each tensor of the state, and the row it counts in."""
     labels = held.labels
     for name, group, param, state in zip(
-        held.names, held.group_of, held.tensors, states, strict=True
+        held.names, held.group_of, held.params, states, strict=True
     ):
         for key, value in state.items():
             for tensor in tensors_in(value):
@@ -139,7 +140,7 @@ def _pieces(held: Holding, states: list[Mapping[str, Any]], by: By) -> Iterator[
                 elif by == "dtype":
                     yield str(tensor.dtype).removeprefix("torch."), tensor
                 else:
-                    yield _device(tensor, param, held.groups[group]), tensor
+                    yield _device(tensor, param, held.options[group]), tensor
 
 
 def _device(tensor: Tensor, param: Any, group: Mapping[str, Any]) -> str:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
+from .._optimizer_view import OptimizerView
 from .._torch_optimizers import flat_dtype, flat_size
 from .._values import local
-from .holdings import Holding
 
 State = Mapping[str, Any]
 
@@ -25,13 +25,13 @@ State = Mapping[str, Any]
 _PLAIN = {"fused": False, "capturable": False, "differentiable": False, "foreach": False}
 
 
-def predicted(held: Holding) -> tuple[list[State], str]:
+def predicted(held: OptimizerView) -> tuple[list[State], str]:
     """Return the state that each parameter has, or will have after its first step."""
     optimizer = held.optimizer
     assert optimizer is not None
     missing = [
         place
-        for place, (param, state) in enumerate(zip(held.tensors, held.states, strict=True))
+        for place, (param, state) in enumerate(zip(held.params, held.states, strict=True))
         if not state and isinstance(param, Tensor) and param.requires_grad
     ]
     states = list(held.states)
@@ -41,7 +41,7 @@ def predicted(held: Holding) -> tuple[list[State], str]:
         if not any(held.states):
             states[0] = _lbfgs(held)
         return states, ", with a full history"
-    params = [held.tensors[place] for place in missing]
+    params = [held.params[place] for place in missing]
     groups = [held.group_of[place] for place in missing]
     lazy = [p for p in params if isinstance(p, torch.nn.UninitializedParameter)]
     if lazy:
@@ -149,10 +149,10 @@ def _grown(value: Any, tiny: Tensor, param: Tensor, optimizer: Optimizer, key: s
     )
 
 
-def _lbfgs(held: Holding) -> State:
+def _lbfgs(held: OptimizerView) -> State:
     """Write out what LBFGS keeps, flat, for all parameters at once, when its history is full."""
-    group = held.groups[0]
-    total, dtype = flat_size(held.tensors), flat_dtype(held.tensors)
+    group = held.options[0]
+    total, dtype = flat_size(held.params), flat_dtype(held.params)
     history = int(group["history_size"])
 
     def flat() -> Tensor:

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._optimizer_view import OptimizerView
 from .._torch_optimizers import SINGLE, VOCABULARY
 from .._values import copied, nbytes, plain, tensors_in
-from .holdings import Holding
 from .records import Columns, Shape
 from .tensors import alike
 
@@ -31,11 +31,11 @@ _is_cpu: Callable[[Tensor], bool] = attrgetter("is_cpu")
 
 
 def parameter_columns(
-    held: Holding, shapes: Sequence[Any], norms: Sequence[Mapping[str, float]] | None
+    held: OptimizerView, shapes: Sequence[Any], norms: Sequence[Mapping[str, float]] | None
 ) -> Columns:
     """Look at every parameter."""
-    lrs = [copied(group.get("lr")) for group in held.groups]
-    decays = [copied(group.get("weight_decay")) for group in held.groups]
+    lrs = [copied(group.get("lr")) for group in held.options]
+    decays = [copied(group.get("weight_decay")) for group in held.options]
     tensors = [
         _telling(state) if tensor is None else tensor
         for tensor, state in zip(shapes, held.states, strict=True)
@@ -47,7 +47,7 @@ def parameter_columns(
         shape=shape,
         dtype=dtype,
         numel=numel,
-        trainable=[getattr(live, "requires_grad", None) for live in held.tensors],
+        trainable=[getattr(live, "requires_grad", None) for live in held.params],
         group=held.group_of,
         lr=[lrs[group] for group in held.group_of],
         weight_decay=[decays[group] for group in held.group_of],

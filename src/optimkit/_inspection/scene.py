@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .._optimizer_view import OptimizerView, view_of
 from .._parameters import Walk
-from .holdings import Holding, hold
 from .models import Model, names_by_id, walk_all
 
 
@@ -20,7 +20,7 @@ from .models import Model, names_by_id, walk_all
 class Scene:
     """The optimizers, models and schedulers of a run."""
 
-    holdings: list[Holding]
+    holdings: list[OptimizerView]
     walks: list[Walk]
     schedulers: list[Any]
 
@@ -30,7 +30,7 @@ class Scene:
         return {
             id(param): (index, place)
             for index, held in enumerate(self.holdings)
-            for place, param in enumerate(held.tensors)
+            for place, param in enumerate(held.params)
         }
 
     @cached_property
@@ -48,7 +48,7 @@ class Scene:
         kind = self.holdings[index].kind
         return kind if len(self.holdings) == 1 else f"{kind} (optimizer {index})"
 
-    def each(self) -> Iterator[tuple[str, Holding]]:
+    def each(self) -> Iterator[tuple[str, OptimizerView]]:
         """Give each optimizer with its name."""
         for index, held in enumerate(self.holdings):
             yield self.called(index), held
@@ -78,7 +78,7 @@ def gather(optimizers: Iterable[object], models: Any, schedulers: Any) -> Scene:
     walks = walk_all(_models(models))
     names = names_by_id(walks)
     return Scene(
-        [hold(optimizer, names) for optimizer in given if isinstance(optimizer, Optimizer)],
+        [view_of(optimizer, names) for optimizer in given if isinstance(optimizer, Optimizer)],
         walks,
         _schedulers(schedulers),
     )

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch.optim import Optimizer
 
+from .._optimizer_view import group_label
 from .._tables import Table
 from .._torch_schedulers import copy_optimizer, copy_scheduler
-from .holdings import group_label
 
 if TYPE_CHECKING:
     import rich.table

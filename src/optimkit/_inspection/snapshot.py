@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from .._optimizer_view import OptimizerView, view_of
 from .._tables import Table, jsonable
 from .._values import copied, plain
-from .holdings import Holding, hold
 from .norms import state_norms
 
 Values = Literal["norm", "copy", "none"]
@@ -200,18 +200,18 @@ def snapshot(optimizer: Optimizer, values: Values = "norm") -> Snapshot:
         raise TypeError(f"snapshot takes a torch.optim.Optimizer, not {type(optimizer).__name__}")
     if values not in _VALUES:
         raise ValueError(f"values must be one of {', '.join(_VALUES)}, not {values!r}")
-    return take(hold(optimizer), values)
+    return take(view_of(optimizer), values)
 
 
-def take(held: Holding, values: Values, *, clone: bool = True) -> Snapshot:
-    """Take a snapshot of a holding."""
+def take(held: OptimizerView, values: Values, *, clone: bool = True) -> Snapshot:
+    """Take a snapshot of what a view shows."""
     norms: Sequence[Mapping[str, float]] = (
         state_norms(held.states) if values == "norm" else [{}] * len(held.states)
     )
     return Snapshot(
         optimizer=None if held.optimizer is None else held.kind,
         values=values,
-        groups=tuple(map(copied, held.groups) if clone else held.groups),
+        groups=tuple(map(copied, held.options) if clone else held.options),
         labels=tuple(held.labels),
         names=tuple(held.names),
         named=held.named,

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..._errors import first_few
+from ..._optimizer_view import OptimizerView
 from ..._torch_optimizers import EXTRAS, meant, torch_class
 from ..._values import plain, same
 from ..findings import Finding, finding
-from ..holdings import Holding
 from ..scene import Scene
 
 _ALIKE = 0.8  # an option this like a known one is probably a misspelt one
@@ -26,7 +26,7 @@ def unknown_option(scene: Scene) -> Iterator[Finding]:
         options = [key for key in held.defaults if isinstance(key, str)]
         strict = held.optimizer is not None and torch_class(type(held.optimizer)) is not None
         where: dict[str, list[str]] = {}
-        for label, group in zip(held.labels, held.groups, strict=True):
+        for label, group in zip(held.labels, held.options, strict=True):
             for key in group:
                 known = key in held.defaults or key in EXTRAS
                 if not known and (strict or meant(key, options, _ALIKE)):
@@ -49,7 +49,7 @@ def bad_option(scene: Scene) -> Iterator[Finding]:
     """Find options that the class itself would have refused as a default (S29)."""
     for called, held in scene.each():
         wrong: list[tuple[str, str]] = []
-        for label, group in zip(held.labels, held.groups, strict=True):
+        for label, group in zip(held.labels, held.options, strict=True):
             lacking = [key for key in held.defaults if key not in group and key != "differentiable"]
             reason = f"{first_few(lacking)} missing" if lacking else _refused(held, group)
             if reason:
@@ -83,7 +83,7 @@ def aliased_lr(scene: Scene) -> Iterator[Finding]:
     """Find groups that share one tensor as their lr (S31)."""
     owners: dict[int, list[str]] = {}
     for called, held in scene.each():
-        for label, group in zip(held.labels, held.raw_groups, strict=True):
+        for label, group in zip(held.labels, held.groups, strict=True):
             if isinstance(group.get("lr"), Tensor):
                 where = label if len(scene.holdings) == 1 else f"{called} {label}"
                 owners.setdefault(id(group["lr"]), []).append(where)
@@ -102,7 +102,7 @@ def zero_lr(scene: Scene) -> Iterator[Finding]:
     for called, held in scene.each():
         zero = [
             label
-            for label, group in zip(held.labels, held.groups, strict=True)
+            for label, group in zip(held.labels, held.options, strict=True)
             if isinstance(group.get("lr"), (int, float)) and group["lr"] == 0
         ]
         if zero:
@@ -119,7 +119,7 @@ def differs_from_defaults(scene: Scene) -> Iterator[Finding]:
     """Find options that a later add_param_group will not inherit (S30)."""
     for called, held in scene.each():
         where: dict[str, list[str]] = {}
-        for label, group in zip(held.labels, held.groups, strict=True):
+        for label, group in zip(held.labels, held.options, strict=True):
             for key, default in held.defaults.items():
                 value = group.get(key, default)
                 if key == "lr":
@@ -142,7 +142,7 @@ def _cycled(key: str, group: Mapping[str, Any]) -> bool:
     return key in ("momentum", "betas") and "base_momentum" in group
 
 
-def _refused(held: Holding, group: Mapping[str, Any]) -> str | None:
+def _refused(held: OptimizerView, group: Mapping[str, Any]) -> str | None:
     """Say why the options can't be used, in the class's own words where it is torch's."""
     for key in ("lr", "weight_decay"):
         value = group.get(key)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..._errors import first_few
+from ..._optimizer_view import OptimizerView, entries
 from ..findings import Finding, finding
-from ..holdings import Holding, entries
 from ..scene import Scene, address_of
 
 
@@ -18,7 +18,7 @@ def duplicate(scene: Scene) -> Iterator[Finding]:
     """Find parameters that one optimizer holds twice (S19)."""
     for called, held in scene.each():
         counts: dict[int, list[int]] = {}
-        for place, param in enumerate(held.tensors):
+        for place, param in enumerate(held.params):
             counts.setdefault(id(param), []).append(place)
         twice = [places for places in counts.values() if len(places) > 1]
         if twice:
@@ -35,7 +35,7 @@ def shared(scene: Scene) -> Iterator[Finding]:
     """Find parameters that two optimizers hold (S20)."""
     holders: dict[int, list[tuple[int, str]]] = {}
     for index, held in enumerate(scene.holdings):
-        for place, param in enumerate(held.tensors):
+        for place, param in enumerate(held.params):
             owners = holders.setdefault(id(param), [])
             if all(owner != index for owner, _ in owners):
                 owners.append((index, held.names[place]))
@@ -108,7 +108,7 @@ def stale(scene: Scene) -> Iterator[Finding]:
     for called, held in scene.each():
         names = [
             name
-            for name, param in zip(held.names, held.tensors, strict=True)
+            for name, param in zip(held.names, held.params, strict=True)
             if id(param) not in scene.modelled
             and (isinstance(param, nn.Parameter) or _is_cut_off(scene, param))
         ]
@@ -153,7 +153,7 @@ def frozen_with_grad(scene: Scene) -> Iterator[Finding]:
     for called, held in scene.each():
         names = [
             name
-            for name, param in zip(held.names, held.tensors, strict=True)
+            for name, param in zip(held.names, held.params, strict=True)
             if isinstance(param, Tensor) and not param.requires_grad and param.grad is not None
         ]
         if names:
@@ -211,17 +211,17 @@ def _left_out(scene: Scene) -> Iterator[tuple[str, Any]]:
                 yield name, param
 
 
-def _own_names(held: Holding) -> Iterator[tuple[str, Any]]:
+def _own_names(held: OptimizerView) -> Iterator[tuple[str, Any]]:
     """Give the names that the optimizer itself has."""
-    for group in held.raw_groups:
+    for group in held.groups:
         if group.get("param_names"):
             names, params = entries(group["param_names"]), entries(group.get("params"))
             yield from zip(names, params, strict=False)
 
 
-def _all_names(scene: Scene, held: Holding, places: list[int]) -> list[str]:
+def _all_names(scene: Scene, held: OptimizerView, places: list[int]) -> list[str]:
     """Return every name of a parameter, or its name once for each time it is held."""
-    param = held.tensors[places[0]]
+    param = held.params[places[0]]
     names = dict.fromkeys(
         name
         for found in scene.walks

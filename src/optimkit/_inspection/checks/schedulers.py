@@ -10,9 +10,9 @@ from typing import Any
 from torch.optim import lr_scheduler
 
 from ..._errors import first_few
+from ..._optimizer_view import OptimizerView
 from ..._values import plain
 from ..findings import Finding, finding
-from ..holdings import Holding
 from ..scene import Scene, inside
 
 # What a scheduler keeps for each group.
@@ -36,14 +36,14 @@ def scheduler_groups(scene: Scene) -> Iterator[Finding]:
             continue
         held = scene.holdings[index]
         for each in inside(scheduler):
-            made_for = _made_for(each, len(held.groups))
+            made_for = _made_for(each, len(held.options))
             if made_for is not None:
                 yield finding(
                     "scheduler-groups",
                     held.labels[made_for:] or held.labels,
                     f"{type(each).__name__} was made for {made_for} group"
                     f"{'' if made_for == 1 else 's'}, {scene.called(index)} has "
-                    f"{len(held.groups)}: the others start in the middle of its schedule, or its "
+                    f"{len(held.options)}: the others start in the middle of its schedule, or its "
                     "next step fails.",
                     "Add all groups before making the scheduler, or add them with "
                     "optimkit.add_param_group(..., schedulers=...).",
@@ -57,7 +57,7 @@ def lr_mismatch(scene: Scene) -> Iterator[Finding]:
         driving = [each for each in scene.schedulers if scene.driven_by(each) == index]
         if not driving:
             continue
-        actual = [plain(group.get("lr")) for group in held.groups]
+        actual = [plain(group.get("lr")) for group in held.options]
         believed = [_believed(each) for each in driving]
         if all(lrs is not None and not _agree(lrs, actual) for lrs in believed):
             yield _mismatch(scene, index, driving[-1], believed[-1] or (), actual)
@@ -129,7 +129,7 @@ def _planned(scheduler: Any) -> Sequence[Any] | None:
 def _mismatch(
     scene: Scene, index: int, scheduler: Any, expected: Sequence[Any], actual: Sequence[Any]
 ) -> Finding:
-    held: Holding = scene.holdings[index]
+    held: OptimizerView = scene.holdings[index]
     wrong = [
         (label, one, other)
         for label, one, other in zip(held.labels, expected, actual, strict=False)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..._errors import first_few
+from ..._optimizer_view import OptimizerView
 from ..._torch_optimizers import (
     FLAT,
     KEPT,
@@ -21,7 +22,6 @@ from ..._torch_optimizers import (
     torch_class,
 )
 from ..findings import Finding, finding
-from ..holdings import Holding
 from ..scene import Scene
 
 _Check = Callable[[str, Any, Mapping[str, Any], Mapping[str, Any]], str | None]
@@ -97,19 +97,19 @@ def state_dtype(scene: Scene) -> Iterator[Finding]:
             )
 
 
-def _class(held: Holding) -> str | None:
+def _class(held: OptimizerView) -> str | None:
     """Name the class of torch whose rules hold here."""
     return None if held.optimizer is None else torch_class(type(held.optimizer))
 
 
-def _each(held: Holding, check: _Check) -> Iterator[tuple[str, str]]:
+def _each(held: OptimizerView, check: _Check) -> Iterator[tuple[str, str]]:
     """Run a check on every parameter that has state: give its name, and what is wrong."""
     kind = _class(held) or ""
     for name, param, group, state in zip(
-        held.names, held.tensors, held.group_of, held.states, strict=True
+        held.names, held.params, held.group_of, held.states, strict=True
     ):
         if state and isinstance(param, Tensor):
-            text = check(kind, param, held.groups[group], state)
+            text = check(kind, param, held.options[group], state)
             if text:
                 yield name, f"{name} {text}"
     if check is _misshapen and kind == "LBFGS":
@@ -131,9 +131,9 @@ def _misshapen(kind: str, param: Any, _: Mapping[str, Any], state: Mapping[str, 
     return None
 
 
-def _flat(held: Holding) -> Iterator[tuple[str, str]]:
+def _flat(held: OptimizerView) -> Iterator[tuple[str, str]]:
     """Find flat state of LBFGS that is not as long as all parameters together."""
-    total = flat_size(p for p in held.tensors if isinstance(p, Tensor))
+    total = flat_size(p for p in held.params if isinstance(p, Tensor))
     for name, state in zip(held.names, held.states, strict=True):
         for key in FLAT:
             value = state.get(key)
@@ -161,7 +161,7 @@ def _mistaken(
 _OWN = {kind: keys_of(kind) for kind in KEPT}
 
 
-def _decoupled(held: Holding) -> Iterator[str]:
+def _decoupled(held: OptimizerView) -> Iterator[str]:
     """Give the groups that make an Adam an AdamW, or the other way round."""
     kind = _class(held)
     if kind not in ("Adam", "AdamW"):
@@ -169,10 +169,10 @@ def _decoupled(held: Holding) -> Iterator[str]:
     normal = kind == "AdamW" or bool(held.defaults.get("decoupled_weight_decay"))
     found = [
         label
-        for label, group in zip(held.labels, held.groups, strict=True)
+        for label, group in zip(held.labels, held.options, strict=True)
         if bool(group.get("decoupled_weight_decay", normal)) != normal
     ]
-    if kind == "AdamW" or len(found) == len(held.groups):
+    if kind == "AdamW" or len(found) == len(held.options):
         yield from found
 
 

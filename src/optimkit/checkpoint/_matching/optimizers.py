@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..._errors import first_few
-from ..._files import is_state_dict
-from ..._torch_optimizers import flat_size, required_keys, torch_class
+from ..._torch_optimizers import flat_size, is_state_dict, required_keys, torch_class
 from ..._values import as_form_of, copied, tensors_in
 from .._classes import class_of, dtype_name, same_class, short
 from .._names import Names

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from optimkit._torch_optimizers import KEPT, keys_of, required_keys, shape_of, torch_class
+from optimkit._torch_optimizers import (
+    KEPT,
+    is_state_dict,
+    keys_of,
+    optimizers_in,
+    required_keys,
+    shape_of,
+    torch_class,
+)
 
 VARIANTS = [
     *((name, {}) for name in KEPT),
@@ -55,3 +63,13 @@ def test_subclasses():
         kind([nn.Parameter(torch.ones(1))], lr=0.1)  # torch patches `step` of each class
     assert torch_class(Same) == "SGD"
     assert torch_class(Other) is None
+
+
+def test_optimizers_are_found_anywhere():
+    """State dicts are found in lists and mappings, and the content itself may be one."""
+    state_dict = {"state": {}, "param_groups": [{}]}
+    assert is_state_dict(state_dict)
+    assert not is_state_dict({"state": {}, "param_groups": [1]})
+    assert list(optimizers_in({"a": {"b": [1, state_dict]}, "c": state_dict})) == ["a.b.1", "c"]
+    assert list(optimizers_in(state_dict)) == [""]
+    assert optimizers_in({"a": 1}) == {}

@@ -1,0 +1,239 @@
+"""One form of an optimizer, to look at or to load: from the live object, or from what was saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ._errors import CheckpointError, first_few
+from ._files import read
+from ._torch_optimizers import is_state_dict, optimizers_in, torch_class
+from ._values import plain
+
+Source = Optimizer | Mapping[str, Any] | str | os.PathLike[str]
+Names = Mapping[int, str]
+"""The id of a parameter -> its name."""
+
+NOT_OPTIONS = frozenset({"params", "param_names"})
+"""The keys of a group that are no options."""
+
+_NOTHING: Mapping[Any, Any] = {}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OptimizerView:
+    """An optimizer: an entry for each parameter, or for each group; nothing is copied but options."""
+
+    kind: str  # the class, or the place of a state dict in its checkpoint
+    optimizer: Optimizer | None  # None if saved
+    defaults: Mapping[str, Any]
+    groups: list[Mapping[str, Any]]  # as they are
+    options: list[Mapping[str, Any]]  # without parameters; numbers in place of tensors of one
+    ids: list[Any]  # under which its state is found: the parameter, or what a state dict has for it
+    params: list[Any]  # None if saved
+    names: list[str]
+    named: bool  # whether these are names, each another; else some are places
+    group_of: list[int]
+    state: Mapping[Any, Any]  # as it is
+    states: list[Mapping[str, Any]]
+    orphans: list[tuple[Any, Any]]  # state of no parameter
+
+    # What only a header of a checkpoint says, or only a state dict.
+    saved_class: str | None = None
+    model: str | None = None  # the key of the only model that it is of
+    aliases: Mapping[str, list[str]] = field(default_factory=dict)
+    shapes: list[tuple[int, ...]] | None = None
+    dtypes: list[str] | None = None
+    stateless: frozenset[int] | None = None
+    stale: bool = (
+        False  # torch's own names in a file of another tool: a load may have mixed them up
+    )
+    more: Mapping[str, Any] = field(default_factory=dict)  # of a class that saves more than torch's
+
+    @property
+    def labels(self) -> list[str]:
+        """The name of each group, or its index."""
+        return [group_label(index, group) for index, group in enumerate(self.groups)]
+
+    @property
+    def torch_class(self) -> str | None:
+        """The class of ``torch.optim`` whose state it keeps."""
+        return None if self.optimizer is None else torch_class(type(self.optimizer))
+
+
+def view_of(optimizer: Optimizer, names: Names = _NOTHING) -> OptimizerView:
+    """Look at a live optimizer: no state is made, and no device is waited for."""
+    groups = list(map(_mapping, entries(getattr(optimizer, "param_groups", None))))
+    state = _mapping(getattr(optimizer, "state", None))
+    known: list[str | None] = []
+    params: list[Any] = []
+    group_of: list[int] = []
+    for index, group in enumerate(groups):
+        mine = entries(group.get("params"))
+        own = entries(group.get("param_names"))
+        for place, param in enumerate(mine):
+            given = str(own[place]) if place < len(own) else None
+            known.append(names.get(id(param)) or given)
+        params += mine
+        group_of += [index] * len(mine)
+    held = set(map(id, params))
+    return OptimizerView(
+        kind=type(optimizer).__name__,
+        optimizer=optimizer,
+        defaults=_mapping(getattr(optimizer, "defaults", None)),
+        groups=groups,
+        options=list(map(_options, groups)),
+        ids=params,
+        params=params,
+        names=_or_places(known),
+        named=_are_names(known),
+        group_of=group_of,
+        state=state,
+        states=[_mapping(state.get(param)) for param in params],  # `[]` would make one
+        orphans=[(key, value) for key, value in state.items() if id(key) not in held],
+    )
+
+
+def view_of_saved(
+    state_dict: Mapping[str, Any],
+    header: Mapping[str, Any] | None = None,
+    *,
+    kind: str = "state dict",
+    foreign: bool = False,
+) -> OptimizerView:
+    """Look at a state dict, and at what the header of its checkpoint says of it."""
+    header = header or {}
+    groups = list(state_dict["param_groups"])
+    state = state_dict["state"]
+    ids: list[Any] = []
+    known: list[str | None] = []
+    group_of: list[int] = []
+    for index, group in enumerate(groups):
+        own = entries(group.get("param_names"))
+        for place, key in enumerate(entries(group.get("params"))):
+            # torch.distributed.checkpoint has names in place of numbers.
+            name = own[place] if place < len(own) else key if isinstance(key, str) else None
+            known.append(None if name is None else str(name))
+            ids.append(key if isinstance(key, (int, str)) else None)
+            group_of.append(index)
+    known = _flat(header.get("names"), len(ids)) or known
+    shapes = _flat(header.get("shapes"), len(ids))
+    stateless = header.get("stateless")
+    held = set(ids)
+    return OptimizerView(
+        kind=kind,
+        optimizer=None,
+        defaults=_NOTHING,
+        groups=groups,
+        options=list(map(_options, groups)),
+        ids=ids,
+        params=[None] * len(ids),
+        names=_or_places(known),
+        named=_are_names(known),
+        group_of=group_of,
+        state=state,
+        states=[_mapping(state.get(key)) for key in ids],
+        orphans=[(key, value) for key, value in state.items() if key not in held],
+        saved_class=header.get("class"),
+        model=header.get("model"),
+        aliases=header.get("aliases") or {},
+        shapes=None if shapes is None else list(map(tuple, shapes)),
+        dtypes=_flat(header.get("dtypes"), len(ids)),
+        stateless=None if stateless is None else frozenset(stateless),
+        stale=foreign and not all(isinstance(key, str) for key in ids),
+        more={k: v for k, v in state_dict.items() if k not in ("state", "param_groups")},
+    )
+
+
+def view_of_any(source: object, names: Names = _NOTHING, key: str | None = None) -> OptimizerView:
+    """Look at an optimizer, at a state dict, or into a checkpoint."""
+    if isinstance(source, Optimizer):
+        return view_of(source, names)
+    if isinstance(source, (str, os.PathLike)):
+        where = os.fspath(source)
+        content = read(source)
+    elif isinstance(source, Mapping):
+        where, content = "the mapping", source
+    else:
+        raise TypeError(
+            "optimizer must be a torch.optim.Optimizer, its state dict, or the path of a "
+            f"checkpoint, not {type(source).__name__}"
+        )
+    if is_state_dict(content):
+        return view_of_saved(content)
+    found = optimizers_in(content)
+    if not found and isinstance(source, Mapping):
+        raise TypeError(
+            "optimizer must be a state dict with 'state' and 'param_groups', or hold one; "
+            f"this mapping has {first_few(map(repr, source)) or 'nothing'}"
+        )
+    chosen = _choose(found, key, where, content)
+    return view_of_saved(found[chosen], kind=chosen)
+
+
+def group_label(index: int, group: Mapping[str, Any]) -> str:
+    """Return a group's own name, or its index."""
+    name = group.get("name")
+    return name if isinstance(name, str) and name else f"group {index}"
+
+
+def entries(value: object) -> list[Any]:
+    """List what a group holds; what can't be a list of parameters, or names, holds none."""
+    if isinstance(value, Tensor):
+        return [value]
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
+
+
+def _choose(found: Mapping[str, Any], key: str | None, where: str, content: object) -> str:
+    """Choose one optimizer of a checkpoint, or say which there are."""
+    if key is not None and key in found:
+        return key
+    if not found:
+        keys = (
+            first_few(map(repr, content))
+            if isinstance(content, Mapping)
+            else type(content).__name__
+        )
+        raise CheckpointError(
+            f"{where} holds no optimizer: a mapping with 'state' and 'param_groups' was "
+            f"expected, found {keys or 'nothing'}. Save optimizer.state_dict() in it."
+        )
+    if key is not None:
+        raise CheckpointError(
+            f"{where} holds no optimizer called {key!r}. Choose one of: {first_few(found)}."
+        )
+    if len(found) > 1:
+        raise CheckpointError(
+            f"{where} holds {len(found)} optimizers. Choose one by key=: {first_few(found)}."
+        )
+    return next(iter(found))
+
+
+def _options(group: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Copy a group's options: the group goes on changing."""
+    return {str(key): plain(value) for key, value in group.items() if key not in NOT_OPTIONS}
+
+
+def _mapping(value: object) -> Mapping[Any, Any]:
+    """Take a state, or a group, as it is; as an empty one if it is no mapping."""
+    # dict first: an abstract class takes ten times as long
+    return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING
+
+
+def _flat(groups: Any, count: int) -> list[Any] | None:
+    """Chain what a header says group by group; None if it is not about this many parameters."""
+    flat = [each for group in groups or () for each in group]
+    return flat if flat and len(flat) == count else None
+
+
+def _or_places(names: list[str | None]) -> list[str]:
+    return [f"params[{place}]" if name is None else name for place, name in enumerate(names)]
+
+
+def _are_names(names: list[str | None]) -> bool:
+    return bool(names) and None not in names and len(set(names)) == len(names)
