@@ -1,11 +1,15 @@
 """The table of what torch's classes keep, against what they make."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
+from optimkit import MismatchError, audit, load_optimizer, state_memory
 from optimkit._torch_optimizers import (
-    KEPT,
+    STATE,
+    Kept,
     is_state_dict,
     keys_of,
     optimizers_in,
@@ -15,7 +19,7 @@ from optimkit._torch_optimizers import (
 )
 
 VARIANTS = [
-    *((name, {}) for name in KEPT),
+    *((name, {}) for name in STATE),
     ("Adam", {"amsgrad": True}),
     ("SGD", {"momentum": 0.9}),
     ("RMSprop", {"momentum": 0.9, "centered": True}),
@@ -63,6 +67,56 @@ def test_subclasses():
         kind([nn.Parameter(torch.ones(1))], lr=0.1)  # torch patches `step` of each class
     assert torch_class(Same) == "SGD"
     assert torch_class(Other) is None
+
+
+class Lion(torch.optim.Optimizer):
+    """A class that torch has not."""
+
+    def __init__(self, params, lr=0.1):
+        """Take parameters and an lr."""
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure=None):
+        """Move by the sign of the running mean."""
+        with torch.no_grad():
+            for group in self.param_groups:
+                for param in group["params"]:
+                    state = self.state[param]
+                    if not state:
+                        state["exp_avg"] = torch.zeros_like(param)
+                        state["row"] = param.new_zeros(*param.shape[:-1], 1)
+                    state["exp_avg"].lerp_(param.grad, 0.1)
+                    param.sub_(state["exp_avg"].sign(), alpha=group["lr"])
+
+
+def test_one_row_teaches_a_class(monkeypatch):
+    """With a row in the table, prediction, audit and load know what a new class keeps."""
+    param = nn.Parameter(torch.ones(2, 3))
+    optimizer = Lion([("weight", param)])
+    assert state_memory(optimizer, predict=True).total == 32  # any class: it is stepped on meta
+    param.grad = torch.ones(2, 3)
+    optimizer.step()
+    sound = copy.deepcopy(optimizer.state_dict())
+    wrong = copy.deepcopy(sound)
+    wrong["state"][0] = {"exp_avg": torch.ones(2, 3), "row": torch.ones(3)}
+    optimizer.state[param] = {"exp_avg": torch.ones(3, 2), "acc_delta": torch.ones(2, 3)}
+    assert not audit(optimizer).rows  # without a row, nothing can be said
+
+    monkeypatch.setattr(torch.optim, "Lion", Lion, raising=False)
+    monkeypatch.setitem(STATE, "Lion", {"exp_avg": Kept(), "row": Kept("row", matrix=True)})
+    assert torch_class(Lion) == "Lion"
+    assert required_keys("Lion", True, {}) == {"exp_avg", "row"}
+    assert required_keys("Lion", False, {}) == {"exp_avg"}
+    assert [(each.code, each.message.partition(".")[0]) for each in audit(optimizer)] == [
+        ("state-shape", "Lion: weight (2, 3) has exp_avg (3, 2)"),
+        ("state-keys", "Lion has what another class kept: weight has acc_delta"),
+    ]
+    with pytest.raises(MismatchError) as caught:
+        load_optimizer(optimizer, wrong)
+    [row] = caught.value.report.mismatched
+    assert row == ("weight", "row", (3,), (2, 1))
+    load_optimizer(optimizer, sound)
+    assert not audit(optimizer).rows
 
 
 def test_optimizers_are_found_anywhere():

@@ -1,66 +1,38 @@
 """What the optimizers of ``torch.optim`` keep for a parameter, and which options they know.
 
-Torch writes this down nowhere: it is in the ``_init_group`` of each class. The tests compare
-this table with what each class really makes.
+To teach the kit another class, add a row to :data:`STATE`. Torch writes this down nowhere: it was
+read from the ``_init_group`` of each class in torch/optim/*.py, 2.15, and the tests compare it with
+what each class really makes.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 from functools import reduce
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 Shape = tuple[int, ...]
+Layout = Literal["parameter", "scalar", "row", "column", "flat"]
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The state that a class keeps for a parameter."""
+class Kept(NamedTuple):
+    """A piece of the state of a parameter: its shape, and whether ``step()`` fails without it."""
 
-    alike: tuple[str, ...]
-    single: tuple[str, ...] = ("step",)
-    optional: tuple[str, ...] = ()
-    needs: Mapping[str, str] | None = None
-
-    @property
-    def required(self) -> frozenset[str]:
-        """The keys without which ``step()`` fails."""
-        return frozenset(self.alike + self.single) - frozenset(self.optional)
+    layout: Layout = "parameter"  # whose shape it has; flat: of all parameters, end to end
+    needed: bool | str = True  # or the option with which it is needed
+    matrix: bool | None = None  # of matrices only, or of all others only
 
 
-_ADAM = Kept(
-    ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
-    optional=("max_exp_avg_sq",),
-    needs={"max_exp_avg_sq": "amsgrad"},
-)
-
-KEPT: dict[str, Kept] = {
-    "ASGD": Kept(("ax",), single=("step", "eta", "mu")),
-    "Adadelta": Kept(("square_avg", "acc_delta")),
-    "Adafactor": Kept(("variance",), optional=("variance",)),  # row_var, col_var: see `shape_of`
-    "Adagrad": Kept(("sum",)),
-    "Adam": _ADAM,
-    "AdamW": _ADAM,
-    "Adamax": Kept(("exp_avg", "exp_inf")),
-    "LBFGS": Kept((), single=("func_evals", "n_iter")),
-    "Muon": Kept(("momentum_buffer",), single=(), optional=("momentum_buffer",)),
-    "NAdam": Kept(("exp_avg", "exp_avg_sq"), single=("step", "mu_product")),
-    "RAdam": Kept(("exp_avg", "exp_avg_sq")),
-    "RMSprop": Kept(
-        ("square_avg", "momentum_buffer", "grad_avg"),
-        optional=("momentum_buffer", "grad_avg"),
-        needs={"momentum_buffer": "momentum", "grad_avg": "centered"},
-    ),
-    "Rprop": Kept(("prev", "step_size")),
-    "SGD": Kept(("momentum_buffer",), single=(), optional=("momentum_buffer",)),
-    "SparseAdam": Kept(("exp_avg", "exp_avg_sq")),
-}
+_LIKE = Kept()
+_SCALAR = Kept("scalar")
+_LATER = Kept(needed=False)  # a step makes it where it is None
+_FLAT = Kept("flat", needed=False)
 
 FLAT = ("d", "prev_flat_grad")
 """What LBFGS keeps for all parameters at once, end to end."""
@@ -68,17 +40,45 @@ FLAT = ("d", "prev_flat_grad")
 FLAT_LISTS = ("old_dirs", "old_stps")
 """Its history: lists of the same."""
 
-_BEYOND = {"Adafactor": ("row_var", "col_var"), "LBFGS": (*FLAT, *FLAT_LISTS)}
+_ADAM = {
+    "step": _SCALAR,
+    "exp_avg": _LIKE,
+    "exp_avg_sq": _LIKE,
+    "max_exp_avg_sq": Kept(needed="amsgrad"),
+}
 
-VOCABULARY = frozenset(
-    key
-    for name, kept in KEPT.items()
-    for key in (*kept.alike, *kept.single, *_BEYOND.get(name, ()))
-)
-"""Every key that some class of torch keeps."""
-
-SINGLE = frozenset(key for kept in KEPT.values() for key in kept.single)
-"""The keys that hold a single number in some class."""
+STATE: dict[str, Mapping[str, Kept]] = {
+    "ASGD": {"step": _SCALAR, "eta": _SCALAR, "mu": _SCALAR, "ax": _LIKE},
+    "Adadelta": {"step": _SCALAR, "square_avg": _LIKE, "acc_delta": _LIKE},
+    "Adafactor": {
+        "step": _SCALAR,
+        "row_var": Kept("row", matrix=True),
+        "col_var": Kept("column", matrix=True),
+        "variance": Kept(matrix=False),
+    },
+    "Adagrad": {"step": _SCALAR, "sum": _LIKE},
+    "Adam": _ADAM,
+    "AdamW": _ADAM,
+    "Adamax": {"step": _SCALAR, "exp_avg": _LIKE, "exp_inf": _LIKE},
+    "LBFGS": {
+        "func_evals": _SCALAR,
+        "n_iter": _SCALAR,
+        **dict.fromkeys(FLAT + FLAT_LISTS, _FLAT),
+    },
+    "Muon": {"momentum_buffer": _LATER},
+    "NAdam": {"step": _SCALAR, "mu_product": _SCALAR, "exp_avg": _LIKE, "exp_avg_sq": _LIKE},
+    "RAdam": {"step": _SCALAR, "exp_avg": _LIKE, "exp_avg_sq": _LIKE},
+    "RMSprop": {
+        "step": _SCALAR,
+        "square_avg": _LIKE,
+        "momentum_buffer": Kept(needed="momentum"),
+        "grad_avg": Kept(needed="centered"),
+    },
+    "Rprop": {"step": _SCALAR, "prev": _LIKE, "step_size": _LIKE},
+    "SGD": {"momentum_buffer": _LATER},
+    "SparseAdam": {"step": _SCALAR, "exp_avg": _LIKE, "exp_avg_sq": _LIKE},
+}
+"""The class -> the keys of its state -> what is kept there."""
 
 # Keys of a group that are no options of the class: who puts them there.
 EXTRAS = frozenset(
@@ -110,7 +110,7 @@ def flat_dtype(params: Iterable[Tensor]) -> torch.dtype:
 _SYNONYMS = {"learning_rate": "lr", "wd": "weight_decay", "epsilon": "eps"}
 
 
-def meant(key: str, options: Iterable[str], likeness: float) -> str | None:
+def closest_option(key: str, options: Iterable[str], likeness: float) -> str | None:
     """Return the option that a key perhaps stands for."""
     known = list(options)
     if _SYNONYMS.get(key) in known:
@@ -121,13 +121,13 @@ def meant(key: str, options: Iterable[str], likeness: float) -> str | None:
 def torch_class(kind: type) -> str | None:
     """Name the class of ``torch.optim`` whose state a class keeps."""
     for base in kind.__mro__:
-        if base.__name__ in KEPT and getattr(torch.optim, base.__name__, None) is base:
+        if base.__name__ in STATE and getattr(torch.optim, base.__name__, None) is base:
             return base.__name__ if _steps_like(kind, base) else None
     return None
 
 
 def _steps_like(kind: type, base: type) -> bool:
-    """Tell whether a class has not changed how another one steps."""
+    """Return whether a class has not changed how another one steps."""
     return all(
         inspect.unwrap(getattr(kind, name, _steps_like))
         is inspect.unwrap(getattr(base, name, _steps_like))
@@ -135,38 +135,38 @@ def _steps_like(kind: type, base: type) -> bool:
     )
 
 
-def keys_of(name: str) -> frozenset[str]:
+def keys_of(name: str) -> AbstractSet[str]:
     """Return every key that a class of torch may keep."""
-    kept = KEPT[name]
-    return frozenset((*kept.alike, *kept.single, *_BEYOND.get(name, ())))
+    return STATE[name].keys()
 
 
-def required_keys(name: str, matrix: bool, options: Mapping[str, Any]) -> frozenset[str]:
+def layouts_of(key: str) -> set[Layout]:
+    """Return how the classes of torch lay out what they keep under a key; nothing if none does."""
+    return {row[key].layout for row in STATE.values() if key in row}
+
+
+def required_keys(name: str, matrix: bool, options: Mapping[str, Any]) -> set[str]:
     """Return the keys that the state of a parameter must have, once it has any."""
-    kept = KEPT[name]
-    if name == "Adafactor":
-        return _REQUIRED[name] | ({"row_var", "col_var"} if matrix else {"variance"})
-    if not kept.needs:
-        return _REQUIRED[name]
-    return _REQUIRED[name] | {key for key, option in kept.needs.items() if options.get(option)}
-
-
-_REQUIRED = {name: kept.required for name, kept in KEPT.items()}
+    return {
+        key
+        for key, kept in STATE[name].items()
+        if kept.matrix in (None, matrix)
+        and (options.get(kept.needed) if isinstance(kept.needed, str) else kept.needed)
+    }
 
 
 def shape_of(name: str, key: str, shape: Shape) -> Shape | None:
-    """Return the shape that a state tensor should have."""
-    kept = KEPT[name]
-    if key in kept.alike:
-        return shape
-    if key in kept.single:
+    """Return the shape that a state tensor should have; None if it follows from no rule."""
+    kept = STATE[name].get(key)
+    if kept is None or kept.layout == "flat":
+        return None
+    if kept.layout == "scalar":
         return ()
-    if name == "Adafactor" and len(shape) > 1:
-        if key == "row_var":
-            return (*shape[:-1], 1)
-        if key == "col_var":
-            return (*shape[:-2], 1, shape[-1])
-    return None
+    if kept.layout == "parameter":
+        return shape
+    if len(shape) < 2:
+        return None
+    return (*shape[:-1], 1) if kept.layout == "row" else (*shape[:-2], 1, shape[-1])
 
 
 def optimizers_in(content: object) -> dict[str, Mapping[str, Any]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .._errors import first_few
-from .._torch_optimizers import EXTRAS, meant
+from .._torch_optimizers import EXTRAS, closest_option
 from .._values import PLAIN, copied
 
 RESERVED = frozenset({"params", "param_names"})
@@ -46,7 +46,7 @@ def unknown_options(options: Iterable[str], known: Iterable[str], title: str) ->
     for key in options:
         if key in known or key in EXTRAS:
             continue
-        near = meant(key, known, 0.6)
+        near = closest_option(key, known, 0.6)
         advice = f"did you mean {near!r}?" if near else f"it takes {first_few(known) or 'none'}."
         wrong.append(f"{title} has no option {key!r}; {advice}")
     return wrong

@@ -15,13 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from .._optimizer_view import OptimizerView
-from .._torch_optimizers import SINGLE, VOCABULARY
+from .._torch_optimizers import layouts_of
 from .._values import copied, nbytes, plain, tensors_in
 from .records import Columns, Shape
 from .tensors import alike
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_UNLIKE = SINGLE | {"row_var", "col_var", "d", "prev_flat_grad"}  # not of the parameter's shape
 
 _shape_of: Callable[[Tensor], Shape] = attrgetter("shape")
 _dtype_of: Callable[[Tensor], torch.dtype] = attrgetter("dtype")
@@ -137,7 +136,7 @@ def _telling(state: Mapping[str, Any]) -> Tensor | None:
         (
             value
             for key, value in state.items()
-            if isinstance(value, Tensor) and value.ndim and key in VOCABULARY - _UNLIKE
+            if isinstance(value, Tensor) and value.ndim and layouts_of(key) == {"parameter"}
         ),
         None,
     )

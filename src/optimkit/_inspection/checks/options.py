@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
-from ..._torch_optimizers import EXTRAS, meant, torch_class
+from ..._torch_optimizers import EXTRAS, closest_option
 from ..._values import plain, same
 from ..findings import Finding, finding
 from ..scene import Scene
@@ -24,15 +24,15 @@ def unknown_option(scene: Scene) -> Iterator[Finding]:
     """Find options that the optimizer does not know, and ignores (S29)."""
     for called, held in scene.each():
         options = [key for key in held.defaults if isinstance(key, str)]
-        strict = held.optimizer is not None and torch_class(type(held.optimizer)) is not None
+        strict = held.torch_class is not None
         where: dict[str, list[str]] = {}
         for label, group in zip(held.labels, held.options, strict=True):
             for key in group:
                 known = key in held.defaults or key in EXTRAS
-                if not known and (strict or meant(key, options, _ALIKE)):
+                if not known and (strict or closest_option(key, options, _ALIKE)):
                     where.setdefault(key, []).append(label)
         if where:
-            guesses = {key: meant(key, options, _ALIKE) for key in where}
+            guesses = {key: closest_option(key, options, _ALIKE) for key in where}
             hints = [f"{key} -> {guess}" for key, guess in guesses.items() if guess]
             yield finding(
                 "unknown-option",
@@ -152,7 +152,7 @@ def _refused(held: OptimizerView, group: Mapping[str, Any]) -> str | None:
             return f"{key}={value!r} is {type(value).__name__}, not a number"
         if not -_TINY <= value < math.inf:
             return f"{key}={value!r}"
-    kind = None if held.optimizer is None else torch_class(type(held.optimizer))
+    kind = held.torch_class
     if kind is None:
         return None
     reason = _try(kind, group)

@@ -12,14 +12,11 @@ from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
 from ..._torch_optimizers import (
     FLAT,
-    KEPT,
-    SINGLE,
-    VOCABULARY,
     flat_size,
     keys_of,
+    layouts_of,
     required_keys,
     shape_of,
-    torch_class,
 )
 from ..findings import Finding, finding
 from ..scene import Scene
@@ -31,7 +28,7 @@ _NARROW = (torch.bfloat16, torch.float16)
 def orphan_state(scene: Scene) -> Iterator[Finding]:
     """Find state that belongs to no parameter of any group (S6, S23)."""
     for called, held in scene.each():
-        ours = _class(held) is not None
+        ours = held.torch_class is not None
         keys = [
             f"a tensor of shape {tuple(key.shape)}" if isinstance(key, Tensor) else repr(key)
             for key, _ in held.orphans
@@ -97,14 +94,9 @@ def state_dtype(scene: Scene) -> Iterator[Finding]:
             )
 
 
-def _class(held: OptimizerView) -> str | None:
-    """Name the class of torch whose rules hold here."""
-    return None if held.optimizer is None else torch_class(type(held.optimizer))
-
-
 def _each(held: OptimizerView, check: _Check) -> Iterator[tuple[str, str]]:
     """Run a check on every parameter that has state: give its name, and what is wrong."""
-    kind = _class(held) or ""
+    kind = held.torch_class or ""
     for name, param, group, state in zip(
         held.names, held.params, held.group_of, held.states, strict=True
     ):
@@ -147,23 +139,20 @@ def _mistaken(
     """Say which keys are another class's, or lacking."""
     if not kind:
         return None
-    keys = state.keys()
+    keys, own = state.keys(), keys_of(kind)
     needed = required_keys(kind, len(param.shape) > 1, options)
-    if needed <= keys <= _OWN[kind]:
+    if needed <= keys <= own:
         return None
-    foreign = [key for key in keys if key in VOCABULARY and key not in _OWN[kind]]
+    foreign = [key for key in keys if key not in own and layouts_of(key)]
     lacking = sorted(needed - keys)
     if foreign:
         return f"has {first_few(foreign)}"
     return f"lacks {first_few(lacking)}" if lacking else None
 
 
-_OWN = {kind: keys_of(kind) for kind in KEPT}
-
-
 def _decoupled(held: OptimizerView) -> Iterator[str]:
     """Give the groups that make an Adam an AdamW, or the other way round."""
-    kind = _class(held)
+    kind = held.torch_class
     if kind not in ("Adam", "AdamW"):
         return
     normal = kind == "AdamW" or bool(held.defaults.get("decoupled_weight_decay"))
@@ -181,9 +170,9 @@ def _narrowed(kind: str, param: Any, _: Mapping[str, Any], state: Mapping[str, A
     for key, value in state.items():
         if type(value) is not Tensor or value.dtype not in _NARROW:
             continue
-        if key in SINGLE or (value.ndim == 0 and param.ndim > 0):
+        if "scalar" in layouts_of(key) or (value.ndim == 0 and param.ndim > 0):
             return f"has {key} in {_dtype(value)}"
-        if kind and key in VOCABULARY and param.dtype not in _NARROW:
+        if kind and layouts_of(key) and param.dtype not in _NARROW:
             return f"in {_dtype(param)} has {key} in {_dtype(value)}"
     return None
 
