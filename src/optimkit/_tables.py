@@ -1,22 +1,29 @@
-"""Records, and their three looks: plain text, a rich table, an accessible HTML table.
+"""Records and results, and their three looks: plain text, rich, accessible HTML.
 
-What optimkit returns is data first. A :class:`Table` adds the looks, and knows nothing of
-what its records are about.
+What optimkit returns is data first. :class:`Shown` adds the looks to a result that says of which
+tables and sentences it consists; a :class:`Table` is the simplest such result.
 """
 
 from __future__ import annotations
 
 import html
+import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ._layout import GAP, WIDTH, fit, one_line, set_row, stacked, wrap
+if TYPE_CHECKING:  # rich is imported when something is shown: `import optimkit` stays cheap
+    import rich.console
+    import rich.text
 
-if TYPE_CHECKING:
-    import rich.table
+WIDTH = 100
+"""The width of plain text, in columns of a terminal; a Chinese character takes two."""
 
+_NARROWEST = 6  # a column is not squeezed below this: the records are stacked instead
+_SHORT = 12  # a cell of this width is not broken, if it can be helped
+_GAP = 2
 
 _STYLE = """\
 <style>
@@ -31,8 +38,51 @@ _STYLE = """\
 </style>"""
 
 
+class Shown:
+    """A result that prints itself, from its tables and its sentences.
+
+    A dataclass that is shown needs ``repr=False``.
+    """
+
+    __slots__ = ()
+
+    def _blocks(self) -> Iterable[Table | str]:
+        """Return what is shown, from top to bottom."""
+        raise NotImplementedError
+
+    def _html_blocks(self) -> Iterable[Table | Folded | str]:
+        """Return what is shown in HTML, where there is more room."""
+        return self._blocks()
+
+    def __str__(self) -> str:
+        """Return plain text, at most 100 columns wide."""
+        return "\n".join(_fill(b) if isinstance(b, str) else b._plain() for b in self._blocks())
+
+    def __repr__(self) -> str:
+        """Return the same: it is what an interactive session shows."""
+        return str(self)
+
+    def __rich__(self) -> rich.console.Group:
+        """Return the same for ``rich.print``."""
+        from rich.console import Group
+        from rich.text import Text
+
+        blocks = self._blocks()
+        return Group(*(Text(one_line(b)) if isinstance(b, str) else b._grid() for b in blocks))
+
+    def _repr_html_(self) -> str:
+        """Return the same as HTML: no script, no colour; the blocks share one style."""
+        return "\n".join([_STYLE, *map(_html, self._html_blocks())])
+
+
+class Folded(NamedTuple):
+    """A table that HTML folds below its caption."""
+
+    table: Table
+
+
 @dataclass(frozen=True, repr=False)
-class Table:
+class Table(Shown):
     """Records, shown as a table.
 
     Parameters
@@ -116,53 +166,8 @@ class Table:
             data["total"] = jsonable(self.total)
         return data
 
-    def __str__(self) -> str:
-        """Return plain text, at most :data:`WIDTH` columns wide."""
-        head, body, foot = self._head(), self._body(), self._foot()
-        caption = wrap(self.caption, WIDTH) if self.caption else []
-        if not self.columns:
-            return "\n".join([*caption, "(nothing)"])
-        widths = fit([head, *body, *foot])
-        if widths is None:
-            return "\n".join([*caption, *stacked(head, [*body, *foot])])
-        numeric = self._numeric()
-        rule = GAP.join("-" * width for width in widths)
-        lines = [*caption, *set_row(head, widths, numeric), rule]
-        for row in body:
-            lines += set_row(row, widths, numeric)
-        for row in foot:
-            lines += [rule, *set_row(row, widths, numeric)]
-        return "\n".join(line.rstrip() for line in lines)
-
-    def __repr__(self) -> str:
-        """Return the same: it is what an interactive session shows."""
-        return str(self)
-
-    def __rich__(self) -> rich.table.Table:
-        """Return the table for ``rich.print``."""
-        from rich import box
-        from rich.table import Table as RichTable
-        from rich.text import Text
-
-        foot = self._foot()
-        table = RichTable(
-            title=Text(self.caption) if self.caption else None,
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            show_footer=bool(foot),
-        )
-        footers = foot[0] if foot else [""] * len(self.columns)
-        for header, footer, numeric in zip(self._head(), footers, self._numeric(), strict=True):
-            table.add_column(
-                Text(header), Text(footer), justify="right" if numeric else "left", overflow="fold"
-            )
-        for row in self._body():
-            table.add_row(*map(Text, row))
-        return table
-
-    def _repr_html_(self) -> str:
-        """Return an HTML table: a caption, headers with their scope, no script, no colour."""
-        return page(self)
+    def _blocks(self) -> Iterable[Table | str]:
+        return (self,)
 
     def _head(self) -> list[str]:
         return [one_line(self.headers.get(column, column)) for column in self.columns]
@@ -188,7 +193,7 @@ class Table:
         return one_line(self.formats.get(column, text)(value))
 
     def _numeric(self) -> list[bool]:
-        """Tell which columns hold nothing but numbers: they are set to the right."""
+        """Return which columns hold nothing but numbers: they are set to the right."""
         columns = ([_entry(row, column) for row in self.rows] for column in self.columns)
         return [
             any(value is not None for value in values)
@@ -196,28 +201,160 @@ class Table:
             for values in columns
         ]
 
+    def _grid(self, widths: Sequence[int | None] = ()) -> rich.console.Group:
+        """Lay the table out; the rules are rows, as wide as their columns."""
+        from rich.console import Group
+        from rich.rule import Rule
+        from rich.table import Table as Grid
+        from rich.text import Text
 
-def html_table(table: Table) -> str:
-    """Return an HTML table without its style, to stand in a :func:`page` with others."""
-    numeric = table._numeric()
-    parts = [f'<div class="optimkit-scroll"{_named(table.caption)} tabindex="0">']
+        caption = [Text(one_line(self.caption), "bold", overflow="fold")] if self.caption else []
+        if not self.columns:
+            return Group(*caption, "(nothing)")
+        widths = widths or [None] * len(self.columns)
+        grid = Grid(box=None, show_header=False, padding=(0, _GAP, 0, 0), pad_edge=False)
+        for right, width in zip(self._numeric(), widths, strict=True):
+            justify: Literal["right", "left"] = "right" if right else "left"
+            grid.add_column(justify=justify, no_wrap=right, overflow="fold", width=width)
+        rule = [Rule(characters="-", style="none")] * len(self.columns)
+        grid.add_row(*(Text(cell, "bold") for cell in self._head()))
+        grid.add_row(*rule)
+        for row in self._body():
+            grid.add_row(*map(_broken, row, widths))
+        for row in self._foot():
+            grid.add_row(*rule)
+            grid.add_row(*map(Text, row))
+        return Group(*caption, grid)
+
+    def _plain(self) -> str:
+        """Return the lines of the table; where it has too many columns, a paragraph a record."""
+        head, rows = self._head(), [*self._body(), *self._foot()]
+        widths = _widths(list(zip(head, *rows, strict=True)), self._numeric())
+        if widths is not None:
+            return _printed(self._grid(widths))
+        records = [
+            "\n".join(_fill(f"{name}: {cell}") for name, cell in zip(head, row, strict=True))
+            for row in rows
+        ]
+        caption = [_fill(self.caption)] if self.caption else []
+        return "\n".join([*caption, "\n\n".join(records)])
+
+
+def _widths(columns: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[int] | None:
+    """Choose the columns' widths, taking from the widest what is too much; None if in vain."""
+    from rich.cells import cell_len
+
+    widths = [min(WIDTH, max(map(cell_len, column))) for column in columns]
+    words = [max(map(_unbroken, column)) for column in columns]
+    room = WIDTH - _GAP * (len(widths) - 1)
+    for shortest in (WIDTH, _NARROWEST):  # words are kept whole if they can be, numbers always
+        least = [
+            width if number else min(word, shortest)
+            for width, word, number in zip(widths, words, numeric, strict=True)
+        ]
+        while sum(widths) > room and widths != least:
+            loose = (index for index, width in enumerate(widths) if width > least[index])
+            widths[max(loose, key=widths.__getitem__)] -= 1
+    return widths if sum(widths) <= room else None
+
+
+def _unbroken(cell: str) -> int:
+    """Return how wide a column has to be for a cell not to be broken within a word."""
+    from rich.cells import cell_len
+
+    short = cell_len(cell) <= _SHORT
+    pieces = [cell] if short else cell.split(" ") if " " in cell else re.split(r"(?<=\.)", cell)
+    return max(map(cell_len, pieces))
+
+
+def _broken(cell: str, width: int | None) -> rich.text.Text:
+    """Break a name after its dots, where it is too long; rich breaks between words by itself."""
+    from rich.text import Text
+
+    if width is not None and len(cell) > width and "." in cell and " " not in cell:
+        pieces = rf".{{1,{width}}}$|.{{1,{width - 1}}}\.|.{{1,{width}}}"
+        return Text("\n".join(re.findall(pieces, cell)))
+    return Text(cell)
+
+
+def _fill(sentence: str) -> str:
+    """Break a sentence between words, and indent its further lines: by its arrow, if it has one."""
+    from rich.text import Text
+
+    sentence = one_line(sentence)
+    body = sentence.lstrip(" ->") if sentence.startswith("  -> ") else sentence
+    lead = sentence[: len(sentence) - len(body)]
+    indent = max(2, len(lead))
+    lines = Text(body).wrap(_console(), WIDTH - indent, overflow="fold")
+    first, *more = (line.plain.rstrip() for line in lines)
+    return "\n".join([lead + first, *(" " * indent + line for line in more)])
+
+
+def _printed(shown: rich.console.Group) -> str:
+    """Print to plain text."""
+    console = _console()
+    with console.capture() as capture:
+        console.print(shown)
+    return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
+
+
+def _console() -> rich.console.Console:
+    """Return a console of :data:`WIDTH` without colours, whatever the environment says."""
+    from rich.console import Console
+
+    return Console(
+        file=io.StringIO(), width=WIDTH, color_system=None, force_jupyter=False, _environ={}
+    )
+
+
+def _html(block: Table | Folded | str) -> str:
+    """Write a block as HTML, without the style."""
+    if isinstance(block, str):
+        return f"<p>{html.escape(block)}</p>"
+    if isinstance(block, Folded):
+        caption = html.escape(block.table.caption)
+        return f"<details><summary>{caption}</summary>{_html(block.table)}</details>"
+    numeric = block._numeric()
+    parts = [f'<div class="optimkit-scroll"{_named(block.caption)} tabindex="0">']
     parts.append('<table class="optimkit-table">')
-    if table.caption:
-        parts.append(f"<caption>{html.escape(table.caption)}</caption>")
+    if block.caption:
+        parts.append(f"<caption>{html.escape(block.caption)}</caption>")
     heads = "".join(
-        _cell("th", text, right, "col") for text, right in zip(table._head(), numeric, strict=True)
+        _cell("th", text, right, "col") for text, right in zip(block._head(), numeric, strict=True)
     )
     parts += [f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
-    parts += [_html_row(row, numeric) for row in table._body()]
+    parts += [_html_row(row, numeric) for row in block._body()]
     parts.append("</tbody>")
-    parts += [f"<tfoot>{_html_row(row, numeric)}</tfoot>" for row in table._foot()]
+    parts += [f"<tfoot>{_html_row(row, numeric)}</tfoot>" for row in block._foot()]
     return "\n".join([*parts, "</table>", "</div>"])
 
 
-def page(*parts: Table | str) -> str:
-    """Put tables together as HTML; they share one style."""
-    written = (html_table(part) if isinstance(part, Table) else part for part in parts)
-    return "\n".join([_STYLE, *written])
+def _named(caption: str) -> str:
+    """Name the scrolling box, which the keyboard can reach."""
+    return f' role="group" aria-label="{html.escape(caption)}"' if caption else ""
+
+
+def _cell(tag: str, content: str, right: bool, scope: str = "") -> str:
+    """Write one cell."""
+    scoped = f' scope="{scope}"' if scope else ""
+    classed = ' class="optimkit-number"' if right else ""
+    return f"<{tag}{scoped}{classed}>{html.escape(content)}</{tag}>"
+
+
+def _html_row(row: list[str], numeric: list[bool]) -> str:
+    """Write one row; its first cell names it."""
+    cells = [_cell("th", row[0], numeric[0], "row")] if row else []
+    cells += [_cell("td", cell, right) for cell, right in zip(row[1:], numeric[1:], strict=True)]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def one_line(value: str) -> str:
+    """Keep a text printable: a name may hold a line break, or an escape sequence."""
+    if value.isprintable():
+        return value
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in value
+    )
 
 
 def text(value: object) -> str:
@@ -236,14 +373,14 @@ def text(value: object) -> str:
 
 
 def jsonable(value: object) -> Any:
-    """Turn a value into what strict JSON can hold."""
+    """Turn a value into what strict JSON can hold; a record becomes a mapping."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
+    if (is_dataclass(value) and not isinstance(value, type)) or hasattr(value, "_fields"):
         return {key: jsonable(getattr(value, key)) for key in _keys(value)}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [jsonable(item) for item in value]
@@ -263,22 +400,3 @@ def _keys(row: Any) -> Sequence[str]:
 def _entry(row: Any, column: str) -> Any:
     """Look an entry up; a record may lack it."""
     return row.get(column) if isinstance(row, Mapping) else getattr(row, column, None)
-
-
-def _named(caption: str) -> str:
-    """Give the scrolling box, which the keyboard can reach, a name."""
-    return f' role="group" aria-label="{html.escape(caption)}"' if caption else ""
-
-
-def _cell(tag: str, content: str, right: bool, scope: str = "") -> str:
-    """Write one cell."""
-    scoped = f' scope="{scope}"' if scope else ""
-    classed = ' class="optimkit-number"' if right else ""
-    return f"<{tag}{scoped}{classed}>{html.escape(content)}</{tag}>"
-
-
-def _html_row(row: list[str], numeric: list[bool]) -> str:
-    """Write one row; its first cell names it."""
-    cells = [_cell("th", row[0], numeric[0], "row")] if row else []
-    cells += [_cell("td", cell, right) for cell, right in zip(row[1:], numeric[1:], strict=True)]
-    return f"<tr>{''.join(cells)}</tr>"

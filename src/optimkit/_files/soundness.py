@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .._errors import CorruptCheckpointError, first_few
+from .._tables import Shown
 from .checking import Checked
 from .layout import Layout
 from .opening import opened
 from .progress import Progress
 
 
-@dataclass(frozen=True, slots=True)
-class Integrity:
+@dataclass(frozen=True, slots=True, repr=False)
+class Integrity(Shown):
     """What the checksums of a file say.
 
     Parameters
@@ -45,12 +46,16 @@ class Integrity:
         """Whether the bytes are known to be those that were written."""
         return self.checksums
 
-    def __str__(self) -> str:
+    def _blocks(self) -> list[str]:
         """Say it in a line."""
         size = f"{self.path}: {self.bytes:,} bytes"
         if self.checksums:
-            return f"{size}, {self.entries} entries, every checksum fits"
-        return f"{size}, no checksums: nothing tells whether they are what was written"
+            return [f"{size}, {self.entries} entries, every checksum fits"]
+        return [f"{size}, no checksums: nothing tells whether they are what was written"]
+
+    def __str__(self) -> str:
+        """Return one line, however long the path is: a script may look for it."""
+        return self._blocks()[0]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as data that ``json`` can write.

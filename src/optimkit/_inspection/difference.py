@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from .._tables import Table, jsonable, page
+from .._tables import Shown, Table, jsonable
 
 if TYPE_CHECKING:
-    import rich.console
+    pass
 
 Kind = Literal["added", "removed", "changed"]
 _LINES = 40  # so many rows of a table are shown; `rows` has all
@@ -49,7 +49,7 @@ class DiffRow(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Diff:
+class Diff(Shown):
     """What differs; it is false when nothing does. See :func:`optimkit.diff`.
 
     Parameters
@@ -100,25 +100,8 @@ class Diff:
             },
         }
 
-    def __str__(self) -> str:
-        """Return plain text: the options, then the state."""
-        return "\n".join(map(str, self._tables())) or "No difference."
-
-    def __repr__(self) -> str:
-        """Return the same: it is what an interactive session shows."""
-        return str(self)
-
-    def __rich__(self) -> rich.console.Group:
-        """Return the same for ``rich.print``."""
-        from rich.console import Group
-
-        tables = [table.__rich__() for table in self._tables()]
-        return Group(*tables) if tables else Group("No difference.")
-
-    def _repr_html_(self) -> str:
-        """Return the same as HTML tables."""
-        tables = self._tables()
-        return page(*tables) if tables else "<p>No difference.</p>"
+    def _blocks(self) -> Sequence[Table | str]:
+        return self._tables() or ["No difference."]
 
     def _tables(self) -> list[Table]:
         tables = []

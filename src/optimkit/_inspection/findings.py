@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .._errors import AuditError
-from .._layout import fill
-from .._tables import Table
-
-if TYPE_CHECKING:
-    import rich.table
+from .._tables import Shown, Table
 
 Severity = Literal["error", "warning", "note"]
 
@@ -59,7 +55,7 @@ class Finding(NamedTuple):
     message : str
         What is so, and what it will do.
     remedy : str
-        How to mend it.
+        What to do.
 
     Examples
     --------
@@ -83,7 +79,7 @@ def finding(code: str, names: Iterable[str], message: str, remedy: str) -> Findi
 
 
 @dataclass(frozen=True, repr=False)
-class Findings:
+class Findings(Shown):
     """What an audit found, the worst first; see :func:`optimkit.audit`.
 
     It is false when there is nothing to say, it can be iterated, and it has a length.
@@ -164,27 +160,24 @@ class Findings:
         """
         return {"rows": [{**row._asdict(), "names": list(row.names)} for row in self.rows]}
 
-    def __str__(self) -> str:
-        """Return plain text: each finding in a paragraph."""
+    def _blocks(self) -> list[str]:
+        """Return each finding in a paragraph."""
         if not self.rows:
-            return "Nothing found."
-        lines = [self._caption]
+            return ["Nothing found."]
+        blocks = [self._caption]
         for row in self.rows:
-            lines += fill(f"{row.severity}: {row.code}: {row.message}")
-            lines += fill(row.remedy, "  -> ")
-        return "\n".join(lines)
+            blocks += [f"{row.severity}: {row.code}: {row.message}", f"  -> {row.remedy}"]
+        return blocks
 
-    def __repr__(self) -> str:
-        """Return the same: it is what an interactive session shows."""
-        return str(self)
-
-    def __rich__(self) -> rich.table.Table:
-        """Return the same for ``rich.print``."""
-        return self._table().__rich__()
-
-    def _repr_html_(self) -> str:
-        """Return the same as an HTML table."""
-        return self._table()._repr_html_()
+    def _html_blocks(self) -> list[Table]:
+        """Return a table of the findings."""
+        table = Table(
+            self.rows,
+            columns=("severity", "code", "message", "remedy"),
+            caption=self._caption,
+            headers={"message": "what will go wrong", "remedy": "how to mend it"},
+        )
+        return [table]
 
     @property
     def _caption(self) -> str:
@@ -194,11 +187,3 @@ class Findings:
             if (number := sum(row.severity == severity for row in self.rows))
         ]
         return f"Audit: {', '.join(counts) or 'nothing found'}"
-
-    def _table(self) -> Table:
-        return Table(
-            self.rows,
-            columns=("severity", "code", "message", "remedy"),
-            caption=self._caption,
-            headers={"message": "what will go wrong", "remedy": "how to mend it"},
-        )

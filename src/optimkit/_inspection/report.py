@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._errors import first_few
-from .._layout import fill
-from .._tables import Table, html_table, jsonable, page, text
+from .._tables import Folded, Shown, Table, jsonable, text
 from .patterns import masked, merge
 from .records import Columns, GroupRow, ParameterRow, total
 from .summary import dtype_name, summed_up
-
-if TYPE_CHECKING:
-    import rich.console
 
 _IN_HTML = 200  # so many rows are worth folding into a page
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(Shown):
     """What an optimizer holds; see :func:`optimkit.describe`.
 
     Parameters
@@ -121,37 +117,14 @@ class Report:
             "notes": list(self.notes),
         }
 
-    def __str__(self) -> str:
-        """Return plain text: the groups, the parameters summed up, what is left out."""
-        tables = [str(table) for table in self._tables]
-        remarks = [line for remark in self._remarks for line in fill(remark)]
-        return "\n".join([self._title, *tables, *remarks])
+    def _blocks(self) -> list[Table | str]:
+        """Return the groups, the parameters summed up, what is left out."""
+        return [self._title, self._group_table(), self._parameter_table(), *self._remarks]
 
-    def __repr__(self) -> str:
-        """Return the same: it is what an interactive session shows."""
-        return str(self)
-
-    def __rich__(self) -> rich.console.Group:
-        """Return the same for ``rich.print``."""
-        from rich.console import Group
-        from rich.text import Text
-
-        remarks = [Text(line) for line in self._remarks]
-        return Group(Text(self._title), *(table.__rich__() for table in self._tables), *remarks)
-
-    def _repr_html_(self) -> str:
-        """Return the same as HTML tables, with every parameter folded below."""
-        import html
-
-        parts: list[Table | str] = [f"<p>{html.escape(self._title)}</p>", *self._tables]
-        if len(self._summary) < len(self.columns.name) <= _IN_HTML:
-            every = self.expand()
-            parts.append(
-                f"<details><summary>{html.escape(every.caption)}</summary>"
-                f"{html_table(every)}</details>"
-            )
-        parts += [f"<p>{html.escape(line)}</p>" for line in self._remarks]
-        return page(*parts)
+    def _html_blocks(self) -> list[Table | Folded | str]:
+        """Return the same, with every parameter folded below."""
+        folded = len(self._summary) < len(self.columns.name) <= _IN_HTML
+        return [*self._blocks(), *([Folded(self.expand())] if folded else [])]
 
     @property
     def _title(self) -> str:
@@ -163,10 +136,6 @@ class Report:
             f"{size:,} bytes of state" if size else "no state",
         ]
         return f"{self.optimizer}: {', '.join(pieces)}"
-
-    @property
-    def _tables(self) -> list[Table]:
-        return [self._group_table(), self._parameter_table()]
 
     def _group_table(self) -> Table:
         """Lay out the groups: the options in columns where they differ."""

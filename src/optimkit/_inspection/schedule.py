@@ -9,17 +9,14 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.optim import Optimizer
 
 from .._optimizer_view import group_label
-from .._tables import Table
+from .._tables import Shown, Table
 from .._torch_schedulers import copy_optimizer, copy_scheduler
-
-if TYPE_CHECKING:
-    import rich.table
 
 _LINES = 21  # so many steps are shown in text, evenly spaced
 
@@ -48,7 +45,7 @@ class LrRow(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class LrCurve:
+class LrCurve(Shown):
     """The learning rates to come; see :func:`optimkit.lr_curve`.
 
     Parameters
@@ -100,23 +97,7 @@ class LrCurve:
             "rows": [row._asdict() for row in self.rows],
         }
 
-    def __str__(self) -> str:
-        """Return plain text: some steps, evenly spaced."""
-        return str(self._table())
-
-    def __repr__(self) -> str:
-        """Return the same: it is what an interactive session shows."""
-        return str(self)
-
-    def __rich__(self) -> rich.table.Table:
-        """Return the same for ``rich.print``."""
-        return self._table().__rich__()
-
-    def _repr_html_(self) -> str:
-        """Return the same as an HTML table."""
-        return self._table()._repr_html_()
-
-    def _table(self) -> Table:
+    def _blocks(self) -> list[Table]:
         """Lay out steps by groups; of many steps, some."""
         columns = [self.lrs(group) for group in range(len(self.names))]
         last = len(columns[0]) - 1 if columns else 0
@@ -124,7 +105,7 @@ class LrCurve:
         steps = sorted({round(at * last / max(count - 1, 1)) for at in range(count)})
         # Two groups may have one name.
         heads = [f"{index}" for index in range(len(self.names))]
-        return Table(
+        table = Table(
             [
                 {
                     "step": step,
@@ -136,6 +117,7 @@ class LrCurve:
             caption=f"lr by {self.scheduler}, {last} steps",
             headers=dict(zip(heads, self.names, strict=False)),
         )
+        return [table]
 
 
 def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None = None) -> LrCurve:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .._optimizer_view import OptimizerView, view_of
-from .._tables import Table, jsonable
+from .._tables import Shown, Table, jsonable
 from .._values import copied, plain
 from .norms import state_norms
 
@@ -60,7 +60,7 @@ class SnapshotRow(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Snapshot:
+class Snapshot(Shown):
     """What an optimizer held at one moment; it does not change when the optimizer steps.
 
     Parameters
@@ -128,27 +128,20 @@ class Snapshot:
             ],
         }
 
-    def __str__(self) -> str:
-        """Return plain text: what there is, in a line."""
+    def _blocks(self) -> list[str]:
+        """Say what there is, in a line."""
         groups = _counted(len(self.groups), "group")
         parameters = _counted(len(self.names), "parameter")
         pieces = _counted(sum(map(len, self.states)), "piece")
-        return (
+        line = (
             f"Snapshot of {self.optimizer or 'a state dict'}: {groups}, {parameters}, "
             f"{pieces} of state ({self.values})"
         )
+        return [line]
 
-    def __repr__(self) -> str:
-        """Return the same: it is what an interactive session shows."""
-        return str(self)
-
-    def __rich__(self) -> str:
-        """Return the same for ``rich.print``."""
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        """Return the state as an HTML table."""
-        return Table(self.rows[:200], SnapshotRow._fields, caption=str(self))._repr_html_()
+    def _html_blocks(self) -> list[Table]:
+        """Return the state as a table."""
+        return [Table(self.rows[:200], SnapshotRow._fields, caption=self._blocks()[0])]
 
 
 def _counted(count: int, word: str) -> str:

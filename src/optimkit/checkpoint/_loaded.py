@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._tables import jsonable, page
+from .._tables import Shown, Table, jsonable
 from ._reports import LoadReport
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Loaded(Mapping[str, Any]):
+class Loaded(Shown, Mapping[str, Any]):
     """What came out of a checkpoint: a mapping of the plain values in it.
 
     The objects that were given have been loaded; what that changed is in the reports.
@@ -84,23 +84,9 @@ class Loaded(Mapping[str, Any]):
             "reports": {name: report.to_dict() for name, report in self.reports.items()},
         }
 
-    def __str__(self) -> str:
-        """Return plain text: what there is, then each report."""
-        return "\n".join([self._title(), *map(str, self.reports.values())])
-
-    def __repr__(self) -> str:
-        """Return the same in a line."""
-        return f"<{self._title()}>"
-
-    def __rich__(self) -> str:
-        """Return the same for ``rich.print``."""
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        """Return the reports as HTML."""
-        return page(*(table for report in self.reports.values() for table in report._page()))
-
-    def _title(self) -> str:
+    def _blocks(self) -> list[Table | str]:
+        """Return what there is in a line, then each report."""
         step = "" if self.step is None else f" of step {self.step}"
         holds = ", ".join(map(str, [*self.reports, *self.plain])) or "nothing"
-        return f"Loaded{step} from {self.path}: {holds}"
+        reports = (block for report in self.reports.values() for block in report._blocks())
+        return [f"Loaded{step} from {self.path}: {holds}", *reports]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from .._tables import Table, jsonable, page
-
-if TYPE_CHECKING:
-    import rich.console
+from .._tables import Shown, Table, jsonable
 
 Match = Literal["name", "position"]
 _CAPTIONS = {
@@ -48,8 +45,8 @@ class LoadRow(NamedTuple):
     current: Any
 
 
-@dataclass(frozen=True)
-class LoadReport:
+@dataclass(frozen=True, repr=False)
+class LoadReport(Shown):
     """How the file and one object fit; see :func:`optimkit.load_optimizer`.
 
     Parameters
@@ -125,25 +122,9 @@ class LoadReport:
             "problems": list(self.problems),
         }
 
-    def __str__(self) -> str:
-        """Return plain text: a line, then a table for each kind of record there is."""
-        return "\n".join([self._line(), *self.notes, *map(str, self._tables())])
-
-    def __rich__(self) -> rich.console.Group:
-        """Return the same for ``rich.print``."""
-        from rich.console import Group
-        from rich.text import Text
-
-        lines = [Text(line) for line in (self._line(), *self.notes)]
-        return Group(*lines, *(table.__rich__() for table in self._tables()))
-
-    def _repr_html_(self) -> str:
-        """Return the same as HTML."""
-        return page(*self._page())
-
-    def _page(self) -> list[Table]:
-        lines = Table([{"report": line} for line in (self._line(), *self.notes)])
-        return [lines, *self._tables()]
+    def _blocks(self) -> list[Table | str]:
+        """Return a line, then a table for each kind of record there is."""
+        return [self._line(), *self.notes, *self._tables()]
 
     def _parts(self) -> Iterator[tuple[str, tuple[LoadRow, ...]]]:
         for part in _CAPTIONS:

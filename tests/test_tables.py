@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from optimkit._layout import WIDTH, wrap
-from optimkit._tables import Table, jsonable, page, text
+from optimkit._tables import WIDTH, Folded, Shown, Table, jsonable, text
 
 
 class Row(NamedTuple):
@@ -89,7 +88,17 @@ def test_words_and_numbers_are_kept_whole():
     assert max(map(cell_len, lines)) <= WIDTH
     words = {word for line in lines[2:] for word in line.split()}
     assert words >= {"exp_avg=0.00905,", "exp_avg_sq=2.53e-07", "exp_avg_sq,", "max_exp_avg_sq"}
-    assert wrap("a=0.00905, b=0.0012", 10) == ["a=0.00905,", "b=0.0012"]
+
+
+def test_names_are_broken_after_dots():
+    """A name that has to be broken is broken after a dot, if it has one in time."""
+    name = ".".join(["encoder", "layers", "self_attention"] * 4)
+    lines = str(Table([{"name": name, "note": "x" * 40}])).split("\n")[2:]
+    assert [line[:58].rstrip() for line in lines] == [
+        "encoder.layers.self_attention.encoder.layers.",
+        "self_attention.encoder.layers.self_attention.encoder.",
+        "layers.self_attention",
+    ]
 
 
 def test_too_many_columns_are_stacked():
@@ -104,7 +113,7 @@ def test_nothing_to_show():
     """A table without records says so, and stays a table in HTML."""
     assert str(Table([])) == "(nothing)"
     assert str(Table([], caption="Findings")) == "Findings\n(nothing)"
-    assert str(Table([], columns=("a", "b"))) == "a   b\n--  --"
+    assert str(Table([], columns=("a", "b"))) == "a  b\n-  -"
     assert Table([]).to_dict() == {"caption": "", "columns": [], "rows": []}
     assert "<table" in Table([])._repr_html_()
 
@@ -177,15 +186,67 @@ def test_html_brings_no_script_and_no_colour():
         assert word not in markup
 
 
+class Told(Shown):
+    """A result of a sentence and two tables."""
+
+    def _blocks(self):
+        return ["between <b>", golden()]
+
+    def _html_blocks(self):
+        return [*self._blocks(), Folded(golden())]
+
+
 def test_a_page_of_tables_has_one_style():
-    """However many tables there are on a page, the style is written once, before them."""
-    markup = page(golden(), "<p>between</p>", golden())
-    assert [tag for tag, _ in read(markup).found if tag in ("style", "table", "p")] == [
+    """However many tables a result has in HTML, the style is written once, before them."""
+    reader = read(Told()._repr_html_())
+    assert [tag for tag, _ in reader.found if tag in ("style", "table", "p", "details")] == [
         "style",
-        "table",
         "p",
         "table",
+        "details",
+        "table",
     ]
+    assert "between <b>" in reader.texts
+
+
+def test_all_looks_show_the_same_blocks():
+    """Text, repr and rich show what HTML shows, without what it folds."""
+    assert str(Told()) == repr(Told()) == f"between <b>\n{golden()}"
+    out = io.StringIO()
+    Console(file=out, width=WIDTH, color_system=None).print(Told())
+    assert [line.rstrip() for line in out.getvalue().splitlines()] == str(Told()).split("\n")
+
+
+def test_sentences_are_broken_between_words():
+    """A long sentence goes on below, indented; after an arrow, below its first word."""
+
+    class Long(Shown):
+        def _blocks(self):
+            return ["word " * 30 + "字" * 60, "  -> " + "word " * 30]
+
+    lines = str(Long()).split("\n")
+    assert all(cell_len(line) <= WIDTH for line in lines)
+    indents = [len(line) - len(line.lstrip()) for line in lines]
+    assert indents == [0, 2, 2, 2, 2, 5]
+    assert "".join(lines).count("word") == 60
+    assert "".join(lines).count("字") == 60
+
+
+@pytest.mark.parametrize("environment", [{"FORCE_COLOR": "1"}, {"COLUMNS": "30"}, {"TERM": "dumb"}])
+def test_text_is_the_same_in_every_terminal(monkeypatch, environment):
+    """Plain text has no colours and one width, whatever the environment asks for."""
+    before = str(Told())
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert str(Told()) == before
+    assert "\x1b" not in before
+
+
+def test_a_long_caption_does_not_widen_its_table():
+    """A caption that is longer than its table stands above it in whole lines."""
+    lines = str(Table([Row("a", 1)], caption="a word and another " * 8)).split("\n")
+    assert lines[0].startswith("a word and another a word")
+    assert lines[-3:] == ["name  bytes", "----  -----", "a         1"]
 
 
 def test_html_escapes_what_it_shows():
@@ -231,7 +292,7 @@ def test_values_are_written_short(value, expected):
         ((1, 2.5, None), [1, 2.5, None]),
         ({1: {"a"}}, {"1": ["a"]}),
         (Path("a") / "b", "a/b"),
-        (Row("a", 1), ["a", 1]),
+        (Row("a", 1), {"name": "a", "bytes": 1}),
         (golden().rows[1], {"name": "encoder.bias", "bytes": 16}),
     ],
 )
