@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from optimkit import audit, describe, diff, lr_curve, snapshot, state_memory
+from optimkit import audit, describe, diff, lr_curve, param_groups, snapshot, state_memory
 from optimkit._errors import CheckpointError
 
 
@@ -150,12 +150,56 @@ def test_several_models_whose_names_clash():
     """Names that clash get the model's class before them."""
     one, two = nn.Linear(1, 1), nn.Bilinear(1, 1, 1)
     optimizer = torch.optim.SGD([*one.parameters(), *two.parameters()], lr=0.1)
-    assert [row.name for row in describe(optimizer, one, two).rows] == [
-        "Linear.weight",
-        "Linear.bias",
-        "Bilinear.weight",
-        "Bilinear.bias",
+    for models in ([one, two], (one, two), iter([one, two])):
+        assert [row.name for row in describe(optimizer, models).rows] == [
+            "Linear.weight",
+            "Linear.bias",
+            "Bilinear.weight",
+            "Bilinear.bias",
+        ]
+
+
+def test_models_have_one_form_everywhere():
+    """A model, a mapping or several, by place or by name, name the same in describe and audit."""
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD([model.weight], lr=0.1)
+    forms = [
+        (model, "bias"),
+        ([model], "bias"),
+        ({"a": model}, "a.bias"),
+        ([{"a": model}], "a.bias"),
     ]
+    for models, left_out in forms:
+        by_place, by_name = describe(optimizer, models), describe(optimizer, models=models)
+        assert by_place.unmanaged == by_name.unmanaged == (left_out,)
+        assert audit(optimizer, models=models).rows[0].names == (left_out,)
+    assert param_groups({"a": model}, lr=0.1)[0]["params"][1][0] == "a.bias"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"models": "net"},
+            "model must be a torch.nn.Module, or a mapping of names to modules, not the string "
+            "'net'",
+        ),
+        (
+            {"models": 3},
+            "model must be a torch.nn.Module, or a mapping of names to modules, not int",
+        ),
+        ({"schedulers": 3}, "schedulers must be learning rate schedulers, not int"),
+        ({"schedulers": [nn.PReLU()]}, "schedulers must be learning rate schedulers, not PReLU"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("look", [describe, audit])
+def test_what_is_no_model_or_scheduler(look, arguments, message):
+    """Anything else is refused by its type, in the same words."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    with pytest.raises(TypeError) as caught:
+        look(optimizer, **arguments)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.complex64], ids=str)
@@ -343,11 +387,13 @@ def test_lazy_parameters():
 
 
 def test_schedulers_are_mentioned():
-    """The report says how far each scheduler has come."""
-    model = model_of()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3)
-    assert describe(optimizer, schedulers=scheduler).notes == ("StepLR: at step 0",)
+    """The report says which schedulers set its lr, and how far each has come."""
+    one, two = (torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1) for _ in range(2))
+    scheduler = torch.optim.lr_scheduler.StepLR(one, 3)
+    assert describe(one, schedulers=scheduler).notes == ("lr set by StepLR, at step 0",)
+    assert describe(two, schedulers=scheduler).notes == ("StepLR sets the lr of another optimizer",)
+    outer = torch.optim.lr_scheduler.ChainedScheduler([scheduler])
+    assert describe(one, schedulers=[outer, scheduler]).notes == ("lr set by ChainedScheduler",)
 
 
 def deep(blocks=30):

@@ -34,15 +34,14 @@ the list of these ways that the project keeps, each with a script that shows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from torch.optim import Optimizer
 
 from .checks import options, parameters, state
 from .checks import schedulers as scheduling
 from .findings import SEVERITIES, Finding, Findings
-from .models import Model
+from .models import Models, Schedulers
 from .scene import Scene, gather
 
 _CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
@@ -73,8 +72,8 @@ _CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
 
 def audit(
     *optimizers: Optimizer,
-    models: Model | Iterable[Model] = (),
-    schedulers: Any = (),
+    models: Models = (),
+    schedulers: Schedulers = (),
 ) -> Findings:
     """Find what is wrong with optimizers, their models and their schedulers.
 

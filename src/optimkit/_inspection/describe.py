@@ -11,7 +11,7 @@ from .._errors import first_few
 from .._optimizer_view import OptimizerView, Source, entries, view_of_any
 from .._parameters import Walk
 from .._values import copied, plain, same
-from .models import Model, names_by_id, walk_all
+from .models import Models, Schedulers, list_schedulers, names_by_id, walk_models
 from .norms import state_norms
 from .records import Columns, GroupRow, total
 from .report import Report
@@ -20,8 +20,9 @@ from .rows import parameter_columns
 
 def describe(
     optimizer: Source,
-    *models: Model,
-    schedulers: Any = (),
+    models: Models = (),
+    *,
+    schedulers: Schedulers = (),
     values: bool = False,
     key: str | None = None,
 ) -> Report:
@@ -35,11 +36,11 @@ def describe(
     optimizer : torch.optim.Optimizer, mapping, str or os.PathLike
         The optimizer; or its state dict; or a checkpoint, whose bytes are verified, and of
         which nothing is run.
-    *models : torch.nn.Module or mapping of str to torch.nn.Module
+    models : torch.nn.Module, mapping of str to torch.nn.Module, or iterable of these, optional
         The models it trains. They give names where the optimizer has none, and show what it
-        leaves out.
+        leaves out. The names of a mapping stand before those of its modules' parameters.
     schedulers : scheduler or iterable of schedulers, optional
-        Its schedulers: the report says how far each has come.
+        The schedulers of the run: the report says which set its lr, and how far each has come.
     values : bool, optional
         Whether to compute the norm of each state tensor.
     key : str, optional
@@ -87,7 +88,7 @@ def describe(
       differentiable=False, decoupled_weight_decay=True
     Trainable, but not in this optimizer: 1: 2.bias
     """
-    walks = walk_all(models)
+    walks = walk_models(models)
     held = view_of_any(optimizer, names_by_id(walks), key)
     norms = state_norms(held.states) if values else None
     columns = parameter_columns(held, _shapes(held, walks), norms)
@@ -160,12 +161,16 @@ def _missing(held: OptimizerView, walks: Iterable[Walk]) -> Iterator[tuple[str, 
 
 
 def _notes(
-    held: OptimizerView, walks: Sequence[Walk], missing: Sequence[object], schedulers: Any
+    held: OptimizerView, walks: Sequence[Walk], missing: Sequence[object], schedulers: Schedulers
 ) -> Iterator[str]:
     """Say what does not fit in a record."""
-    for scheduler in _several(schedulers):
-        at = getattr(scheduler, "last_epoch", None)
-        yield type(scheduler).__name__ + ("" if at is None else f": at step {at}")
+    for scheduler in list_schedulers(schedulers):
+        kind, at = type(scheduler).__name__, getattr(scheduler, "last_epoch", None)
+        driven = getattr(scheduler, "optimizer", held.optimizer)
+        if driven is held.optimizer or held.optimizer is None:
+            yield f"lr set by {kind}" + ("" if at is None else f", at step {at}")
+        else:
+            yield f"{kind} sets the lr of another optimizer"
     count = sum(len(found) for found in walks)
     if count and len(missing) == count:
         yield (
@@ -192,8 +197,3 @@ def _unlike_names(held: OptimizerView) -> Iterator[tuple[str, int, int]]:
 
 def _orphan(key: object) -> str:
     return f"a tensor of shape {tuple(key.shape)}" if isinstance(key, Tensor) else repr(key)
-
-
-def _several(value: Any) -> tuple[Any, ...]:
-    """Take one scheduler for a sequence of one."""
-    return (value,) if hasattr(value, "step") else tuple(value)

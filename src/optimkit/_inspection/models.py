@@ -1,20 +1,25 @@
-"""Several models, in which no two parameters have one name."""
+"""The models and schedulers that describe and audit are given: one, or several."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from .._parameters import Walk
 from .._walking import walk
 
 Model = nn.Module | Mapping[str, nn.Module]
+Models = Model | Iterable[Model]
+Schedulers = LRScheduler | Iterable[LRScheduler]
 
 
-def walk_all(models: Iterable[Model]) -> list[Walk]:
-    """Walk several models, so that no two parameters have one name."""
-    given = list(models)
+def walk_models(models: Models) -> list[Walk]:
+    """Walk one model or several, so that no two parameters have the same name."""
+    given: list[Any] = [models] if isinstance(models, (nn.Module, Mapping)) else _listed(models)
     walks = [walk(model) for model in given]
     if len(walks) == 1:
         return walks
@@ -45,3 +50,27 @@ def names_by_id(walks: Iterable[Walk]) -> dict[int, str]:
         for name, param in zip(found.names, found.params, strict=True):
             names.setdefault(id(param), name)
     return names
+
+
+def list_schedulers(schedulers: Schedulers) -> list[Any]:
+    """List one scheduler or several, without those that another one of them holds."""
+    given = [schedulers] if hasattr(schedulers, "step") else _listed(schedulers)
+    for scheduler in given:
+        if not hasattr(scheduler, "step") or isinstance(scheduler, Optimizer):
+            raise TypeError(
+                f"schedulers must be learning rate schedulers, not {type(scheduler).__name__}"
+            )
+    held = {id(inner) for outer in given for inner in inside(outer) if inner is not outer}
+    return list({id(each): each for each in given if id(each) not in held}.values())
+
+
+def inside(scheduler: Any) -> Iterator[Any]:
+    """Yield a scheduler, and those that it holds."""
+    yield scheduler
+    for child in getattr(scheduler, "_schedulers", ()):
+        yield from inside(child)
+
+
+def _listed(given: object) -> list[Any]:
+    """List what is iterable; take all else for one, which will be refused by its type."""
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]

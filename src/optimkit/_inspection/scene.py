@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from .._optimizer_view import OptimizerView, view_of
 from .._parameters import Walk
-from .models import Model, names_by_id, walk_all
+from .models import Models, Schedulers, list_schedulers, names_by_id, walk_models
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Scene:
         )
 
 
-def gather(optimizers: Iterable[object], models: Any, schedulers: Any) -> Scene:
+def gather(optimizers: Iterable[object], models: Models, schedulers: Schedulers) -> Scene:
     """Check what was given, and look at it once."""
     given = list(optimizers)
     if not given:
@@ -75,12 +75,12 @@ def gather(optimizers: Iterable[object], models: Any, schedulers: Any) -> Scene:
             raise TypeError(
                 f"audit takes torch.optim.Optimizer objects, not {type(optimizer).__name__}"
             )
-    walks = walk_all(_models(models))
+    walks = walk_models(models)
     names = names_by_id(walks)
     return Scene(
         [view_of(optimizer, names) for optimizer in given if isinstance(optimizer, Optimizer)],
         walks,
-        _schedulers(schedulers),
+        list_schedulers(schedulers),
     )
 
 
@@ -89,28 +89,3 @@ def address_of(tensor: Tensor) -> int | None:
     if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
         return None
     return tensor.data_ptr() or None
-
-
-def inside(scheduler: Any) -> Iterator[Any]:
-    """Give a scheduler, and those inside it."""
-    yield scheduler
-    for child in getattr(scheduler, "_schedulers", ()):
-        yield from inside(child)
-
-
-def _models(models: Any) -> list[Model]:
-    """Take one model, or several."""
-    return [models] if isinstance(models, (nn.Module, Mapping)) else list(models)
-
-
-def _schedulers(schedulers: Any) -> list[Any]:
-    """Take one scheduler, or several; those that others chain are theirs."""
-    given = [schedulers] if hasattr(schedulers, "step") else list(schedulers)
-    for scheduler in given:
-        if not hasattr(scheduler, "step") or isinstance(scheduler, Optimizer):
-            raise TypeError(
-                f"schedulers must be learning rate schedulers, not {type(scheduler).__name__}"
-            )
-    chained = {id(child) for outer in given for child in inside(outer) if child is not outer}
-    unique = {id(each): each for each in given if id(each) not in chained}
-    return list(unique.values())

@@ -13,7 +13,8 @@ from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
 from ..._values import plain
 from ..findings import Finding, finding
-from ..scene import Scene, inside
+from ..models import inside
+from ..scene import Scene
 
 # What a scheduler keeps for each group.
 _PER_GROUP = ("base_lrs", "lr_lambdas", "max_lrs", "base_momentums", "max_momentums")
