@@ -303,19 +303,19 @@ assert torch.equal(other[0].weight, weight)
 # --------------------------------------------------
 # Wrong: load, then write ``lr`` into the groups. ``LambdaLR`` counts from its own
 # ``base_lrs``, and its next ``step()`` is back on the old schedule. Right: build the
-# run with the new rate, and load with ``hparams="current"``: progress comes from the
+# run with the new rate, and load with ``options="current"``: progress comes from the
 # file, options from you. At epoch 15 that is 0.02 × 0.9¹⁵; the table lists what you
 # brought, 0.02.
 #
 # 错误写法：加载之后，往参数组里写 ``lr``。``LambdaLR`` 从自己的 ``base_lrs`` 算起，下一次
-# ``step()`` 又回到旧计划。正确写法：用新的学习率建好一切，加载时传 ``hparams="current"``：
+# ``step()`` 又回到旧计划。正确写法：用新的学习率建好一切，加载时传 ``options="current"``：
 # 进度听文件的，选项听你的。在第 15 轮，就是 0.02 × 0.9¹⁵；表里的 0.02，是你带来的初值。
 
 # sphinx_gallery_covers = "C38"
 old, new = build("LambdaLR"), build("LambdaLR", lr=0.02)
 optimkit.load(path, **old)
 old["optimizer"].param_groups[0]["lr"] = 0.02 * 0.9**15
-report = optimkit.load(path, **new, hparams="current").reports["optimizer"]
+report = optimkit.load(path, **new, options="current").reports["optimizer"]
 curves = [optimkit.lr_curve(run["scheduler"], 1).lrs() for run in (old, new)]
 print("wrong, right:", [[f"{lr:.4f}" for lr in curve] for curve in curves])
 right = [0.02 * 0.9**15, 0.02 * 0.9**16]

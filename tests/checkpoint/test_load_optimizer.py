@@ -69,7 +69,7 @@ def test_by_position_other_groups():
     saved = Adam(model.parameters())
     optimizer = Adam([{"params": [model.weight]}, {"params": [model.bias]}])
     assert str(refused(optimizer, saved.state_dict(), match="position")) == (
-        "Adam: the state dict has 1 group of 2 parameters, today's optimizer 2 groups of 1, 1 "
+        "Adam: the state dict has 1 group of 2 parameters, the current optimizer 2 groups of 1, 1 "
         "parameters, and without names nothing says which is which. Save with optimkit.save, "
         "the model beside the optimizer, or build both from named parameters."
     )
@@ -85,7 +85,7 @@ def test_other_shapes(kind, named):
     match = "name" if named else "position"
     error = refused(optimizer, saved.state_dict(), match=match)
     key = {"SGD": "momentum_buffer", "Adagrad": "sum"}.get(kind.__name__, "exp_avg")
-    assert (f"weight ({key}: saved (2, 2), today (64, 64))") in str(error)
+    assert (f"weight ({key}: saved (2, 2), current (64, 64))") in str(error)
     assert {row.name for row in error.report.mismatched} == {"weight", "bias"}
     report = load_optimizer(optimizer, saved.state_dict(), match=match, strict=False)
     assert report.mismatched
@@ -97,7 +97,7 @@ def test_state_with_one_element():
     """S5: state with one element is no state for a parameter with many."""
     small, large = nn.Linear(1, 1, bias=False), nn.Linear(8, 8, bias=False)
     saved, optimizer = trained(Adam, small), Adam(large.named_parameters())
-    assert "exp_avg: saved (1, 1), today (8, 8)" in str(refused(optimizer, saved.state_dict()))
+    assert "exp_avg: saved (1, 1), current (8, 8)" in str(refused(optimizer, saved.state_dict()))
 
 
 def test_factored_state():
@@ -175,11 +175,11 @@ def test_an_option_that_calls_for_more_state():
     model = nn.Linear(2, 2)
     state_dict = trained(Adam, model).state_dict()
     optimizer = Adam(model.named_parameters(), amsgrad=True)
-    assert str(refused(optimizer, state_dict, hparams="current")) == (
+    assert str(refused(optimizer, state_dict, options="current")) == (
         "Adam: the state dict lacks max_exp_avg_sq of weight, max_exp_avg_sq of bias. Pass "
         "strict=False to start afresh what lacks it."
     )
-    load_optimizer(optimizer, state_dict, hparams="current", strict=False)
+    load_optimizer(optimizer, state_dict, options="current", strict=False)
     step(optimizer)
     load_optimizer(optimizer, state_dict)
     assert optimizer.param_groups[0]["amsgrad"] is False
@@ -227,11 +227,11 @@ def test_s10_whose_options():
         ("group 0", "weight_decay", 0.1, 0.0),
         ("group 0", "fused", None, True),
     ]
-    for hparams, lr, fused in (("saved", 1e-3, None), ("current", 5e-4, True)):
+    for options, lr, fused in (("saved", 1e-3, None), ("current", 5e-4, True)):
         optimizer = AdamW(
             model.named_parameters(), lr=5e-4, weight_decay=0.0, betas=(0.8, 0.9), fused=True
         )
-        report = load_optimizer(optimizer, saved, hparams=hparams)
+        report = load_optimizer(optimizer, saved, options=options)
         group = optimizer.param_groups[0]
         assert (group["lr"], group["fused"]) == (lr, fused)
         assert sorted(map(tuple, report.options_changed)) == sorted(changed)
@@ -254,9 +254,9 @@ def test_s17_a_stale_initial_lr():
     model = nn.Linear(2, 2)
     saved = trained(SGD, model, lr=0.1)
     torch.optim.lr_scheduler.StepLR(saved, 1)
-    for hparams, base in (("current", 0.01), ("saved", 0.1)):
+    for options, base in (("current", 0.01), ("saved", 0.1)):
         optimizer = SGD(model.named_parameters(), lr=0.01)
-        load_optimizer(optimizer, saved.state_dict(), hparams=hparams)
+        load_optimizer(optimizer, saved.state_dict(), options=options)
         assert torch.optim.lr_scheduler.StepLR(optimizer, 1).base_lrs == [base]
 
 
@@ -368,7 +368,7 @@ def test_lbfgs_with_another_history(was, now):
     """LBFGS with a history_size of its own goes on with the newest of what was saved."""
     saved = lbfgs("bcd", steps=4, history_size=was)[0].state_dict()
     other, step = lbfgs("bcd", history_size=now)
-    load_optimizer(other, saved, hparams="current")
+    load_optimizer(other, saved, options="current")
     state, before = other.state_dict()["state"][0], saved["state"][0]
     assert all(map(torch.equal, state["old_dirs"], before["old_dirs"][-now:]))
     for _ in range(3):
@@ -395,8 +395,8 @@ def test_a_renamed_parameter():
     assert error.problems == (
         "SGD: the state dict lacks tail.weight. Rename what was renamed, or pass strict=False to "
         "start afresh what is missing.",
-        "SGD: the state dict has head.weight, which today's optimizer has not. Give it these "
-        "parameters, or pass strict=False to leave their state out.",
+        "SGD: the state dict has head.weight, which the current optimizer does not have. Add "
+        "these parameters to it, or pass strict=False to leave their state out.",
     )
     assert str(error.report) == (
         "SGD: matched by name, 1 missing, 1 unexpected\n"
@@ -414,7 +414,7 @@ def test_a_renamed_parameter():
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"hparams": "mine"}, ValueError, 'hparams must be "saved" or "current", not \'mine\''),
+        ({"options": "mine"}, ValueError, 'options must be "saved" or "current", not \'mine\''),
         ({"match": "names"}, ValueError, 'match must be "name" or "position", not \'names\''),
         ({"state_dict": {}}, MismatchError, "SGD: what the state dict has for it is no state dict"),
         ({"optimizer": 3}, TypeError, "load_optimizer takes a torch.optim.Optimizer, not int"),

@@ -145,11 +145,11 @@ def test_two_groups_become_one(path):
     with pytest.raises(MismatchError) as caught:
         optimkit.load(path, model=model, optimizer=again, strict=False)
     assert str(caught.value) == (
-        f"optimizer: parameters of group 0, group 1 of {path} are together in group 0 today, and "
+        f"optimizer: parameters of group 0, group 1 of {path} are together in group 0 now, and "
         "these differ: lr 0.1 and 0.2, weight_decay 0 and 0.1. Group them as they were, or pass "
-        'hparams="current" to take today\'s options.'
+        'options="current" to keep the current options.'
     )
-    optimkit.load(path, model=model, optimizer=again, hparams="current")
+    optimkit.load(path, model=model, optimizer=again, options="current")
     assert (again.param_groups[0]["lr"], again.param_groups[0]["weight_decay"]) == (0.1, 0)
     assert momenta(model, again) == momenta(model, optimizer)
 
@@ -254,14 +254,14 @@ def test_everything_that_does_not_fit(path):
   1. ema: {path} has nothing under this name; it has 'model', 'optimizer', 'scheduler'.
   2. model: {path} lacks 2.weight. Rename what was renamed, or pass strict=False to leave them \
 as they are.
-  3. model: {path} does not fit 0.weight (shape: saved (3, 2), today (4, 2)), 0.bias (shape: \
-saved (3,), today (4,)), 1.weight (shape: saved (1, 3), today (1, 4)). Make the layers as they \
+  3. model: {path} does not fit 0.weight (shape: saved (3, 2), current (4, 2)), 0.bias (shape: \
+saved (3,), current (4,)), 1.weight (shape: saved (1, 3), current (1, 4)). Make the layers as they \
 were, or pass strict=False to leave them as they are.
-  4. optimizer: {path} was saved by AdamW, today's optimizer is Adam. Make the same one: their \
+  4. optimizer: {path} was saved by AdamW, the current optimizer is Adam. Make the same one: their \
 state means different things.
   5. optimizer: {path} lacks 2.weight. Rename what was renamed, or pass strict=False to start \
 afresh what is missing.
-  6. scheduler: {path} was saved with CosineAnnealingLR, today's is StepLR. Make the same \
+  6. scheduler: {path} was saved with CosineAnnealingLR, the current one is StepLR. Make the same \
 scheduler."""
     )
     assert same(before, everything(other, adam, step, ema))

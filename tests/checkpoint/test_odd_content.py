@@ -86,7 +86,7 @@ def test_any_part_may_be_anything(tmp_path):
         torch.save(replaced(content, place, odd), path)
         objects = everything(1)
         before = copy.deepcopy({name: each.state_dict() for name, each in objects.items()})
-        options = {"strict": draw.random() < 0.5, "hparams": draw.choice(["saved", "current"])}
+        options = {"strict": draw.random() < 0.5, "options": draw.choice(["saved", "current"])}
         try:
             optimkit.load(path, **options, **objects)
         except CheckpointError:
@@ -139,7 +139,7 @@ def test_names_that_are_numbers(tmp_path):
         ),
         (
             3.0,
-            "does not fit weight (exp_avg: saved float, today (1, 2)). Make the parameters as they "
+            "does not fit weight (exp_avg: saved float, current (1, 2)). Make the parameters as they "
             "were, or pass strict=False to start these afresh.",
         ),
     ],
@@ -212,8 +212,8 @@ def test_complex_state_of_a_real_parameter(tmp_path):
     with pytest.raises(MismatchError) as caught:
         optimkit.load(path, optimizer=optimizer)
     assert str(caught.value) == (
-        f"optimizer: {path} does not fit 0 (exp_avg: saved complex64, today float32), 0 "
-        "(exp_avg_sq: saved complex64, today float32). Make the parameters as they were, or pass "
+        f"optimizer: {path} does not fit 0 (exp_avg: saved complex64, current float32), 0 "
+        "(exp_avg_sq: saved complex64, current float32). Make the parameters as they were, or pass "
         "strict=False to start these afresh."
     )
 
@@ -244,7 +244,7 @@ def test_a_model_that_can_not_be_written_to(tmp_path, make, names):
     with pytest.raises(MismatchError) as caught:
         optimkit.load(path, first=first, model=model)
     assert str(caught.value) == (
-        f"model: {names} of today's model can't be written to (expanded, or made in inference "
+        f"model: {names} of the current model can't be written to (expanded, or made in inference "
         "mode). Make the model of clones."
     )
     after = [each for net in (first, model) for each in net.state_dict().values()]

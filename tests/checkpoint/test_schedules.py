@@ -101,8 +101,8 @@ def test_s15_the_scheduler_alone(path, make):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("OneCycle", "max_lr: saved [0.1], today [0.2], min_lr: saved [4e-07], today [8e-07]"),
-        ("SWA", "swa_lr: saved [0.001], today [0.002]"),
+        ("OneCycle", "max_lr: saved [0.1], current [0.2], min_lr: saved [4e-07], current [8e-07]"),
+        ("SWA", "swa_lr: saved [0.001], current [0.002]"),
     ],
 )
 def test_s16_what_a_scheduler_keeps_in_the_groups(path, name, told):
@@ -134,8 +134,8 @@ def test_s16_the_text(path):
     with pytest.raises(MismatchError) as caught:
         optimkit.load(path, **build(SCHEDULERS["Cosine"], k=2))
     assert str(caught.value) == (
-        f"scheduler: today's CosineAnnealingLR is not the one in {path} (T_max: saved 8, today "
-        '16). Make it as it was, or pass hparams="current" to go on by today\'s.'
+        f"scheduler: the current CosineAnnealingLR is not the one in {path} (T_max: saved 8, current "
+        '16). Make it as it was, or pass options="current" to go on by the current one.'
     )
 
 
@@ -149,7 +149,7 @@ def test_todays_schedule(path, make, ahead):
     expected, again = (build(make, k=2, lr=0.05) for _ in range(2))
     run(expected, 4)
     run(again, ahead)
-    optimkit.load(path, **again, hparams="current")
+    optimkit.load(path, **again, options="current")
     assert agree(again)
     one, two = run(again, 5), run(expected, 5)
     assert one == [pytest.approx(each) for each in two]
@@ -164,7 +164,7 @@ def test_todays_schedule_is_reported(path):
     saved = build(SCHEDULERS["Cosine"])
     optimkit.save(path, durable=False, **saved)
     again = build(SCHEDULERS["Cosine"], k=2, lr=0.05)
-    reports = optimkit.load(path, **again, hparams="current").reports
+    reports = optimkit.load(path, **again, options="current").reports
     assert [tuple(row) for row in reports["scheduler"].options_changed] == [
         ("CosineAnnealingLR", "T_max", 8, 16)
     ]
@@ -178,9 +178,9 @@ def test_todays_schedule_ends_before(path):
     optimkit.save(path, durable=False, **saved)
     again = build(lambda o, k: lrs.OneCycleLR(o, 0.1, 5))
     with pytest.raises(MismatchError) as caught:
-        optimkit.load(path, **again, hparams="current")
+        optimkit.load(path, **again, options="current")
     assert str(caught.value) == (
-        f"scheduler: today's OneCycleLR can't be brought to step 10, where {path} is: Tried to "
+        f"scheduler: the current OneCycleLR can't be brought to step 10, where {path} is: Tried to "
         "step 6 times. The specified number of total steps is 5"
     )
 
@@ -192,7 +192,7 @@ def test_a_plateau_goes_on(path):
         saved["scheduler"].step(metric)
     optimkit.save(path, durable=False, **saved)
     again = build(lambda o, k: lrs.ReduceLROnPlateau(o, patience=3, factor=0.1), lr=0.3)
-    optimkit.load(path, **again, hparams="current")
+    optimkit.load(path, **again, options="current")
     scheduler = again["scheduler"]
     assert (scheduler.best, scheduler.num_bad_epochs, scheduler.patience) == (0.5, 2, 3)
     assert again["optimizer"].param_groups[0]["lr"] == 0.3
@@ -248,7 +248,7 @@ def test_regrouped_without_the_optimizer(path):
     with pytest.raises(MismatchError) as caught:
         optimkit.load(path, scheduler=again["scheduler"])
     assert str(caught.value) == (
-        f"scheduler: {path} has 2 groups, today's optimizer 1. Load the optimizer in the same "
+        f"scheduler: {path} has 2 groups, the current optimizer 1. Load the optimizer in the same "
         "call, so that the groups can be matched."
     )
 
@@ -263,8 +263,8 @@ def test_a_scheduler_inside_another(path):
     with pytest.raises(MismatchError) as caught:
         optimkit.load(path, **again)
     assert str(caught.value) == (
-        f"scheduler: {path} was saved with SequentialLR of LinearLR, CosineAnnealingLR, today's "
-        "is SequentialLR of LinearLR, ExponentialLR. Make the same scheduler."
+        f"scheduler: {path} was saved with SequentialLR of LinearLR, CosineAnnealingLR, the current "
+        "one is SequentialLR of LinearLR, ExponentialLR. Make the same scheduler."
     )
 
 
@@ -281,7 +281,7 @@ def test_a_plain_file(path):
         optimkit.load(path, **build(SCHEDULERS["Step"]))
     assert str(caught.value) == (
         f"scheduler: {path} was saved with one that keeps T_max, eta_min, gamma, step_size, "
-        "today's is StepLR. Make the same scheduler."
+        "the current one is StepLR. Make the same scheduler."
     )
 
 
@@ -304,9 +304,9 @@ def test_a_scheduler_of_ones_own(path):
     optimkit.load(path, **again)
     assert again["scheduler"].seen == 5
     other = build(lambda o, k: Warm(o, 16))
-    with pytest.raises(MismatchError, match=r"\(steps: saved 8, today 16\)"):
+    with pytest.raises(MismatchError, match=r"\(steps: saved 8, current 16\)"):
         optimkit.load(path, **other)
-    optimkit.load(path, **other, hparams="current")
+    optimkit.load(path, **other, options="current")
     assert other["optimizer"].param_groups[0]["lr"] == pytest.approx(0.1 * 5 / 16)
 
 
@@ -324,7 +324,7 @@ def test_s32_a_scaler(path, then, now):
     else:
         was, is_now = ("enabled" if each else "disabled" for each in (then, now))
         assert report.notes == (
-            f"scaler was {was} when it was saved, and is {is_now} today: its scale was left as "
+            f"scaler was {was} when it was saved, and is {is_now} now: its scale was left as "
             "it is.",
         )
 
@@ -333,7 +333,7 @@ def test_a_scaler_with_todays_options(path):
     """With today's options a scaler grows by today's factor, from the saved scale."""
     optimkit.save(path, durable=False, scaler=torch.amp.GradScaler("cpu", init_scale=8.0))
     again = torch.amp.GradScaler("cpu", init_scale=2.0, growth_factor=4.0)
-    report = optimkit.load(path, scaler=again, hparams="current").reports["scaler"]
+    report = optimkit.load(path, scaler=again, options="current").reports["scaler"]
     assert (again.get_scale(), again.get_growth_factor()) == (8.0, 4.0)
     assert [tuple(row) for row in report.options_changed] == [("scaler", "growth_factor", 2.0, 4.0)]
 

@@ -138,7 +138,7 @@ def test_a_file_without_checksums(tmp_path):
     assert optimkit.load(path).sound
 
 
-@pytest.mark.parametrize("name", ["strict", "hparams", "verify", "map_location", "__optimkit__"])
+@pytest.mark.parametrize("name", ["strict", "options", "verify", "map_location", "__optimkit__"])
 def test_names_that_are_taken(tmp_path, name):
     """A name that load could not be given is refused when it is saved."""
     with pytest.raises(TypeError) as caught:

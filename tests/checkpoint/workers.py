@@ -166,11 +166,11 @@ def of_two(folder):
     text = refused(
         optimkit.MismatchError, path=path, optimizer=one["optimizer"], model=one["model"]
     )
-    assert "are together in group 0 today, and these differ: weight_decay" in text, text
+    assert "are together in group 0 now, and these differ: weight_decay" in text, text
     # What fails in one process fails in all, and nothing is touched.
     odd = nn.Sequential(nn.Linear(3, 3)) if dist.get_rank() else one["model"]
     text = refused(optimkit.MismatchError, path=path, model=odd)
-    assert "does not fit 0.weight (shape: saved (6, 12), today (3, 3))" in text, text
+    assert "does not fit 0.weight (shape: saved (6, 12), current (3, 3))" in text, text
     assert same(before, contents(one))
     # What raises in one process while it is loaded is taken back in all.
     picky, now = Picky(), parts(wrapped(), lr=0.9)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ._header import KEY, kind_of
 
-KEYWORDS = ("path", "metadata", "durable", "map_location", "strict", "hparams", "verify")
+KEYWORDS = ("path", "metadata", "durable", "map_location", "strict", "options", "verify")
 """What can't be the name of an object, since ``save`` or ``load`` means something by it."""
 
 

@@ -22,7 +22,7 @@ from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, first_few
 from ._arguments import refuse_names, refuse_values
 from ._loaded import Loaded
-from ._matching.plan import HParams
+from ._matching.base import Options
 from ._metrics import metrics_in, numbers_of
 from ._policies import Best, Last, Record, timeline
 from ._single import fit, save_with
@@ -137,7 +137,7 @@ class CheckpointDir:
         *,
         map_location: Any = "cpu",
         strict: bool = True,
-        hparams: HParams = "saved",
+        options: Options = "saved",
         verify: bool = True,
         **stateful: Any,
     ) -> Loaded | None:
@@ -154,7 +154,7 @@ class CheckpointDir:
             Where the tensors go first, as ``torch.load`` takes it.
         strict : bool, optional
             Whether all has to fit, as in :func:`optimkit.load`.
-        hparams : {"saved", "current"}, optional
+        options : {"saved", "current"}, optional
             Whose options, as in :func:`optimkit.load`.
         verify : bool, optional
             Whether to compare the checksums.
@@ -190,7 +190,7 @@ class CheckpointDir:
             told = [text for texts in problems.values() for text in texts]
             if told:
                 warnings.warn(f"{' '.join(told)} {record.path} is taken instead.", stacklevel=2)
-            loaded = fit(record.path, reading, stateful, strict=strict, hparams=hparams)
+            loaded = fit(record.path, reading, stateful, strict=strict, options=options)
             return replace(loaded, step=record.step)
         if problems:
             raise CorruptCheckpointError(*(text for texts in problems.values() for text in texts))

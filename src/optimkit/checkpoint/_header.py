@@ -21,7 +21,7 @@ from .._errors import CheckpointError
 from .._version import __version__
 from ._classes import class_of, dtype_name
 from ._configuration import config_of
-from ._names import names_of
+from ._names import by_group, names_of
 
 KEY = "__optimkit__"
 """The key of the header in a file."""
@@ -46,6 +46,21 @@ def kind_of(value: object) -> Kind:
             return kind
     both = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
     return "stateful" if both and not isinstance(value, type) else "value"
+
+
+_WORDS = {
+    "average": "a model",
+    "module": "a model",  # whether it is an average, its state dict tells
+    "optimizer": "an optimizer",
+    "scheduler": "a scheduler",
+    "scaler": "a gradient scaler",
+    "stateful": "an object with a state dict of its own",
+}
+
+
+def in_words(kind: str) -> str:
+    """Say what a kind is."""
+    return _WORDS.get(kind, "a plain value")
 
 
 def describe(stateful: Mapping[str, object]) -> dict[str, Any]:
@@ -111,10 +126,11 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
     about: dict[str, Any] = {"kind": kind_of(value), "class": class_of(value)}
     if isinstance(value, Optimizer):
         names = names_of(value, models)
-        params = [group["params"] for group in value.param_groups]
-        about["names"] = None if names is None else names.groups
+        groups = value.param_groups
+        params = [group["params"] for group in groups]
+        about["names"] = None if names is None else by_group(names.written(), groups)
         about["model"] = None if names is None else names.model
-        about["aliases"] = {} if names is None else {k: list(v) for k, v in names.aliases.items()}
+        about["aliases"] = {} if names is None else names.aliases()
         about["shapes"] = [[list(param.shape) for param in group] for group in params]
         about["dtypes"] = [[dtype_name(param.dtype) for param in group] for group in params]
         held = [bool(value.state.get(param)) for group in params for param in group]

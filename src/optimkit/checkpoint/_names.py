@@ -3,89 +3,101 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import chain, islice, repeat
-from typing import Any
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
 
 from torch import nn
 from torch.optim import Optimizer
 
-from .._parameters import Walk
 from .._walking import walk
 from .._wrappers import held_as
 
-_COMPILED = "_orig_mod."  # nobody's own name
+_COMPILED = "_orig_mod."  # no one's own name
 _WRAPPED = "module."
 
-Origin = tuple[str, str]  # the key of the model that a parameter is in, and its name there
+
+class ParamName(NamedTuple):
+    """The key of the model that a parameter is in, and its names there.
+
+    Without a key, the optimizer itself was given the name.
+    """
+
+    model: str | None
+    name: str
+    aliases: tuple[str, ...] = ()
+
+    def written(self, with_model: bool) -> str:
+        """Return the name as text."""
+        return _join(self.model, self.name) if with_model else self.name
+
+    def others(self, with_model: bool) -> list[str]:
+        """Return the other names of a tied parameter as text."""
+        return [_join(self.model, each) if with_model else each for each in self.aliases]
+
+
+def _join(model: str | None, name: str) -> str:
+    return name if model is None else f"{model}.{name}"
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names of an optimizer's parameters."""
+    """The names of an optimizer's parameters, and of what is frozen beside them."""
 
-    groups: list[list[str]]
-    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    frozen: frozenset[str] = frozenset()
-    model: str | None = None
-    beside: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    params: Sequence[ParamName]
+    frozen: Sequence[ParamName] = ()
 
-    def under(self, key: str) -> Names:
-        """Put the key of the only model before each name, as if it were one of several."""
-        return Names(
-            [[f"{key}.{name}" for name in group] for group in self.groups],
-            {
-                f"{key}.{n}": tuple(f"{key}.{o}" for o in others)
-                for n, others in self.aliases.items()
-            },
-            frozenset(f"{k}.{name}" for k, each in self.beside.items() for name in each),
-        )
+    @property
+    def model(self) -> str | None:
+        """The key of the only model that the parameters are in, if there is only one."""
+        keys = {each.model for each in self.params}
+        return keys.pop() if len(keys) == 1 else None
 
-    @cached_property
-    def flat(self) -> list[str]:
-        """All of them, group by group."""
-        return list(chain.from_iterable(self.groups))
+    @property
+    def several(self) -> bool:
+        """Whether the parameters are in several models, so that their keys tell them apart."""
+        return len({each.model for each in self.params}) > 1
+
+    def written(self, with_model: bool = False) -> list[str]:
+        """Return all names as text, with the model's key if asked for, or if there are several."""
+        with_model = with_model or self.several
+        return [each.written(with_model) for each in self.params]
+
+    def aliases(self, with_model: bool = False) -> dict[str, list[str]]:
+        """Return the other names of each tied parameter, by its first one."""
+        with_model = with_model or self.several
+        return {
+            each.written(with_model): each.others(with_model)
+            for each in self.params
+            if each.aliases
+        }
+
+    def written_frozen(self, with_model: bool = False) -> set[str]:
+        """Return the names of what is frozen, as they would be written beside the others."""
+        if with_model or self.several:
+            return {each.written(True) for each in self.frozen}
+        return {each.name for each in self.frozen if each.model == self.model}
 
 
-def names_of(optimizer: Optimizer, models: Mapping[str, nn.Module]) -> Names | None:
+def names_of(optimizer: Optimizer, models: Mapping[Any, nn.Module]) -> Names | None:
     """Name an optimizer's parameters, by the models beside it or by its own names."""
-    groups = [list(group["params"]) for group in optimizer.param_groups]
-    held = list(map(id, chain.from_iterable(groups)))
+    params = [param for group in optimizer.param_groups for param in group["params"]]
     own = _own_names(optimizer)
-    walks = {key: walk(model) for key, model in models.items()}
-    given = list(map(_by_identity(walks).get, held))
-    aliases: dict[str, tuple[str, ...]] = {}
-    frozen: frozenset[str] = frozenset()
-    only: str | None = None
-    beside: dict[str, frozenset[str]] = {}
-    origins = [origin for origin in given if origin is not None]
-    if held and len(origins) == len(held):
-        within = {key: walks[key] for key in {key for key, _ in origins}}
-        ties = {(key, name): tie for key in within for name, tie in _ties(walks[key]).items()}
-        prefixed = len(within) > 1
-        if prefixed and own is not None and _honest(own, origins, ties):
-            names = own
-        else:
-            names = [f"{key}.{name}" if prefixed else name for key, name in origins]
-        if ties:
-            aliases = {
-                name: tuple(f"{origin[0]}.{other}" if prefixed else other for other in ties[origin])
-                for name, origin in zip(names, origins, strict=True)
-                if origin in ties
-            }
-        mine = set(held)
-        if prefixed:
-            frozen = _frozen(within, prefixed, mine)
-        else:
-            [only] = within
-            beside = {key: _frozen({key: each}, prefixed, mine) for key, each in walks.items()}
-            frozen = beside[only]
-    else:
-        names = own or []
-    if not held or len(set(names)) != len(held):
+    known = _names_in(models)
+    found = [known[id(param)] for param in params if id(param) in known]
+    if not params:
         return None
-    return Names(_split(names, map(len, groups)), aliases, frozen, only, beside)
+    if len(found) < len(params):
+        return None if own is None else Names([ParamName(None, name) for name in own])
+    held = set(map(id, params))
+    names = Names(found, _frozen_in(models, held))
+    if names.several and own is not None and all(map(_is_prefixed, own, found)):
+        kept = [
+            ParamName(None, name, tuple(each.others(True)))
+            for name, each in zip(own, found, strict=True)
+        ]
+        names = Names(kept, names.frozen)
+    return names if len(set(names.written())) == len(params) else None
 
 
 def saved_names(groups: Sequence[Mapping[str, Any]]) -> list[str] | None:
@@ -99,6 +111,12 @@ def saved_names(groups: Sequence[Mapping[str, Any]]) -> list[str] | None:
             return None
         names += map(str, own)
     return names if names and len(set(names)) == len(names) else None
+
+
+def by_group(values: Iterable[Any], groups: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Part what there is of each parameter by the groups that the parameters are in."""
+    rest = iter(values)
+    return [list(islice(rest, len(group["params"]))) for group in groups]
 
 
 def own_name(model: nn.Module) -> Callable[[str], str]:
@@ -151,40 +169,26 @@ def _own_names(optimizer: Optimizer) -> list[str] | None:
     return saved_names(groups)
 
 
-def _by_identity(walks: dict[str, Walk]) -> dict[int, Origin]:
-    """Find the parameters in the models, by id; the first model that has one counts."""
-    found: dict[int, Origin] = {}
-    for key, walked in reversed(walks.items()):
-        found.update(zip(map(id, walked.params), zip(repeat(key), walked.names), strict=False))
+def _names_in(models: Mapping[Any, nn.Module]) -> dict[int, ParamName]:
+    """Name the parameters of models, by id; the first model that has one counts."""
+    found: dict[int, ParamName] = {}
+    for key, model in models.items():
+        for info in walk(model):
+            found.setdefault(id(info.param), ParamName(key, info.name, info.aliases))
     return found
 
 
-def _ties(walked: Walk) -> dict[str, tuple[str, ...]]:
-    places = walked.places
-    return {places[tie[0]]: tuple(places[place] for place in tie[1:]) for tie in walked.ties}
+def _frozen_in(models: Mapping[Any, nn.Module], held: set[int]) -> list[ParamName]:
+    """Name what the models have, frozen, and the optimizer does not."""
+    return [
+        ParamName(key, name)
+        for key, model in models.items()
+        for info in walk(model)
+        if not info.param.requires_grad and id(info.param) not in held
+        for name in (info.name, *info.aliases)
+    ]
 
 
-def _honest(own: list[str], origins: list[Origin], ties: Mapping[Origin, tuple[str, ...]]) -> bool:
-    """Tell whether an optimizer's own names are those of the models, by other prefixes."""
-    return all(
-        any(
-            name == each or name.endswith(f".{each}") for each in (origin[1], *ties.get(origin, ()))
-        )
-        for name, origin in zip(own, origins, strict=True)
-    )
-
-
-def _frozen(walks: Mapping[str, Walk], prefixed: bool, held: set[int]) -> frozenset[str]:
-    """Name what the models have, frozen, and the optimizer has not."""
-    return frozenset(
-        f"{key}.{name}" if prefixed else name
-        for key, walked in walks.items()
-        if not held.issuperset(map(id, walked.tensors))
-        for name, param in zip(walked.places, walked.tensors, strict=True)
-        if not param.requires_grad and id(param) not in held
-    )
-
-
-def _split(names: list[str], sizes: Iterable[int]) -> list[list[str]]:
-    rest = iter(names)
-    return [list(islice(rest, size)) for size in sizes]
+def _is_prefixed(own: str, found: ParamName) -> bool:
+    """Return whether an optimizer's own name is that of the model, but for the prefix."""
+    return any(own == each or own.endswith(f".{each}") for each in (found.name, *found.aliases))

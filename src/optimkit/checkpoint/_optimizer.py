@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from torch.optim import Optimizer
 
-from ._matching.plan import HParams, plan
+from ._matching.base import Options
+from ._matching.plan import plan
 from ._reports import LoadReport
 
 
@@ -18,7 +19,7 @@ def load_optimizer(
     *,
     match: Literal["name", "position"] = "name",
     strict: bool = True,
-    hparams: HParams = "saved",
+    options: Options = "saved",
 ) -> LoadReport:
     """Load the state dict of an optimizer: by name, all or nothing, checked before.
 
@@ -37,7 +38,7 @@ def load_optimizer(
     strict : bool, optional
         Whether all must fit. If not, parameters that are missing, or of another shape, are
         skipped and reported.
-    hparams : {"saved", "current"}, optional
+    options : {"saved", "current"}, optional
         Whose options count: the learning rate and all else that a group has.
 
     Returns
@@ -79,13 +80,15 @@ def load_optimizer(
         )
     name = type(optimizer).__name__
     found = plan(
-        *({name: state_dict}, {}, {name: optimizer}),
+        {name: state_dict},
+        {},
+        {name: optimizer},
         strict=strict,
-        hparams=hparams,
+        options=options,
         match=match,
         where="the state dict",
     )
-    found.apply()
+    found.load()
     report = found.reports[name]
     if match == "name":
         for note in report.notes:

@@ -15,7 +15,8 @@ from ._arguments import checked_metadata, refuse_names, refuse_values
 from ._capture import states_of
 from ._header import KEY, checked_header, describe
 from ._loaded import Loaded
-from ._matching.plan import HParams, plan
+from ._matching.base import Options
+from ._matching.plan import plan
 
 
 def save(
@@ -95,7 +96,7 @@ def load(
     *,
     map_location: Any = "cpu",
     strict: bool = True,
-    hparams: HParams = "saved",
+    options: Options = "saved",
     verify: bool = True,
     **stateful: Any,
 ) -> Loaded:
@@ -113,7 +114,7 @@ def load(
     strict : bool, optional
         Whether all has to fit. Without it, what is missing, unexpected or of another shape is
         skipped, parameter by parameter, and reported.
-    hparams : {"saved", "current"}, optional
+    options : {"saved", "current"}, optional
         Whose options (lr, weight decay, the schedule): those of the file, or those of the
         objects as they are; then only progress is loaded.
     verify : bool, optional
@@ -153,7 +154,7 @@ def load(
     """
     refuse_values(stateful)
     reading = files.read_once(path, map_location=map_location, verified=verify)
-    return fit(Path(path), reading, stateful, strict=strict, hparams=hparams)
+    return fit(Path(path), reading, stateful, strict=strict, options=options)
 
 
 def fit(
@@ -162,7 +163,7 @@ def fit(
     stateful: Mapping[str, Any],
     *,
     strict: bool,
-    hparams: HParams,
+    options: Options,
 ) -> Loaded:
     """Load what was read into objects: all of them, or none."""
     content = reading.content
@@ -173,8 +174,8 @@ def fit(
         )
     saved = dict(content)
     header = checked_header(path, saved.pop(KEY, None))
-    planned = plan(saved, header, stateful, strict=strict, hparams=hparams, where=str(path))
-    planned.apply()
+    planned = plan(saved, header, stateful, strict=strict, options=options, where=str(path))
+    planned.load()
     objects = stateful if header is None else header["objects"]
     if header is None:
         for note in [note for report in planned.reports.values() for note in report.notes]:

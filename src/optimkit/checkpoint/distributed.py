@@ -30,7 +30,8 @@ from ._capture import states_of
 from ._folder import HEADER, aside, find
 from ._header import KEY, checked_header, describe
 from ._loaded import Loaded
-from ._matching.plan import HParams, plan
+from ._matching.base import Options
+from ._matching.plan import plan
 from ._shards import SafeReader, check, checksum, join, quiet, split
 from ._team import Team
 
@@ -191,7 +192,7 @@ def load(
     *,
     map_location: Any = "cpu",
     strict: bool = True,
-    hparams: HParams = "saved",
+    options: Options = "saved",
     verify: bool = True,
     **stateful: Any,
 ) -> Loaded:
@@ -208,7 +209,7 @@ def load(
         Where plain tensors go first.
     strict : bool, optional
         Whether all has to fit.
-    hparams : {"saved", "current"}, optional
+    options : {"saved", "current"}, optional
         Whose options.
     verify : bool, optional
         Whether to compare the checksums; each process compares a part of the files.
@@ -251,7 +252,7 @@ def load(
     folder = team.first(lambda: find(Path(path)))
     content, sound = team.do(lambda: _read(folder, map_location, verify, team))
     header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
-    options: dict[str, Any] = {"strict": strict, "hparams": hparams, "where": str(path)}
+    choices: dict[str, Any] = {"strict": strict, "options": options, "where": str(path)}
     keys: dict[int, str] = {}
 
     def sketched(key: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
@@ -261,7 +262,7 @@ def load(
         return found
 
     sketch = {name: join(value, sketched) for name, value in content.items()}
-    planned = team.do(lambda: plan(sketch, header, stateful, **options))
+    planned = team.do(lambda: plan(sketch, header, stateful, **choices))
     plain = [name for name in content if name not in header["objects"]]
 
     def make_places() -> dict[str, Tensor]:
@@ -286,8 +287,8 @@ def load(
         name: join(value, lambda key, *kind: places[key] if key in places else sketched(key, *kind))
         for name, value in content.items()
     }
-    final = team.do(lambda: plan(whole, header, stateful, **options))
-    final.apply(team.do)
+    final = team.do(lambda: plan(whole, header, stateful, **choices))
+    final.load(team.do)
     return Loaded(
         path=Path(path),
         plain={name: whole[name] for name in plain},

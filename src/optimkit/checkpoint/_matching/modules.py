@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,9 +13,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..._errors import first_few
 from ..._values import copied
+from .._classes import dtype_name
 from .._names import align, own_name
 from .._reports import LoadRow
-from .fits import Fit, Undo
+from .base import Loader
 
 _LAZY = (nn.UninitializedParameter, nn.UninitializedBuffer)
 _EXTRA = "_extra_state"  # how torch calls what a module adds of its own
@@ -26,6 +28,7 @@ def own_state(model: nn.Module) -> dict[str, Any]:
     if cut is str:
         return state
     found: OrderedDict[str, Any] = OrderedDict((cut(key), value) for key, value in state.items())
+    # torch/nn/modules/module.py, 2.15: state_dict() keeps the version of each module there.
     versions = getattr(state, "_metadata", None)
     if versions is not None:
         found._metadata = OrderedDict(  # type: ignore[attr-defined]
@@ -34,55 +37,149 @@ def own_state(model: nn.Module) -> dict[str, Any]:
     return found
 
 
-def fit_module(fit: Fit, saved: Any, live: nn.Module, *, strict: bool) -> Fit:
-    """Find out whether the state dict of a model fits."""
-    if not isinstance(saved, Mapping) or not all(isinstance(key, str) for key in saved):
-        fit.refuse(
-            f"{fit.where} holds a {type(saved).__name__} under this name, not the state dict of "
-            "a model."
-        )
-        return fit
-    if isinstance(live, AveragedModel) and "n_averaged" not in saved:
-        fit.missing.append(LoadRow("n_averaged", "shape", None, ()))
-        fit.refuse(
-            f"{fit.where} has no n_averaged, so the next update would throw the average away: "
-            "only ema.module was saved. Save the AveragedModel whole."
-        )
-        return fit
-    now = live.state_dict()
-    cut = own_name(live)
-    before, own = _aligned(live, list(saved), list(map(cut, now)))
-    there = dict(zip(before, saved, strict=True))
-    fitting: OrderedDict[str, Any] = OrderedDict()
-    for raw, name in zip(now, own, strict=True):
-        if name not in there:
-            fit.missing.append(LoadRow(name, "shape", None, _shape(now[raw])))
-        elif _fits(fit, name, saved[there[name]], now[raw]):
-            fitting[raw] = saved[there[name]]
-    known = set(own)
-    fit.unexpected += [
-        LoadRow(name, "shape", _shape(saved[there[name]]), None)
-        for name in before
-        if name not in known
-    ]
-    if strict:
-        _refuse(fit)
-    _refuse_meta(fit, now)
-    _refuse_unwritable(fit, now)
-    versions = getattr(saved, "_metadata", None)
-    if versions is not None:
-        back = {cut(f"{path}.")[:-1]: path for path in getattr(now, "_metadata", ())}
-        fitting._metadata = OrderedDict(  # type: ignore[attr-defined]
-            (back.get(path, path), each) for path, each in versions.items()
-        )
-    fit.load = lambda: _load(live, fitting)
-    fit.wanted = lambda: [
-        (value, now[raw]) for raw, value in fitting.items() if isinstance(value, Tensor)
-    ]
-    if not loads_plainly(live):
-        fit.foreign = True
-        fit.keep = lambda: _kept(live)
-    return fit
+class ModuleLoader(Loader):
+    """Loads a model: what fits, under the names that its wrappers give it."""
+
+    live: nn.Module
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.saved_keys: dict[str, str] = {}  # of what fits, by its current name
+
+    @cached_property
+    def safe(self) -> bool:
+        """Whether no module, and no hook, has code of its own for this."""
+        return all(map(_loads_plainly, self.live.modules()))
+
+    @property
+    def turn(self) -> int:  # type: ignore[override]
+        """Last, if it can't fail: then no copy of it has to be kept."""
+        return 4 if self.safe else 0
+
+    def compare(self) -> None:
+        """Compare names, shapes, layouts and dtypes."""
+        where, saved = self.source.where, self.saved
+        if not isinstance(saved, Mapping) or not all(isinstance(key, str) for key in saved):
+            self.add_problem(
+                f"{where} holds a {type(saved).__name__} under this name, not the state dict of "
+                "a model."
+            )
+            return
+        if isinstance(self.live, AveragedModel) and "n_averaged" not in saved:
+            self.missing.append(LoadRow("n_averaged", "shape", None, ()))
+            self.add_problem(
+                f"{where} has no n_averaged, so the next update would throw the average away: "
+                "only ema.module was saved. Save the AveragedModel whole."
+            )
+            return
+        current = self.live.state_dict()
+        cut = own_name(self.live)
+        before, now = _aligned(self.live, list(saved), list(map(cut, current)))
+        keys = dict(zip(before, saved, strict=True))
+        for full, name in zip(current, now, strict=True):
+            if name not in keys:
+                self.missing.append(LoadRow(name, "shape", None, _shape(current[full])))
+            elif self._fits(name, saved[keys[name]], current[full]):
+                self.saved_keys[full] = keys[name]
+        known = set(now)
+        self.unexpected += [
+            LoadRow(name, "shape", _shape(saved[key]), None)
+            for name, key in keys.items()
+            if name not in known
+        ]
+        if self.source.strict:
+            self._refuse_differences()
+        self._refuse_unwritable(current)
+
+    def _fits(self, name: str, saved: Any, now: Any) -> bool:
+        """Compare one tensor with the current one."""
+        if not isinstance(now, Tensor) or name.rpartition(".")[2] == _EXTRA:
+            return True  # extra state: only the module knows
+        if not isinstance(saved, Tensor):
+            self.mismatched.append(LoadRow(name, "type", type(saved).__name__, "Tensor"))
+            return False
+        if type(now) in _LAZY:
+            return True
+        if saved.shape != now.shape:
+            self.mismatched.append(LoadRow(name, "shape", tuple(saved.shape), tuple(now.shape)))
+            return False
+        if not saved.is_meta and _layout(saved) != _layout(now):  # meta: it has yet to be read
+            self.mismatched.append(LoadRow(name, "layout", _layout(saved), _layout(now)))
+            return False
+        if saved.dtype != now.dtype:
+            row = LoadRow(name, "dtype", dtype_name(saved.dtype), dtype_name(now.dtype))
+            if not torch.can_cast(saved.dtype, now.dtype):
+                self.mismatched.append(row)
+                return False
+            self.cast.append(row)
+        return True
+
+    def _refuse_differences(self) -> None:
+        """Say what does not fit, each kind in a sentence."""
+        where = self.source.where
+        if self.missing:
+            self.add_problem(
+                f"{where} lacks {first_few(row.name for row in self.missing)}. Rename what was "
+                "renamed, or pass strict=False to leave them as they are."
+            )
+        if self.unexpected:
+            self.add_problem(
+                f"{where} has {first_few(row.name for row in self.unexpected)}, which the current "
+                "model does not have. Pass strict=False to leave them out."
+            )
+        if self.mismatched:
+            rows = (
+                f"{row.name} ({row.key}: saved {row.saved}, current {row.current})"
+                for row in self.mismatched
+            )
+            self.add_problem(
+                f"{where} does not fit {first_few(rows)}. Make the layers as they were, or pass "
+                "strict=False to leave them as they are."
+            )
+
+    def _refuse_unwritable(self, current: Mapping[str, Any]) -> None:
+        """Refuse what torch would find out only when the layers before it are loaded."""
+        tensors = {name: each for name, each in current.items() if isinstance(each, Tensor)}
+        meta = [name for name, value in tensors.items() if value.is_meta]
+        if meta:
+            self.add_problem(
+                f"the current model has no memory for {first_few(meta)}: it is on the meta device. "
+                'Call model.to_empty(device="cpu") before the optimizer is made, then load.'
+            )
+        locked = [name for name, value in tensors.items() if _locked(value)]
+        if locked:
+            self.add_problem(
+                f"{first_few(locked)} of the current model can't be written to (expanded, or made "
+                "in inference mode). Make the model of clones."
+            )
+
+    def load(self) -> None:
+        """Load what fits."""
+        if not self.safe:
+            self.former = copied(
+                {k: v for k, v in self.live.state_dict().items() if type(v) not in _LAZY}
+            )
+        fitting = OrderedDict((name, self.saved[key]) for name, key in self.saved_keys.items())
+        versions = getattr(self.saved, "_metadata", None)
+        if versions is not None:
+            cut = own_name(self.live)
+            now = getattr(self.live.state_dict(), "_metadata", ())
+            full = {cut(f"{path}.")[:-1]: path for path in now}
+            fitting._metadata = OrderedDict(  # type: ignore[attr-defined]
+                (full.get(path, path), each) for path, each in versions.items()
+            )
+        self.live.load_state_dict(fitting, strict=False)
+
+    def restore(self) -> None:
+        """Load the former values."""
+        self.live.load_state_dict(self.former, strict=False)
+
+    def wanted(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what fits."""
+        current = self.live.state_dict()
+        for name, key in self.saved_keys.items():
+            if isinstance(self.saved[key], Tensor):
+                yield self.saved[key], current[name]
 
 
 def _aligned(live: nn.Module, saved: list[str], now: list[str]) -> list[list[str]]:
@@ -103,77 +200,11 @@ def _shape(value: Any) -> Any:
     return tuple(value.shape) if isinstance(value, Tensor) else None
 
 
-def _fits(fit: Fit, name: str, saved: Any, now: Any) -> bool:
-    """Compare one tensor with its place."""
-    if not isinstance(now, Tensor) or name.rpartition(".")[2] == _EXTRA:
-        return True  # extra state: only the module knows
-    if not isinstance(saved, Tensor):
-        fit.mismatched.append(LoadRow(name, "type", type(saved).__name__, "Tensor"))
-        return False
-    if type(now) in _LAZY:
-        return True
-    if saved.shape != now.shape:
-        fit.mismatched.append(LoadRow(name, "shape", tuple(saved.shape), tuple(now.shape)))
-        return False
-    if not saved.is_meta and _layout(saved) != _layout(now):  # meta: of a directory, to be read
-        fit.mismatched.append(LoadRow(name, "layout", _layout(saved), _layout(now)))
-        return False
-    if saved.dtype != now.dtype:
-        row = LoadRow(name, "dtype", str(saved.dtype)[6:], str(now.dtype)[6:])
-        if not torch.can_cast(saved.dtype, now.dtype):
-            fit.mismatched.append(row)
-            return False
-        fit.cast.append(row)
-    return True
-
-
 def _layout(value: Tensor) -> str:
     """Say how a tensor lies: between two ways of it, torch does not copy."""
-    if hasattr(value, "_local_tensor"):
+    if hasattr(value, "_local_tensor"):  # torch/distributed/tensor/_api.py, 2.15: a DTensor
         return "sharded"
     return "quantized" if value.is_quantized else str(value.layout)[6:]
-
-
-def _refuse(fit: Fit) -> None:
-    """Say what does not fit, each kind in a sentence."""
-    if fit.missing:
-        fit.refuse(
-            f"{fit.where} lacks {first_few(row.name for row in fit.missing)}. Rename what was "
-            "renamed, or pass strict=False to leave them as they are."
-        )
-    if fit.unexpected:
-        fit.refuse(
-            f"{fit.where} has {first_few(row.name for row in fit.unexpected)}, which today's "
-            "model has not. Pass strict=False to leave them out."
-        )
-    if fit.mismatched:
-        rows = (
-            f"{row.name} ({row.key}: saved {row.saved}, today {row.current})"
-            for row in fit.mismatched
-        )
-        fit.refuse(
-            f"{fit.where} does not fit {first_few(rows)}. Make the layers as they were, or pass "
-            "strict=False to leave them as they are."
-        )
-
-
-def _refuse_meta(fit: Fit, now: Mapping[str, Any]) -> None:
-    meta = [name for name, value in now.items() if isinstance(value, Tensor) and value.is_meta]
-    if meta:
-        fit.refuse(
-            f"today's model has no memory for {first_few(meta)}: it is on the meta device. Call "
-            'model.to_empty(device="cpu") before the optimizer is made, then load.'
-        )
-
-
-def _refuse_unwritable(fit: Fit, now: Mapping[str, Any]) -> None:
-    """Refuse what torch would find out only when the layers before it are loaded."""
-    found = [name for name, value in now.items() if isinstance(value, Tensor) and _locked(value)]
-    if found:
-        fit.refuse(
-            f"{first_few(found)} of today's model can't be written to (expanded, or made in "
-            "inference mode). Make the model of clones."
-        )
 
 
 def _locked(value: Tensor) -> bool:
@@ -186,35 +217,14 @@ def _locked(value: Tensor) -> bool:
     return any(n > 1 and not step for n, step in zip(value.shape, value.stride(), strict=True))
 
 
-def loads_plainly(model: nn.Module) -> bool:
-    """Tell whether loading a model runs no code but torch's, so that it can't fail halfway."""
-    for module in model.modules():
-        kind = type(module)
-        if kind.__module__.startswith("torch.nn.") and not _has_hooks(module):
-            continue
-        foreign = any(
-            getattr(kind, name) is not getattr(nn.Module, name)
-            for name in ("load_state_dict", "_load_from_state_dict", "set_extra_state")
-        )
-        if foreign or _has_hooks(module):
-            return False
-    return True
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(
-        module._load_state_dict_pre_hooks or getattr(module, "_load_state_dict_post_hooks", None)
+def _loads_plainly(module: nn.Module) -> bool:
+    """Return whether loading a module runs no code but torch's."""
+    kind = type(module)
+    # torch/nn/modules/module.py, 2.15: _load_from_state_dict is called for each module, between
+    # the two kinds of hooks.
+    if module._load_state_dict_pre_hooks or getattr(module, "_load_state_dict_post_hooks", None):
+        return False
+    return kind.__module__.startswith("torch.nn.") or all(
+        getattr(kind, name) is getattr(nn.Module, name)
+        for name in ("load_state_dict", "_load_from_state_dict", "set_extra_state")
     )
-
-
-def _load(live: nn.Module, fitting: Mapping[str, Any]) -> None:
-    live.load_state_dict(fitting, strict=False)
-
-
-def _kept(live: nn.Module) -> Undo:
-    state = copied({k: v for k, v in live.state_dict().items() if type(v) not in _LAZY})
-
-    def undo() -> None:
-        live.load_state_dict(state, strict=False)
-
-    return undo

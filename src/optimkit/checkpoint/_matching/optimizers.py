@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any
 
 import torch
@@ -11,255 +12,380 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..._errors import first_few
-from ..._torch_optimizers import flat_size, is_state_dict, required_keys, torch_class
+from ..._torch_optimizers import is_state_dict, required_keys, shape_of, torch_class
 from ..._values import as_form_of, copied, tensors_in
 from .._classes import class_of, dtype_name, same_class, short
-from .._names import Names
+from .._names import align, names_of
 from .._reports import LoadRow
-from . import flat
-from .casting import casts_in
-from .fits import Fit, Undo
-from .pairing import pair
-from .regrouping import compare_options, sources_of
-from .saved import LABELS, NOT_OPTIONS, Saved, other_class, read_saved
-from .states import Judge
+from .base import Loader
+from .pairing import Pairing, Pairs, changed_options, merged_groups, pair_by_name, sources_of
+from .saved import LABELS, NOT_OPTIONS, SavedOptimizer, other_class, read_saved
+
+Shape = tuple[int, ...]
 
 
-class OptimizerFit:
-    """How a saved optimizer and one of today fit."""
+class OptimizerLoader(Loader):
+    """Loads an optimizer: state by parameter, options by group."""
 
-    def __init__(
-        self,
-        fit: Fit,
-        saved: Saved,
-        live: Optimizer,
-        names: Names | None,
-        *,
-        by_name: bool,
-        strict: bool,
-        hparams: str,
-    ) -> None:
-        self.fit, self.saved, self.live = fit, saved, live
-        self.names, self.strict, self.hparams = names, strict, hparams
-        self.params = [param for group in live.param_groups for param in group["params"]]
-        self.group_of = [i for i, group in enumerate(live.param_groups) for _ in group["params"]]
-        self.kind = torch_class(type(live))
-        self.labels = _labels(self.params, names)
-        self.skipped: set[int] = set()
+    turn = 2  # after the schedulers, whose lr it sets right
+    live: Optimizer
+    was: SavedOptimizer
+    groups: list[int | None] | None = None  # the saved group that each current one comes from
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.kind = torch_class(type(self.live))
+        self.params = [param for group in self.live.param_groups for param in group["params"]]
+        self.group_of = [i for i, each in enumerate(self.live.param_groups) for _ in each["params"]]
+        self.pairs: Pairs = []
+        self.skipped: set[int] = set()  # parameters whose state stays as it is
         self.casts: dict[tuple[int, str], torch.dtype] = {}
-        self._compare_classes()
-        alike = not fit.problems
-        self.pairs = pair(fit, saved, live.param_groups, names, by_name=by_name, strict=strict)
-        sources = sources_of(live.param_groups, saved, self.pairs)
+
+    def compare(self) -> None:
+        """Compare the class, the names, the state of each parameter, the options."""
+        if not is_state_dict(self.saved) or not all(
+            "params" in group for group in self.saved["param_groups"]
+        ):
+            self.add_problem(
+                f"what {self.source.where} has for it is no state dict of an optimizer, but a "
+                f"{type(self.saved).__name__} without 'state' and 'param_groups'."
+            )
+            return
+        self.bind(self.saved)
+        self.names = names_of(self.live, self.source.models)
+        self._compare_class()
+        alike = not self.problems
+        self.pairs = self._pair()
+        sources = sources_of(self.live.param_groups, self.was, self.pairs)
         self.groups = [found[0] if found else None for found in sources]
         if alike:
-            self._judge()
-            compare_options(fit, live.param_groups, saved, sources, hparams)
-        fit.load, fit.keep, fit.wanted = self.load, self.keep, self.wanted
+            self._compare_state()
+            self._compare_options(sources)
 
-    # What kind, what shape
+    def bind(self, saved: Any) -> None:
+        """Take the state dict, in one form."""
+        self.saved = saved
+        self.was = read_saved(saved, self.about, foreign=self.source.foreign)
 
-    def _compare_classes(self) -> None:
-        fit, kind = self.fit, type(self.live)
-        now = class_of(self.live)
-        if self.saved.kind is not None:
-            if not same_class(self.saved.kind, now):
-                fit.refuse(
-                    f"{fit.where} was saved by {short(self.saved.kind)}, today's "
-                    f"optimizer is {kind.__name__}. Make the same one: their state means "
-                    "different things."
+    # What kind, and who is who
+
+    def _compare_class(self) -> None:
+        where, kind = self.source.where, type(self.live)
+        if self.was.kind is not None:
+            if not same_class(self.was.kind, class_of(self.live)):
+                self.add_problem(
+                    f"{where} was saved by {short(self.was.kind)}, the current optimizer is "
+                    f"{kind.__name__}. Make the same one: their state means different things."
                 )
-            return
-        doubt = other_class(self.saved, self.live, self.kind)
-        if doubt:
-            fit.refuse(
-                f"{fit.where} was not saved by {kind.__name__}: {doubt}. Make the same optimizer."
+        elif doubt := other_class(self.was, self.live, self.kind):
+            self.add_problem(
+                f"{where} was not saved by {kind.__name__}: {doubt}. Make the same optimizer."
             )
 
-    def _judge(self) -> None:
+    def _pair(self) -> Pairs:
+        """Find for each parameter its place in what was saved, by name or by position."""
+        saved, names = self.was, self.names
+        by_name = self.source.match == "name"
+        if by_name and saved.names is not None and names is not None and not saved.stale:
+            self.match = "name"
+            found = pair_by_name(saved, names)
+            self._note_unpaired(found)
+            return found.pairs
+        self.match = "position"
+        if by_name:
+            self.notes.append(
+                f"{self.name} was matched by position: {self._why_by_position()}. Shapes were "
+                "checked; whether the order is the same can't be."
+            )
+        before, now = (
+            [len(group["params"]) for group in each]
+            for each in (saved.groups, self.live.param_groups)
+        )
+        if before != now:
+            self.add_problem(
+                f"{self.source.where} has {_counted(before)}, the current optimizer "
+                f"{_counted(now)}, and without names nothing says which is which. Save with "
+                "optimkit.save, the model beside the optimizer, or build both from named parameters"
+                + (" and take load_optimizer." if by_name and saved.stale else ".")
+            )
+            return [None] * len(self.params)
+        return list(range(len(self.params)))
+
+    def _note_unpaired(self, found: Pairing) -> None:
+        """Note who is only in the file, or only here; what is frozen now may be left out."""
+        where, saved = self.source.where, self.was
+        missing = [index for index, place in enumerate(found.pairs) if place is None]
+        self.missing += [
+            LoadRow(found.now[index], "parameter", None, tuple(self.params[index].shape))
+            for index in missing
+        ]
+        self.unexpected += [
+            LoadRow(found.before[at], "parameter", saved.shapes and tuple(saved.shapes[at]), None)
+            for at in found.left
+        ]
+        strangers = [found.before[at] for at in found.left if found.before[at] not in found.frozen]
+        if self.source.strict and missing:
+            self.add_problem(
+                f"{where} lacks {first_few(found.now[index] for index in missing)}. Rename what "
+                "was renamed, or pass strict=False to start afresh what is missing."
+            )
+        if self.source.strict and strangers:
+            self.add_problem(
+                f"{where} has {first_few(strangers)}, which the current optimizer does not have. "
+                "Add these parameters to it, or pass strict=False to leave their state out."
+            )
+
+    def _why_by_position(self) -> str:
+        """Say why names were of no use."""
+        where = self.source.where
+        if self.was.names is None:
+            return f"{where} has no names for it"
+        if self.names is None:
+            return "the current optimizer has no names for it"
+        pairs = zip(*align(self.was.names, self.names.written()), strict=False)
+        told = next((f" (it has {was} for {now})" for was, now in pairs if was != now), "")
+        return (
+            f"optimkit did not write {where}, and names that torch writes may be stale{told}; "
+            "load_optimizer goes by them"
+        )
+
+    # What state, and what options
+
+    def _compare_state(self) -> None:
         """Look at the state of every parameter."""
-        fit, saved = self.fit, self.saved
-        known = set(saved.ids)
-        orphans = [key for key in saved.state if key not in known]
-        if orphans:
-            fit.unexpected += [LoadRow(f"state[{key!r}]", "state", None, None) for key in orphans]
-            if self.strict:
-                fit.refuse(
-                    f"{fit.where} has state of no parameter: {first_few(map(repr, orphans))}. "
-                    "Pass strict=False to leave it out."
-                )
-        options = list(map(self._options, range(len(self.groups))))
-        judge = Judge(self.kind, self.params, self.group_of, options, saved)
+        known = set(self.was.ids)
+        orphans = [key for key in self.was.state if key not in known]
+        self.unexpected += [LoadRow(f"state[{key!r}]", "state", None, None) for key in orphans]
+        labels = self._labels()
+        required = [self._required(index) for index in range(len(self.live.param_groups))]
         lost: list[LoadRow] = []
-        for index, place, state in judge.doubtful(self.pairs):
-            label, shape, misfits = self.labels[index], judge.shape(index), []
+        for index, place in self._paired():
+            state, param, label = self.was.state_of(place), self.params[index], labels[index]
             if state:
-                lacking = [LoadRow(label, key, None, shape) for key in judge.lacking(index, state)]
-                misfits = [LoadRow(label, *row) for row in judge.misfits(index, place, state)]
+                keys = required[self.group_of[index]][param.ndim > 1]
+                lacking = [key for key in sorted(keys) if state.get(key) is None]
+                rows = [LoadRow(label, key, None, tuple(param.shape)) for key in lacking]
+                misfits = [LoadRow(label, *each) for each in self._misfits(index, place)]
             else:
-                lacking = [LoadRow(label, "state", None, None)] if self._lost(index, place) else []
-            lost += lacking
-            fit.mismatched += misfits
-            if lacking or misfits:
+                rows = [LoadRow(label, "state", None, None)] if self.lost(index, place) else []
+                misfits = []
+            lost += rows
+            self.mismatched += misfits
+            if rows or misfits:
                 self.skipped.add(index)
-            elif state:
-                judge.approve(index, state)
-        self._note_casts()
-        fit.missing += lost
-        if self.strict and lost:
-            fit.refuse(
-                f"{fit.where} lacks {first_few(f'{row.key} of {row.name}' for row in lost)}. "
+        self._note_casts(labels)
+        self.missing += lost
+        if self.source.strict:
+            self._refuse_state(orphans, lost)
+
+    def _refuse_state(self, orphans: list[Any], lost: list[LoadRow]) -> None:
+        """Say what of the state does not fit, each kind in a sentence."""
+        where = self.source.where
+        if orphans:
+            self.add_problem(
+                f"{where} has state of no parameter: {first_few(map(repr, orphans))}. "
+                "Pass strict=False to leave it out."
+            )
+        if lost:
+            self.add_problem(
+                f"{where} lacks {first_few(f'{row.key} of {row.name}' for row in lost)}. "
                 "Pass strict=False to start afresh what lacks it."
             )
-        if self.strict and fit.mismatched:
-            rows = fit.mismatched
+        if self.mismatched:
             shown = (
-                f"{row.name} ({row.key}: saved {row.saved}, today {row.current})" for row in rows
+                f"{row.name} ({row.key}: saved {row.saved}, current {row.current})"
+                for row in self.mismatched
             )
-            fit.refuse(
-                f"{fit.where} does not fit {first_few(shown)}. Make the parameters as they "
-                "were, or pass strict=False to start these afresh."
+            self.add_problem(
+                f"{where} does not fit {first_few(shown)}. Make the parameters as they were, or "
+                "pass strict=False to start these afresh."
             )
 
-    def _lost(self, index: int, place: int) -> bool:
-        """Tell whether state is missing that should be there."""
-        saved = self.saved
-        if not saved.state or not self.params[index].requires_grad or self.kind == "LBFGS":
+    def _labels(self) -> list[str]:
+        if self.names is not None:
+            return self.names.written()
+        return [f"params[{index}]" for index in range(len(self.params))]
+
+    def _paired(self) -> Iterator[tuple[int, int]]:
+        """Yield each parameter that was saved, with its place there."""
+        for index, place in enumerate(self.pairs):
+            if place is not None:
+                yield index, place
+
+    def _required(self, group: int) -> list[set[str]]:
+        """Return what a step needs for a parameter of a group: for a vector, for a matrix."""
+        if self.kind is None:
+            return [set(), set()]
+        options = self._options(group)
+        return [required_keys(self.kind, matrix, options) for matrix in (False, True)]
+
+    def lost(self, index: int, place: int) -> bool:
+        """Return whether a parameter should have state, and has none."""
+        saved = self.was
+        if not saved.state or not self.params[index].requires_grad:
             return False
         if saved.stateless is not None:
             return place not in saved.stateless
         return bool(self.kind and required_keys(self.kind, False, {}))
 
-    def _note_casts(self) -> None:
+    def _misfits(self, index: int, place: int) -> Iterator[tuple[str, Any, Shape]]:
+        """Yield what does not fit: the key, the saved shape or type, the shape expected."""
+        shape, shapes = tuple(self.params[index].shape), self.was.shapes
+        if shapes is not None and tuple(shapes[place]) != shape:
+            yield "shape", tuple(shapes[place]), shape
+            return
+        for key, value in self.was.state_of(place).items():
+            if isinstance(value, Tensor):
+                found = tuple(value.shape)
+                expected = self.expected_shape(key, found, shape)
+                if expected is not None and expected != found:
+                    yield key, found, expected
+            # A count may be a number, and what is made later may be None so far.
+            elif value is not None and (expected := self.usual_shape(key, shape)):
+                yield key, type(value).__name__, expected
+
+    def usual_shape(self, key: str, shape: Shape) -> Shape | None:
+        """Return the shape that the class keeps a piece of state in; None if that isn't known."""
+        return None if self.kind is None else shape_of(self.kind, key, shape)
+
+    def expected_shape(self, key: str, found: Shape, shape: Shape) -> Shape | None:
+        """Return which shape a piece of state should have; None if any will do.
+
+        Of another shape, a fused step would read past its end.
+        """
+        if self.kind is not None:
+            usual = self.usual_shape(key, shape)
+            return found if usual == () and prod(found) == 1 else usual
+        if self.was.shapes is not None or prod(found) == 1 or len(found) != len(shape):
+            return None  # the parameter is as it was, or the class keeps what it likes
+        fits = all(one in (1, other) for one, other in zip(found, shape, strict=True))
+        return None if fits else shape
+
+    def _note_casts(self, labels: list[str]) -> None:
         """Note which state follows its parameter into another dtype."""
-        for index, key, was, now in casts_in(self.saved, self.pairs, self.params, self.kind):
-            row = LoadRow(self.labels[index], key, dtype_name(was), dtype_name(now))
+        for index, key, was, now in self.find_casts():
+            row = LoadRow(labels[index], key, dtype_name(was), dtype_name(now))
             if not torch.can_cast(was, now):
-                self.fit.mismatched.append(row)
+                self.mismatched.append(row)
                 self.skipped.add(index)
             elif index not in self.skipped:
                 self.casts[index, key] = now
-                self.fit.cast.append(row)
+                self.cast.append(row)
+
+    def find_casts(self) -> Iterator[tuple[int, str, torch.dtype, torch.dtype]]:
+        """Yield the state that had its parameter's dtype when it was saved, and has not now."""
+        before = self.was.dtypes
+        for index, place in self._paired():
+            param = self.params[index]
+            if before is not None and before[place] == dtype_name(param.dtype):
+                continue
+            for key, value in self.was.state_of(place).items():
+                if not isinstance(value, Tensor) or not value.ndim or value.dtype == param.dtype:
+                    continue
+                if before is not None:
+                    follows = dtype_name(value.dtype) == before[place]
+                else:
+                    follows = self.kind is not None and value.shape == param.shape
+                if follows and (value.is_floating_point() or value.is_complex()):
+                    yield index, key, value.dtype, param.dtype
+
+    def _compare_options(self, sources: list[list[int]]) -> None:
+        """Note which options differ; refuse those of which it is not known which count."""
+        groups = self.live.param_groups
+        self.options_changed += changed_options(groups, self.was, sources)
+        if self.source.options == "saved":
+            for label, names, differing in merged_groups(groups, self.was, sources):
+                self.add_problem(
+                    f"parameters of {names} of {self.source.where} are together in {label} now, "
+                    f"and these differ: {differing}. Group them as they were, or pass "
+                    'options="current" to keep the current options.'
+                )
 
     # Loading
 
-    def keep(self) -> Undo:
-        """Note what the optimizer has: a load replaces it, and changes none of it."""
-        live, kept = self.live, dict(vars(self.live))
-        if not _plain_load(live):
-            state = copy.deepcopy(live.state_dict())
-            return lambda: live.load_state_dict(state)
-
-        def undo() -> None:
-            vars(live).update(state=kept["state"], param_groups=kept["param_groups"])
-
-        return undo
-
     def wanted(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Give each saved tensor that will be loaded, and the parameter it is laid out as."""
-        for index, place in enumerate(self.pairs):
-            if place is None or index in self.skipped:
-                continue
-            param = self.params[index]
-            for value in tensors_in(self.saved.state.get(self.saved.ids[place], {})):
-                yield value, param if value.shape == param.shape else None
+        """Yield each saved tensor that will be loaded, with the parameter it is laid out as."""
+        for index, place in self._paired():
+            if index not in self.skipped:
+                param = self.params[index]
+                for value in tensors_in(self.was.state_of(place)):
+                    yield value, param if value.shape == param.shape else None
 
     @torch.inference_mode(False)  # no step can use what is made in it
     def load(self) -> None:
         """Load, through the optimizer's own ``load_state_dict``."""
         live = self.live
-        states = [self._state(index) for index in range(len(self.params))]
+        plainly = type(live).load_state_dict is Optimizer.load_state_dict
+        # torch/optim/optimizer.py, 2.15: load_state_dict replaces both, and changes neither.
+        self.former = (
+            {"state": live.state, "param_groups": live.param_groups}
+            if plainly
+            else copy.deepcopy(live.state_dict())
+        )
+        state = {
+            index: found
+            for index in range(len(self.params))
+            if (found := self.state_for(index)) is not None
+        }
         start = iter(range(len(self.params)))
         groups = [
             {**self._options(index), "params": [next(start) for _ in group["params"]]}
             for index, group in enumerate(live.param_groups)
         ]
-        filled = {index: state for index, state in enumerate(states) if state is not None}
-        live.load_state_dict({**copied(self.saved.more), "state": filled, "param_groups": groups})
-        if _plain_load(live):
-            for index, state in filled.items():
-                self._mend(live.state[self.params[index]], state, self.params[index].device)
+        live.load_state_dict({**copied(self.was.more), "state": state, "param_groups": groups})
+        if plainly:
+            for index, each in state.items():
+                _restore_dtypes(live.state[self.params[index]], each, self.params[index].device)
 
-    def _state(self, index: int) -> dict[str, Any] | None:
-        """Copy the state of a parameter; None if there is none."""
+    def restore(self) -> None:
+        """Give the optimizer its state and its groups back."""
+        if type(self.live).load_state_dict is Optimizer.load_state_dict:
+            vars(self.live).update(self.former)
+        else:
+            self.live.load_state_dict(self.former)
+
+    def state_for(self, index: int) -> dict[str, Any] | None:
+        """Copy the state that a parameter is to have; None for none."""
         place, param = self.pairs[index], self.params[index]
-        if self.kind == "LBFGS":
-            return self._flat_state(index)
         if place is None or index in self.skipped:
             return dict(self.live.state[param]) if param in self.live.state else None
-        saved = self.saved.state.get(self.saved.ids[place])
+        saved = self.was.state.get(self.was.ids[place])
         if saved is None:
             return None
         state = {}
         for key, value in saved.items():
-            value = copied(value)
             dtype = self.casts.get((index, key))
-            state[key] = value if dtype is None else value.to(dtype)
+            state[key] = copied(value) if dtype is None else copied(value).to(dtype)
         return state
 
-    def _flat_state(self, index: int) -> dict[str, Any] | None:
-        """Copy what LBFGS keeps under its first parameter for all of them, end to end."""
-        saved = self.saved.state.get(self.saved.ids[0]) if self.saved.ids else None
-        if self.skipped or None in self.pairs or 0 not in self.pairs:
-            return dict(self.live.state[self.params[index]]) or None
-        if index or saved is None:
-            return None
-        state = flat.permuted(saved, [flat_size([param]) for param in self.params], self.pairs)
-        state = flat.cast(state, {key: dtype for (_, key), dtype in self.casts.items()})
-        return flat.remembered(state, self._options(0)["history_size"])
-
-    def _mend(self, now: dict[str, Any], state: Mapping[str, Any], device: torch.device) -> None:
-        """Give state back the dtype that torch takes from it."""
-        for key, value in state.items():
-            if isinstance(value, Tensor):
-                if key != "step" and now[key].dtype != value.dtype:
-                    now[key] = value.to(device)
-            elif isinstance(value, (list, tuple, dict, str)):
-                now[key] = copied(value, device)
-
     def _options(self, index: int) -> dict[str, Any]:
-        """Give a group of today its options."""
+        """Return the options that a current group is to have."""
         group = self.live.param_groups[index]
         options = {key: value for key, value in group.items() if key != "params"}
-        at = self.groups[index]
-        if at is not None and self.hparams == "saved":
+        at = self.groups[index] if self.groups is not None else None
+        if at is not None and self.source.options == "saved":
             options |= {
                 key: as_form_of(group.get(key), value)
-                for key, value in self.saved.groups[at].items()
+                for key, value in self.was.groups[at].items()
                 if key not in NOT_OPTIONS and not (key in LABELS and key in group)
             }
         return options
 
 
-def fit_optimizer(
-    fit: Fit,
-    state_dict: Any,
-    about: Mapping[str, Any] | None,
-    live: Optimizer,
-    names: Names | None,
-    *,
-    by_name: bool,
-    foreign: bool,
-    strict: bool,
-    hparams: str,
-) -> OptimizerFit | None:
-    """Find out whether a saved optimizer fits."""
-    if not is_state_dict(state_dict) or not all(
-        "params" in group for group in state_dict["param_groups"]
-    ):
-        fit.refuse(
-            f"what {fit.where} has for it is no state dict of an optimizer, but a "
-            f"{type(state_dict).__name__} without 'state' and 'param_groups'."
-        )
-        return None
-    saved = read_saved(state_dict, about, foreign=foreign)
-    return OptimizerFit(fit, saved, live, names, by_name=by_name, strict=strict, hparams=hparams)
+def _restore_dtypes(now: dict[str, Any], state: Mapping[str, Any], device: torch.device) -> None:
+    """Give state back the dtype that torch takes from it.
+
+    torch/optim/optimizer.py, 2.15: _process_value_according_to_param_policy casts to the dtype of
+    the parameter, all but what is called step; what is no tensor it does not copy.
+    """
+    for key, value in state.items():
+        if isinstance(value, Tensor):
+            if key != "step" and now[key].dtype != value.dtype:
+                now[key] = value.to(device)
+        elif isinstance(value, (list, tuple, dict, str)):
+            now[key] = copied(value, device)
 
 
-def _plain_load(live: Optimizer) -> bool:
-    """Tell whether an optimizer loads as torch's do."""
-    return type(live).load_state_dict is Optimizer.load_state_dict
-
-
-def _labels(params: Sequence[Tensor], names: Names | None) -> list[str]:
-    return names.flat if names is not None else [f"params[{i}]" for i in range(len(params))]
+def _counted(sizes: list[int]) -> str:
+    plural = "" if len(sizes) == 1 else "s"
+    return f"{len(sizes)} group{plural} of {', '.join(map(str, sizes))} parameters"

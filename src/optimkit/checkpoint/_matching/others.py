@@ -1,78 +1,93 @@
-"""Scalers, and objects with a ``load_state_dict`` of their own."""
+"""Gradient scalers, and objects with a ``load_state_dict`` of their own."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
+from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
 from ..._values import copied, same, tensors_in
 from .._reports import LoadRow
-from .fits import Fit, Undo
+from .base import Loader
 
 _PROGRESS = ("scale", "_growth_tracker")
 
 
-def fit_scaler(
-    fit: Fit,
-    saved: Any,
-    about: Mapping[str, Any] | None,
-    live: GradScaler,
-    *,
-    hparams: str,
-) -> Fit:
-    """Find out whether a saved gradient scaler fits."""
-    if not isinstance(saved, Mapping):
-        fit.refuse(f"{fit.where} holds a {type(saved).__name__} under this name, no scaler.")
-        return fit
-    enabled = bool(about["enabled"]) if about and "enabled" in about else bool(saved)
-    if enabled != live.is_enabled():
-        was, now = ("enabled" if each else "disabled" for each in (enabled, live.is_enabled()))
-        fit.options_changed.append(LoadRow(fit.name, "enabled", enabled, live.is_enabled()))
-        fit.notes.append(
-            f"{fit.name} was {was} when it was saved, and is {now} today: its scale was left as "
-            "it is."
+class ScalerLoader(Loader):
+    """Loads a gradient scaler: its scale, and with it or without it how that grows."""
+
+    turn = 3
+    live: GradScaler
+    skipped = False  # enabled on one side only
+    changed: tuple[str, ...] = ()
+
+    def compare(self) -> None:
+        """Compare whether both are enabled, then the options."""
+        where, saved, live = self.source.where, self.saved, self.live
+        if not isinstance(saved, Mapping):
+            self.add_problem(f"{where} holds a {type(saved).__name__} under this name, no scaler.")
+            return
+        enabled = bool((self.about or {}).get("enabled", saved))
+        if enabled != live.is_enabled():
+            self.skipped = True
+            was, now = ("enabled" if each else "disabled" for each in (enabled, live.is_enabled()))
+            row = LoadRow(self.name, "enabled", enabled, live.is_enabled())
+            self.options_changed.append(row)
+            self.notes.append(
+                f"{self.name} was {was} when it was saved, and is {now} now: its scale was left "
+                "as it is."
+            )
+            return
+        current = live.state_dict()
+        lacking = [key for key in current if key not in saved] if enabled else []
+        if lacking:
+            self.add_problem(
+                f"{where} holds no scaler under this name: it lacks {', '.join(lacking)}."
+            )
+            return
+        self.changed = tuple(
+            key for key in current if key not in _PROGRESS and not same(saved[key], current[key])
         )
-        return fit
-    if not enabled:
-        return fit
-    current = live.state_dict()
-    lacking = [key for key in current if key not in saved]
-    if lacking:
-        fit.refuse(f"{fit.where} holds no scaler under this name: it lacks {', '.join(lacking)}.")
-        return fit
-    changed = [
-        key for key in current if key not in _PROGRESS and not same(saved[key], current[key])
-    ]
-    fit.options_changed += [LoadRow(fit.name, key, saved[key], current[key]) for key in changed]
-    state = dict(saved)
-    if hparams == "current":
-        state |= {key: current[key] for key in changed}
-    fit.load = lambda: live.load_state_dict(copied(state))
-    fit.keep = lambda: _kept_scaler(live)
-    return fit
+        self.options_changed += [
+            LoadRow(self.name, key, saved[key], current[key]) for key in self.changed
+        ]
+
+    def load(self) -> None:
+        """Load the scale, and with it the saved options or the current ones."""
+        if self.skipped or not self.live.is_enabled():
+            return
+        # torch/amp/grad_scaler.py, 2.15: _per_optimizer_states is a note of the step at hand.
+        self.former = {
+            key: copied(value)
+            for key, value in vars(self.live).items()
+            if not key.startswith("_per")
+        }
+        state = dict(self.saved)
+        if self.source.options == "current":
+            current = self.live.state_dict()
+            state |= {key: current[key] for key in self.changed}
+        self.live.load_state_dict(copied(state))
+
+    def restore(self) -> None:
+        """Give the scaler its attributes back."""
+        vars(self.live).update(self.former)
 
 
-def _kept_scaler(live: GradScaler) -> Undo:
-    kept = {key: copied(value) for key, value in vars(live).items() if not key.startswith("_per")}
+class ObjectLoader(Loader):
+    """Loads an object that only itself can check: it may raise, and is undone if it does."""
 
-    def undo() -> None:
-        vars(live).update(kept)
+    def load(self) -> None:
+        """Load, through the object's own ``load_state_dict``."""
+        self.former = copy.deepcopy(self.live.state_dict())
+        self.live.load_state_dict(copied(self.saved))
 
-    return undo
+    def restore(self) -> None:
+        """Load the former state."""
+        self.live.load_state_dict(self.former)
 
-
-def fit_foreign(fit: Fit, saved: Any, live: Any) -> Fit:
-    """Take an object that only itself can judge; it gets its former state back if it raises."""
-    fit.load = lambda: live.load_state_dict(copied(saved))
-    fit.wanted = lambda: [(value, None) for value in tensors_in(saved)]
-    fit.foreign = True
-
-    def keep() -> Undo:
-        state = copy.deepcopy(live.state_dict())
-        return lambda: live.load_state_dict(state)
-
-    fit.keep = keep
-    return fit
+    def wanted(self) -> Iterator[tuple[Tensor, None]]:
+        """Yield every saved tensor."""
+        for value in tensors_in(self.saved):
+            yield value, None

@@ -1,146 +1,113 @@
-"""Who is who: each parameter of today, and its place in what was saved."""
+"""Which saved parameter is which current one, and which groups they come from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
-
-from torch import Tensor
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..._errors import first_few
+from ..._values import plain, same
 from .._names import Names, align
 from .._reports import LoadRow
-from .fits import Fit
-from .saved import Saved
+from .saved import LABELS, NOT_OPTIONS, SavedOptimizer, label_of, options_of
 
 Pairs = list[int | None]
+"""For each current parameter its place in what was saved; None if it is not there."""
 
 
-def pair(
-    fit: Fit,
-    saved: Saved,
-    groups: Sequence[Mapping[str, Any]],
-    names: Names | None,
-    *,
-    by_name: bool,
-    strict: bool,
-) -> Pairs:
-    """Find for each parameter of today its place in what was saved."""
-    params = [param for group in groups for param in group["params"]]
-    if by_name and saved.names is not None and names is not None and not saved.stale:
-        fit.match = "name"
-        saved, names = _by_model(saved, names)
-        before, now = align(saved.names or (), names.flat)
-        if before == now:
-            return list(range(len(now)))
-        pairs = _pair_by_name(before, now, saved, names)
-        _report(fit, pairs, (before, now), saved, params, names.frozen, strict)
-        return pairs
-    fit.match = "position"
-    if by_name:
-        fit.notes.append(
-            f"{fit.name} was matched by position: {_why(fit, saved, names)}. Shapes were "
-            "checked; whether the order is the same can't be."
-        )
-    sizes = [[len(group["params"]) for group in each] for each in (saved.groups, groups)]
-    if sizes[0] != sizes[1]:
-        fit.refuse(
-            f"{fit.where} has {_count(sizes[0])}, today's optimizer {_count(sizes[1])}, and "
-            "without names nothing says which is which. Save with optimkit.save, the model "
-            "beside the optimizer, or build both from named parameters"
-            + (" and take load_optimizer." if by_name and saved.stale else ".")
-        )
-        return [None] * len(params)
-    return list(range(len(params)))
+class Pairing(NamedTuple):
+    """What names say: the pairs, and the names of both sides as they were compared."""
+
+    pairs: Pairs
+    before: list[str]
+    now: list[str]
+    frozen: set[str]
+
+    @property
+    def left(self) -> list[int]:
+        """The saved parameters that no current one takes."""
+        taken = set(self.pairs)
+        return [place for place in range(len(self.before)) if place not in taken]
 
 
-def _by_model(saved: Saved, names: Names) -> tuple[Saved, Names]:
-    """Put the model's key before the names of a side that has one model, where it matters."""
+def pair_by_name(saved: SavedOptimizer, names: Names) -> Pairing:
+    """Look each name up; a tied parameter may go by another of its names."""
+    was_long, now_long = _with_models(saved, names)
+    before, now = align(saved.written(was_long), names.written(now_long))
+    places = {name: place for place, name in enumerate(before)}
+    prefix = f"{saved.model}." if was_long else ""
+    for name, others in saved.aliases.items():
+        for other in others if prefix + name in places else ():
+            places.setdefault(prefix + other, places[prefix + name])
+    pairs: Pairs = [places.get(name) for name in now]
+    aliases = names.aliases(now_long)
+    for index, name in enumerate(names.written(now_long)):
+        if pairs[index] is None:
+            found = (places.get(other) for other in aliases.get(name, ()))
+            pairs[index] = next((place for place in found if place is not None), None)
+    return Pairing(pairs, before, now, names.written_frozen(now_long))
+
+
+def _with_models(saved: SavedOptimizer, names: Names) -> tuple[bool, bool]:
+    """Return for each side whether the key of its only model has to stand before its names."""
     was, now = saved.model, names.model
     if was == now:
-        return saved, names
+        return False, False
     if was is not None and now is not None:
-        return _under(saved, was), names.under(now)
-    if was is not None and any(name.startswith(f"{was}.") for name in names.flat):
-        return _under(saved, was), names
-    before = saved.names or ()
-    apart = now is not None and set(names.flat).isdisjoint(before)
-    if apart and any(name.startswith(f"{now}.") for name in before):
-        return saved, names.under(str(now))
-    return saved, names
+        return True, True
+    if was is not None:  # the other side has several models, or names of its own
+        return any(name.startswith(f"{was}.") for name in names.written()), False
+    before = saved.written(False)
+    apart = set(names.written()).isdisjoint(before)
+    return False, apart and any(name.startswith(f"{now}.") for name in before)
 
 
-def _under(saved: Saved, key: str) -> Saved:
-    """Put a key before each saved name."""
-    aliases = {
-        f"{key}.{name}": [f"{key}.{other}" for other in others]
-        for name, others in saved.aliases.items()
-    }
-    return replace(saved, names=[f"{key}.{name}" for name in saved.names or ()], aliases=aliases)
+def sources_of(
+    groups: Sequence[Mapping[str, Any]], saved: SavedOptimizer, pairs: Pairs
+) -> list[list[int]]:
+    """Find for each current group the saved groups that its parameters were in."""
+    found = []
+    rest = iter(pairs)
+    for index, group in enumerate(groups):
+        places = [place for _, place in zip(group["params"], rest, strict=False)]
+        mine = dict.fromkeys(saved.group_of[place] for place in places if place is not None)
+        if not group["params"] and len(groups) == len(saved.groups):
+            mine = dict.fromkeys([] if saved.groups[index]["params"] else [index])
+        found.append(list(mine))
+    return found
 
 
-def _why(fit: Fit, saved: Saved, names: Names | None) -> str:
-    """Say why names were of no use."""
-    if saved.names is None or names is None:
-        side = fit.where if saved.names is None else "today's optimizer"
-        return f"{side} has no names for it"
-    pairs = zip(*align(saved.names, names.flat), strict=False)
-    told = next((f" (it has {was} for {now})" for was, now in pairs if was != now), "")
-    return (
-        f"optimkit did not write {fit.where}, and names that torch writes may be stale{told}; "
-        "load_optimizer goes by them"
-    )
+def changed_options(
+    groups: Sequence[Mapping[str, Any]], saved: SavedOptimizer, sources: Sequence[Sequence[int]]
+) -> list[LoadRow]:
+    """List the options that differ, group by group."""
+    rows: list[LoadRow] = []
+    for index, (group, found) in enumerate(zip(groups, sources, strict=True)):
+        label = label_of(index, group)
+        for at in found:
+            for key, was in saved.groups[at].items():
+                if key in NOT_OPTIONS or key in LABELS or (key in group and same(was, group[key])):
+                    continue
+                row = LoadRow(label, key, plain(was), plain(group.get(key)))
+                if at == found[0] or row not in rows:
+                    rows.append(row)
+    return rows
 
 
-def _pair_by_name(before: list[str], now: list[str], saved: Saved, names: Names) -> Pairs:
-    """Look each name up; a tied parameter may go by another of its names."""
-    places = {name: place for place, name in enumerate(before)}
-    for name, others in saved.aliases.items():
-        for other in others if name in places else ():
-            places.setdefault(other, places[name])
-    pairs: Pairs = [places.get(name) for name in now]
-    for index, name in enumerate(names.flat if None in pairs else ()):
-        if pairs[index] is None and name in names.aliases:
-            found = (places.get(other) for other in names.aliases[name])
-            pairs[index] = next((place for place in found if place is not None), None)
-    return pairs
+def merged_groups(
+    groups: Sequence[Mapping[str, Any]], saved: SavedOptimizer, sources: Sequence[Sequence[int]]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield each current group that saved ones with different options meet in.
 
-
-def _report(
-    fit: Fit,
-    pairs: Pairs,
-    names: tuple[list[str], list[str]],
-    saved: Saved,
-    params: Sequence[Tensor],
-    frozen: frozenset[str],
-    strict: bool,
-) -> None:
-    """Note who is only in the file, or only here; what is frozen today may be left out."""
-    before, now = names
-    missing = [index for index, place in enumerate(pairs) if place is None]
-    fit.missing += [
-        LoadRow(now[index], "parameter", None, tuple(params[index].shape)) for index in missing
-    ]
-    taken = set(pairs)
-    left = [place for place in range(len(before)) if place not in taken]
-    shapes: Any = saved.shapes and {place: tuple(saved.shapes[place]) for place in left}
-    fit.unexpected += [
-        LoadRow(before[place], "parameter", shapes and shapes[place], None) for place in left
-    ]
-    strangers = [before[place] for place in left if before[place] not in frozen]
-    if strict and missing:
-        fit.refuse(
-            f"{fit.where} lacks {first_few(now[index] for index in missing)}. Rename what was "
-            "renamed, or pass strict=False to start afresh what is missing."
-        )
-    if strict and strangers:
-        fit.refuse(
-            f"{fit.where} has {first_few(strangers)}, which today's optimizer has not. Give it "
-            "these parameters, or pass strict=False to leave their state out."
-        )
-
-
-def _count(sizes: list[int]) -> str:
-    plural = "" if len(sizes) == 1 else "s"
-    return f"{len(sizes)} group{plural} of {', '.join(map(str, sizes))} parameters"
+    Its name comes with those of the saved ones, and with the options that differ.
+    """
+    for index, (group, found) in enumerate(zip(groups, sources, strict=True)):
+        options = [options_of(saved.groups[at]) for at in found]
+        differing = [
+            f"{key} {' and '.join(repr(plain(each.get(key))) for each in options)}"
+            for key in dict.fromkeys(key for each in options for key in each)
+            if not all(same(options[0].get(key), each.get(key)) for each in options[1:])
+        ]
+        if differing:
+            names = first_few(label_of(at, saved.groups[at]) for at in found)
+            yield label_of(index, group), names, first_few(differing)

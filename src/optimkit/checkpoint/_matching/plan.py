@@ -1,184 +1,149 @@
-"""Saved state against live objects: everything is validated, then everything is loaded."""
+"""Saved state against live objects: everything is checked, then everything is loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from ..._errors import CheckpointError, MismatchError, first_few
-from .._header import kind_of, models_in
-from .._names import names_of
-from .._reports import LoadReport
-from .fits import Fit, Undo
-from .modules import fit_module
-from .optimizers import OptimizerFit, fit_optimizer
-from .others import fit_foreign, fit_scaler
-from .schedulers import agree, fit_scheduler
+from ..._errors import CheckpointError, MismatchError
+from ..._torch_optimizers import torch_class
+from .._header import KEY, kind_of, models_in
+from .._reports import LoadReport, Match
+from .base import ABSENT, Loader, Options, Source
+from .lbfgs import LBFGSLoader
+from .modules import ModuleLoader
+from .optimizers import OptimizerLoader
+from .others import ObjectLoader, ScalerLoader
+from .schedulers import SchedulerLoader
 
-HParams = Literal["saved", "current"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a load will do; nothing has been touched so far."""
-
-    fits: tuple[Fit, ...]
-    live: Mapping[str, object]
-
-    @property
-    def reports(self) -> dict[str, LoadReport]:
-        """What there is to say of each object."""
-        found = {fit.name: fit.report for fit in self.fits}
-        return {name: found[name] for name in self.live}
-
-    def wanted(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Give each saved tensor that will be loaded, and the one of today it is laid out as."""
-        for fit in self.fits:
-            yield from fit.wanted()
-
-    def apply(self, do: Callable[[Callable[[], None]], None] = lambda work: work()) -> None:
-        """Load all objects, or none: if one raises, all get their former state back."""
-        undos: list[tuple[Fit, Undo]] = []
-        try:
-            do(lambda: self._load((fit for fit in self.fits if fit.keep), undos))
-            self._load((fit for fit in self.fits if fit.keep is None), undos)
-            self._agree()
-        except BaseException as error:
-            lost = [problem for fit, undo in reversed(undos) for problem in _taken_back(fit, undo)]
-            if lost and isinstance(error, CheckpointError):
-                raise MismatchError(*error.problems, *lost, reports=self.reports) from error
-            raise
-
-    def _load(self, fits: Iterable[Fit], undos: list[tuple[Fit, Undo]]) -> None:
-        """Load objects; note before how each is taken back."""
-        for fit in fits:
-            try:
-                if fit.keep is not None:
-                    undos.append((fit, fit.keep()))
-                fit.load()
-            except Exception as error:
-                fit.refuse(f"loading it raised {type(error).__name__}: {error}")
-                raise MismatchError(*fit.problems, reports=self.reports) from error
-
-    def _agree(self) -> None:
-        """Let each scheduler report the lr that its optimizer has now."""
-        schedulers = [each for each in self.live.values() if isinstance(each, LRScheduler)]
-        driven = [id(each.optimizer) for each in schedulers]
-        optimizers = {id(each) for each in self.live.values() if isinstance(each, Optimizer)}
-        for scheduler in schedulers:
-            if driven.count(id(scheduler.optimizer)) == 1 and id(scheduler.optimizer) in optimizers:
-                agree(scheduler, scheduler.optimizer)
+_LOADERS: dict[str, type[Loader]] = {
+    "average": ModuleLoader,
+    "module": ModuleLoader,
+    "optimizer": OptimizerLoader,
+    "scheduler": SchedulerLoader,
+    "scaler": ScalerLoader,
+    "stateful": ObjectLoader,
+}
 
 
-def _taken_back(fit: Fit, undo: Undo) -> list[str]:
-    """Give an object its former state; say so if it does not take it."""
-    try:
-        undo()
-    except Exception as error:
-        fit.refuse(f"it did not take its former state back: {error!r}. Make it anew.")
-        return fit.problems[-1:]
-    return []
+def loader_for(value: object) -> type[Loader]:
+    """Return the class that loads an object."""
+    if isinstance(value, Optimizer) and torch_class(type(value)) == "LBFGS":
+        return LBFGSLoader
+    return _LOADERS[kind_of(value)]
 
 
 def plan(
     saved: Mapping[str, Any],
     header: Mapping[str, Any] | None,
-    live: Mapping[str, object],
+    objects: Mapping[str, Any],
     *,
+    where: str,
     strict: bool = True,
-    hparams: HParams = "saved",
-    match: Literal["name", "position"] = "name",
-    where: str = "the checkpoint",
+    options: Options = "saved",
+    match: Match = "name",
 ) -> Plan:
-    """Find out whether what was saved fits the objects of today; nothing is touched."""
-    _check_choices(hparams, match)
-    objects: Mapping[str, Any] = (header or {}).get("objects", {})
-    fits: dict[str, Fit] = {}
-    optimizers: dict[int, OptimizerFit] = {}
-    twins: dict[int, Any] = {}
-    models = models_in(live)
+    """Check whether what was saved fits the objects; nothing is touched.
 
-    def compare(fit: Fit, about: Any, value: Any) -> None:
-        name, kind = fit.name, kind_of(value)
-        if name not in saved:
-            fit.refuse(f"{where} has nothing under this name; it has {_names(saved)}.")
-        elif about and _other_kind(about["kind"], kind):
-            fit.refuse(f"{where} has {_a(about['kind'])} under this name, not {_a(kind)}.")
-        elif kind in ("module", "average"):
-            fit_module(fit, saved[name], value, strict=strict)
-        elif kind == "optimizer":
-            found = fit_optimizer(
-                *(fit, saved[name], about, value, names_of(value, models)),
-                by_name=match == "name",
-                foreign=header is None,
-                strict=strict,
-                hparams=hparams,
-            )
-            if found is not None:
-                optimizers[id(value)] = found
-        elif kind == "scheduler":
-            beside = optimizers.get(id(value.optimizer))
-            fit_scheduler(
-                *(fit, saved[name], about, value),
-                groups=None if beside is None else beside.groups,
-                options=() if beside is None else beside.fit.options_changed,
-                hparams=hparams,
-                twins=twins,
-            )
-        elif kind == "scaler":
-            fit_scaler(fit, saved[name], about, value, hparams=hparams)
-        else:
-            fit_foreign(fit, saved[name], value)
-
-    for name in sorted(live, key=lambda name: kind_of(live[name]) == "scheduler"):
-        fit = fits[name] = Fit(name, where)
-        try:
-            compare(fit, objects.get(name), live[name])
-        except Exception as error:  # a file may hold anything, in any form
-            told = f"{type(error).__name__}: {error}"
-            fit.refuse(f"it can't be compared with what {where} has under this name ({told}).")
-    problems = [problem for name in live for problem in fits[name].problems]
-    if problems:
-        raise MismatchError(*problems, reports={name: fits[name].report for name in live})
-    order = sorted(fits, key=lambda name: _turn(fits[name], live[name]))
-    return Plan(tuple(fits[name] for name in order), dict(live))
-
-
-def _check_choices(hparams: str, match: str) -> None:
-    if hparams not in ("saved", "current"):
-        raise ValueError(f'hparams must be "saved" or "current", not {hparams!r}')
+    Without a header, optimkit did not write it.
+    """
+    if options not in ("saved", "current"):
+        raise ValueError(f'options must be "saved" or "current", not {options!r}')
     if match not in ("name", "position"):
         raise ValueError(f'match must be "name" or "position", not {match!r}')
+    source = Source(
+        where=where,
+        names=[name for name in saved if name != KEY],
+        models=models_in(objects),
+        foreign=header is None,
+        strict=strict,
+        options=options,
+        match=match,
+    )
+    about: Mapping[str, Any] = (header or {}).get("objects", {})
+    loaders = [
+        loader_for(value)(name, value, saved.get(name, ABSENT), about.get(name), source)
+        for name, value in objects.items()
+    ]
+    found = Plan(loaders)
+    found.check()
+    return found
 
 
-def _turn(fit: Fit, value: object) -> int:
-    """Foreign code first, as it may raise; schedulers set the lr, and optimizers set it right."""
-    turns = {"scheduler": 1, "optimizer": 2, "scaler": 3}
-    return 0 if fit.foreign else turns.get(kind_of(value), 4)
+class Plan:
+    """The loaders of a call, in the order that the objects were given in."""
+
+    def __init__(self, loaders: Sequence[Loader]) -> None:
+        self.loaders = loaders
+        self.schedulers = [each for each in loaders if isinstance(each, SchedulerLoader)]
+        for scheduler in self.schedulers:
+            for each in loaders:
+                if isinstance(each, OptimizerLoader) and each.live is scheduler.live.optimizer:
+                    scheduler.optimizer = each
+
+    @property
+    def reports(self) -> dict[str, LoadReport]:
+        """What there is to say of each object."""
+        return {each.name: each.report for each in self.loaders}
+
+    def check(self) -> None:
+        """Compare all objects, and raise if one does not fit."""
+        # Schedulers last: how their groups go together, their optimizers know.
+        for loader in sorted(self.loaders, key=lambda each: isinstance(each, SchedulerLoader)):
+            loader.check()
+        problems = [text for report in self.reports.values() for text in report.problems]
+        if problems:
+            raise MismatchError(*problems, reports=self.reports)
+
+    def wanted(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield each saved tensor that will be loaded, with the current one it is laid out as."""
+        for loader in self.loaders:
+            yield from loader.wanted()
+
+    def bind(self, saved: Mapping[str, Any]) -> None:
+        """Take what was saved again, now that its tensors have been read."""
+        for loader in self.loaders:
+            loader.bind(saved[loader.name])
+
+    def load(self, together: Callable[[Callable[[], None]], None] = lambda work: work()) -> None:
+        """Load all objects, or none: if one raises, all get their former state back.
+
+        ``together`` runs what may raise: if it fails in one of many processes, it fails in all.
+        """
+        order = sorted(self.loaders, key=lambda each: each.turn)
+        try:
+            together(lambda: self._load(each for each in order if not each.safe))
+            self._load(each for each in order if each.safe)
+            self._agree()
+        except BaseException as error:
+            lost = [text for each in reversed(order) for text in _undone(each)]
+            if lost and isinstance(error, CheckpointError):
+                raise MismatchError(*error.problems, *lost, reports=self.reports) from error
+            raise
+
+    def _load(self, loaders: Iterable[Loader]) -> None:
+        for loader in loaders:
+            try:
+                loader.load()
+            except Exception as error:
+                problem = loader.fail(f"loading it raised {type(error).__name__}: {error}")
+                raise MismatchError(problem, reports=self.reports) from error
+
+    def _agree(self) -> None:
+        """Let each scheduler report the lr that its optimizer has now."""
+        for each in self.schedulers:
+            drivers = [other for other in self.schedulers if other.optimizer is each.optimizer]
+            if each.optimizer is not None and len(drivers) == 1:
+                each.agree()
 
 
-def _other_kind(one: str, other: str) -> bool:
-    """Tell whether two kinds are two; whether a model is averaged, its state dict tells."""
-    alike = {"average": "module"}
-    return alike.get(one, one) != alike.get(other, other)
-
-
-def _a(kind: str) -> str:
-    words = {
-        "average": "a model",
-        "module": "a model",
-        "optimizer": "an optimizer",
-        "scheduler": "a scheduler",
-        "scaler": "a gradient scaler",
-        "stateful": "an object with a state dict of its own",
-    }
-    return words.get(kind, "a plain value")
-
-
-def _names(saved: Mapping[str, Any]) -> str:
-    return first_few(repr(name) for name in saved if name != "__optimkit__") or "nothing"
+def _undone(loader: Loader) -> list[str]:
+    """Give an object its former state; say so if it does not take it."""
+    try:
+        loader.undo()
+    except Exception as error:
+        return [loader.fail(f"it did not take its former state back: {error!r}. Make a new one.")]
+    return []

@@ -16,9 +16,9 @@ NOT_OPTIONS = frozenset({"params", "param_names"})
 LABELS = frozenset({"name"})
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A saved optimizer, a column for each fact, an entry for each parameter."""
+@dataclass(frozen=True)
+class SavedOptimizer:
+    """A saved optimizer: lists have an entry for each parameter, in the saved order."""
 
     groups: Sequence[Mapping[str, Any]]
     state: Mapping[Any, Mapping[str, Any]]
@@ -34,26 +34,37 @@ class Saved:
     more: Mapping[str, Any]  # what a class of the user's, or a hook, adds to the state dict
     model: str | None  # the key of the only model it is of
 
+    def state_of(self, place: int) -> Mapping[str, Any]:
+        """Return the state of a parameter; empty if there is none."""
+        return self.state.get(self.ids[place]) or {}
+
+    def written(self, with_model: bool) -> list[str]:
+        """Return the names, with the key of the only model if asked for."""
+        prefix = f"{self.model}." if with_model else ""
+        return [prefix + name for name in self.names or ()]
+
 
 def read_saved(
     state_dict: Mapping[str, Any], about: Mapping[str, Any] | None, *, foreign: bool = False
-) -> Saved:
+) -> SavedOptimizer:
     """Bring a state dict, and what the header says of it, to one form."""
     groups = state_dict["param_groups"]
     ids = [key for group in groups for key in group["params"]]
     about = about or {}
-    names = _flat(about.get("names")) or saved_names(groups)
-    shapes, dtypes = _flat(about.get("shapes")), _flat(about.get("dtypes"))
     stateless = about.get("stateless")
-    return Saved(
+
+    def of_each(values: list[Any] | None) -> list[Any] | None:
+        return values if values and len(values) == len(ids) else None
+
+    return SavedOptimizer(
         groups=groups,
         state=state_dict["state"],
         ids=ids,
         group_of=[index for index, group in enumerate(groups) for _ in group["params"]],
-        names=names if names and len(names) == len(ids) else None,
+        names=of_each(_flat(about.get("names")) or saved_names(groups)),
         aliases=about.get("aliases") or {},
-        shapes=shapes if shapes and len(shapes) == len(ids) else None,
-        dtypes=dtypes if dtypes and len(dtypes) == len(ids) else None,
+        shapes=of_each(_flat(about.get("shapes"))),
+        dtypes=of_each(_flat(about.get("dtypes"))),
         stateless=None if stateless is None else frozenset(stateless),
         kind=about.get("class"),
         model=about.get("model"),
@@ -66,7 +77,7 @@ def _flat(groups: Any) -> list[Any] | None:
     return None if groups is None else [each for group in groups for each in group]
 
 
-def other_class(saved: Saved, live: Optimizer, kind: str | None) -> str:
+def other_class(saved: SavedOptimizer, live: Optimizer, kind: str | None) -> str:
     """Say by what a state dict gives away that another class wrote it; else nothing."""
     state: Mapping[str, Any] = next((each for each in saved.state.values() if each), {})
     if kind is not None and state:

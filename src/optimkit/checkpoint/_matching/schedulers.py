@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torch.optim import Optimizer
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from ..._errors import first_few
@@ -25,85 +25,125 @@ from .._configuration import (
     told,
 )
 from .._reports import LoadRow
-from .fits import Fit, Undo
+from .base import Loader
+from .optimizers import OptimizerLoader
 from .playing import play, steps_of
 
 
-def fit_scheduler(
-    fit: Fit,
-    saved: Mapping[str, Any],
-    about: Mapping[str, Any] | None,
-    live: LRScheduler,
-    *,
-    groups: GroupMap | None,
-    options: Iterable[LoadRow] = (),
-    hparams: str,
-    twins: dict[int, Any],
-) -> Fit:
-    """Find out whether a saved scheduler fits."""
-    config = config_of(live)
-    if not isinstance(saved, Mapping):
-        fit.refuse(f"{fit.where} holds a {type(saved).__name__} under this name, no scheduler.")
-        return fit
-    was = other_kind(saved, about and about.get("config"), live)
-    if was:
-        fit.refuse(
-            f"{fit.where} was saved with {was}, today's is {told(config)}. Make the same scheduler."
-        )
-        return fit
-    changed = list(changed_in(saved, live, config, groups))
-    owned = {key for each in members_of(live) for key in IN_GROUPS.get(type(each), ())}
-    changed += [row for row in options if row.key in owned]
-    if groups is None and about:
-        changed += changed_in_groups(about["config"], config)
-    if hparams == "saved":
+class SchedulerLoader(Loader):
+    """Loads a scheduler: what was, or only how far it has come."""
+
+    turn = 1  # before its optimizer, which sets the lr right
+    live: LRScheduler
+    optimizer: OptimizerLoader | None = None  # of its optimizer, if that is loaded too
+    replayed: Any = None  # with the current options: a copy of it, at the saved step
+
+    @property
+    def groups(self) -> GroupMap | None:
+        """The saved group that each current one of its optimizer comes from, if that is known."""
+        return None if self.optimizer is None else self.optimizer.groups
+
+    def compare(self) -> None:
+        """Compare the class and the configuration."""
+        where, saved, live = self.source.where, self.saved, self.live
+        config = config_of(live)
+        if not isinstance(saved, Mapping):
+            self.add_problem(
+                f"{where} holds a {type(saved).__name__} under this name, no scheduler."
+            )
+            return
+        was = other_kind(saved, self.about and self.about.get("config"), live)
+        if was:
+            self.add_problem(
+                f"{where} was saved with {was}, the current one is {told(config)}. Make the same "
+                "scheduler."
+            )
+            return
+        changed = self._changed(config)
+        if self.source.options == "current":
+            self.options_changed += [
+                LoadRow(label, key, plain_in(one), plain_in(two))
+                for label, key, one, two in changed
+            ]
+            self._replay()
+            return
         if changed:
             each = (
-                f"{key}: saved {plain_in(one)!r}, today {plain_in(two)!r}"
+                f"{key}: saved {plain_in(one)!r}, current {plain_in(two)!r}"
                 for _, key, one, two in changed
             )
-            fit.refuse(
-                f"today's {type(live).__name__} is not the one in {fit.where} ({first_few(each)}). "
-                'Make it as it was, or pass hparams="current" to go on by today\'s.'
+            self.add_problem(
+                f"the current {type(live).__name__} is not the one in {where} ({first_few(each)}). "
+                'Make it as it was, or pass options="current" to go on by the current one.'
             )
-        _fit_saved(fit, saved, live, groups)
-    else:
-        fit.options_changed += [
-            LoadRow(label, key, plain_in(one), plain_in(two)) for label, key, one, two in changed
-        ]
-        _fit_current(fit, saved, live, twins)
-    fit.keep = lambda: _kept(live)
-    fit.wanted = lambda: [(value, None) for value in tensors_in(saved)]
-    return fit
+        self._compare_group_counts()
 
+    def _changed(self, config: Mapping[str, Any]) -> list[tuple[str, str, Any, Any]]:
+        """List where the configurations differ: class or group, key, saved, current."""
+        changed = list(changed_in(self.saved, self.live, config, self.groups))
+        owned = {key for each in members_of(self.live) for key in IN_GROUPS.get(type(each), ())}
+        if self.groups is not None and self.optimizer is not None:
+            changed += [row for row in self.optimizer.options_changed if row.key in owned]
+        elif self.about:
+            changed += changed_in_groups(self.about["config"], config)
+        return changed
 
-def _fit_saved(
-    fit: Fit, saved: Mapping[str, Any], live: LRScheduler, groups: GroupMap | None
-) -> None:
-    """Load what was: configuration and progress."""
-    optimizer = live.optimizer
-    lrs = saved.get("_last_lr")
-    if groups is None and isinstance(lrs, (list, tuple)) and len(lrs) != len(
-        optimizer.param_groups
-    ):  # fmt: skip
-        fit.refuse(
-            f"{fit.where} has {len(lrs)} groups, today's optimizer {len(optimizer.param_groups)}. "
-            "Load the optimizer in the same call, so that the groups can be matched."
-        )
-        return
+    def _compare_group_counts(self) -> None:
+        """Refuse another number of groups, if nothing says which is which."""
+        lrs, count = self.saved.get("_last_lr"), len(self.live.optimizer.param_groups)
+        if self.groups is None and isinstance(lrs, (list, tuple)) and len(lrs) != count:
+            self.add_problem(
+                f"{self.source.where} has {len(lrs)} groups, the current optimizer {count}. Load "
+                "the optimizer in the same call, so that the groups can be matched."
+            )
 
-    def load() -> None:
-        live.load_state_dict(_state_for(saved, live, groups))
-        if groups is None:
-            for key, values in (("lr", lrs), ("initial_lr", saved.get("base_lrs"))):
-                for group, value in zip(optimizer.param_groups, values or (), strict=False):
+    def _replay(self) -> None:
+        """Step a copy of the current schedule to the saved step."""
+        try:
+            self.replayed = play(self.live, self.saved, self.source.copies)
+        except Exception as error:
+            self.add_problem(
+                f"the current {type(self.live).__name__} can't be brought to step "
+                f"{steps_of(self.saved)}, where {self.source.where} is: {error}"
+            )
+
+    def load(self) -> None:
+        """Load what was, or the state of the copy."""
+        self.former = _noted(self.live)
+        groups = self.live.optimizer.param_groups
+        if self.replayed is not None:
+            self.live.load_state_dict(self.replayed.state_dict())
+            for group, moved in zip(groups, self.replayed.optimizer.param_groups, strict=True):
+                for key, value in moved.items():
+                    if key not in group or not same(group[key], value):
+                        group[key] = value
+            return
+        self.live.load_state_dict(_state_for(self.saved, self.live, self.groups))
+        if self.groups is None:  # without its optimizer, it takes the lr along
+            for key, saved_key in (("lr", "_last_lr"), ("initial_lr", "base_lrs")):
+                for group, value in zip(groups, self.saved.get(saved_key) or (), strict=False):
                     group[key] = as_form_of(group.get(key), value)
 
-    fit.load = load
+    def restore(self) -> None:
+        """Give the scheduler and its optimizer's groups what they had."""
+        for now, before in self.former:
+            now.clear()
+            now.update(before)
+
+    def wanted(self) -> Iterator[tuple[Tensor, None]]:
+        """Yield every saved tensor."""
+        for value in tensors_in(self.saved):
+            yield value, None
+
+    def agree(self) -> None:
+        """Report the lr that the groups have, now that the optimizer has been loaded."""
+        lrs = [group["lr"] for group in self.live.optimizer.param_groups]
+        if not same(getattr(self.live, "_last_lr", lrs), lrs):
+            self.live._last_lr = [copied(lr) for lr in lrs]
 
 
 def _state_for(saved: Mapping[str, Any], live: LRScheduler, groups: GroupMap | None) -> Any:
-    """Copy a saved state, its groups in today's order."""
+    """Copy a saved state, its groups in the current order."""
     state = copy.deepcopy(dict(saved))
     if groups is not None:
         for key in PER_GROUP & state.keys():
@@ -116,49 +156,11 @@ def _state_for(saved: Mapping[str, Any], live: LRScheduler, groups: GroupMap | N
     return state
 
 
-def _fit_current(
-    fit: Fit, saved: Mapping[str, Any], live: LRScheduler, twins: dict[int, Any]
-) -> None:
-    """Load progress only: play today's schedule up to the saved step, on a stand-in."""
-    optimizer = live.optimizer
-    try:
-        twin = play(live, saved, twins)
-    except Exception as error:
-        fit.refuse(
-            f"today's {type(live).__name__} can't be brought to step {steps_of(saved)}, where "
-            f"{fit.where} is: {error}"
-        )
-        return
-
-    def load() -> None:
-        live.load_state_dict(twin.state_dict())
-        for group, moved in zip(optimizer.param_groups, twin.optimizer.param_groups, strict=True):
-            for key, value in moved.items():
-                if key not in group or not same(group[key], value):
-                    group[key] = value
-
-    fit.load = load
-
-
-def _kept(live: LRScheduler) -> Undo:
-    """Note a scheduler's state, and its optimizer's options."""
+def _noted(live: LRScheduler) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Note a scheduler's state, and its optimizer's options: each dict with a copy of it."""
     members = list(members_of(live))
     lambdas = [each for member in members for each in getattr(member, "lr_lambdas", ())]
-    kept = [
+    noted = [
         (vars(each), dict(vars(each))) for each in (*members, *lambdas) if hasattr(each, "__dict__")
     ]
-    kept += [(group, dict(group)) for group in live.optimizer.param_groups]
-
-    def undo() -> None:
-        for now, before in kept:
-            now.clear()
-            now.update(before)
-
-    return undo
-
-
-def agree(live: LRScheduler, optimizer: Optimizer) -> None:
-    """Let a scheduler report the lr that the groups have."""
-    lrs = [group["lr"] for group in optimizer.param_groups]
-    if not same(getattr(live, "_last_lr", lrs), lrs):
-        live._last_lr = [copied(lr) for lr in lrs]
+    return noted + [(group, dict(group)) for group in live.optimizer.param_groups]

@@ -1,0 +1,125 @@
+"""What loads one object: all are checked before the first is loaded, and each can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from ..._errors import first_few
+from .._header import in_words, kind_of
+from .._reports import LoadReport, LoadRow, Match
+
+Options = Literal["saved", "current"]
+
+ABSENT: Any = object()
+"""Stands for what there is not: nothing saved under a name, nothing noted to undo."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What all objects of a call are loaded from, and how."""
+
+    where: str  # how an error calls it
+    names: Sequence[str]  # what there is in it
+    models: Mapping[Any, nn.Module]  # beside the optimizers, which they give their names
+    foreign: bool = False  # whether optimkit did not write it
+    strict: bool = True
+    options: Options = "saved"
+    match: Match = "name"
+    copies: dict[int, Any] = field(default_factory=dict)  # what a replayed schedule drives
+
+
+class Loader:
+    """Checks one object against what was saved of it; loads it; gives its former state back."""
+
+    turn = 0  # those that may raise code of the user's first, then by who sets what of whom
+
+    def __init__(
+        self, name: str, live: Any, saved: Any, about: Mapping[str, Any] | None, source: Source
+    ) -> None:
+        self.name, self.live, self.saved = name, live, saved
+        self.about, self.source = about, source
+        self.former: Any = ABSENT  # the state before load()
+        self.match: Match | None = None
+        self.missing: list[LoadRow] = []
+        self.unexpected: list[LoadRow] = []
+        self.mismatched: list[LoadRow] = []
+        self.cast: list[LoadRow] = []
+        self.options_changed: list[LoadRow] = []
+        self.notes: list[str] = []
+        self.problems: list[str] = []
+        self.report = LoadReport(name)
+
+    @property
+    def safe(self) -> bool:
+        """Whether loading runs no code but torch's, so that it can't fail once all is checked."""
+        return False
+
+    def check(self) -> None:
+        """Compare the object with what was saved, and touch nothing."""
+        where = self.source.where
+        try:
+            if self.saved is ABSENT:
+                names = first_few(map(repr, self.source.names)) or "nothing"
+                self.add_problem(f"{where} has nothing under this name; it has {names}.")
+            elif self.about and (was := in_words(self.about["kind"])) != in_words(
+                kind_of(self.live)
+            ):
+                self.add_problem(
+                    f"{where} has {was} under this name, not {in_words(kind_of(self.live))}."
+                )
+            else:
+                self.compare()
+        except Exception as error:  # a file may hold anything, in any form
+            self.add_problem(
+                f"it can't be compared with what {where} has under this name "
+                f"({type(error).__name__}: {error})."
+            )
+        self.report = LoadReport(
+            self.name,
+            self.match,
+            tuple(self.missing),
+            tuple(self.unexpected),
+            tuple(self.mismatched),
+            tuple(self.cast),
+            tuple(self.options_changed),
+            tuple(self.notes),
+            tuple(self.problems),
+        )
+
+    def compare(self) -> None:
+        """Note what differs, and what of it is a problem."""
+
+    def load(self) -> None:
+        """Load the object; note in ``former`` before what undo() needs."""
+        raise NotImplementedError
+
+    def undo(self) -> None:
+        """Give the object its former state, if load() has begun to change it."""
+        if self.former is not ABSENT:
+            self.restore()
+
+    def restore(self) -> None:
+        """Give the object the state that load() has noted."""
+        raise NotImplementedError
+
+    def wanted(self) -> Iterable[tuple[Tensor, Tensor | None]]:
+        """Yield each saved tensor that load() needs, and the current one it is laid out as."""
+        return ()
+
+    def bind(self, saved: Any) -> None:
+        """Take what was saved again, now that its tensors have been read."""
+        self.saved = saved
+
+    def add_problem(self, text: str) -> None:
+        """Note why the object can't be loaded."""
+        self.problems.append(f"{self.name}: {text}")
+
+    def fail(self, text: str) -> str:
+        """Put into the report what went wrong after all had been checked."""
+        problem = f"{self.name}: {text}"
+        self.report = replace(self.report, problems=(*self.report.problems, problem))
+        return problem
