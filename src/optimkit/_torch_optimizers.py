@@ -17,6 +17,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from ._torch_schedulers import keys_in_groups
+
 Shape = tuple[int, ...]
 Layout = Literal["parameter", "scalar", "row", "column", "flat"]
 
@@ -80,21 +82,14 @@ STATE: dict[str, Mapping[str, Kept]] = {
 }
 """The class -> the keys of its state -> what is kept there."""
 
-# Keys of a group that are no options of the class: who puts them there.
-EXTRAS = frozenset(
-    {
-        "params",
-        "param_names",  # torch, of named parameters
-        "name",  # Lightning's LearningRateMonitor and the trackers read it
-        "initial_lr",  # every scheduler
-        "max_lr",  # OneCycleLR
-        "min_lr",
-        "max_momentum",  # OneCycleLR, CyclicLR
-        "base_momentum",
-        "swa_lr",  # SWALR
-        "differentiable",  # unpickling adds it
-    }
-)
+# Parameters and their names; what Lightning and the trackers read; what unpickling adds (torch/
+# optim/optimizer.py, 2.15: Optimizer.__setstate__).
+_EXTRAS = frozenset({"params", "param_names", "name", "differentiable"})
+
+
+def is_extra(key: str) -> bool:
+    """Return whether a key is in groups without being an option of the optimizer."""
+    return key in _EXTRAS or key in keys_in_groups()
 
 
 def flat_size(params: Iterable[Tensor]) -> int:

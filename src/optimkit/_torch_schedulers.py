@@ -1,75 +1,254 @@
-"""Stand-ins for an optimizer and its schedulers: to see where a schedule leads, and touch nothing.
+"""The schedulers of torch: what each class keeps, how one is copied, how a schedule is replayed.
 
-A copy of a scheduler drives a stand-in that has the optimizer's options, and neither its
-parameters' values nor its state.
+To teach the kit another scheduler, add its row to :data:`SCHEDULERS`.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
+import random
+import sys
+import warnings
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from types import MethodType
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim import lr_scheduler as lrs
+from torch.optim.swa_utils import SWALR
+
+from ._values import copied
 
 
-def _stepped(self: object) -> None:
-    """Stand for ``optimizer.step``, marked as a scheduler would mark it."""
+def _restart_leaf(scheduler: Any) -> None:
+    """Do what the constructor of every ordinary scheduler ends with, the first step included."""
+    base_lrs = scheduler.base_lrs
+    # torch/optim/lr_scheduler.py, 2.15: LRScheduler.__init__ counts from last_epoch = -1 and calls
+    # _initial_step, whose step() also resets T_cur and T_i of CosineAnnealingWarmRestarts.
+    lrs.LRScheduler.__init__(scheduler, scheduler.optimizer)
+    scheduler.base_lrs = base_lrs  # CyclicLR's are not the groups' initial_lr
 
 
-_stepped._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
+def _restart_chain(scheduler: Any) -> None:
+    # torch/optim/lr_scheduler.py, 2.15: the chain keeps no count of its own.
+    lrs.ChainedScheduler.__init__(scheduler, scheduler._schedulers, scheduler.optimizer)
 
 
-def copy_optimizer(optimizer: Optimizer, copies: dict[int, Any]) -> Optimizer:
-    """Copy an optimizer's options; the copy holds no state, and its step does nothing."""
-    stand_in: Any = object.__new__(type(optimizer))
-    for key, value in vars(optimizer).items():
-        stand_in.__dict__[key] = OrderedDict() if key.endswith("_hooks") else value
-    stand_in.step = _stepped.__get__(stand_in)
-    stand_in._opt_called = True  # else a scheduler would warn of its order
-    stand_in.state = {}
-    stand_in.defaults = dict(optimizer.defaults)
-    copies[id(optimizer)] = stand_in
-    # A method for a lambda leads to its object, which may lead to the model.
-    params = [param for group in optimizer.param_groups for param in group.get("params", ())]
-    copies.update((id(param), param) for param in params)
-    # Groups, and a scheduler, that share one tensor lr go on sharing one.
-    stand_in.param_groups = [
-        {key: _copy_option(value, copies) for key, value in group.items()}
-        for group in optimizer.param_groups
-    ]
-    return stand_in  # type: ignore[no-any-return]
+def _restart_sequence(scheduler: Any) -> None:
+    # torch/optim/lr_scheduler.py, 2.15: it undoes the first steps of all but the first.
+    lrs.SequentialLR.__init__(
+        scheduler, scheduler.optimizer, scheduler._schedulers, scheduler._milestones
+    )
 
 
-def _copy_option(value: Any, copies: dict[int, Any]) -> Any:
-    """Copy what a scheduler may write into; parameters are left as they are."""
-    if isinstance(value, Tensor):
-        return copies.setdefault(id(value), value.detach().clone())
-    return list(value) if isinstance(value, list) else value
+def _restart_plateau(scheduler: Any) -> None:
+    # torch/optim/lr_scheduler.py, 2.15: _reset leaves last_epoch alone.
+    scheduler._reset()
+    scheduler.last_epoch = 0
 
 
-def copy_scheduler(scheduler: Any, copies: dict[int, Any]) -> Any:
-    """Copy a scheduler and those inside it, so that they drive the stand-in."""
-    if id(scheduler) in copies:
-        return copies[id(scheduler)]
-    twin = object.__new__(type(scheduler))
-    copies[id(scheduler)] = twin
-    for key, value in vars(scheduler).items():
-        if key == "_schedulers":
-            twin.__dict__[key] = [copy_scheduler(each, copies) for each in value]
-            continue
-        twin.__dict__[key] = own(value, copies)
-    return twin
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the schedulers of a class keep, beyond what all do.
+
+    What is neither progress nor listed as `neither` is configuration: the constructor decided it.
+    """
+
+    progress: tuple[str, ...] = ()  # moves with every step
+    neither: tuple[str, ...] = ()  # can't be compared, or follows from something else
+    options: tuple[str, ...] = ()  # configuration here, though neither in other classes
+    # Lists with an entry for each group -> the key under which a new group may bring its entry.
+    lists: Mapping[str, str] = field(default_factory=dict)
+    in_groups: tuple[str, ...] = ()  # keys that it writes into the groups
+    scaled: tuple[str, ...] = ()  # of lists and in_groups: in proportion to the lr at the start
+    sets_lr: bool = False  # its arguments are where a group starts, not the optimizer's lr
+    by_metric: bool = False  # steps by metrics of the past, which are gone
+    fraction: str = ""  # of the progress, what may lie between two epochs
+    nests: bool = False  # steps other schedulers
+    restart: Callable[[Any], None] = _restart_leaf  # brings a copy to where it was when made
 
 
-def own(value: Any, copies: dict[int, Any]) -> Any:
-    """Copy what a scheduler may change as it steps."""
+_MOMENTA = ("max_momentum", "base_momentum")
+
+SCHEDULERS: dict[type, Kept] = {
+    lrs.LambdaLR: Kept(neither=("lr_lambdas",), lists={"lr_lambdas": "lr_lambda"}),
+    lrs.MultiplicativeLR: Kept(neither=("lr_lambdas",), lists={"lr_lambdas": "lr_lambda"}),
+    lrs.StepLR: Kept(),
+    lrs.MultiStepLR: Kept(),
+    lrs.ConstantLR: Kept(),
+    lrs.LinearLR: Kept(),
+    lrs.ExponentialLR: Kept(),
+    lrs.PolynomialLR: Kept(),
+    lrs.CosineAnnealingLR: Kept(),
+    lrs.CosineAnnealingWarmRestarts: Kept(progress=("T_cur", "T_i"), fraction="T_cur"),
+    lrs.ReduceLROnPlateau: Kept(
+        progress=("last_epoch", "best", "num_bad_epochs", "cooldown_counter"),
+        lists={"min_lrs": "min_lr"},
+        by_metric=True,
+        restart=_restart_plateau,
+    ),
+    lrs.CyclicLR: Kept(
+        neither=("_scale_fn_custom",),
+        options=("base_lrs",),
+        lists={
+            "max_lrs": "max_lr",
+            "base_momentums": "base_momentum",
+            "max_momentums": "max_momentum",
+        },
+        in_groups=_MOMENTA,
+        scaled=("max_lrs",),
+        sets_lr=True,
+    ),
+    lrs.OneCycleLR: Kept(
+        neither=("anneal_func",),  # in the state of an older torch
+        in_groups=("max_lr", "min_lr", *_MOMENTA),
+        scaled=("max_lr", "min_lr"),
+        sets_lr=True,
+    ),
+    SWALR: Kept(neither=("anneal_func",), in_groups=("swa_lr",)),
+    lrs.SequentialLR: Kept(nests=True, restart=_restart_sequence),
+    lrs.ChainedScheduler: Kept(nests=True, restart=_restart_chain),
+}
+"""A row for each class; to what all keep, see the next three."""
+
+_PROGRESS = ("last_epoch", "_step_count", "_last_lr")
+_NEITHER = (
+    *("optimizer", "base_lrs", "_schedulers", "verbose"),
+    *("_get_lr_called_within_step", "_is_initial"),  # whether a step is under way
+)
+_LISTS = ("base_lrs", "_last_lr")
+
+
+def kept_by(scheduler: object) -> Kept:
+    """Return the row of a scheduler's class, or of the nearest class that it derives from."""
+    return next(
+        (SCHEDULERS[base] for base in type(scheduler).__mro__ if base in SCHEDULERS), Kept()
+    )
+
+
+def is_known(scheduler: object) -> bool:
+    """Return whether the very class of a scheduler has a row."""
+    return type(scheduler) in SCHEDULERS
+
+
+def children_of(scheduler: Any) -> list[Any]:
+    """List the schedulers that a SequentialLR or ChainedScheduler steps."""
+    # torch/optim/lr_scheduler.py, 2.15: both keep them there, and no property leads to them.
+    return list(getattr(scheduler, "_schedulers", ()))
+
+
+def members_of(scheduler: Any) -> list[Any]:
+    """List a scheduler, then all that are nested in it."""
+    return [scheduler, *(each for child in children_of(scheduler) for each in members_of(child))]
+
+
+def lists_of(scheduler: Any) -> list[str]:
+    """Name the lists of a scheduler that have an entry for each group."""
+    return [name for name in (*_LISTS, *kept_by(scheduler).lists) if hasattr(scheduler, name)]
+
+
+def list_names() -> list[str]:
+    """Name all such lists: a class without a row may keep one under the same name."""
+    return list(
+        dict.fromkeys([*_LISTS, *(name for row in SCHEDULERS.values() for name in row.lists)])
+    )
+
+
+def keys_in_groups() -> frozenset[str]:
+    """Return all keys that schedulers write into parameter groups."""
+    return frozenset({"initial_lr", *(key for row in SCHEDULERS.values() for key in row.in_groups)})
+
+
+def no_option_of_any() -> frozenset[str]:
+    """Return all keys of a state that are configuration in no class."""
+    return frozenset({*_NEITHER, *(key for row in SCHEDULERS.values() for key in row.neither)})
+
+
+def configuration_of(scheduler: Any) -> list[str]:
+    """Name the entries of a scheduler's state that are its configuration."""
+    kept = kept_by(scheduler)
+    other = {*_PROGRESS, *_NEITHER, *kept.progress, *kept.neither} - {*kept.options}
+    if is_known(scheduler):
+        return [
+            key
+            for key, value in vars(scheduler).items()
+            if key not in other and not callable(value)
+        ]
+    taken = {name for base in type(scheduler).__mro__[:-1] for name in _arguments(base)}
+    return [key for key in vars(scheduler) if key in taken and key not in other]
+
+
+def _arguments(kind: type) -> Iterable[str]:
     try:
-        return copy.deepcopy(value, copies)
-    except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
-        return _copy_shallow(value)
+        return list(inspect.signature(kind.__init__).parameters)  # type: ignore[misc]
+    except (TypeError, ValueError):
+        return ()
+
+
+class Copies:
+    """Copies of schedulers; they drive stubs that have an optimizer's options, and no state.
+
+    Objects that live ones share are shared by their copies.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[int, Any] = {}  # id -> copy, as copy.deepcopy takes it
+
+    def stub_of(self, optimizer: Optimizer) -> Optimizer:
+        """Return an optimizer's stub: its step does nothing, its parameters are the live ones."""
+        if id(optimizer) in self._copies:
+            return self._copies[id(optimizer)]  # type: ignore[no-any-return]
+        stub: Any = object.__new__(type(optimizer))
+        self._copies[id(optimizer)] = stub
+        for key, value in vars(optimizer).items():
+            stub.__dict__[key] = OrderedDict() if key.endswith("_hooks") else value
+        stub.step = _stepped.__get__(stub)
+        stub._opt_called = True  # torch/optim/lr_scheduler.py, 2.15: else step() warns of the order
+        stub.state = {}
+        stub.defaults = dict(optimizer.defaults)
+        # A method for a lambda leads to its object, which may lead to the model.
+        params = [param for group in optimizer.param_groups for param in group.get("params", ())]
+        self._copies.update((id(param), param) for param in params)
+        # Groups, and a scheduler, that share one tensor lr go on sharing one.
+        stub.param_groups = [
+            {key: self._option(value) for key, value in group.items()}
+            for group in optimizer.param_groups
+        ]
+        return stub  # type: ignore[no-any-return]
+
+    def copy_of(self, scheduler: Any) -> Any:
+        """Return the copy of a scheduler; it drives the stub, and copies of what it nests."""
+        if id(scheduler) in self._copies:
+            return self._copies[id(scheduler)]
+        self.stub_of(scheduler.optimizer)
+        made = self._copies[id(scheduler)] = object.__new__(type(scheduler))
+        for key, value in vars(scheduler).items():
+            made.__dict__[key] = self.value_of(value)
+        return made
+
+    def value_of(self, value: Any) -> Any:
+        """Copy what a scheduler may change as it steps."""
+        if isinstance(value, lrs.LRScheduler):
+            return self.copy_of(value)
+        if isinstance(value, list) and any(isinstance(each, lrs.LRScheduler) for each in value):
+            return [self.value_of(each) for each in value]
+        try:
+            return copy.deepcopy(value, self._copies)
+        except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
+            return _copy_shallow(value)
+
+    def _option(self, value: Any) -> Any:
+        """Copy what a scheduler may write into; parameters are left as they are."""
+        if isinstance(value, Tensor):
+            return self._copies.setdefault(id(value), value.detach().clone())
+        return list(value) if isinstance(value, list) else value
 
 
 def _copy_shallow(value: Any) -> Any:
@@ -79,3 +258,69 @@ def _copy_shallow(value: Any) -> Any:
     if isinstance(value, MethodType):
         return MethodType(value.__func__, copy.copy(value.__self__))
     return value
+
+
+def _stepped(self: object) -> None:
+    """Stand for ``optimizer.step``."""
+
+
+# torch/optim/lr_scheduler.py, 2.15: LRScheduler.__init__ wraps a step that is not marked so.
+_stepped._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
+
+
+def steps_made(state: Mapping[str, Any]) -> int:
+    """Count the steps of a scheduler by its state: its attributes, or a state dict."""
+    if "last_epoch" in state:
+        return int(state["last_epoch"])
+    nested = state.get("_schedulers", ())
+    return max((steps_made(e if isinstance(e, Mapping) else vars(e)) for e in nested), default=0)
+
+
+def restart(scheduler: Any) -> None:
+    """Bring a copy, and those nested in it, to where they were when made.
+
+    The groups must have the lr that they started with.
+    """
+    for child in children_of(scheduler):
+        restart(child)
+    kept_by(scheduler).restart(scheduler)
+
+
+def steps_to(scheduler: Any, state: Mapping[str, Any]) -> Iterator[Callable[[], object]]:
+    """Yield the calls that lead a copy from where it is to where a state is, later on."""
+    key, now = kept_by(scheduler).fraction, vars(scheduler)
+    if key and (now[key] % 1 or state[key] % 1):
+        yield partial(scheduler.step, steps_made(state) + state[key] % 1)
+        return
+    for _ in range(steps_made(state) - steps_made(now)):
+        yield scheduler.step
+
+
+def replay(scheduler: Any, state: Mapping[str, Any]) -> None:
+    """Bring a copy to where a saved state is, by its own configuration."""
+    kept = kept_by(scheduler)
+    if kept.by_metric:  # what it has counted is all there is
+        vars(scheduler).update({key: copied(state[key]) for key in kept.progress if key in state})
+        return
+    if steps_made(state) < steps_made(vars(scheduler)):
+        for group in scheduler.optimizer.param_groups:
+            group["lr"] = copied(group.get("initial_lr", group["lr"]))
+        restart(scheduler)
+    for step in steps_to(scheduler, state):
+        step()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let copies step unheard: warnings are dropped, and random numbers put back."""
+    python = random.getstate()
+    numpy: Any = sys.modules.get("numpy")
+    drawn = numpy.random.get_state(legacy=False) if numpy else None
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the live scheduler has said it, or will
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            if drawn is not None:
+                numpy.random.set_state(drawn)

@@ -108,7 +108,7 @@ def test_names_for_all_or_for_none(refused):
     )
     assert refused(unnamed, {"params": [("x", extra)]}) == (
         "the optimizer's parameters have no names, these have. "
-        "Pass the parameters alone, or make the optimizer anew from named ones."
+        "Pass the parameters alone, or make a new optimizer from named ones."
     )
 
 
@@ -131,7 +131,7 @@ def test_groups_that_are_none(refused):
     )
     assert refused(optimizer, {}) == "the group has no 'params'. Put the parameters there."
     assert refused(LBFGS(net().parameters()), {"params": net().parameters()}) == (
-        "LBFGS takes one group. Make the optimizer anew, with all parameters."
+        "LBFGS takes one group. Make a new optimizer, with all parameters."
     )
 
 

@@ -265,7 +265,7 @@ def test_a_lambda_for_the_new_group(refused):
     scheduler = LambdaLR(optimizer, [inverse, shrink])
     group = {"params": params[2:], "lr": 1.0}
     assert refused(optimizer, group, [scheduler]) == (
-        "LambdaLR: its lr_lambdas differ from group to group, so the new group's can't be told. "
+        "LambdaLR: its lr_lambdas differ from group to group, so the new group's is not known. "
         "Pass lr_lambda=."
     )
     optimizer.step()
@@ -278,14 +278,14 @@ def test_a_lambda_for_the_new_group(refused):
 
 
 def test_learning_rates_set_by_hand(refused, fresh):
-    """If the schedulers do not lead to the lr of today, both numbers are shown."""
+    """If the schedulers do not lead to the current lr, both numbers are shown."""
     optimizer, group = fresh()
     scheduler = StepLR(optimizer, 1, 0.5)
     optimizer.param_groups[0]["lr"] = 0.3
     assert refused(optimizer, group, [scheduler]) == (
-        "the schedulers do not explain the learning rates of today: group 0 has 0.3, they make "
-        "it 0.1. Pass every scheduler, in the order in which they are stepped, and set no lr by "
-        "hand."
+        "replaying the schedulers does not give the current learning rates: group 0 has 0.3, they "
+        "make it 0.1. Pass every scheduler, in the order in which they are stepped, and set no lr "
+        "by hand."
     )
 
 
@@ -297,9 +297,9 @@ def test_a_plateau_whose_start_is_unknown(refused):
     for _ in range(3):
         scheduler.step(1.0)
     assert refused(optimizer, group, [scheduler]) == (
-        "the schedulers do not explain the learning rates of today: group 0 has 0.025, they make "
-        "it 1. ReduceLROnPlateau does not record how often it reduced: put the lr that each "
-        "group started with into it, as 'initial_lr'."
+        "replaying the schedulers does not give the current learning rates: group 0 has 0.025, "
+        "they make it 1. ReduceLROnPlateau does not record how often it reduced: put the lr that "
+        "each group started with into it, as 'initial_lr', or pass start=\"now\"."
     )
     optimizer.param_groups[0]["initial_lr"] = 0.1
     add_param_group(optimizer, group, [scheduler])
@@ -321,7 +321,7 @@ def test_two_plateaus(refused, fresh):
     optimizer, group = fresh()
     pair = [ReduceLROnPlateau(optimizer), ReduceLROnPlateau(optimizer)]
     assert refused(optimizer, group, pair) == (
-        "two ReduceLROnPlateau: which one lowered an lr can't be told. Pass one."
+        "two ReduceLROnPlateau: which one lowered an lr is not known. Pass one."
     )
 
 

@@ -44,7 +44,7 @@ def test_a_group_that_was_added_without_the_scheduler(refused, fresh):
     optimizer, group = fresh()
     scheduler = LambdaLR(optimizer, inverse)
     optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
-    text = "for 2 groups: a group was added without it. Make the scheduler anew."
+    text = "for 2 groups: a group was added without it. Make a new scheduler."
     assert refused(optimizer, group, [scheduler]) == (
         "3 problems:\n"
         f"  1. LambdaLR has 1 base_lrs {text}\n"
@@ -74,7 +74,7 @@ def test_schedulers_of_yours(refused, fresh):
     optimizer, group = fresh()
     assert refused(optimizer, group, [Floored(optimizer, [0.1])]) == (
         "Floored keeps 'floors', a list as long as there are groups, and how to extend it is not "
-        "known. Make the scheduler anew, after the group was added."
+        "known. Make a new one, after the group was added."
     )
 
 
@@ -85,8 +85,8 @@ def test_what_differs_from_group_to_group(refused):
     scheduler = ReduceLROnPlateau(optimizer, min_lr=[0.01, 0.02])
     group = {"params": params[2:]}
     assert refused(optimizer, group, [scheduler]) == (
-        "ReduceLROnPlateau: its min_lrs differ from group to group, so the new group's can't be "
-        "told. Give the group a 'min_lr'."
+        "ReduceLROnPlateau: its min_lrs differ from group to group, so the new group's is "
+        "not known. Give the group a 'min_lr'."
     )
     add_param_group(optimizer, {**group, "min_lr": 0.05}, [scheduler])
     assert scheduler.min_lrs == [0.01, 0.02, 0.05]
@@ -122,7 +122,7 @@ def test_schedulers_inside_those_of_yours(refused, fresh):
         optimizer.step()
         warmup.step()
     text = (
-        "Warmup holds another scheduler, 'after', and how it steps it is not known. Make both anew, "
+        "Warmup holds another scheduler, 'after', and how it steps it is not known. Make new ones, "
         "after the group was added."
     )
     assert refused(optimizer, group, [warmup]) == text
@@ -153,7 +153,7 @@ def test_what_schedulers_of_yours_refer_to(refused, fresh):
         scheduler.step()
     before = scheduler.counter.count, optimizer.param_groups[0]["lr"]
     assert refused(optimizer, group, [scheduler]).endswith(
-        "One of your own that counts its steps itself can't be extended: make it anew."
+        "One of your own that counts its steps itself can't be extended: make a new one."
     )
     assert (scheduler.counter.count, optimizer.param_groups[0]["lr"]) == before
 

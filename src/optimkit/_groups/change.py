@@ -13,10 +13,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import GroupError, first_few
 from .._values import copied
-from .extend import Extension, extend
+from .extend import Extension, Start, extend, keys_of, roots_of, start_of
 from .naming import is_made, number_made
 from .options import RESERVED, bad_options, own_options, takes, unknown_options
-from .schedulers import keys_of, roots_of, start_of
 
 Named = tuple[str, Tensor]
 
@@ -26,25 +25,31 @@ def add_param_group(
     group: dict[str, Any],
     schedulers: LRScheduler | Iterable[LRScheduler] = (),
     lr_lambda: Callable[[int], float] | None = None,
+    start: Start = "beginning",
 ) -> None:
     """Add a parameter group to an optimizer, and to its learning-rate schedulers.
 
     From now on the group's learning rate is what it would be had the group been there from
-    the start. The schedule of the old groups stays as it is, to the last bit.
+    the start, or the one asked for, by `start`. The schedule of the old groups stays as it is,
+    to the last bit.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
         The optimizer.
     group : dict
-        As ``optimizer.add_param_group`` takes it: ``params``, and options. It is copied. Its
-        ``lr`` is the one that the schedule starts from, and becomes its ``initial_lr``; with
-        ``OneCycleLR`` and ``CyclicLR``, too, it is the start and not the peak.
+        As ``optimizer.add_param_group`` takes it: ``params``, and options. It is copied.
     schedulers : torch.optim.lr_scheduler.LRScheduler or iterable, optional
         The optimizer's scheduler, or all of them, in the order in which they are stepped.
     lr_lambda : callable, optional
         The group's function for ``LambdaLR`` and ``MultiplicativeLR``, if the old groups don't
         all have the same one.
+    start : {"beginning", "now"}, optional
+        When the group has the ``lr`` asked for. ``"beginning"``: the schedule starts from it, and
+        has moved it on by now; it becomes the group's ``initial_lr``, and with ``OneCycleLR`` and
+        ``CyclicLR``, too, it is the start and not the peak. ``"now"``: the group has it from here
+        on, and it moves with the schedule as if it had started from what leads here. A
+        ``ReduceLROnPlateau`` that has reduced the old groups' does not reduce it for that.
 
     Raises
     ------
@@ -53,6 +58,8 @@ def add_param_group(
         range, or a scheduler can't be extended. Nothing has been changed then.
     TypeError
         If an argument is of a wrong type.
+    ValueError
+        If `start` is another word.
 
     Warns
     -----
@@ -61,10 +68,11 @@ def add_param_group(
 
     Notes
     -----
-    Gradients that have piled up while nobody managed the parameters are cleared.
+    Gradients that have piled up while no optimizer managed the parameters are cleared.
 
-    What the group's learning rate would be is found by playing the schedule again on copies,
-    which calls a ``LambdaLR``'s functions for the steps of the past.
+    What the group's learning rate would be is found by replaying the schedule on copies, which
+    calls a ``LambdaLR``'s functions for the steps of the past. Old groups that do not come out at
+    the learning rates that they have are an error.
 
     Examples
     --------
@@ -82,6 +90,13 @@ def add_param_group(
     [0.05, 0.005]
     >>> scheduler.get_last_lr()
     [0.05, 0.005]
+
+    With the learning rate that it has from here on:
+
+    >>> group = {"params": nn.Linear(2, 2).parameters(), "lr": 0.01}
+    >>> add_param_group(optimizer, group, scheduler, start="now")
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.05, 0.005, 0.01]
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
@@ -91,6 +106,8 @@ def add_param_group(
         raise TypeError(f"group must be a dict, not {type(group).__name__}")
     if not (lr_lambda is None or callable(lr_lambda)):
         raise TypeError(f"lr_lambda must be callable, not {type(lr_lambda).__name__}")
+    if start not in ("beginning", "now"):
+        raise ValueError(f'start must be "beginning" or "now", not {start!r}')
     roots = roots_of(schedulers)
     pairs = _pairs(group)
     given = {key: value for key, value in group.items() if key not in RESERVED}
@@ -102,7 +119,9 @@ def add_param_group(
     options = own_options(options)
     if "name" in options:
         options["name"] = number_made(options["name"], options, _names(optimizer))
-    extension = extend(optimizer, options, roots, lr_lambda) if roots else Extension(options, ())
+    extension = Extension(options)
+    if roots:
+        extension = extend(optimizer, options, roots, lr_lambda, start)
     scheduled = any("initial_lr" in old for old in optimizer.param_groups)
     if scheduled and not roots:
         extension.group["initial_lr"] = copied(options["lr"])
@@ -144,7 +163,7 @@ def _wrong_parameters(optimizer: Optimizer, pairs: list[Named]) -> list[str]:
     if not pairs:
         return ["the group has no parameters (an exhausted generator?). Pass a list of them."]
     if isinstance(optimizer, LBFGS):
-        return ["LBFGS takes one group. Make the optimizer anew, with all parameters."]
+        return ["LBFGS takes one group. Make a new optimizer, with all parameters."]
     held = {
         id(param): f"group {index}"
         for index, old in enumerate(optimizer.param_groups)
@@ -178,7 +197,7 @@ def _wrong_names(optimizer: Optimizer, names: list[str], taken: bool) -> list[st
         if any(names):
             return [
                 "the optimizer's parameters have no names, these have. "
-                "Pass the parameters alone, or make the optimizer anew from named ones."
+                "Pass the parameters alone, or make a new optimizer from named ones."
             ]
     again = [name for name, many in Counter(names).items() if name and (many > 1 or name in old)]
     if again and not taken:

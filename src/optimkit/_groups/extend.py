@@ -1,49 +1,72 @@
-"""A schedule played again, with one more parameter group.
+"""Schedulers for one more parameter group.
 
-What a new group's learning rate is today is found by playing the schedule from the start, on
-copies of the schedulers, with the new group among the old ones. That the old groups come out
-at the learning rates that they really have is the proof that it was played right; otherwise
-nothing is changed.
+A new group's learning rate is found by replaying the schedule from the start, on copies of the
+schedulers, with the new group among the old ones. That the old groups come out at the learning
+rates that they really have proves the replay; otherwise nothing is changed.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, Literal
 
-import torch
-from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import (
-    ChainedScheduler,
-    CosineAnnealingWarmRestarts,
-    LRScheduler,
-    ReduceLROnPlateau,
-    SequentialLR,
-)
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from .._errors import GroupError, first_few
-from .._torch_schedulers import own
-from .._values import copied
-from .schedulers import (
-    Group,
-    entries_for,
-    foreign_to,
-    is_foreign,
-    kept_per_group,
+from .._torch_schedulers import (
+    Copies,
+    children_of,
+    is_known,
+    kept_by,
     lists_of,
     members_of,
-    remedy_for,
+    restart,
+    steps_to,
+    undisturbed,
 )
+from .._values import as_form_of, copied
+from .options import identity
 
+Group = dict[str, Any]
 LrLambda = Callable[[int], float]
 Moves = Iterator[Callable[[], object]]
-Twin = tuple[LRScheduler, LRScheduler, Group]
+Start = Literal["beginning", "now"]
+
+
+def roots_of(schedulers: LRScheduler | Iterable[LRScheduler]) -> list[LRScheduler]:
+    """Bring the schedulers that were passed to a list, without those inside others."""
+    given = list(schedulers) if isinstance(schedulers, Iterable) else [schedulers]
+    for scheduler in given:
+        if not isinstance(scheduler, LRScheduler):
+            raise TypeError(
+                "schedulers must be schedulers of torch.optim.lr_scheduler, not "
+                f"{type(scheduler).__name__}"
+            )
+    nested = {id(member) for root in given for member in members_of(root)[1:]}
+    return list({id(root): root for root in given if id(root) not in nested}.values())
+
+
+def keys_of(schedulers: Iterable[LRScheduler]) -> set[str]:
+    """List the keys that a group may bring for its schedulers."""
+    members = [member for root in schedulers for member in members_of(root)]
+    return {key for member in members for key in _keys(member).values()} - {"lr_lambda"}
+
+
+def start_of(optimizer: Optimizer, roots: Sequence[LRScheduler]) -> Group:
+    """Find the lr that a group without one starts from, if not the default's; maybe None."""
+    olds = [old for old in optimizer.param_groups if "initial_lr" in old]
+    default = optimizer.defaults.get("lr")
+    for old in olds:  # torch has one tensor in both, and a scheduler writes into it
+        if isinstance(default, Tensor) and old["lr"] is default:
+            return {"lr": old["initial_lr"]}
+    if olds and any(kept_by(each).sets_lr for root in roots for each in members_of(root)):
+        return {"lr": _common([old["initial_lr"] for old in olds])}
+    return {}
 
 
 @dataclass(frozen=True)
@@ -51,24 +74,13 @@ class Extension:
     """What a new group and the schedulers get; nothing is changed before :meth:`apply`."""
 
     group: Group
-    twins: Sequence[Twin]
+    entries: Sequence[tuple[LRScheduler, Group]] = ()
 
     def apply(self) -> None:
         """Extend the schedulers, once the group has been added to the optimizer."""
-        for scheduler, twin, entries in self.twins:
-            for name in lists_of(scheduler):
-                # A function is given as it is: the twin has played with a copy.
-                new = entries.get(name, getattr(twin, name)[-1])
-                if name == "_last_lr":
-                    new = self._last_lr(scheduler, twin)
+        for scheduler, entries in self.entries:
+            for name, new in entries.items():
                 setattr(scheduler, name, [*getattr(scheduler, name), new])
-
-    def _last_lr(self, scheduler: LRScheduler, twin: LRScheduler) -> Any:
-        """Find what a scheduler last set; the copies leave out what a plateau reduced since."""
-        if isinstance(scheduler, ReduceLROnPlateau):
-            return copied(self.group["lr"])
-        was, played = scheduler._last_lr[0], twin._last_lr[0]
-        return twin._last_lr[-1] * (was / played) if played else twin._last_lr[-1]
 
 
 def extend(
@@ -76,151 +88,223 @@ def extend(
     group: Group,
     schedulers: Sequence[LRScheduler],
     lr_lambda: LrLambda | None = None,
+    start: Start = "beginning",
 ) -> Extension:
     """Find what a new group, and an optimizer's schedulers, need."""
-    members = [member for root in schedulers for member in members_of(root)]
-    problems = [text for member in members for text in foreign_to(member, optimizer)]
+    problems = [
+        text
+        for root in schedulers
+        for member in members_of(root)
+        for text in _beyond_us(member, optimizer)
+    ]
     if problems:
         raise GroupError(*problems)
     given = group if lr_lambda is None else {**group, "lr_lambda": lr_lambda}
-    entries = {id(member): entries_for(member, optimizer, given) for member in members}
-    problems = [
-        f"{type(member).__name__}: its {name} differ from group to group, so the new group's "
-        f"can't be told. {remedy_for(name, kept_per_group(member)[name])}"
-        for member in members
-        for name, value in entries[id(member)].items()
-        if value is None
-    ]
-    if lr_lambda is not None and not any("lr_lambdas" in each for each in entries.values()):
-        problems.append("lr_lambda is given, but no scheduler has lambdas. Leave it out.")
-    if sum(isinstance(root, ReduceLROnPlateau) for root in schedulers) > 1:
-        problems.append("two ReduceLROnPlateau: which one lowered an lr can't be told. Pass one.")
-    if _start_is_lost(optimizer, schedulers):
-        problems.append(_unexplained(optimizer, [], schedulers))
+    by_metric = all(kept_by(root).by_metric for root in schedulers)
+    problems = _missing(optimizer, given, schedulers)
+    if not (by_metric and start == "now"):
+        problems += _lost_past(optimizer, schedulers)
     if problems:
         raise GroupError(*problems)
-    return _play_again(optimizer, group, schedulers, entries)
+    if start == "beginning":
+        return _replayed(optimizer, given, schedulers)
+    if by_metric:
+        return _reduced_from_now(optimizer, given, schedulers)
+    return _started_so_that_now(optimizer, given, schedulers)
 
 
-def _play_again(
-    optimizer: Optimizer,
-    group: Group,
-    schedulers: Sequence[LRScheduler],
-    entries: dict[int, Group],
-) -> Extension:
-    """Play the schedule from the start, in an order that gives the old groups' lr of today."""
-    played: list[Group] = []
-    for order in (_in_turn, _one_after_the_other):
-        stand_in = _stand_in(optimizer, group, schedulers, entries)
-        copies: dict[int, Any] = {id(optimizer): stand_in}
-        copies.update((id(each), each) for old in optimizer.param_groups for each in old["params"])
-        twins: list[Twin] = []
-        with warnings.catch_warnings():  # whatever they say, they have said it before
-            warnings.simplefilter("ignore")
-            moves = [
-                _moves(root, _twin(root, stand_in, entries, twins, copies)) for root in schedulers
-            ]
-            for move in order(moves):
-                move()
-        played = copied(stand_in.param_groups)
-        outcomes = list(_outcomes(optimizer, stand_in, schedulers, twins))
-        if outcomes and all(_same_lr(outcome, outcomes[0]) for outcome in outcomes):
-            return Extension(outcomes[0], twins)
-    raise GroupError(_unexplained(optimizer, played, schedulers))
+# What a scheduler has for each group
 
 
-def _stand_in(
-    optimizer: Optimizer,
-    group: Group,
-    schedulers: Sequence[LRScheduler],
-    entries: dict[int, Group],
-) -> Optimizer:
-    """Make an optimizer with no parameters of note, whose groups are as they were at first."""
-    stand_in = SGD([torch.zeros(())], lr=0.1)
-    lists = {name for root in schedulers for each in members_of(root) for name in lists_of(each)}
-    new = {key: value for entry in entries.values() for key, value in entry.items()}
-    new = {key: value for key, value in new.items() if key not in lists}
-    starting = [(old, _first_lr(old, optimizer, schedulers)) for old in optimizer.param_groups]
-    stand_in.param_groups = [
-        copied(
-            {
-                **{key: value for key, value in options.items() if not key.startswith("param")},
-                "lr": lr,
-                "initial_lr": lr,
-            }
-        )
-        for options, lr in [*starting, ({**group, **new}, group["lr"])]
+def _keys(scheduler: LRScheduler) -> dict[str, str]:
+    """Map what a scheduler keeps for each group to the key by which a group may bring it."""
+    kept = kept_by(scheduler)
+    return {**kept.lists, **{key: key for key in kept.in_groups}}
+
+
+def _entries(scheduler: LRScheduler, optimizer: Optimizer, given: Group) -> Group:
+    """Find the new group's entries: given, in proportion to its lr, or common; else None."""
+    entries: Group = {}
+    for name, key in _keys(scheduler).items():
+        groups = [group for group in optimizer.param_groups if name in group]
+        values = getattr(scheduler, name, [group[name] for group in groups])
+        if not values:  # OneCycleLR without cycle_momentum
+            continue
+        entries[name] = given.get(key)
+        if entries[name] is None and name in kept_by(scheduler).scaled:
+            entries[name] = _in_proportion(values, scheduler.base_lrs, given["lr"])
+        if entries[name] is None:
+            entries[name] = _common(values)
+    return entries
+
+
+def _in_proportion(values: Sequence[Any], bases: Sequence[Any], lr: Any) -> Any:
+    """Scale an lr as the old groups' are scaled; None if they are not all scaled alike."""
+    pairs = list(zip(values, bases, strict=True))
+    if not all(base > 0 for _, base in pairs):
+        return None
+    ratios = [float(value / base) for value, base in pairs]
+    return lr * ratios[0] if all(math.isclose(ratio, ratios[0]) for ratio in ratios) else None
+
+
+def _common(values: Sequence[Any]) -> Any:
+    """Return the one value that all are; None if they differ."""
+    return values[0] if len(set(map(identity, values))) == 1 else None
+
+
+# What is refused
+
+
+def _beyond_us(scheduler: LRScheduler, optimizer: Optimizer) -> list[str]:
+    """Say what makes a scheduler one that can't be extended."""
+    title, count = type(scheduler).__name__, len(optimizer.param_groups)
+    if scheduler.optimizer is not optimizer:
+        return [f"{title} belongs to another optimizer. Pass the schedulers of this one."]
+    lists = lists_of(scheduler)
+    problems = [
+        f"{title} has {len(getattr(scheduler, name))} {name} for {count} groups: a group was "
+        "added without it. Make a new scheduler."
+        for name in lists
+        if len(getattr(scheduler, name)) != count
     ]
-    stand_in._opt_called = True  # type: ignore[attr-defined]  # schedulers ask for this
-    return stand_in
+    if is_known(scheduler):
+        return problems
+    # torch/optim/lr_scheduler.py, 2.15: the two that nest others keep them in _schedulers.
+    stepped = children_of(scheduler) if kept_by(scheduler).nests else []
+    problems += [
+        f"{title} holds another scheduler, {name!r}, and how it steps it is not known. "
+        "Make new ones, after the group was added."
+        for name, value in vars(scheduler).items()
+        if any(each not in stepped for each in _schedulers_in(value))
+    ]
+    problems += [
+        f"{title} keeps {name!r}, a list as long as there are groups, and how to extend it "
+        "is not known. Make a new one, after the group was added."
+        for name, value in vars(scheduler).items()
+        if isinstance(value, (list, tuple))
+        and len(value) == count
+        and name not in (*lists, "_schedulers", "_milestones", "_schedule_phases")
+    ]
+    return problems
 
 
-def _first_lr(group: Group, optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> Any:
-    """Find the lr that an old group started with."""
-    if "initial_lr" in group:
-        return group["initial_lr"]
-    possible = sum(map(_most_reductions, schedulers))
-    return optimizer.defaults.get("lr", group["lr"]) if possible else group["lr"]
+def _schedulers_in(value: object) -> list[LRScheduler]:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [each for each in values if isinstance(each, LRScheduler)]
 
 
-def _start_is_lost(optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> bool:
-    """Tell whether a plateau has reduced the very tensor that says where a group started."""
+def _missing(optimizer: Optimizer, given: Group, schedulers: Sequence[LRScheduler]) -> list[str]:
+    """Say which entries for the new group are not known."""
+    members = [member for root in schedulers for member in members_of(root)]
+    problems = [
+        f"{type(member).__name__}: its {name} differ from group to group, so the new group's "
+        f"is not known. {_remedy(name, _keys(member)[name])}"
+        for member in members
+        for name, value in _entries(member, optimizer, given).items()
+        if value is None
+    ]
+    if "lr_lambda" in given and not any("lr_lambdas" in _keys(member) for member in members):
+        problems.append("lr_lambda is given, but no scheduler has lambdas. Leave it out.")
+    return problems
+
+
+def _remedy(name: str, key: str) -> str:
+    return "Pass lr_lambda=." if name == "lr_lambdas" else f"Give the group a {key!r}."
+
+
+def _lost_past(optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> list[str]:
+    """Say what a replay would have to know, and no one has kept."""
+    problems = []
+    if sum(kept_by(root).by_metric for root in schedulers) > 1:
+        problems.append("two ReduceLROnPlateau: which one lowered an lr is not known. Pass one.")
+    # A plateau has reduced the very tensor that says where a group started.
     default = optimizer.defaults.get("lr")
-    lost = [old for old in optimizer.param_groups if old["lr"] is default]
-    return (
-        isinstance(default, torch.Tensor)
-        and any(_most_reductions(each) for each in schedulers)
-        and not all("initial_lr" in old for old in lost)
-    )
+    if isinstance(default, Tensor) and any(map(_most_reductions, schedulers)):
+        lost = [old for old in optimizer.param_groups if old["lr"] is default]
+        if not all("initial_lr" in old for old in lost):
+            problems.append(_unexplained(optimizer, [], schedulers))
+    return problems
 
 
-def _twin(
-    scheduler: LRScheduler,
-    stand_in: Optimizer,
-    entries: dict[int, Group],
-    twins: list[Twin],
-    copies: dict[int, Any],
-) -> LRScheduler:
-    """Copy a scheduler, give it the new group, and set it back to the start."""
-    twin = copies[id(scheduler)] = copy.copy(scheduler)
-    twins.append((scheduler, twin, entries[id(scheduler)]))
-    vars(twin).update(
-        {
-            name: value if name in ("optimizer", "_schedulers") else own(value, copies)
-            for name, value in vars(scheduler).items()
-        }
-    )
-    twin.optimizer = stand_in
-    for name in set(lists_of(scheduler)) & set(entries[id(scheduler)]):
-        setattr(twin, name, [*getattr(twin, name), own(entries[id(scheduler)][name], copies)])
-    if isinstance(twin, (SequentialLR, ChainedScheduler)):
-        children = [_twin(child, stand_in, entries, twins, copies) for child in twin._schedulers]
-        if isinstance(twin, ChainedScheduler):
-            ChainedScheduler.__init__(twin, children, stand_in)
-        else:
-            SequentialLR.__init__(twin, stand_in, children, twin._milestones)
-    elif isinstance(twin, ReduceLROnPlateau):
-        twin.patience, twin.cooldown, twin.cooldown_counter = -1, 0, 0  # each step reduces
-    else:
-        if isinstance(twin, CosineAnnealingWarmRestarts):
-            twin.T_cur, twin.T_i = -1, twin.T_0
-        LRScheduler.__init__(twin, stand_in)
-        twin.base_lrs = [*scheduler.base_lrs, twin.base_lrs[-1]]
-    return twin
+# The replay
 
 
-def _moves(scheduler: LRScheduler, twin: LRScheduler) -> Moves:
-    """Give the steps that lead a copy from the start to where its scheduler is."""
-    if isinstance(scheduler, ReduceLROnPlateau):  # its steps depend on metrics of the past
-        return
-    if isinstance(scheduler, CosineAnnealingWarmRestarts) and scheduler.T_cur % 1:
-        yield partial(twin.step, scheduler.last_epoch + scheduler.T_cur % 1)
-        return
-    first = scheduler
-    while isinstance(first, ChainedScheduler):  # which does not count its steps
-        first = first._schedulers[0]
-    for _ in range(first.last_epoch):
-        yield twin.step
+class _Replay:
+    """A schedule from its start to now, on copies, with one more group."""
+
+    def __init__(
+        self, optimizer: Optimizer, given: Group, schedulers: Sequence[LRScheduler]
+    ) -> None:
+        copies = Copies()
+        self.optimizer, self.schedulers = optimizer, schedulers
+        self.stub = copies.stub_of(optimizer)
+        self.roots = [copies.copy_of(root) for root in schedulers]
+        self.members = [
+            (member, copies.copy_of(member), _entries(member, optimizer, given))
+            for root in schedulers
+            for member in members_of(root)
+        ]
+        for group in self.stub.param_groups:
+            lr = _first_lr(group, optimizer, schedulers)
+            group.update(lr=copied(lr), initial_lr=copied(lr))
+        new = _new_group(given, [member for member, *_ in self.members], optimizer)
+        self.stub.param_groups.append({**new, "initial_lr": copied(given["lr"])})
+        for member, twin, entries in self.members:
+            for name in lists_of(member):
+                entry = copies.value_of(entries.get(name, given["lr"]))
+                setattr(twin, name, [*getattr(twin, name), entry])
+        self.plateaus = [twin for _, twin, _ in self.members if kept_by(twin).by_metric]
+
+    def run(self, in_order: Callable[[Sequence[Moves]], Moves]) -> None:
+        """Step the copies from the start to where the schedulers are."""
+        for root in self.roots:
+            restart(root)
+        for plateau in self.plateaus:  # its metrics are gone: let each step reduce the lr
+            plateau.patience, plateau.cooldown = -1, 0
+        pairs = zip(self.roots, self.schedulers, strict=True)
+        moves = [steps_to(twin, vars(live)) for twin, live in pairs if twin not in self.plateaus]
+        for move in in_order(moves):
+            move()
+        self.reached = [float(group["lr"]) for group in self.stub.param_groups]
+
+    def outcomes(self) -> Iterator[Extension]:
+        """Yield the new group at each moment when the old groups have the lr that they have."""
+        current = [float(group["lr"]) for group in self.optimizer.param_groups]
+        for _ in range(1 + sum(map(_most_reductions, self.schedulers))):
+            lrs = [float(group["lr"]) for group in self.stub.param_groups]
+            if all(map(_same_lr, current, lrs)):
+                yield self._extension()
+            for plateau in self.plateaus:
+                plateau.step(math.nan)
+            if all(map(_same_lr, lrs, (group["lr"] for group in self.stub.param_groups))):
+                return
+
+    def _extension(self) -> Extension:
+        group = copied(self.stub.param_groups[-1])
+        found = []
+        for member, twin, entries in self.members:
+            # A function is passed on as it is: the replay has called a copy.
+            new = {
+                name: entries.get(name, copied(getattr(twin, name)[-1]))
+                for name in lists_of(member)
+            }
+            if twin in self.plateaus:
+                new["_last_lr"] = copied(group["lr"])
+            elif twin._last_lr[0]:  # a plateau may have reduced what the scheduler set
+                new["_last_lr"] = new["_last_lr"] * (member._last_lr[0] / twin._last_lr[0])
+            found.append((member, new))
+        return Extension(group, found)
+
+
+def _new_group(given: Group, schedulers: Sequence[LRScheduler], optimizer: Optimizer) -> Group:
+    """Return the new group's options, and what the schedulers write into it."""
+    written = {
+        key: value
+        for member in schedulers
+        for key, value in _entries(member, optimizer, given).items()
+        if key in kept_by(member).in_groups
+    }
+    return {key: copied(value) for key, value in (given | written).items() if key != "lr_lambda"}
 
 
 def _in_turn(moves: Sequence[Moves]) -> Moves:
@@ -233,22 +317,12 @@ def _one_after_the_other(moves: Sequence[Moves]) -> Moves:
     return chain.from_iterable(moves)
 
 
-def _outcomes(
-    optimizer: Optimizer,
-    stand_in: Optimizer,
-    schedulers: Sequence[LRScheduler],
-    twins: Sequence[Twin],
-) -> Iterator[Group]:
-    """Give the new group at each moment when the old groups are as they are today."""
-    plateaus = [twin for _, twin, _ in twins if isinstance(twin, ReduceLROnPlateau)]
-    for _ in range(1 + sum(map(_most_reductions, schedulers))):
-        groups = copied(stand_in.param_groups)
-        if all(map(_same_lr, optimizer.param_groups, groups)):
-            yield groups[-1]
-        for plateau in plateaus:
-            plateau.step(math.nan)
-        if all(map(_same_lr, stand_in.param_groups, groups)):
-            return
+def _first_lr(group: Group, optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> Any:
+    """Find the lr that an old group started with."""
+    if "initial_lr" in group:
+        return group["initial_lr"]
+    reduced = any(map(_most_reductions, schedulers))
+    return optimizer.defaults.get("lr", group["lr"]) if reduced else group["lr"]
 
 
 def _most_reductions(scheduler: LRScheduler) -> int:
@@ -258,27 +332,85 @@ def _most_reductions(scheduler: LRScheduler) -> int:
     return scheduler.last_epoch // (scheduler.patience + 1)
 
 
-def _same_lr(one: Group, other: Group) -> bool:
-    """Compare two groups' learning rates, but for rounding."""
-    return math.isclose(float(one["lr"]), float(other["lr"]), rel_tol=1e-6, abs_tol=1e-12)
+def _same_lr(one: Any, other: Any) -> bool:
+    """Compare two learning rates, but for rounding."""
+    return math.isclose(float(one), float(other), rel_tol=1e-6, abs_tol=1e-12)
+
+
+def _replayed(
+    optimizer: Optimizer, given: Group, schedulers: Sequence[LRScheduler], *, sure: bool = True
+) -> Extension:
+    """Replay the schedule, in the order that gives the old groups the lr that they have.
+
+    How often a plateau has reduced may remain open; `sure` refuses that if it makes a difference.
+    """
+    for in_order in (_in_turn, _one_after_the_other):
+        with undisturbed():
+            replay = _Replay(optimizer, given, schedulers)
+            replay.run(in_order)
+            found = list(replay.outcomes())
+        lrs = [each.group["lr"] for each in found]
+        if found and not (sure and any(not _same_lr(lr, lrs[0]) for lr in lrs)):
+            return found[0]
+    raise GroupError(_unexplained(optimizer, replay.reached, schedulers))
+
+
+def _started_so_that_now(
+    optimizer: Optimizer, given: Group, schedulers: Sequence[LRScheduler]
+) -> Extension:
+    """Let the group start from the lr that the schedule has made the one asked for by now."""
+    asked = float(given["lr"])
+
+    def replayed(lr: float) -> Extension:
+        from_there = {**given, "lr": as_form_of(given["lr"], lr)}
+        return _replayed(optimizer, from_there, schedulers, sure=False)
+
+    # A group's lr is linear in the one that it starts from, with a constant such as eta_min.
+    other = asked / 2 or 1.0
+    reached = [float(replayed(lr).group["lr"]) for lr in (asked, other)]
+    slope = (reached[0] - reached[1]) / (asked - other)
+    start = asked + (asked - reached[0]) / slope if slope else asked
+    found = replayed(start) if start >= 0 else None
+    if found is None or not _same_lr(found.group["lr"], asked):
+        raise GroupError(
+            f'start="now": the schedule has made an lr of {asked:g} {reached[0]:g} by now, and '
+            f'none from 0 up would now be {asked:g}. Pass start="beginning", or wait until the '
+            "schedule goes on."
+        )
+    return replace(found, group={**found.group, "lr": as_form_of(given["lr"], asked)})
+
+
+def _reduced_from_now(
+    optimizer: Optimizer, given: Group, schedulers: Sequence[LRScheduler]
+) -> Extension:
+    """Let plateaus alone take the group as it is: what they did before does not matter to it."""
+    group = _new_group(given, schedulers, optimizer)
+    if any("initial_lr" in old for old in optimizer.param_groups):
+        group["initial_lr"] = copied(group["lr"])
+    entries = [
+        (each, {"_last_lr": copied(group["lr"]), **_entries(each, optimizer, given)})
+        for each in schedulers
+    ]
+    return Extension(group, entries)
 
 
 def _unexplained(
-    optimizer: Optimizer, played: Sequence[Group], schedulers: Sequence[LRScheduler]
+    optimizer: Optimizer, reached: Sequence[float], schedulers: Sequence[LRScheduler]
 ) -> str:
-    """Say that the schedulers given don't lead to the learning rates of today."""
+    """Say that the schedulers passed don't lead to the current learning rates."""
+    pairs = zip((float(group["lr"]) for group in optimizer.param_groups), reached, strict=False)
     wrong = [
-        f"group {index} has {float(group['lr']):.6g}, they make it {float(other['lr']):.6g}"
-        for index, (group, other) in enumerate(zip(optimizer.param_groups, played, strict=False))
-        if not _same_lr(group, other)
+        f"group {index} has {lr:.6g}, they make it {other:.6g}"
+        for index, (lr, other) in enumerate(pairs)
+        if not _same_lr(lr, other)
     ]
     advice = "Pass every scheduler, in the order in which they are stepped, and set no lr by hand."
-    if any(is_foreign(each) for root in schedulers for each in members_of(root)):
-        advice += " One of your own that counts its steps itself can't be extended: make it anew."
+    if not all(is_known(each) for root in schedulers for each in members_of(root)):
+        advice += " One of your own that counts its steps itself can't be extended: make a new one."
     if any(isinstance(root, ReduceLROnPlateau) for root in schedulers):
         advice = (
             "ReduceLROnPlateau does not record how often it reduced: put the lr that each group "
-            "started with into it, as 'initial_lr'."
+            "started with into it, as 'initial_lr', or pass start=\"now\"."
         )
     found = f": {first_few(wrong)}" if wrong else ""
-    return f"the schedulers do not explain the learning rates of today{found}. {advice}"
+    return f"replaying the schedulers does not give the current learning rates{found}. {advice}"

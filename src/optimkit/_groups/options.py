@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .._errors import first_few
-from .._torch_optimizers import EXTRAS, closest_option
+from .._torch_optimizers import closest_option, is_extra
 from .._values import PLAIN, copied
 
 RESERVED = frozenset({"params", "param_names"})
@@ -44,7 +44,7 @@ def unknown_options(options: Iterable[str], known: Iterable[str], title: str) ->
     known = list(known)
     wrong = []
     for key in options:
-        if key in known or key in EXTRAS:
+        if key in known or is_extra(key):
             continue
         near = closest_option(key, known, 0.6)
         advice = f"did you mean {near!r}?" if near else f"it takes {first_few(known) or 'none'}."

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import random
-import sys
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
 from torch.optim import Optimizer
 
 from .._optimizer_view import group_label
 from .._tables import Shown, Table
-from .._torch_schedulers import copy_optimizer, copy_scheduler
+from .._torch_schedulers import Copies, undisturbed
 
 _LINES = 21  # so many steps are shown in text, evenly spaced
 
@@ -150,6 +145,7 @@ def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None
 
     Examples
     --------
+    >>> import torch
     >>> from torch import nn
     >>> optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
     >>> scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 0.5, total_iters=2)
@@ -173,12 +169,11 @@ def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None
         raise ValueError(f"steps must be an integer of 0 or more, not {steps!r}")
     kind = type(scheduler).__name__
     given = _arguments(scheduler, kind, steps, metrics)
-    with _random_numbers_kept(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the live scheduler will say it when it gets there
-        copies: dict[int, Any] = {}
-        stand_in = copy_optimizer(optimizer, copies)
-        stepped = copy_scheduler(scheduler, copies)
-        rows = list(_now(0, stand_in))
+    with undisturbed():
+        copies = Copies()
+        stub = copies.stub_of(optimizer)
+        stepped = copies.copy_of(scheduler)
+        rows = list(_now(0, stub))
         for step, arguments in enumerate(given, 1):
             try:
                 stepped.step(*arguments)
@@ -186,7 +181,7 @@ def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None
                 raise ValueError(
                     f"{kind} ends after {step - 1} more steps, {steps} were asked for: {error}"
                 ) from error
-            rows += _now(step, stand_in)
+            rows += _now(step, stub)
     names = tuple(group_label(*each) for each in enumerate(optimizer.param_groups))
     return LrCurve(kind, names, tuple(rows))
 
@@ -194,7 +189,7 @@ def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None
 def _arguments(
     scheduler: Any, kind: str, steps: int, metrics: float | Sequence[float] | None
 ) -> Iterable[tuple[float, ...]]:
-    """Give what each call of ``step`` takes."""
+    """Return the arguments of each call of ``step``."""
     takes = "metrics" in inspect.signature(scheduler.step).parameters
     if takes and metrics is None:
         raise TypeError(f"{kind} steps by a metric: give metrics=, one for each step, or one")
@@ -210,21 +205,6 @@ def _arguments(
 
 
 def _now(step: int, optimizer: Optimizer) -> Iterator[LrRow]:
-    """Give the learning rate of each group."""
+    """Yield the learning rate of each group."""
     for index, group in enumerate(optimizer.param_groups):
         yield LrRow(step, index, float(group["lr"]))
-
-
-@contextmanager
-def _random_numbers_kept() -> Iterator[None]:
-    """Put the random number generators back: a lambda may draw from them."""
-    python = random.getstate()
-    numpy: Any = sys.modules.get("numpy")
-    drawn: Mapping[str, Any] | None = numpy.random.get_state(legacy=False) if numpy else None
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            if drawn is not None:
-                numpy.random.set_state(drawn)

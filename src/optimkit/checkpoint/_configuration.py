@@ -2,71 +2,43 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
-from torch.optim.swa_utils import SWALR
+from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import first_few
+from .._torch_schedulers import (
+    SCHEDULERS,
+    children_of,
+    configuration_of,
+    kept_by,
+    list_names,
+    no_option_of_any,
+)
+from .._torch_schedulers import members_of as members_of
 from .._values import plain, same
 from ._classes import class_of, same_class, short
 
-_TORCH = ("torch.optim.lr_scheduler", "torch.optim.swa_utils")
-
-# What moves with every step, whatever the class.
-_PROGRESS = frozenset(
-    {
-        *("last_epoch", "_step_count", "_last_lr", "_get_lr_called_within_step", "_is_initial"),
-        *("T_cur", "T_i"),  # CosineAnnealingWarmRestarts
-        *("best", "num_bad_epochs", "cooldown_counter"),  # ReduceLROnPlateau
-    }
-)
-# What is neither: it follows from the optimizer's lr, can't be compared, or only prints.
-_ASIDE = frozenset({"base_lrs", "lr_lambdas", "_scale_fn_custom", "_schedulers", "verbose"})
-# What a class keeps in the groups: the optimizer has it in its state, the scheduler made it.
-IN_GROUPS: dict[type, tuple[str, ...]] = {
-    OneCycleLR: ("max_lr", "min_lr", "max_momentum", "base_momentum"),
-    SWALR: ("swa_lr",),
-}
-# What has an entry for each group.
-PER_GROUP = frozenset(
-    {
-        *("base_lrs", "_last_lr", "lr_lambdas", "min_lrs", "max_lrs"),
-        *("base_momentums", "max_momentums"),
-    }
-)
+IN_GROUPS = {kind: row.in_groups for kind, row in SCHEDULERS.items()}
+PER_GROUP = frozenset(list_names())
 
 GroupMap = Sequence[int | None]
 
 
 def config_of(scheduler: LRScheduler) -> dict[str, Any]:
     """Say which entries of a scheduler's state are its configuration."""
-    kind = type(scheduler)
-    state = {key: value for key, value in vars(scheduler).items() if key != "optimizer"}
-    if kind.__module__ in _TORCH:
-        aside = _PROGRESS | (_ASIDE - ({"base_lrs"} if kind is CyclicLR else set()))
-        keys = [key for key, value in state.items() if key not in aside and not callable(value)]
-    else:  # of a class of yours, what its constructor takes
-        asked = {name for base in kind.__mro__[:-1] for name in _arguments(base)}
-        keys = [key for key in state if key in asked - _PROGRESS - _ASIDE]
+    kept = kept_by(scheduler)
     return {
         "class": class_of(scheduler),
-        "keys": keys,
+        "keys": configuration_of(scheduler),
         "in_groups": {
             key: [plain(group.get(key)) for group in scheduler.optimizer.param_groups]
-            for key in IN_GROUPS.get(kind, ())
+            for key in kept.in_groups
+            if key not in kept.lists.values()
         },
-        "schedulers": [config_of(each) for each in getattr(scheduler, "_schedulers", ())],
+        "schedulers": [config_of(each) for each in children_of(scheduler)],
     }
-
-
-def _arguments(kind: type) -> Sequence[str]:
-    try:
-        return list(inspect.signature(kind.__init__).parameters)  # type: ignore[misc]
-    except (TypeError, ValueError):
-        return ()
 
 
 def other_kind(saved: Mapping[str, Any], about: Mapping[str, Any] | None, live: LRScheduler) -> str:
@@ -87,7 +59,7 @@ def told(config: Mapping[str, Any]) -> str:
 
 def _strange(saved: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
     """Say by which keys two states are those of two classes."""
-    found = (saved.keys() ^ now.keys()) - _ASIDE - {"_is_initial", "anneal_func"}
+    found = (saved.keys() ^ now.keys()) - no_option_of_any()
     nested = [side.get("_schedulers", ()) for side in (saved, now)]
     if len(nested[0]) != len(nested[1]):
         return found | {f"{len(nested[0])} schedulers"}
@@ -144,9 +116,3 @@ def regrouped(was: Sequence[Any], now: Sequence[Any], groups: GroupMap) -> list[
     return [
         now[index] if at is None or at >= len(was) else was[at] for index, at in enumerate(groups)
     ]
-
-
-def members_of(live: Any) -> Iterator[Any]:
-    yield live
-    for each in getattr(live, "_schedulers", ()):
-        yield from members_of(each)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
-from ..._torch_optimizers import EXTRAS, closest_option
+from ..._torch_optimizers import closest_option, is_extra
 from ..._values import plain, same
 from ..findings import Finding, finding
 from ..scene import Scene
@@ -28,7 +28,7 @@ def unknown_option(scene: Scene) -> Iterator[Finding]:
         where: dict[str, list[str]] = {}
         for label, group in zip(held.labels, held.options, strict=True):
             for key in group:
-                known = key in held.defaults or key in EXTRAS
+                known = key in held.defaults or is_extra(key)
                 if not known and (strict or closest_option(key, options, _ALIKE)):
                     where.setdefault(key, []).append(label)
         if where:
