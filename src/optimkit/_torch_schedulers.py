@@ -149,6 +149,13 @@ def members_of(scheduler: Any) -> list[Any]:
     return [scheduler, *(each for child in children_of(scheduler) for each in members_of(child))]
 
 
+def outermost(schedulers: Iterable[Any]) -> list[Any]:
+    """List schedulers, each once, without those that are nested in others of them."""
+    given = {id(each): each for each in schedulers}
+    nested = {id(inner) for each in given.values() for inner in members_of(each)[1:]}
+    return [each for key, each in given.items() if key not in nested]
+
+
 def lists_of(scheduler: Any) -> list[str]:
     """Name the lists of a scheduler that have an entry for each group."""
     return [name for name in (*_LISTS, *kept_by(scheduler).lists) if hasattr(scheduler, name)]

@@ -25,6 +25,7 @@ from .._torch_schedulers import (
     kept_by,
     lists_of,
     members_of,
+    outermost,
     restart,
     steps_to,
     undisturbed,
@@ -47,8 +48,7 @@ def roots_of(schedulers: LRScheduler | Iterable[LRScheduler]) -> list[LRSchedule
                 "schedulers must be schedulers of torch.optim.lr_scheduler, not "
                 f"{type(scheduler).__name__}"
             )
-    nested = {id(member) for root in given for member in members_of(root)[1:]}
-    return list({id(root): root for root in given if id(root) not in nested}.values())
+    return outermost(given)
 
 
 def keys_of(schedulers: Iterable[LRScheduler]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .._parameters import Walk
+from .._torch_schedulers import outermost
 from .._walking import walk
 
 Model = nn.Module | Mapping[str, nn.Module]
@@ -60,15 +61,7 @@ def list_schedulers(schedulers: Schedulers) -> list[Any]:
             raise TypeError(
                 f"schedulers must be learning rate schedulers, not {type(scheduler).__name__}"
             )
-    held = {id(inner) for outer in given for inner in inside(outer) if inner is not outer}
-    return list({id(each): each for each in given if id(each) not in held}.values())
-
-
-def inside(scheduler: Any) -> Iterator[Any]:
-    """Yield a scheduler, and those that it holds."""
-    yield scheduler
-    for child in getattr(scheduler, "_schedulers", ()):
-        yield from inside(child)
+    return outermost(given)
 
 
 def _listed(given: object) -> list[Any]:

@@ -11,13 +11,10 @@ from torch.optim import lr_scheduler
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
+from ..._torch_schedulers import list_names, members_of
 from ..._values import plain
 from ..findings import Finding, finding
-from ..models import inside
 from ..scene import Scene
-
-# What a scheduler keeps for each group.
-_PER_GROUP = ("base_lrs", "lr_lambdas", "max_lrs", "base_momentums", "max_momentums")
 
 
 def scheduler_groups(scene: Scene) -> Iterator[Finding]:
@@ -36,7 +33,7 @@ def scheduler_groups(scene: Scene) -> Iterator[Finding]:
                 )
             continue
         held = scene.holdings[index]
-        for each in inside(scheduler):
+        for each in members_of(scheduler):
             made_for = _made_for(each, len(held.options))
             if made_for is not None:
                 yield finding(
@@ -84,14 +81,15 @@ def several_schedulers(scene: Scene) -> Iterator[Finding]:
 
 def _made_for(scheduler: Any, groups: int) -> int | None:
     """Return for how many groups a scheduler was made, if it does not fit."""
-    for key in _PER_GROUP:
-        values = getattr(scheduler, key, None)
-        if isinstance(values, (list, tuple)) and len(values) != groups:
+    for name in list_names():
+        values = getattr(scheduler, name, None)
+        if not isinstance(values, (list, tuple)) or len(values) == groups:
+            continue
+        # torch/optim/lr_scheduler.py, 2.15: ReduceLROnPlateau stretches one minimum over new
+        # groups, but not a list of them; and each step writes the whole of _last_lr.
+        stretched = name == "min_lrs" and getattr(scheduler, "default_min_lr", 0) is not None
+        if name != "_last_lr" and not stretched:
             return len(values)
-    # ReduceLROnPlateau stretches one minimum over new groups by itself, but not a list of them.
-    minima = getattr(scheduler, "min_lrs", None)
-    if isinstance(minima, list) and len(minima) != groups:
-        return len(minima) if getattr(scheduler, "default_min_lr", 0) is None else None
     return None
 
 
@@ -102,7 +100,7 @@ def _believed(scheduler: Any) -> Sequence[Any] | None:
 
 
 def _agree(expected: Sequence[Any], actual: Sequence[Any], tolerance: float = 1e-6) -> bool:
-    """Tell whether two lists of lr are equal, but for rounding; extra groups are not judged."""
+    """Return whether two lists of lr are equal, but for rounding; extra groups are not judged."""
     scale = max((abs(lr) for lr in expected if isinstance(lr, (int, float))), default=0.0)
     return all(
         not (isinstance(one, (int, float)) and isinstance(other, (int, float)))
