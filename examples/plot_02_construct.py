@@ -117,8 +117,8 @@ one.step()
 two.step()
 print(f"moved by {1 - w.item():.1f}")
 torch.testing.assert_close(w.item(), 0.8)
-assert optimkit.audit(one, two).codes == ("shared",)
-optimkit.audit(one, two)
+assert optimkit.audit([one, two]).codes == ("shared",)
+optimkit.audit([one, two])
 
 # %%
 # What may be passed | 可以传什么

@@ -269,7 +269,7 @@ optimizer_3.step()
 print(f"moved by {bias.item() - before:.2f}, with lr {initial_lr}")
 torch.testing.assert_close(bias.item() - before, -0.2, rtol=0, atol=1e-4)
 
-found = optimkit.audit(optimizer_2, optimizer_3, models={"net_1": net_1, "net_2": net_2})
+found = optimkit.audit([optimizer_2, optimizer_3], models={"net_1": net_1, "net_2": net_2})
 print("audit:", *found.codes)
 assert "shared" in found.codes
 
@@ -321,7 +321,7 @@ gan = {"gen": gen, "disc": disc}
 parts = optimkit.partition(gan, gen="gen.*", disc="disc.*")
 gen_adam = torch.optim.Adam(parts["gen"], lr=0.005, betas=(0.5, 0.9))
 disc_adam = torch.optim.Adam(parts["disc"], lr=0.005, betas=(0.5, 0.9))
-assert not optimkit.audit(gen_adam, disc_adam, models=gan)
+assert not optimkit.audit([gen_adam, disc_adam], models=gan)
 
 shots = {}
 for step in range(801):

@@ -109,7 +109,7 @@ def test_one_row_teaches_a_class(monkeypatch):
     assert required_keys("Lion", False, {}) == {"exp_avg"}
     assert [(each.code, each.message.partition(".")[0]) for each in audit(optimizer)] == [
         ("state-shape", "Lion: weight (2, 3) has exp_avg (3, 2)"),
-        ("state-keys", "Lion has what another class kept: weight has acc_delta"),
+        ("state-keys", "Lion has what another class keeps: weight has acc_delta"),
     ]
     with pytest.raises(MismatchError) as caught:
         load_optimizer(optimizer, wrong)

@@ -1,6 +1,6 @@
-"""Each silent failure: first what torch does today, then what the audit says of it.
+"""Each silent failure: first what torch does, then what the audit says of it.
 
-The first half of a test is a canary: when it fails, torch has mended the case, and the notes
+The first half of a test is a canary: when it fails, torch has fixed the case, and the notes
 and the audit have to say so.
 """
 
@@ -30,9 +30,9 @@ def step(optimizer, *models, value=1.0):
     optimizer.zero_grad()
 
 
-def found(*optimizers, **others):
+def found(optimizer, **others):
     """Return the codes of errors and warnings."""
-    return set(audit(*optimizers, **others).at_least("warning").codes)
+    return set(audit(optimizer, **others).at_least("warning").codes)
 
 
 def test_s1_renamed_order():
@@ -49,7 +49,7 @@ def test_s1_renamed_order():
     assert finding.names == ("p2.weight", "p1.weight")
     assert finding.message == (
         "AdamW calls p2.weight by the name of p1.weight, p1.weight by the name of p2.weight: a "
-        "state dict was loaded by position, and the state is that of the parameter it names."
+        "state dict was loaded by position, and the state belongs to the parameter of that name."
     )
 
 
@@ -106,8 +106,8 @@ def test_s4_flat_state():
     assert found(optimizer, models=large) == {"state-shape"}
 
 
-def test_s6_state_of_nobody():
-    """S6: state under an unknown id is kept for ever; missing state looks like none yet."""
+def test_s6_state_of_no_parameter():
+    """S6: state under an unknown id is kept as long as the run; missing state looks like none yet."""
     model = nn.Linear(2, 2)
     saved = Adam(model.parameters())
     step(saved, model)
@@ -292,9 +292,9 @@ def test_s20_two_optimizers():
     """S20: two optimizers may hold one parameter."""
     model = nn.Linear(2, 2)
     one, two = SGD(model.parameters(), lr=0.1), Adam([model.weight])
-    [finding] = audit(one, two, models=model)
+    [finding] = audit([one, two], model)
     assert (finding.code, finding.names) == ("shared", ("weight",))
-    assert finding.message.startswith("SGD (optimizer 0) and Adam (optimizer 1) both hold weight")
+    assert finding.message.startswith("SGD (optimizer 0) and Adam (optimizer 1) both have weight")
 
 
 def test_s21_one_name_for_two():
@@ -347,12 +347,8 @@ def test_s22_cut_off():
     report = audit(optimizer, models=model)
     assert set(report.codes) == {"stale", "stale-grad", "unmanaged"}
     assert report.rows[0].message == (
-        "SGD holds 4 parameters that are in none of the models: params[0], params[1], params[2], "
-        "params[3]. Their steps train nothing you see."
-    )
-    assert report.rows[0].remedy == (
-        "Build the optimizer from model.parameters(), after the model has its last ones (a new "
-        "head, assign=True, weight_norm, a copy), or give the model they are in."
+        "SGD has 4 parameters that are in none of the models: params[0], params[1], params[2], "
+        "params[3]. Their updates reach no model."
     )
 
 
@@ -403,7 +399,7 @@ def test_s27_frozen_batchnorm():
     assert (finding.code, finding.names) == ("frozen-batchnorm", ("1",))
 
 
-def test_s28_a_gradient_nobody_clears():
+def test_s28_a_gradient_that_nothing_clears():
     """S28: the gradient of a parameter that no optimizer holds adds up."""
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     optimizer = SGD(model[0].parameters(), lr=0.0)
@@ -440,7 +436,8 @@ def test_s29_a_synonym():
     optimizer = SGD([{"params": [nn.Parameter(torch.ones(1))], "learning_rate": 1.0}], lr=0.1)
     optimizer.step()
     [row] = audit(optimizer).rows
-    assert (row.code, row.remedy) == ("unknown-option", "Did you mean learning_rate -> lr?")
+    assert row.code == "unknown-option"
+    assert row.message.endswith("Did you mean learning_rate -> lr?")
 
 
 def test_s29_empty_group():
@@ -453,7 +450,7 @@ def test_s29_empty_group():
 
 
 def test_s29_no_lr():
-    """S29: a group without an lr, as a regrouping load leaves it, is found."""
+    """S29: a group without an lr, as a load that regroups leaves it, is found."""
     model = nn.Linear(2, 2)
     optimizer = SGD(model.parameters(), lr=0.1)
     del optimizer.param_groups[0]["lr"]
@@ -461,7 +458,7 @@ def test_s29_no_lr():
 
 
 def test_s30_defaults():
-    """S30: a group that is added later gets the defaults, not today's lr."""
+    """S30: a group that is added later gets the defaults, not the current lr."""
     one, two = nn.Linear(2, 2), nn.Linear(2, 2)
     optimizer = SGD(one.parameters(), lr=0.1)
     optimizer.param_groups[0]["lr"] = 0.001

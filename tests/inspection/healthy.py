@@ -6,6 +6,7 @@ import copy
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 import torch.distributed as dist
@@ -115,7 +116,7 @@ def step_scheduler(scheduler: object, at: int) -> None:
 
 
 def run(kind: str, options: dict, scheduler: str | None) -> Iterator[Setup]:
-    """Train seven steps, with or without a scheduler: give it before, after one, and after all."""
+    """Train seven steps, with or without a scheduler: yield it before, after one, and after all."""
     torch.manual_seed(0)
     model = model_for(kind)
     options = {
@@ -132,15 +133,19 @@ def run(kind: str, options: dict, scheduler: str | None) -> Iterator[Setup]:
             step_scheduler(each, at)
 
 
-def grid() -> Iterator[tuple[str, Callable[[], Iterator[Setup]]]]:
-    """Give every optimizer with every scheduler, and alone."""
-    kinds = {name: (name, options) for name, options in OPTIMIZERS.items()}
-    pairs = itertools.chain(
-        itertools.product(kinds.items(), [None, *SCHEDULERS]),
-        itertools.product(VARIANTS.items(), [None, "CosineAnnealingLR", "OneCycleLR"]),
+def pairs() -> Iterator[tuple[str, Callable[[], Iterator[Setup]]]]:
+    """Yield every optimizer and every scheduler at least once, and every variant."""
+    kinds = [(name, name, options) for name, options in OPTIMIZERS.items()]
+    variants = [(name, kind, options) for name, (kind, options) in VARIANTS.items()]
+    schedulers = list(SCHEDULERS)
+    count = max(len(kinds), len(schedulers)) + len(variants)
+    at_least_once = zip(
+        itertools.chain(variants, itertools.cycle(kinds)),
+        itertools.chain(itertools.repeat(None, len(variants)), itertools.cycle(schedulers)),
+        strict=False,
     )
-    for (name, (kind, options)), scheduler in pairs:
-        yield f"{name} + {scheduler}", lambda k=kind, o=options, s=scheduler: run(k, o, s)
+    for (name, kind, options), scheduler in itertools.islice(at_least_once, count):
+        yield f"{name} + {scheduler}", partial(run, kind, options, scheduler)
 
 
 def net() -> nn.Module:

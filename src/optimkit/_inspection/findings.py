@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -13,32 +13,6 @@ Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """From the worst to the mildest."""
-
-CODES: dict[str, Severity] = {
-    "duplicate": "error",
-    "shared": "error",
-    "duplicate-name": "error",
-    "stale": "error",
-    "wrong-names": "error",
-    "orphan-state": "error",
-    "state-shape": "error",
-    "state-keys": "error",
-    "scheduler-groups": "error",
-    "lr-mismatch": "error",
-    "aliased-lr": "error",
-    "unknown-option": "error",
-    "bad-option": "error",
-    "unmanaged": "warning",
-    "stale-grad": "warning",
-    "frozen-with-grad": "warning",
-    "empty-group": "warning",
-    "state-dtype": "warning",
-    "frozen-batchnorm": "note",
-    "several-schedulers": "note",
-    "zero-lr": "note",
-    "differs-from-defaults": "note",
-}
-"""Every code, and how bad it is."""
 
 
 class Finding(NamedTuple):
@@ -53,7 +27,7 @@ class Finding(NamedTuple):
     names : tuple of str
         The parameters, groups or modules it is about.
     message : str
-        What is so, and what it will do.
+        What was found, and what it leads to.
     remedy : str
         What to do.
 
@@ -73,11 +47,6 @@ class Finding(NamedTuple):
     remedy: str
 
 
-def finding(code: str, names: Iterable[str], message: str, remedy: str) -> Finding:
-    """Make a finding; its code says how bad it is."""
-    return Finding(code, CODES[code], tuple(names), message, remedy)
-
-
 @dataclass(frozen=True, repr=False)
 class Findings(Shown):
     """What an audit found, the worst first; see :func:`optimkit.audit`.
@@ -95,7 +64,7 @@ class Findings(Shown):
     >>> from torch import nn
     >>> from optimkit import audit
     >>> model = nn.Linear(2, 1)
-    >>> found = audit(torch.optim.SGD([model.weight], lr=0.1), models=model)
+    >>> found = audit(torch.optim.SGD([model.weight], lr=0.1), model)
     >>> found.codes, found.rows[0].names
     (('unmanaged',), ('bias',))
     """
@@ -103,7 +72,7 @@ class Findings(Shown):
     rows: tuple[Finding, ...]
 
     def __iter__(self) -> Iterator[Finding]:
-        """Give the findings."""
+        """Yield the findings."""
         return iter(self.rows)
 
     def __len__(self) -> int:
@@ -175,7 +144,7 @@ class Findings(Shown):
             self.rows,
             columns=("severity", "code", "message", "remedy"),
             caption=self._caption,
-            headers={"message": "what will go wrong", "remedy": "how to mend it"},
+            headers={"message": "finding", "remedy": "what to do"},
         )
         return [table]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,136 +14,140 @@ from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
 from ..._torch_optimizers import closest_option, is_extra
 from ..._values import plain, same
-from ..findings import Finding, finding
-from ..scene import Scene
+from . import AuditContext, Found, check
 
 _ALIKE = 0.8  # an option this like a known one is probably a misspelt one
 _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on either side
 
 
-def unknown_option(scene: Scene) -> Iterator[Finding]:
-    """Find options that the optimizer does not know, and ignores (S29)."""
-    for called, held in scene.each():
-        options = [key for key in held.defaults if isinstance(key, str)]
-        strict = held.torch_class is not None
+@check(
+    "unknown-option", "error", "S29", "Correct its name in optimizer.param_groups, or delete it."
+)
+def unknown_option(context: AuditContext) -> Iterator[Found]:
+    """Find options that the optimizer does not know, and ignores."""
+    for label, view in context.optimizers():
+        options = [key for key in view.defaults if isinstance(key, str)]
         where: dict[str, list[str]] = {}
-        for label, group in zip(held.labels, held.options, strict=True):
+        for group_label, group in zip(view.labels, view.options, strict=True):
             for key in group:
-                known = key in held.defaults or is_extra(key)
-                if not known and (strict or closest_option(key, options, _ALIKE)):
-                    where.setdefault(key, []).append(label)
+                known = key in view.defaults or is_extra(key)
+                if not known and (view.torch_class or closest_option(key, options, _ALIKE)):
+                    where.setdefault(key, []).append(group_label)
         if where:
             guesses = {key: closest_option(key, options, _ALIKE) for key in where}
             hints = [f"{key} -> {guess}" for key, guess in guesses.items() if guess]
-            yield finding(
-                "unknown-option",
-                list(dict.fromkeys(label for labels in where.values() for label in labels)),
-                f"{called} does not know {first_few(where)}, and ignores it: torch takes any key "
-                "in a group.",
+            hint = (
                 f"Did you mean {first_few(hints)}?"
                 if hints
-                else f"Leave it out; {called} knows {first_few(options, 12)}.",
+                else f"It knows {first_few(options, 12)}."
+            )
+            yield (
+                _labels(where),
+                f"{label} ignores {first_few(where)}, which it does not know: torch takes any key "
+                f"in a group. {hint}",
             )
 
 
-def bad_option(scene: Scene) -> Iterator[Finding]:
-    """Find options that the class itself would have refused as a default (S29)."""
-    for called, held in scene.each():
+@check("bad-option", "error", "S29", "Set it in optimizer.param_groups to what the class takes.")
+def bad_option(context: AuditContext) -> Iterator[Found]:
+    """Find options that the class itself would have refused as a default."""
+    for label, view in context.optimizers():
         wrong: list[tuple[str, str]] = []
-        for label, group in zip(held.labels, held.options, strict=True):
-            lacking = [key for key in held.defaults if key not in group and key != "differentiable"]
-            reason = f"{first_few(lacking)} missing" if lacking else _refused(held, group)
+        for group_label, group in zip(view.labels, view.options, strict=True):
+            lacking = [key for key in view.defaults if key not in group and key != "differentiable"]
+            reason = f"{first_few(lacking)} missing" if lacking else _refused(view, group)
             if reason:
-                wrong.append((label, reason))
+                wrong.append((group_label, reason))
         if wrong:
-            yield finding(
-                "bad-option",
-                [label for label, _ in wrong],
-                f"{called} can't use {first_few((f'{g}: {why}' for g, why in wrong), 3)}. torch "
-                "checks the defaults only, not the groups.",
-                "Set the option in optimizer.param_groups to what the class takes.",
+            reasons = first_few((f"{group}: {reason}" for group, reason in wrong), 3)
+            yield (
+                [group for group, _ in wrong],
+                f"{label} can't use {reasons}. torch checks the defaults, not the groups.",
             )
 
 
-def empty_group(scene: Scene) -> Iterator[Finding]:
-    """Find groups without parameters (S29)."""
-    for called, held in scene.each():
-        full = set(held.group_of)
-        empty = [label for index, label in enumerate(held.labels) if index not in full]
+@check("empty-group", "warning", "S29", "Leave the group out, or pass a list of parameters.")
+def empty_group(context: AuditContext) -> Iterator[Found]:
+    """Find groups without parameters."""
+    for label, view in context.optimizers():
+        full = set(view.group_of)
+        empty = [each for index, each in enumerate(view.labels) if index not in full]
         if empty:
-            yield finding(
-                "empty-group",
+            yield (
                 empty,
-                f"{called} has no parameters in {first_few(empty)}: nothing matched, or a "
-                "generator had been used up.",
-                "Leave the group out, or give it a list.",
+                f"{label} has no parameters in {first_few(empty)}: nothing matched, or a generator "
+                "was used up.",
             )
 
 
-def aliased_lr(scene: Scene) -> Iterator[Finding]:
-    """Find groups that share one tensor as their lr (S31)."""
+@check("aliased-lr", "error", "S31", "Give each group a tensor of its own: lr=lr.clone().")
+def aliased_lr(context: AuditContext) -> Iterator[Found]:
+    """Find groups that share one tensor as their lr."""
     owners: dict[int, list[str]] = {}
-    for called, held in scene.each():
-        for label, group in zip(held.labels, held.groups, strict=True):
+    for label, view in context.optimizers():
+        for group_label, group in zip(view.labels, view.groups, strict=True):
             if isinstance(group.get("lr"), Tensor):
-                where = label if len(scene.holdings) == 1 else f"{called} {label}"
+                where = group_label if len(context.views) == 1 else f"{label} {group_label}"
                 owners.setdefault(id(group["lr"]), []).append(where)
     for labels in owners.values():
         if len(labels) > 1:
-            yield finding(
-                "aliased-lr",
-                labels,
-                f"{first_few(labels)} share one tensor as lr: what sets the lr of one sets all.",
-                "Give each group its own: lr=lr.clone().",
-            )
+            yield labels, f"{first_few(labels)} share one tensor as lr: setting one sets them all."
 
 
-def zero_lr(scene: Scene) -> Iterator[Finding]:
-    """Find groups whose lr is 0 (S25)."""
-    for called, held in scene.each():
+@check("zero-lr", "note", "S25", "To freeze parameters, set requires_grad=False and .grad = None.")
+def zero_lr(context: AuditContext) -> Iterator[Found]:
+    """Find groups whose lr is 0."""
+    for label, view in context.optimizers():
         zero = [
-            label
-            for label, group in zip(held.labels, held.options, strict=True)
+            group_label
+            for group_label, group in zip(view.labels, view.options, strict=True)
             if isinstance(group.get("lr"), (int, float)) and group["lr"] == 0
         ]
         if zero:
-            yield finding(
-                "zero-lr",
+            yield (
                 zero,
-                f"{called}: lr is 0 in {first_few(zero)}. The parameters stand still while "
+                f"{label}: lr is 0 in {first_few(zero)}. The parameters stand still, while "
                 "momentum goes on building up.",
-                "To freeze, set requires_grad=False and .grad = None.",
             )
 
 
-def differs_from_defaults(scene: Scene) -> Iterator[Finding]:
-    """Find options that a later add_param_group will not inherit (S30)."""
-    for called, held in scene.each():
+@check(
+    "differs-from-defaults",
+    "note",
+    "S30",
+    "Pass every option to add_param_group; editing defaults changes no group.",
+)
+def differs_from_defaults(context: AuditContext) -> Iterator[Found]:
+    """Find options that a later add_param_group will not inherit."""
+    for label, view in context.optimizers():
         where: dict[str, list[str]] = {}
-        for label, group in zip(held.labels, held.options, strict=True):
-            for key, default in held.defaults.items():
+        for group_label, group in zip(view.labels, view.options, strict=True):
+            for key, default in view.defaults.items():
                 value = group.get(key, default)
                 if key == "lr":
                     value = plain(group.get("initial_lr", value))
                 if not same(value, plain(default)) and not _cycled(key, group):
-                    where.setdefault(key, []).append(label)
+                    where.setdefault(key, []).append(group_label)
         if where:
-            yield finding(
-                "differs-from-defaults",
-                list(dict.fromkeys(label for labels in where.values() for label in labels)),
-                f"{called}.defaults is not what the groups have: "
-                f"{'; '.join(f'{key} in {first_few(names, 3)}' for key, names in where.items())}. "
-                "A group added later starts from the defaults.",
-                "Say each option in add_param_group; editing defaults changes no group.",
+            texts = "; ".join(f"{key} in {first_few(names, 3)}" for key, names in where.items())
+            yield (
+                _labels(where),
+                f"{label}.defaults is not what the groups have: {texts}. A group that is added "
+                "later starts from the defaults.",
             )
 
 
+def _labels(where: Mapping[str, list[str]]) -> list[str]:
+    """List the groups, each once."""
+    return list(dict.fromkeys(label for labels in where.values() for label in labels))
+
+
 def _cycled(key: str, group: Mapping[str, Any]) -> bool:
-    """Tell whether a scheduler moves this option up and down."""
+    """Return whether a scheduler moves this option up and down."""
     return key in ("momentum", "betas") and "base_momentum" in group
 
 
-def _refused(held: OptimizerView, group: Mapping[str, Any]) -> str | None:
+def _refused(view: OptimizerView, group: Mapping[str, Any]) -> str | None:
     """Say why the options can't be used, in the class's own words where it is torch's."""
     for key in ("lr", "weight_decay"):
         value = group.get(key)
@@ -152,17 +157,16 @@ def _refused(held: OptimizerView, group: Mapping[str, Any]) -> str | None:
             return f"{key}={value!r} is {type(value).__name__}, not a number"
         if not -_TINY <= value < math.inf:
             return f"{key}={value!r}"
-    kind = held.torch_class
-    if kind is None:
+    if view.torch_class is None:
         return None
-    reason = _try(kind, group)
-    return reason if reason and not _try(kind, held.defaults) else None
+    reason = _try(view.torch_class, group)
+    return reason if reason and not _try(view.torch_class, view.defaults) else None
 
 
 def _try(kind: str, options: Mapping[str, Any]) -> str | None:
     """Build the class with these options, over one number; return what it objects to."""
     cls = getattr(torch.optim, kind)
-    known = cls.__init__.__code__.co_varnames[: _arguments(cls)]
+    known = inspect.signature(cls).parameters
     given = {key: plain(value) for key, value in options.items() if key in known}
     lr = given.get("lr")
     if isinstance(lr, Tensor) or (isinstance(lr, (int, float)) and abs(lr) <= _TINY):
@@ -172,8 +176,3 @@ def _try(kind: str, options: Mapping[str, Any]) -> str | None:
     except (ValueError, TypeError, RuntimeError, IndexError) as error:
         return str(error).partition("\n")[0]
     return None
-
-
-def _arguments(cls: type) -> int:
-    code = cls.__init__.__code__  # type: ignore[misc]
-    return int(code.co_argcount + code.co_kwonlyargcount)

@@ -10,73 +10,86 @@ from typing import Any
 from torch.optim import lr_scheduler
 
 from ..._errors import first_few
-from ..._optimizer_view import OptimizerView
 from ..._torch_schedulers import list_names, members_of
 from ..._values import plain
-from ..findings import Finding, finding
-from ..scene import Scene
+from . import AuditContext, Found, check
 
 
-def scheduler_groups(scene: Scene) -> Iterator[Finding]:
-    """Find schedulers made for other groups than there are (S13), or for another optimizer."""
-    for scheduler in scene.schedulers:
-        index = scene.driven_by(scheduler)
-        kind = type(scheduler).__name__
-        if index is None:
-            if getattr(scheduler, "optimizer", None) is not None:
-                yield finding(
-                    "scheduler-groups",
-                    [kind],
-                    f"{kind} drives an optimizer that is not among these: the lr of these does "
-                    "not follow it.",
-                    "Make the scheduler from the optimizer that trains, and give both.",
-                )
-            continue
-        held = scene.holdings[index]
-        for each in members_of(scheduler):
-            made_for = _made_for(each, len(held.options))
-            if made_for is not None:
-                yield finding(
-                    "scheduler-groups",
-                    held.labels[made_for:] or held.labels,
-                    f"{type(each).__name__} was made for {made_for} group"
-                    f"{'' if made_for == 1 else 's'}, {scene.called(index)} has "
-                    f"{len(held.options)}: the others start in the middle of its schedule, or its "
-                    "next step fails.",
-                    "Add all groups before making the scheduler, or add them with "
-                    "optimkit.add_param_group(..., schedulers=...).",
-                )
-                break
+@check(
+    "scheduler-groups",
+    "error",
+    "S13",
+    "Make the scheduler from the optimizer that trains, once it has all its groups; add later ones "
+    "by optimkit.add_param_group(..., schedulers=...).",
+)
+def scheduler_groups(context: AuditContext) -> Iterator[Found]:
+    """Find schedulers made for other groups than there are, or for another optimizer."""
+    for scheduler in context.schedulers:
+        index = context.driven_by(scheduler)
+        if index is not None:
+            yield from _made_for_others(context, index, scheduler)
+        elif getattr(scheduler, "optimizer", None) is not None:
+            kind = type(scheduler).__name__
+            yield (
+                [kind],
+                f"{kind} drives an optimizer that was not passed: those that were do not follow it.",
+            )
 
 
-def lr_mismatch(scene: Scene) -> Iterator[Finding]:
-    """Find groups whose lr is not the one that the scheduler believes (S14, S15)."""
-    for index, held in enumerate(scene.holdings):
-        driving = [each for each in scene.schedulers if scene.driven_by(each) == index]
+@check(
+    "lr-mismatch",
+    "error",
+    "S14 S15",
+    "Make both, then load both, the scheduler first: the optimizer's lr is then the saved one.",
+)
+def lr_mismatch(context: AuditContext) -> Iterator[Found]:
+    """Find groups whose lr is not the one that the scheduler has set."""
+    for index, view in enumerate(context.views):
+        driving = [each for each in context.schedulers if context.driven_by(each) == index]
         if not driving:
             continue
-        actual = [plain(group.get("lr")) for group in held.options]
-        believed = [_believed(each) for each in driving]
-        if all(lrs is not None and not _agree(lrs, actual) for lrs in believed):
-            yield _mismatch(scene, index, driving[-1], believed[-1] or (), actual)
+        actual = [plain(group.get("lr")) for group in view.options]
+        known = [_last_set(each) for each in driving]
+        if all(lrs is not None and not _agree(lrs, actual) for lrs in known):
+            yield _mismatch(view.labels, driving[-1], known[-1] or (), actual)
         elif len(driving) == 1:
             planned = _planned(driving[0])
             if planned is not None and not _agree(planned, actual, 1e-3):
-                yield _mismatch(scene, index, driving[0], planned, actual)
+                yield _mismatch(view.labels, driving[0], planned, actual)
 
 
-def several_schedulers(scene: Scene) -> Iterator[Finding]:
-    """Find optimizers that several schedulers drive (S18)."""
-    for index, _ in enumerate(scene.holdings):
-        kinds = [type(each).__name__ for each in scene.schedulers if scene.driven_by(each) == index]
+@check(
+    "several-schedulers",
+    "note",
+    "S18",
+    "This is right if you step them in turn; else chain them by SequentialLR.",
+)
+def several_schedulers(context: AuditContext) -> Iterator[Found]:
+    """Find optimizers that several schedulers drive."""
+    for index, (label, _) in enumerate(context.optimizers()):
+        driving = [each for each in context.schedulers if context.driven_by(each) == index]
+        kinds = [type(each).__name__ for each in driving]
         if len(kinds) > 1:
-            yield finding(
-                "several-schedulers",
+            yield (
                 kinds,
-                f"{' and '.join(kinds)} drive {scene.called(index)}: each goes on from the lr that "
-                "the other left, and making the second has already changed it.",
-                "This is right if you step them in turn; else chain them by SequentialLR.",
+                f"{' and '.join(kinds)} drive {label}: each goes on from the lr that the other "
+                "left, and making the second has already changed it.",
             )
+
+
+def _made_for_others(context: AuditContext, index: int, scheduler: Any) -> Iterator[Found]:
+    """Find that a scheduler, or one nested in it, was made for another number of groups."""
+    labels = context.views[index].labels
+    for each in members_of(scheduler):
+        made_for = _made_for(each, len(labels))
+        if made_for is not None:
+            yield (
+                labels[made_for:] or labels,
+                f"{type(each).__name__} was made for {made_for} group"
+                f"{'' if made_for == 1 else 's'}, {context.label(index)} has {len(labels)}: the "
+                "others start in the middle of its schedule, or its next step fails.",
+            )
+            return
 
 
 def _made_for(scheduler: Any, groups: int) -> int | None:
@@ -93,8 +106,9 @@ def _made_for(scheduler: Any, groups: int) -> int | None:
     return None
 
 
-def _believed(scheduler: Any) -> Sequence[Any] | None:
+def _last_set(scheduler: Any) -> Sequence[Any] | None:
     """Return the lr that a scheduler says it has set."""
+    # torch/optim/lr_scheduler.py, 2.15: get_last_lr() returns it, and fails where there is none.
     lrs = getattr(scheduler, "_last_lr", None)
     return list(map(plain, lrs)) if isinstance(lrs, (list, tuple)) else None
 
@@ -110,10 +124,11 @@ def _agree(expected: Sequence[Any], actual: Sequence[Any], tolerance: float = 1e
 
 
 def _planned(scheduler: Any) -> Sequence[Any] | None:
-    """Return where a schedule should be now, for one that goes on from a wrong lr for ever."""
+    """Return where a schedule should be now, for one that never recovers from a wrong lr."""
     within = False
     while isinstance(scheduler, lr_scheduler.SequentialLR):
         within = True
+        # torch/optim/lr_scheduler.py, 2.15: SequentialLR.step chooses so.
         scheduler = scheduler._schedulers[bisect_right(scheduler._milestones, scheduler.last_epoch)]
     kinds = (lr_scheduler.LinearLR, lr_scheduler.ConstantLR)
     more = (lr_scheduler.CosineAnnealingLR, lr_scheduler.StepLR, lr_scheduler.ExponentialLR)
@@ -126,19 +141,16 @@ def _planned(scheduler: Any) -> Sequence[Any] | None:
 
 
 def _mismatch(
-    scene: Scene, index: int, scheduler: Any, expected: Sequence[Any], actual: Sequence[Any]
-) -> Finding:
-    held: OptimizerView = scene.holdings[index]
+    labels: Sequence[str], scheduler: Any, expected: Sequence[Any], actual: Sequence[Any]
+) -> Found:
     wrong = [
         (label, one, other)
-        for label, one, other in zip(held.labels, expected, actual, strict=False)
+        for label, one, other in zip(labels, expected, actual, strict=False)
         if not _agree([one], [other])
     ]
     texts = (f"{one:g} against {other:g} in {label}" for label, one, other in wrong)
-    return finding(
-        "lr-mismatch",
+    return (
         [label for label, *_ in wrong],
         f"{type(scheduler).__name__} is at an lr of {first_few(texts, 3)}: they were loaded apart, "
         "or the scheduler was made after the optimizer was loaded.",
-        "Make both, load both, the scheduler first; then the optimizer's lr is the saved one.",
     )

@@ -10,105 +10,101 @@ from torch import Tensor
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
-from ..._torch_optimizers import (
-    FLAT,
-    flat_size,
-    keys_of,
-    layouts_of,
-    required_keys,
-    shape_of,
-)
-from ..findings import Finding, finding
-from ..scene import Scene
+from ..._torch_optimizers import FLAT, flat_size, keys_of, layouts_of, required_keys, shape_of
+from . import AuditContext, Found, check
 
-_Check = Callable[[str, Any, Mapping[str, Any], Mapping[str, Any]], str | None]
+# Of a parameter: the class of torch, the options, the state -> what is wrong.
+_Judge = Callable[[str, Tensor, Mapping[str, Any], Mapping[str, Any]], str | None]
 _NARROW = (torch.bfloat16, torch.float16)
 
 
-def orphan_state(scene: Scene) -> Iterator[Finding]:
-    """Find state that belongs to no parameter of any group (S6, S23)."""
-    for called, held in scene.each():
-        ours = held.torch_class is not None
+@check(
+    "orphan-state",
+    "error",
+    "S6 S23",
+    "Put back the parameter that was replaced, or delete this state; load state dicts that fit.",
+)
+def orphan_state(context: AuditContext) -> Iterator[Found]:
+    """Find state that belongs to no parameter of any group."""
+    for label, view in context.optimizers():
         keys = [
             f"a tensor of shape {tuple(key.shape)}" if isinstance(key, Tensor) else repr(key)
-            for key, _ in held.orphans
-            if isinstance(key, (Tensor, int)) or ours
+            for key, _ in view.orphans
+            if isinstance(key, (Tensor, int)) or view.torch_class is not None
         ]
         if keys:
-            yield finding(
-                "orphan-state",
+            yield (
                 keys,
-                f"{called} has state for {first_few(keys)}, in none of its groups: state_dict() "
-                "fails on a tensor, and keeps a number for ever.",
-                "Put back the parameter that was replaced, or delete this state; load state "
-                "dicts that fit.",
+                f"{label} has state for {first_few(keys)}, which is in none of its groups: "
+                "state_dict() fails on a tensor, and goes on saving a number.",
             )
 
 
-def state_shape(scene: Scene) -> Iterator[Finding]:
-    """Find state of another shape than its parameter's (S4, S5)."""
-    for called, held in scene.each():
-        wrong = list(_each(held, _misshapen))
+@check(
+    "state-shape",
+    "error",
+    "S4 S5",
+    "Load the state of a model with the same shapes, or delete it: optimizer.state.pop(param).",
+)
+def state_shape(context: AuditContext) -> Iterator[Found]:
+    """Find state of another shape than its parameter's."""
+    for label, view in context.optimizers():
+        wrong = [*_judged(view, _other_shape), *_other_length(view)]
         if wrong:
-            yield finding(
-                "state-shape",
+            yield (
                 [name for name, _ in wrong],
-                f"{called}: {first_few((text for _, text in wrong), 3)}. step() fails half way "
-                "through, or with fused=True writes beyond the end of the memory.",
-                "Load the state of a model with the same shapes, or delete it: "
-                "optimizer.state.pop(param).",
+                f"{label}: {first_few((text for _, text in wrong), 3)}. step() fails half way "
+                "through, or, in one of torch's fast paths, ends in a memory error and no exception.",
             )
 
 
-def state_keys(scene: Scene) -> Iterator[Finding]:
-    """Find the state, or the options, of another class (S7, S8)."""
-    for called, held in scene.each():
-        wrong = list(_each(held, _mistaken))
-        texts = [text for _, text in wrong]
-        names = [name for name, _ in wrong]
-        for group in _decoupled(held):
-            names.append(group)
-            texts.append(f"{group} decays weights as the other of Adam and AdamW does")
-        if texts:
-            yield finding(
-                "state-keys",
-                names,
-                f"{called} has what another class kept: {first_few(dict.fromkeys(texts), 3)}. "
-                "step() fails, or trains another way than the name says.",
-                "Load the state dict into the class that saved it.",
-            )
-
-
-def state_dtype(scene: Scene) -> Iterator[Finding]:
-    """Find state in a type too narrow for what it counts (S9)."""
-    for called, held in scene.each():
-        wrong = list(_each(held, _narrowed))
+@check("state-keys", "error", "S7 S8", "Load the state dict into the class that saved it.")
+def state_keys(context: AuditContext) -> Iterator[Found]:
+    """Find the state, or the options, of another class."""
+    for label, view in context.optimizers():
+        wrong = [*_judged(view, _other_class), *_other_decay(view)]
         if wrong:
-            yield finding(
-                "state-dtype",
+            texts = dict.fromkeys(text for _, text in wrong)
+            yield (
                 [name for name, _ in wrong],
-                f"{called}: {first_few((text for _, text in wrong), 3)}. Small steps are lost in "
-                "it, and a count stops at 256.",
-                "load_state_dict casts state to the parameter's type: put back the tensors that "
-                "were saved, after it.",
+                f"{label} has what another class keeps: {first_few(texts, 3)}. step() fails, or "
+                "trains in another way than the class says.",
             )
 
 
-def _each(held: OptimizerView, check: _Check) -> Iterator[tuple[str, str]]:
-    """Run a check on every parameter that has state: give its name, and what is wrong."""
-    kind = held.torch_class or ""
+@check(
+    "state-dtype",
+    "warning",
+    "S9",
+    "Load it by optimkit.load_optimizer: load_state_dict casts state to the parameter's dtype.",
+)
+def state_dtype(context: AuditContext) -> Iterator[Found]:
+    """Find state in a type too narrow for what it counts."""
+    for label, view in context.optimizers():
+        wrong = list(_judged(view, _narrowed))
+        if wrong:
+            yield (
+                [name for name, _ in wrong],
+                f"{label}: {first_few((text for _, text in wrong), 3)}. Small steps are lost in "
+                "it, and a count stands still at 256 in bfloat16.",
+            )
+
+
+def _judged(view: OptimizerView, judge: _Judge) -> Iterator[tuple[str, str]]:
+    """Yield the name of each parameter whose state is wrong, and in what."""
+    kind = view.torch_class or ""
     for name, param, group, state in zip(
-        held.names, held.params, held.group_of, held.states, strict=True
+        view.names, view.params, view.group_of, view.states, strict=True
     ):
         if state and isinstance(param, Tensor):
-            text = check(kind, param, held.options[group], state)
+            text = judge(kind, param, view.options[group], state)
             if text:
                 yield name, f"{name} {text}"
-    if check is _misshapen and kind == "LBFGS":
-        yield from _flat(held)
 
 
-def _misshapen(kind: str, param: Any, _: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
+def _other_shape(
+    kind: str, param: Tensor, _: Mapping[str, Any], state: Mapping[str, Any]
+) -> str | None:
     """Say which state has not the shape that the class makes."""
     if not kind or isinstance(param, torch.nn.UninitializedParameter):
         return None
@@ -123,18 +119,20 @@ def _misshapen(kind: str, param: Any, _: Mapping[str, Any], state: Mapping[str, 
     return None
 
 
-def _flat(held: OptimizerView) -> Iterator[tuple[str, str]]:
+def _other_length(view: OptimizerView) -> Iterator[tuple[str, str]]:
     """Find flat state of LBFGS that is not as long as all parameters together."""
-    total = flat_size(p for p in held.params if isinstance(p, Tensor))
-    for name, state in zip(held.names, held.states, strict=True):
+    if view.torch_class != "LBFGS":
+        return
+    total = flat_size(param for param in view.params if isinstance(param, Tensor))
+    for name, state in zip(view.names, view.states, strict=True):
         for key in FLAT:
             value = state.get(key)
             if isinstance(value, Tensor) and value.numel() != total:
-                yield name, f"{key} has {value.numel()} numbers, the parameters {total}"
+                yield name, f"{key} has {value.numel()} elements, the parameters {total}"
 
 
-def _mistaken(
-    kind: str, param: Any, options: Mapping[str, Any], state: Mapping[str, Any]
+def _other_class(
+    kind: str, param: Tensor, options: Mapping[str, Any], state: Mapping[str, Any]
 ) -> str | None:
     """Say which keys are another class's, or lacking."""
     if not kind:
@@ -150,22 +148,25 @@ def _mistaken(
     return f"lacks {first_few(lacking)}" if lacking else None
 
 
-def _decoupled(held: OptimizerView) -> Iterator[str]:
-    """Give the groups that make an Adam an AdamW, or the other way round."""
-    kind = held.torch_class
+def _other_decay(view: OptimizerView) -> Iterator[tuple[str, str]]:
+    """Find the groups that make an Adam an AdamW, or the other way round."""
+    kind = view.torch_class
     if kind not in ("Adam", "AdamW"):
         return
-    normal = kind == "AdamW" or bool(held.defaults.get("decoupled_weight_decay"))
+    normal = kind == "AdamW" or bool(view.defaults.get("decoupled_weight_decay"))
     found = [
         label
-        for label, group in zip(held.labels, held.options, strict=True)
+        for label, group in zip(view.labels, view.options, strict=True)
         if bool(group.get("decoupled_weight_decay", normal)) != normal
     ]
-    if kind == "AdamW" or len(found) == len(held.options):
-        yield from found
+    if kind == "AdamW" or len(found) == len(view.options):
+        for label in found:
+            yield label, f"{label} decays weights as {'Adam' if normal else 'AdamW'} does"
 
 
-def _narrowed(kind: str, param: Any, _: Mapping[str, Any], state: Mapping[str, Any]) -> str | None:
+def _narrowed(
+    kind: str, param: Tensor, _: Mapping[str, Any], state: Mapping[str, Any]
+) -> str | None:
     """Say which state is in a narrower type than it was made in."""
     for key, value in state.items():
         if type(value) is not Tensor or value.dtype not in _NARROW:

@@ -1,0 +1,343 @@
+"""The register of checks, what each says, and in which order."""
+
+import copy
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, NAdam
+from torch.optim import lr_scheduler as lrs
+
+from optimkit import AuditError, Finding, audit
+from optimkit._inspection.audit import NOT_SEEN
+from optimkit._inspection.checks import CHECKS, check
+
+REFERENCE = Path(__file__).parents[2] / "docs/reference/inspection.md"
+SETUPS = {}
+
+
+def setup(code):
+    """Register a set-up that a check of this code finds."""
+
+    def register(function):
+        SETUPS[code] = function
+        return function
+
+    return register
+
+
+def named(*names):
+    """Return a model of one number under each name."""
+    return nn.ParameterDict({name: torch.ones(1) for name in names})
+
+
+def stepped(kind, *params, **options):
+    """Return an optimizer after a step."""
+    optimizer = kind(params, **options)
+    for param in params:
+        param.grad = torch.ones_like(param)
+    optimizer.step()
+    optimizer.zero_grad()
+    return optimizer
+
+
+@setup("duplicate")
+def _():
+    model = nn.ModuleList([nn.Linear(1, 1, bias=False)] * 2)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    optimizer.param_groups[0]["params"] *= 2
+    return audit(optimizer, model)
+
+
+@setup("shared")
+def _():
+    model = named("a")
+    return audit([SGD(model.parameters(), lr=0.1), Adam(model.parameters())], model)
+
+
+@setup("duplicate-name")
+def _():
+    return audit(SGD([("a", nn.Parameter(torch.ones(1))), ("a", nn.Parameter(torch.ones(1)))]))
+
+
+@setup("wrong-names")
+def _():
+    model = named("a", "b")
+    optimizer = SGD(model.named_parameters())
+    optimizer.param_groups[0]["param_names"] = ["b", "a"]
+    return audit(optimizer, model)
+
+
+@setup("stale")
+def _():
+    model = named("a")
+    optimizer = SGD([model["a"], nn.Parameter(torch.ones(1))])
+    return audit(optimizer, model)
+
+
+@setup("unmanaged")
+def _():
+    model = named("a", "b")
+    return audit(SGD([model["a"]]), model)
+
+
+@setup("stale-grad")
+def _():
+    model = named("a", "b")
+    model["b"].requires_grad_(False).grad = torch.ones(1)
+    return audit(SGD([model["a"]]), model)
+
+
+@setup("frozen-with-grad")
+def _():
+    model = named("a").requires_grad_(False)
+    model["a"].grad = torch.ones(1)
+    return audit(SGD(model.parameters()), model)
+
+
+@setup("frozen-batchnorm")
+def _():
+    model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1).requires_grad_(False))
+    return audit(SGD(model[0].parameters()), model)
+
+
+@setup("orphan-state")
+def _():
+    optimizer = SGD([nn.Parameter(torch.ones(1))])
+    optimizer.state.update({77: {}, nn.Parameter(torch.ones(2)): {}})
+    return audit(optimizer)
+
+
+@setup("state-shape")
+def _():
+    optimizer = stepped(SGD, nn.Parameter(torch.ones(2, 3)), momentum=0.9)
+    (state,) = optimizer.state.values()
+    state["momentum_buffer"] = torch.ones(3)
+    return audit(optimizer)
+
+
+@setup("state-keys")
+def _():
+    optimizer = stepped(Adam, nn.Parameter(torch.ones(1)))
+    optimizer.load_state_dict(AdamW([nn.Parameter(torch.ones(1))]).state_dict())
+    optimizer.state[optimizer.param_groups[0]["params"][0]] = {"momentum_buffer": torch.ones(1)}
+    return audit(optimizer)
+
+
+@setup("state-dtype")
+def _():
+    optimizer = stepped(NAdam, nn.Parameter(torch.ones(1, dtype=torch.bfloat16)))
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    return audit(optimizer)
+
+
+@setup("scheduler-groups")
+def _():
+    optimizer, other = (SGD([nn.Parameter(torch.ones(1))]) for _ in range(2))
+    schedulers = [lrs.StepLR(optimizer, 1), lrs.StepLR(other, 1)]
+    optimizer.add_param_group({"params": nn.Parameter(torch.ones(1))})
+    return audit(optimizer, schedulers=schedulers)
+
+
+@setup("lr-mismatch")
+def _():
+    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    scheduler = lrs.ConstantLR(optimizer, 0.5)
+    optimizer.param_groups[0]["lr"] = 0.1
+    return audit(optimizer, schedulers=scheduler)
+
+
+@setup("several-schedulers")
+def _():
+    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    return audit(optimizer, schedulers=[lrs.StepLR(optimizer, 1), lrs.ExponentialLR(optimizer, 1)])
+
+
+@setup("unknown-option")
+def _():
+    params = [[nn.Parameter(torch.ones(1))] for _ in range(2)]
+    return audit(
+        [
+            SGD([{"params": params[0], "learning_rate": 1, "lr_scale": 1}]),
+            Adam([{"params": params[1], "lr_scale": 1}]),
+        ]
+    )
+
+
+@setup("bad-option")
+def _():
+    groups = [
+        {"params": [nn.Parameter(torch.ones(1))], **options}
+        for options in ({"lr": -1.0}, {"lr": "0.1"}, {"betas": (0.9, 2.0)}, {})
+    ]
+    optimizer = Adam(groups)
+    del optimizer.param_groups[3]["eps"]
+    return audit(optimizer)
+
+
+@setup("empty-group")
+def _():
+    optimizer = SGD([nn.Parameter(torch.ones(1))])
+    optimizer.add_param_group({"params": [], "name": "head"})
+    return audit(optimizer)
+
+
+@setup("aliased-lr")
+def _():
+    lr = torch.tensor(0.1)
+    groups = [{"params": [nn.Parameter(torch.ones(1))]} for _ in range(2)]
+    return audit(AdamW(groups, lr=lr))
+
+
+@setup("zero-lr")
+def _():
+    return audit(SGD([nn.Parameter(torch.ones(1))], lr=0.0))
+
+
+@setup("differs-from-defaults")
+def _():
+    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    optimizer.param_groups[0]["lr"] = 0.01
+    return audit(optimizer)
+
+
+def test_every_check_has_a_setup():
+    """No check is registered that no test provokes."""
+    assert SETUPS.keys() == CHECKS.keys()
+
+
+@pytest.mark.parametrize("code", SETUPS)
+def test_every_code_is_found(code):
+    """Each set-up gives its code, with the severity and the remedy of the register."""
+    found = [row for row in SETUPS[code]().rows if row.code == code]
+    assert found
+    for row in found:
+        assert (row.severity, row.remedy) == (CHECKS[code].severity, CHECKS[code].remedy)
+        assert row.names
+        assert all(isinstance(name, str) for name in row.names)
+
+
+def test_what_each_says(golden):
+    """Messages and remedies, in full."""
+    golden("audit.txt", "\n".join(f"# {code}\n{SETUPS[code]()}" for code in sorted(SETUPS)))
+
+
+def test_the_reference_lists_every_code():
+    """The table of the reference has each code once, with its severity."""
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\w+) ", REFERENCE.read_text("utf-8"), re.MULTILINE)
+    assert rows == [
+        (each.code, each.severity) for each in sorted(CHECKS.values(), key=lambda each: each.order)
+    ]
+
+
+def test_every_silent_failure_is_accounted_for():
+    """The rows S1 to S34 are found by a check, or it is said why not."""
+    seen = {row for each in CHECKS.values() for row in each.rows}
+    not_seen = {int(row[1:]) for rows in NOT_SEEN for row in rows.split()}
+    assert seen | not_seen == set(range(1, 35))
+    assert not seen & not_seen
+
+
+def test_a_new_check_needs_one_decorator(monkeypatch):
+    """A check that is registered is run, and stands where its severity and its row say."""
+    monkeypatch.setattr("optimkit._inspection.checks.CHECKS", dict(CHECKS))
+
+    @check("too-fast", "warning", "S40", "Slow down.")
+    def too_fast(context):
+        for label, view in context.optimizers():
+            yield view.labels, f"{label} is too fast."
+
+    optimizer = SGD([{"params": []}, {"params": [nn.Parameter(torch.ones(1))], "lr": -1.0}])
+    found = audit(optimizer)
+    assert found.codes == ("bad-option", "empty-group", "too-fast", "differs-from-defaults")
+    assert found.rows[2] == Finding(
+        "too-fast", "warning", ("group 0", "group 1"), "SGD is too fast.", "Slow down."
+    )
+
+
+def test_one_order():
+    """The order of the findings is that of the register, whatever the order of what is passed."""
+    model = named("a", "b")
+    optimizers = [SGD([model["a"]], lr=0.0), SGD([{"params": [model["a"]], "lr": -1.0}])]
+    orders = {audit(each, model).codes for each in itertools.permutations(optimizers)}
+    assert orders == {("shared", "bad-option", "unmanaged", "zero-lr", "differs-from-defaults")}
+
+
+def test_one_or_several():
+    """Optimizers, models and schedulers are passed alone or in any iterable, by place or by name."""
+    model = named("a", "b")
+    optimizer = SGD([model["a"]])
+    scheduler = lrs.StepLR(optimizer, 1)
+    expected = audit(optimizer, model, schedulers=scheduler)
+    assert expected.codes == ("unmanaged",)
+    assert audit([optimizer], (model,), schedulers=[scheduler]) == expected
+    assert audit(optimizers=iter([optimizer]), models=iter([model])) == expected
+    assert audit({"sgd": optimizer}.values(), {"": model}) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([],), "audit needs at least one optimizer: audit(optimizer, model)"),
+        ((nn.ReLU(),), "audit takes optimizers first, not ReLU: audit(optimizer, model)"),
+        (
+            (nn.Sequential(),),
+            "audit takes optimizers first, not Sequential: audit(optimizer, model)",
+        ),
+        ((3,), "audit takes torch.optim.Optimizer objects, not int"),
+        ((["adam"],), "audit takes torch.optim.Optimizer objects, not str"),
+        (
+            (SGD([nn.Parameter(torch.ones(1))]), SGD([nn.Parameter(torch.ones(1))])),
+            "audit takes several optimizers as a list: audit([one, other], models)",
+        ),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    """What is no optimizer is refused, and the message shows the call."""
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        audit(*arguments)
+
+
+def test_schedulers_are_checked():
+    """An optimizer is no scheduler, though it steps."""
+    optimizer = SGD([nn.Parameter(torch.ones(1))])
+    with pytest.raises(TypeError, match=r"^schedulers must be learning rate schedulers, not SGD$"):
+        audit(optimizer, schedulers=optimizer)
+
+
+def test_raise_if():
+    """It raises for the severity and what is worse, with message and remedy."""
+    found = SETUPS["zero-lr"]()
+    found.raise_if()
+    found.raise_if("warning")
+    with pytest.raises(AuditError) as caught:
+        found.raise_if("note")
+    [row] = found
+    assert str(caught.value) == f"zero-lr: {row.message} {row.remedy}"
+    with pytest.raises(
+        ValueError, match=r"^severity must be one of error, warning, note, not 'bad'$"
+    ):
+        found.raise_if("bad")
+
+
+def test_looks():
+    """A sentence for nothing; a table in HTML; data for json."""
+    nothing = audit(SGD([nn.Parameter(torch.ones(1))]))
+    assert str(nothing) == repr(nothing) == "Nothing found."
+    assert not nothing
+    found = SETUPS["zero-lr"]()
+    assert found._repr_html_().count("<td") == 3
+    assert found.to_dict() == {
+        "rows": [
+            {
+                "code": "zero-lr",
+                "severity": "note",
+                "names": ["group 0"],
+                "message": found.rows[0].message,
+                "remedy": found.rows[0].remedy,
+            }
+        ]
+    }
