@@ -169,8 +169,9 @@ def list_names() -> list[str]:
 
 
 def keys_in_groups() -> frozenset[str]:
-    """Return all keys that schedulers write into parameter groups."""
-    return frozenset({"initial_lr", *(key for row in SCHEDULERS.values() for key in row.in_groups)})
+    """Return all keys that schedulers write into groups, or a new group brings for them."""
+    keys = {key for row in SCHEDULERS.values() for key in (*row.in_groups, *row.lists.values())}
+    return frozenset(keys | {"initial_lr"}) - {"lr_lambda"}
 
 
 def no_option_of_any() -> frozenset[str]:
@@ -190,6 +191,12 @@ def configuration_of(scheduler: Any) -> list[str]:
         ]
     taken = {name for base in type(scheduler).__mro__[:-1] for name in _arguments(base)}
     return [key for key in vars(scheduler) if key in taken and key not in other]
+
+
+def configuration_in_groups(scheduler: Any) -> list[str]:
+    """Name the keys of its groups that are a scheduler's configuration, and no list of it."""
+    kept = kept_by(scheduler)
+    return [key for key in kept.in_groups if key not in kept.lists.values()]
 
 
 def _arguments(kind: type) -> Iterable[str]:

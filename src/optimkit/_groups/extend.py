@@ -361,21 +361,20 @@ def _started_so_that_now(
     """Let the group start from the lr that the schedule has made the one asked for by now."""
     asked = float(given["lr"])
 
-    def replayed(lr: float) -> Extension:
-        from_there = {**given, "lr": as_form_of(given["lr"], lr)}
-        return _replayed(optimizer, from_there, schedulers, sure=False)
+    def replayed(lr: Any) -> Extension:
+        return _replayed(optimizer, {**given, "lr": lr}, schedulers, sure=False)
 
-    # A group's lr is linear in the one that it starts from, with a constant such as eta_min.
-    other = asked / 2 or 1.0
-    reached = [float(replayed(lr).group["lr"]) for lr in (asked, other)]
-    slope = (reached[0] - reached[1]) / (asked - other)
-    start = asked + (asked - reached[0]) / slope if slope else asked
-    found = replayed(start) if start >= 0 else None
-    if found is None or not _same_lr(found.group["lr"], asked):
+    # The lr is linear in the one at the start, with a constant such as eta_min, above any floor.
+    high = [1024 * (asked or 1.0), 2048 * (asked or 1.0)]
+    reached = [float(replayed(lr).group["lr"]) for lr in high]
+    slope = (reached[1] - reached[0]) / (high[1] - high[0])
+    start = high[0] + (asked - reached[0]) / slope if slope else asked
+    found = replayed(as_form_of(given["lr"], max(start, 0.0)))
+    if not _same_lr(found.group["lr"], asked):
         raise GroupError(
-            f'start="now": the schedule has made an lr of {asked:g} {reached[0]:g} by now, and '
-            f'none from 0 up would now be {asked:g}. Pass start="beginning", or wait until the '
-            "schedule goes on."
+            f"at this step the schedule makes every lr from 0 up another one than {asked:g}: 0 is "
+            f'{float(replayed(0.0).group["lr"]):g}. Pass start="beginning", or add the group at '
+            "another step."
         )
     return replace(found, group={**found.group, "lr": as_form_of(given["lr"], asked)})
 

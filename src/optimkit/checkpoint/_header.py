@@ -18,9 +18,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from .._errors import CheckpointError
+from .._torch_schedulers import children_of, configuration_in_groups, configuration_of
+from .._values import plain
 from .._version import __version__
 from ._classes import class_of, dtype_name
-from ._configuration import config_of
 from ._names import by_group, names_of
 
 KEY = "__optimkit__"
@@ -140,3 +141,17 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
     elif isinstance(value, GradScaler):
         about["enabled"] = value.is_enabled()
     return about
+
+
+def config_of(scheduler: LRScheduler) -> dict[str, Any]:
+    """Say what of a scheduler's state, and of what it writes into the groups, is configuration."""
+    groups = scheduler.optimizer.param_groups
+    return {
+        "class": class_of(scheduler),
+        "keys": configuration_of(scheduler),
+        "in_groups": {
+            key: [plain(group.get(key)) for group in groups]
+            for key in configuration_in_groups(scheduler)
+        },
+        "schedulers": [config_of(each) for each in children_of(scheduler)],
+    }

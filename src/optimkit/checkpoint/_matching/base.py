@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from ..._errors import first_few
+from ..._torch_schedulers import Copies
 from .._header import in_words, kind_of
 from .._reports import LoadReport, LoadRow, Match
 
@@ -29,7 +30,7 @@ class Source:
     strict: bool = True
     options: Options = "saved"
     match: Match = "name"
-    copies: dict[int, Any] = field(default_factory=dict)  # what a replayed schedule drives
+    copies: Copies = field(default_factory=Copies)  # of the schedulers that are replayed
 
 
 class Loader:

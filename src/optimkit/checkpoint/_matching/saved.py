@@ -9,7 +9,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from ..._errors import first_few
-from ..._torch_optimizers import keys_of
+from ..._torch_optimizers import is_extra, keys_of
 from .._names import saved_names
 
 NOT_OPTIONS = frozenset({"params", "param_names"})
@@ -88,7 +88,8 @@ def other_class(saved: SavedOptimizer, live: Optimizer, kind: str | None) -> str
             return f"it keeps none of {first_few(sorted(keys_of(kind)))} for a parameter"
     if saved.groups and live.param_groups:
         was, now = set(options_of(saved.groups[0])), set(live.defaults)
-        strange = sorted(was - set(live.param_groups[0]) - now - _EXTRAS)
+        beyond = was - set(live.param_groups[0]) - now - {"decoupled_weight_decay"}
+        strange = sorted(key for key in beyond if not is_extra(key))
         if strange and now - was:
             return f"its groups have {first_few(strange)}, and no {first_few(sorted(now - was))}"
         decoupled = "decoupled_weight_decay"
@@ -96,14 +97,6 @@ def other_class(saved: SavedOptimizer, live: Optimizer, kind: str | None) -> str
         if kind in ("Adam", "AdamW") and found not in (None, live.defaults.get(decoupled)):
             return f"its groups have {decoupled}={found}"
     return ""
-
-
-_EXTRAS = frozenset(
-    {
-        *("name", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum", "swa_lr"),
-        *("differentiable", "decoupled_weight_decay"),
-    }
-)
 
 
 def options_of(group: Mapping[str, Any]) -> dict[str, Any]:

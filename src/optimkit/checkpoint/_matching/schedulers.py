@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from ..._errors import first_few
-from ..._values import as_form_of, copied, same, tensors_in
-from .._configuration import (
-    IN_GROUPS,
-    PER_GROUP,
-    GroupMap,
-    changed_in,
-    changed_in_groups,
-    config_of,
+from ..._torch_schedulers import (
+    children_of,
+    configuration_in_groups,
+    list_names,
     members_of,
-    other_kind,
-    plain_in,
-    regrouped,
-    told,
+    no_option_of_any,
+    replay,
+    steps_made,
+    undisturbed,
 )
+from ..._values import as_form_of, copied, plain, same, tensors_in
+from .._classes import same_class, short
+from .._header import config_of
 from .._reports import LoadRow
 from .base import Loader
 from .optimizers import OptimizerLoader
-from .playing import play, steps_of
+
+Config = Mapping[str, Any]  # of a scheduler, as a header has it
+GroupMap = Sequence[int | None]  # for each current group the saved one; None if it is new
+Changes = Iterator[tuple[str, str, Any, Any]]  # class, key, saved, current
 
 
 class SchedulerLoader(Loader):
@@ -52,24 +54,23 @@ class SchedulerLoader(Loader):
                 f"{where} holds a {type(saved).__name__} under this name, no scheduler."
             )
             return
-        was = other_kind(saved, self.about and self.about.get("config"), live)
+        was = _other_class(saved, self.about and self.about.get("config"), live)
         if was:
             self.add_problem(
-                f"{where} was saved with {was}, the current one is {told(config)}. Make the same "
+                f"{where} was saved with {was}, the current one is {_in_words(config)}. Make the same "
                 "scheduler."
             )
             return
         changed = self._changed(config)
         if self.source.options == "current":
             self.options_changed += [
-                LoadRow(label, key, plain_in(one), plain_in(two))
-                for label, key, one, two in changed
+                LoadRow(label, key, plain(one), plain(two)) for label, key, one, two in changed
             ]
             self._replay()
             return
         if changed:
             each = (
-                f"{key}: saved {plain_in(one)!r}, current {plain_in(two)!r}"
+                f"{key}: saved {plain(one)!r}, current {plain(two)!r}"
                 for _, key, one, two in changed
             )
             self.add_problem(
@@ -80,12 +81,12 @@ class SchedulerLoader(Loader):
 
     def _changed(self, config: Mapping[str, Any]) -> list[tuple[str, str, Any, Any]]:
         """List where the configurations differ: class or group, key, saved, current."""
-        changed = list(changed_in(self.saved, self.live, config, self.groups))
-        owned = {key for each in members_of(self.live) for key in IN_GROUPS.get(type(each), ())}
+        changed = list(_changes(self.saved, self.live, config, self.groups))
+        owned = {key for each in members_of(self.live) for key in configuration_in_groups(each)}
         if self.groups is not None and self.optimizer is not None:
             changed += [row for row in self.optimizer.options_changed if row.key in owned]
         elif self.about:
-            changed += changed_in_groups(self.about["config"], config)
+            changed += _changes_in_groups(self.about["config"], config)
         return changed
 
     def _compare_group_counts(self) -> None:
@@ -100,11 +101,13 @@ class SchedulerLoader(Loader):
     def _replay(self) -> None:
         """Step a copy of the current schedule to the saved step."""
         try:
-            self.replayed = play(self.live, self.saved, self.source.copies)
+            with undisturbed():
+                self.replayed = self.source.copies.copy_of(self.live)
+                replay(self.replayed, self.saved)
         except Exception as error:
             self.add_problem(
                 f"the current {type(self.live).__name__} can't be brought to step "
-                f"{steps_of(self.saved)}, where {self.source.where} is: {error}"
+                f"{steps_made(self.saved)}, where {self.source.where} is: {error}"
             )
 
     def load(self) -> None:
@@ -142,25 +145,93 @@ class SchedulerLoader(Loader):
             self.live._last_lr = [copied(lr) for lr in lrs]
 
 
+def _other_class(saved: Mapping[str, Any], about: Config | None, live: LRScheduler) -> str:
+    """Say with which other class a state was saved; without a header, by what it keeps."""
+    if about:
+        pair = [list(_classes(each)) for each in (about, config_of(live))]
+        alike = len(pair[0]) == len(pair[1]) and all(map(same_class, *pair))
+        return "" if alike else _in_words(about)
+    strange = _strange(saved, live.state_dict())
+    return f"one that keeps {first_few(sorted(strange))}" if strange else ""
+
+
+def _classes(config: Config) -> Iterator[str]:
+    yield config["class"]
+    for each in config["schedulers"]:
+        yield from _classes(each)
+
+
+def _in_words(config: Config) -> str:
+    """Name a scheduler, and those nested in it."""
+    outer, *inner = map(short, _classes(config))
+    return f"{outer} of {first_few(inner)}" if inner else outer
+
+
+def _strange(saved: Mapping[str, Any], current: Mapping[str, Any]) -> set[str]:
+    """Return the keys that show that two states are those of two classes."""
+    found = (saved.keys() ^ current.keys()) - no_option_of_any()
+    nested = [side.get("_schedulers", ()) for side in (saved, current)]
+    if len(nested[0]) != len(nested[1]):
+        return found | {f"{len(nested[0])} schedulers"}
+    return found.union(*(_strange(one, two) for one, two in zip(*nested, strict=True)))
+
+
+def _changes(
+    saved: Mapping[str, Any], live: LRScheduler, config: Config, groups: GroupMap | None
+) -> Changes:
+    """Yield where the configurations differ."""
+    for key in config["keys"]:
+        current = getattr(live, key)
+        if key in saved:
+            was = saved[key]
+            if key in list_names() and groups is not None:
+                was = _regrouped(was, current, groups)
+            if not same(was, current):
+                yield short(config["class"]), key, was, current
+    nested = saved.get("_schedulers", ())
+    for each in zip(nested, children_of(live), config["schedulers"], strict=False):
+        yield from _changes(*each, groups)
+
+
+def _changes_in_groups(saved: Config, current: Config) -> Changes:
+    """Yield the same of what lies in the groups, for a scheduler without its optimizer."""
+    was = saved.get("in_groups", {})
+    for key, values in current["in_groups"].items():
+        if key in was and not same(was[key], values):
+            yield short(current["class"]), key, was[key], values
+    for pair in zip(saved["schedulers"], current["schedulers"], strict=False):
+        yield from _changes_in_groups(*pair)
+
+
 def _state_for(saved: Mapping[str, Any], live: LRScheduler, groups: GroupMap | None) -> Any:
     """Copy a saved state, its groups in the current order."""
     state = copy.deepcopy(dict(saved))
-    if groups is not None:
-        for key in PER_GROUP & state.keys():
-            now = getattr(live, key, None)
-            if isinstance(state[key], list) and isinstance(now, list):
-                fresh = [None] * len(now) if key == "lr_lambdas" else now
-                state[key] = regrouped(state[key], fresh, groups)
-    for index, each in enumerate(state.get("_schedulers", ())):
-        state["_schedulers"][index] = _state_for(each, live._schedulers[index], groups)  # type: ignore[attr-defined]
+    for key in list_names():
+        was, current = state.get(key), getattr(live, key, None)
+        if groups is not None and isinstance(was, list) and isinstance(current, list):
+            # A function's state is its attributes, if it has any: a new group's has none to take.
+            fresh = [None if callable(each) else each for each in current]
+            state[key] = _regrouped(was, fresh, groups)
+    if "_schedulers" in state:
+        pairs = zip(state["_schedulers"], children_of(live), strict=True)
+        state["_schedulers"] = [_state_for(*pair, groups) for pair in pairs]
     return state
+
+
+def _regrouped(was: Sequence[Any], current: Sequence[Any], groups: GroupMap) -> list[Any]:
+    """Return for each current group the entry of the saved one; a new group keeps its own."""
+    return [
+        current[index] if at is None or at >= len(was) else was[at]
+        for index, at in enumerate(groups)
+    ]
 
 
 def _noted(live: LRScheduler) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Note a scheduler's state, and its optimizer's options: each dict with a copy of it."""
-    members = list(members_of(live))
-    lambdas = [each for member in members for each in getattr(member, "lr_lambdas", ())]
-    noted = [
-        (vars(each), dict(vars(each))) for each in (*members, *lambdas) if hasattr(each, "__dict__")
-    ]
-    return noted + [(group, dict(group)) for group in live.optimizer.param_groups]
+    kept = [vars(member) for member in members_of(live)]
+    for value in [value for each in kept for value in each.values()]:
+        # torch/optim/lr_scheduler.py, 2.15: a load writes into the attributes of functions.
+        functions = filter(callable, value if isinstance(value, list) else [value])
+        attributes = [getattr(each, "__dict__", None) for each in functions]
+        kept += [each for each in attributes if isinstance(each, dict)]
+    return [(each, dict(each)) for each in (*kept, *live.optimizer.param_groups)]
