@@ -63,7 +63,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of the package."""
+    """Check the types of the package, and of calls as its users write them."""
     install(session, "types")
     session.run("mypy")
 

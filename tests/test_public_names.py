@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = "\n".join(
     page.read_text("utf-8") for page in sorted((ROOT / "docs" / "reference").glob("*.md"))
 )
+CALLS = (ROOT / "tests" / "typing" / "calls.py").read_text("utf-8")
 NAMES = sorted(
     {f"optimkit.{name}" for name in optimkit.__all__}
     | set(re.findall(r"auto(?:class|exception|function|data):: (optimkit\.\S+)", REFERENCE))
@@ -47,3 +48,9 @@ def test_name_has_a_place_in_the_reference(name):
     known = {name, f"{getattr(origin, '__module__', '')}.{getattr(origin, '__qualname__', '')}"}
     known.add(name.removeprefix("optimkit."))  # after py:currentmodule
     assert any(re.search(rf":: {re.escape(one)}$", REFERENCE, re.MULTILINE) for one in known)
+
+
+@pytest.mark.parametrize("name", optimkit.__all__)
+def test_name_has_a_typed_call(name):
+    """A public name is in the file of calls that mypy checks."""
+    assert re.search(rf"\boptimkit\.{name}\b", CALLS)

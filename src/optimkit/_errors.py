@@ -16,7 +16,10 @@ An argument of a wrong type is a plain :class:`TypeError`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .checkpoint._reports import LoadReport
 
 
 class OptimkitError(Exception):
@@ -164,12 +167,12 @@ class MismatchError(CheckpointError):
     ('model: the file lacks head.bias.', {})
     """
 
-    def __init__(self, *problems: str, reports: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, *problems: str, reports: Mapping[str, LoadReport] | None = None) -> None:
         super().__init__(*problems)
-        self.reports: Mapping[str, Any] = dict(reports or {})
+        self.reports: Mapping[str, LoadReport] = dict(reports or {})
 
     @property
-    def report(self) -> Any:
+    def report(self) -> LoadReport | None:
         """The report of the only object, or of the first that does not fit."""
         found = list(self.reports.values())
         return next((each for each in found if each.problems), found[0] if found else None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from .._optimizer_view import group_label
 from .._tables import Shown, Table
@@ -115,7 +116,9 @@ class LrCurve(Shown):
         return [table]
 
 
-def lr_curve(scheduler: Any, steps: int, metrics: float | Sequence[float] | None = None) -> LrCurve:
+def lr_curve(
+    scheduler: LRScheduler, steps: int, metrics: float | Sequence[float] | None = None
+) -> LrCurve:
     """Say where a schedule will go, without going there.
 
     A copy of the scheduler steps a copy of the optimizer's options. The live ones stay as
