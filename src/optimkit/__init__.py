@@ -19,14 +19,12 @@ from ._groups.kinds import is_bias, is_embedding, is_matrix, is_norm
 from ._groups.rules import Rule, layer_decay, when
 from ._groups.selectors import Selector
 from ._inspection.audit import audit
-from ._inspection.compare import diff
 from ._inspection.describe import describe
-from ._inspection.difference import Diff, DiffRow
+from ._inspection.diff import Diff, DiffRow, diff
 from ._inspection.findings import Finding, Findings
-from ._inspection.memory import MemoryRow, state_memory
+from ._inspection.memory import MemoryRow, MemoryTable, state_memory
 from ._inspection.plots import plot_layers, plot_lr, plot_memory
-from ._inspection.records import GroupRow, ParameterRow
-from ._inspection.report import Report
+from ._inspection.report import GroupRow, ParameterRow, Report
 from ._inspection.schedule import LrCurve, LrRow, lr_curve
 from ._inspection.snapshot import Snapshot, SnapshotRow, snapshot
 from ._parameters import ParamInfo
@@ -60,6 +58,7 @@ __all__ = [
     "LrCurve",
     "LrRow",
     "MemoryRow",
+    "MemoryTable",
     "MismatchError",
     "OptimkitError",
     "ParamInfo",

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from ._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
 from ._files import read, verify
-from ._inspection.compare import diff
 from ._inspection.describe import describe
+from ._inspection.diff import diff
 from ._tables import Table
 from ._torch_optimizers import optimizers_in
 from ._values import nbytes, tensors_in

@@ -95,6 +95,11 @@ def nbytes(tensor: Tensor) -> int:
     return tensor.untyped_storage().nbytes()
 
 
+def dtype_name(dtype: torch.dtype | None) -> str:
+    """Write a dtype without its ``torch.``; nothing for None."""
+    return "" if dtype is None else str(dtype).removeprefix("torch.")
+
+
 def _map_items(value: Any, change: Any) -> Any:
     """Rebuild a list or tuple of any kind from its changed items; return all else as it is."""
     if isinstance(value, list):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from optimkit import state_memory
+from optimkit import MemoryRow, MemoryTable, Table, state_memory
 
 VARIANTS = [
     ("ASGD", {}),
@@ -40,31 +40,31 @@ def make(kind, options, dtype=torch.float32):
     return params, getattr(torch.optim, kind)(params, **options)
 
 
-@pytest.mark.parametrize("by", ["key", "group", "param", "dtype", "device"])
 @pytest.mark.parametrize(("kind", "options"), VARIANTS, ids=str)
-def test_prediction_is_exact(kind, options, by):
-    """What is foretold is what a real step makes, and the optimizer is not touched."""
+def test_prediction_is_exact(kind, options):
+    """What is predicted is what a real step makes, and the optimizer is not touched."""
     params, optimizer = make(kind, options)
     before = copy.deepcopy(optimizer.state_dict())
-    foretold = state_memory(optimizer, by=by, predict=True)
+    ways = ("key", "group", "param", "dtype", "device")
+    predicted = {by: state_memory(optimizer, by=by, predict=True).rows for by in ways}
     assert str(optimizer.state_dict()) == str(before)
     assert all(param.grad is None for param in params)
     for param in params:
         grad = torch.ones_like(param)
         param.grad = grad.to_sparse() if kind == "SparseAdam" else grad
     optimizer.step()
-    assert state_memory(optimizer, by=by).rows == foretold.rows
+    assert {by: state_memory(optimizer, by=by).rows for by in ways} == predicted
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.complex64], ids=str)
 def test_prediction_for_other_types(dtype):
-    """Half precision, double and complex parameters are foretold too."""
+    """Half precision, double and complex parameters are predicted too."""
     params, optimizer = make("Adam", {}, dtype)
-    foretold = state_memory(optimizer, predict=True)
+    predicted = state_memory(optimizer, predict=True)
     for param in params:
         param.grad = torch.ones_like(param)
     optimizer.step()
-    assert state_memory(optimizer).rows == foretold.rows
+    assert state_memory(optimizer).rows == predicted.rows
 
 
 @pytest.fixture
@@ -80,11 +80,11 @@ def double_by_default():
 def test_prediction_where_double_is_the_default(fused):
     """A fused class counts its steps in single precision, whatever the default type is."""
     params, optimizer = make("AdamW", {"fused": fused})
-    foretold = state_memory(optimizer, by="dtype", predict=True)
+    predicted = state_memory(optimizer, by="dtype", predict=True)
     for param in params:
         param.grad = torch.ones_like(param)
     optimizer.step()
-    assert state_memory(optimizer, by="dtype").rows == foretold.rows
+    assert state_memory(optimizer, by="dtype").rows == predicted.rows
 
 
 def test_prediction_on_meta():
@@ -93,12 +93,12 @@ def test_prediction_on_meta():
     assert state_memory(torch.optim.AdamW([param]), predict=True).total == 8_000_004
 
 
-def test_lbfgs_is_foretold_with_a_full_history():
-    """LBFGS is foretold as it is when its history is full."""
+def test_lbfgs_is_predicted_with_a_full_history():
+    """LBFGS is predicted as it is when its history is full."""
     model = nn.Linear(3, 4)
     optimizer = torch.optim.LBFGS(model.parameters(), history_size=4, max_iter=20)
-    foretold = state_memory(optimizer, predict=True)
-    assert foretold.caption == "State of LBFGS, after the first step, with a full history"
+    predicted = state_memory(optimizer, predict=True)
+    assert predicted.caption == "State of LBFGS, after the first step, with a full history"
 
     def closure():
         optimizer.zero_grad()
@@ -108,12 +108,12 @@ def test_lbfgs_is_foretold_with_a_full_history():
 
     optimizer.step(closure)
     assert {row.name: row for row in state_memory(optimizer).rows} == {
-        row.name: row for row in foretold.rows
+        row.name: row for row in predicted.rows
     }
 
 
 def test_frozen_parameters_get_no_state():
-    """A frozen parameter is not foretold any state, and what there is stays counted."""
+    """A frozen parameter is not predicted any state, and what there is stays counted."""
     params, optimizer = make("SGD", {"momentum": 0.9})
     for param in params[1:]:
         param.requires_grad_(False)
@@ -121,7 +121,7 @@ def test_frozen_parameters_get_no_state():
 
 
 def test_hooks_are_not_called():
-    """Foretelling calls nobody's hooks."""
+    """Predicting calls no one's hooks."""
     _, optimizer = make("Adam", {})
     optimizer.register_step_pre_hook(lambda *_: pytest.fail("called"))
     optimizer.register_step_post_hook(lambda *_: pytest.fail("called"))
@@ -134,7 +134,9 @@ def test_rows():
     params[0].grad = torch.ones_like(params[0])
     optimizer.step()
     table = state_memory(optimizer, by="param")
-    assert table.rows == (("params[0]", 80, 1),)
+    assert isinstance(table, MemoryTable)
+    assert isinstance(table, Table)
+    assert table.rows == (MemoryRow("params[0]", 80, 1),)
     assert table.to_dict() == {
         "caption": "State of SGD",
         "columns": ["name", "bytes", "tensors"],
@@ -148,11 +150,11 @@ def test_tiny_copies_are_mentioned():
     """Where the meta device does not do, the caption says how it was found."""
     _, optimizer = make("Adafactor", {})
     assert state_memory(optimizer, predict=True).caption == (
-        "State of Adafactor, after the first step, foreseen by a step of tiny copies"
+        "State of Adafactor, after the first step, predicted by a step of tiny copies"
     )
 
 
-def test_what_can_not_be_foretold():
+def test_what_can_not_be_predicted():
     """A class that needs a closure says what to do instead."""
 
     class Closed(torch.optim.Optimizer):

@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from optimkit import describe, lr_curve, state_memory
-from optimkit._inspection.plots import plot_layers, plot_lr, plot_memory
+from optimkit import describe, lr_curve, plot_layers, plot_lr, plot_memory, state_memory
 
 mpl.use("agg")
 plt = pytest.importorskip("matplotlib.pyplot")

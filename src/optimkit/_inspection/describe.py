@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._errors import first_few
 from .._optimizer_view import OptimizerView, Source, entries, view_of_any
 from .._parameters import Walk
-from .._values import copied, plain, same
+from .._torch_optimizers import layouts_of
+from .._values import copied, nbytes, plain, same, tensors_in
 from .models import Models, Schedulers, list_schedulers, names_by_id, walk_models
 from .norms import state_norms
-from .records import Columns, GroupRow, total
-from .report import Report
-from .rows import parameter_columns
+from .report import GroupRow, ParameterRow, Report, Shape, total
 
 
 def describe(
@@ -26,7 +25,7 @@ def describe(
     values: bool = False,
     key: str | None = None,
 ) -> Report:
-    """Say what an optimizer holds: every group, every parameter, and what it leaves out.
+    """Describe what an optimizer holds: every group, every parameter, and what it leaves out.
 
     It only looks: nothing steps, no state is made, and no device is waited for unless
     `values` asks for norms.
@@ -71,10 +70,10 @@ def describe(
     ...     {"params": [layer.bias for layer in model[:2]], "weight_decay": 0.0},
     ... ])
     >>> print(describe(optimizer, model))
-    AdamW: 2 groups, 5 parameters, 128 numbers, no state
+    AdamW: 2 groups, 5 parameters, 128 elements, no state
     Groups
-    group  parameters  numel     lr  weight_decay  not the default
-    -----  ----------  -----  -----  ------------  ---------------
+    group  parameters  numel     lr  weight_decay  overrides
+    -----  ----------  -----  -----  ------------  ------------
         0           3    112  0.001          0.01
         1           2     16  0.001             0  weight_decay
     Parameters
@@ -89,62 +88,124 @@ def describe(
     Trainable, but not in this optimizer: 1: 2.bias
     """
     walks = walk_models(models)
-    held = view_of_any(optimizer, names_by_id(walks), key)
-    norms = state_norms(held.states) if values else None
-    columns = parameter_columns(held, _shapes(held, walks), norms)
-    missing = list(_missing(held, walks))
+    view = view_of_any(optimizer, names_by_id(walks), key)
+    rows = tuple(_rows(view, walks, values))
+    missing = list(_missing(view, walks))
     return Report(
-        optimizer=held.kind,
-        groups=tuple(_groups(held, columns)),
-        columns=columns,
+        optimizer=view.kind,
+        groups=tuple(_groups(view, rows)),
+        rows=rows,
         unmanaged=tuple(name for name, trainable in missing if trainable),
         frozen=tuple(name for name, trainable in missing if not trainable),
-        notes=tuple(_notes(held, walks, missing, schedulers)),
+        notes=tuple(_notes(view, walks, missing, schedulers)),
     )
 
 
-def _groups(held: OptimizerView, columns: Columns) -> Iterator[GroupRow]:
-    """Give a record for each group."""
-    numels: list[list[int | None]] = [[] for _ in held.options]
-    for index, numel in zip(columns.group, columns.numel, strict=True):
-        numels[index].append(numel)
-    defaults = {key: plain(value) for key, value in held.defaults.items()}
-    for index, (group, label, numbers) in enumerate(
-        zip(held.options, held.labels, numels, strict=True)
+def _rows(view: OptimizerView, walks: Sequence[Walk], values: bool) -> Iterator[ParameterRow]:
+    """Yield a record for each parameter."""
+    norms: Sequence[Mapping[str, float]] = (
+        state_norms(view.states) if values else [{} for _ in view.states]
+    )
+    lrs = [copied(options.get("lr")) for options in view.options]
+    decays = [copied(options.get("weight_decay")) for options in view.options]
+    shaped = _shaped(view, walks)
+    for place, (name, group, state) in enumerate(
+        zip(view.names, view.group_of, view.states, strict=True)
     ):
-        yield GroupRow(
-            index=index,
-            name=label,
-            options=copied(group),
-            overrides={
-                key: copied(value)
-                for key, value in group.items()
-                if key in defaults and not same(value, defaults[key])
-            },
-            parameters=len(numbers),
-            numel=total(numbers),
+        tensor = shaped[place]
+        lazy = isinstance(tensor, nn.UninitializedParameter)
+        shapes, size = _shapes_and_bytes(state)
+        yield ParameterRow(
+            name=name,
+            shape=None if tensor is None or lazy else tuple(tensor.shape),
+            dtype=None if tensor is None else tensor.dtype,
+            numel=None if tensor is None or lazy else tensor.numel(),
+            trainable=getattr(view.params[place], "requires_grad", None),
+            group=group,
+            lr=lrs[group],
+            weight_decay=decays[group],
+            state=shapes,
+            step=_step(state.get("step")),
+            bytes=size,
+            norms=norms[place],
         )
 
 
-def _shapes(held: OptimizerView, walks: Iterable[Walk]) -> list[Any]:
-    """Return the parameters; for a state dict with names, the model's of these names."""
-    if held.optimizer is not None or not held.named:
-        return held.params
+def _shaped(view: OptimizerView, walks: Sequence[Walk]) -> list[Tensor | None]:
+    """Return what has the shape of each parameter: of a saved one the model's, or its state."""
+    if view.optimizer is not None:
+        return [param if isinstance(param, Tensor) else None for param in view.params]
     known = {
         name: param
-        for found in walks
+        for found in (walks if view.named else ())
         for name, param in zip(found.places, found.tensors, strict=True)
     }
-    return [known.get(name) for name in held.names]
+    return [
+        known[name] if name in known else _of_its_shape(state)
+        for name, state in zip(view.names, view.states, strict=True)
+    ]
 
 
-def _missing(held: OptimizerView, walks: Iterable[Walk]) -> Iterator[tuple[str, bool]]:
-    """Give what the models have and the optimizer has not: name, trainable."""
-    if held.optimizer is None and not held.named:
+def _of_its_shape(state: Mapping[str, Any]) -> Tensor | None:
+    """Return the piece of a state that has the shape of its parameter."""
+    for key, value in state.items():
+        if isinstance(value, Tensor) and value.ndim and layouts_of(key) == {"parameter"}:
+            return value
+    return None
+
+
+def _shapes_and_bytes(state: Mapping[str, Any]) -> tuple[dict[str, Shape | None], int]:
+    """Return the shape of each piece of a state, of a list its length, and the bytes of all."""
+    shapes: dict[str, Shape | None] = {}
+    size = 0
+    for key, value in state.items():
+        if isinstance(value, Tensor):
+            shapes[str(key)] = tuple(value.shape)
+            size += nbytes(value)
+        elif isinstance(value, (list, tuple, dict)):
+            shapes[str(key)] = (len(value),)
+            size += sum(map(nbytes, tensors_in(value)))
+        else:
+            shapes[str(key)] = None if value is None else ()
+    return shapes, size
+
+
+def _step(count: object) -> Any:
+    """Return a count of steps, where no device must be waited for; torch stores it as a float."""
+    number = plain(count)
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    return number if isinstance(number, (int, float)) else None
+
+
+def _groups(view: OptimizerView, rows: Sequence[ParameterRow]) -> Iterator[GroupRow]:
+    """Yield a record for each group."""
+    numels: list[list[int | None]] = [[] for _ in view.options]
+    for row in rows:
+        numels[row.group].append(row.numel)
+    defaults = {key: plain(value) for key, value in view.defaults.items()}
+    for index, (label, options) in enumerate(zip(view.labels, view.options, strict=True)):
+        yield GroupRow(
+            index=index,
+            name=label,
+            options=copied(options),
+            overrides={
+                key: copied(value)
+                for key, value in options.items()
+                if key in defaults and not same(value, defaults[key])
+            },
+            parameters=len(numels[index]),
+            numel=total(numels[index]),
+        )
+
+
+def _missing(view: OptimizerView, walks: Iterable[Walk]) -> Iterator[tuple[str, bool]]:
+    """Yield what the models have and the optimizer does not: name, trainable."""
+    if view.optimizer is None and not view.named:
         return  # positions do not tell
-    ids = set(map(id, held.params))
-    live = held.optimizer is not None
-    names = set() if live else set(held.names)
+    ids = set(map(id, view.params))
+    live = view.optimizer is not None
+    names = set() if live else set(view.names)
     seen: set[int] = set()
     for found in walks:
         if live and ids.issuperset(map(id, found.tensors)):
@@ -161,13 +222,13 @@ def _missing(held: OptimizerView, walks: Iterable[Walk]) -> Iterator[tuple[str, 
 
 
 def _notes(
-    held: OptimizerView, walks: Sequence[Walk], missing: Sequence[object], schedulers: Schedulers
+    view: OptimizerView, walks: Sequence[Walk], missing: Sequence[object], schedulers: Schedulers
 ) -> Iterator[str]:
     """Say what does not fit in a record."""
     for scheduler in list_schedulers(schedulers):
         kind, at = type(scheduler).__name__, getattr(scheduler, "last_epoch", None)
-        driven = getattr(scheduler, "optimizer", held.optimizer)
-        if driven is held.optimizer or held.optimizer is None:
+        driven = getattr(scheduler, "optimizer", view.optimizer)
+        if driven is view.optimizer or view.optimizer is None:
             yield f"lr set by {kind}" + ("" if at is None else f", at step {at}")
         else:
             yield f"{kind} sets the lr of another optimizer"
@@ -178,18 +239,18 @@ def _notes(
             "with assign=True, or belongs to another model. Build the optimizer from this "
             "model's parameters."
         )
-    if held.orphans:
-        keys = first_few(_orphan(key) for key, _ in held.orphans)
+    if view.orphans:
+        keys = first_few(_orphan(key) for key, _ in view.orphans)
         yield f"State of no parameter in any group: {keys}"
-    for label, size, group in _unlike_names(held):
+    for label, size, group in _unlike_names(view):
         yield f"{label} has {size} parameters and {group} names for them"
 
 
-def _unlike_names(held: OptimizerView) -> Iterator[tuple[str, int, int]]:
+def _unlike_names(view: OptimizerView) -> Iterator[tuple[str, int, int]]:
     """Find groups whose names are not as many as their parameters."""
-    if held.optimizer is None:
+    if view.optimizer is None:
         return
-    for label, group in zip(held.labels, held.groups, strict=True):
+    for label, group in zip(view.labels, view.groups, strict=True):
         params, names = entries(group.get("params")), entries(group.get("param_names"))
         if "param_names" in group and len(names) != len(params):
             yield label, len(params), len(names)

@@ -15,7 +15,7 @@ from .schedule import LrCurve
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .._tables import Table
+    from .memory import MemoryTable
 
 
 def plot_lr(curve: LrCurve, ax: Axes | None = None) -> Axes:
@@ -114,12 +114,12 @@ def plot_layers(report: Report, option: str = "lr", ax: Axes | None = None) -> A
     return ax
 
 
-def plot_memory(table: Table, ax: Axes | None = None) -> Axes:
+def plot_memory(table: MemoryTable, ax: Axes | None = None) -> Axes:
     """Draw what each kind of state takes.
 
     Parameters
     ----------
-    table : Table
+    table : MemoryTable
         What :func:`optimkit.state_memory` returned.
     ax : matplotlib.axes.Axes, optional
         Where to draw; without it, in a new figure.

@@ -1,19 +1,114 @@
-"""The records of :func:`optimkit.describe`, and their looks."""
+"""The records of :func:`optimkit.describe`, and how they are shown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
 
 from .._errors import first_few
 from .._tables import Folded, Shown, Table, jsonable, text
-from .patterns import masked, merge
-from .records import Columns, GroupRow, ParameterRow, total
-from .summary import dtype_name, summed_up
+from .._values import dtype_name
+from .patterns import in_few
 
+Shape = tuple[int, ...]
+
+_LINES = 60  # so many lines of parameters are shown; beyond, they are summed up by module
 _IN_HTML = 200  # so many rows are worth folding into a page
+
+
+class ParameterRow(NamedTuple):
+    """A parameter, and what the optimizer holds for it.
+
+    Parameters
+    ----------
+    name : str
+        Its name, or its position where no one has named it: ``params[3]``.
+    shape : tuple of int or None
+        Its shape; None where only its state is known and does not tell.
+    dtype : torch.dtype or None
+        Its data type.
+    numel : int or None
+        How many elements it has.
+    trainable : bool or None
+        Its ``requires_grad``; None in a state dict.
+    group : int
+        The index of its group.
+    lr : float or None
+        The learning rate of its group now.
+    weight_decay : float or None
+        The weight decay of its group; None if the class has none.
+    state : mapping of str to tuple or None
+        State key -> its shape; ``()`` for a single number, None for nothing yet.
+    step : int or float or None
+        How many steps it has taken; None before the first, and for a class that does not count.
+    bytes : int
+        The size of its state.
+    norms : mapping of str to float
+        State key -> its norm, when asked for by ``values=True``.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from optimkit import describe
+    >>> [row] = describe(torch.optim.SGD([nn.Parameter(torch.ones(2, 3))], lr=0.1)).rows
+    >>> row.name, row.shape, row.lr, row.step
+    ('params[0]', (2, 3), 0.1, None)
+    """
+
+    name: str
+    shape: Shape | None
+    dtype: torch.dtype | None
+    numel: int | None
+    trainable: bool | None
+    group: int
+    lr: Any
+    weight_decay: Any
+    state: Mapping[str, Shape | None]
+    step: Any
+    bytes: int
+    norms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A parameter group.
+
+    Parameters
+    ----------
+    index : int
+        Its index in ``optimizer.param_groups``.
+    name : str
+        Its own name, or ``group`` and its index.
+    options : mapping
+        Its options: lr, weight decay, and all others.
+    overrides : mapping
+        Those that differ from the optimizer's ``defaults``.
+    parameters : int
+        How many parameters it has.
+    numel : int or None
+        How many elements these have; None if a state dict does not tell.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from optimkit import describe
+    >>> group = {"params": [nn.Parameter(torch.ones(2))], "lr": 0.5, "name": "head"}
+    >>> [row] = describe(torch.optim.SGD([group], lr=0.1)).groups
+    >>> row.name, row.overrides, row.numel
+    ('head', {'lr': 0.5}, 2)
+    """
+
+    index: int
+    name: str
+    options: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+    parameters: int
+    numel: int | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,13 +121,13 @@ class Report(Shown):
         The optimizer's class, or where its state dict was found.
     groups : tuple of GroupRow
         The groups.
-    columns : tuple of sequence
-        The parameters, group by group, a fact at a time; ``rows`` has a record for each.
-    unmanaged : tuple of str
-        Parameters of the model that can be trained and that the optimizer has not.
-    frozen : tuple of str
-        Parameters of the model that are frozen and that the optimizer has not.
-    notes : tuple of str
+    rows : tuple of ParameterRow
+        The parameters, group by group.
+    unmanaged : tuple of str, optional
+        Trainable parameters of the model that the optimizer does not have.
+    frozen : tuple of str, optional
+        Frozen parameters of the model that the optimizer does not have.
+    notes : tuple of str, optional
         What else should be said, a sentence each.
 
     Examples
@@ -48,20 +143,15 @@ class Report(Shown):
 
     optimizer: str
     groups: tuple[GroupRow, ...]
-    columns: Columns
+    rows: tuple[ParameterRow, ...]
     unmanaged: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-
-    @cached_property
-    def rows(self) -> tuple[ParameterRow, ...]:
-        """A record for each parameter, group by group."""
-        return self.columns.rows()
+    notes: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
         """The size of all state."""
-        return sum(self.columns.bytes)
+        return sum(row.bytes for row in self.rows)
 
     def expand(self, prefix: str = "") -> Table:
         """Return every parameter on a line of its own.
@@ -95,7 +185,7 @@ class Report(Shown):
             rows,
             columns=columns,
             caption=_count(len(rows), "parameter") + (f" in {prefix}" if prefix else ""),
-            formats={"dtype": dtype_name, "state": _state},
+            formats={"dtype": dtype_name, "state": _state_text},
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,33 +196,25 @@ class Report(Shown):
         dict
             ``optimizer``, ``groups``, ``rows``, ``unmanaged``, ``frozen``, ``notes``.
         """
-        return {
-            "optimizer": self.optimizer,
-            "groups": [jsonable(group) for group in self.groups],
-            "rows": [
-                {key: jsonable(value) for key, value in row._asdict().items()} for row in self.rows
-            ],
-            "unmanaged": list(self.unmanaged),
-            "frozen": list(self.frozen),
-            "notes": list(self.notes),
-        }
+        found: dict[str, Any] = jsonable(self)
+        return found
 
     def _blocks(self) -> list[Table | str]:
         """Return the groups, the parameters summed up, what is left out."""
-        return [self._title, self._group_table(), self._parameter_table(), *self._remarks]
+        return [self._title, self._group_table(), self._parameter_table(), *self._remarks()]
 
     def _html_blocks(self) -> list[Table | Folded | str]:
         """Return the same, with every parameter folded below."""
-        folded = len(self._summary) < len(self.columns.name) <= _IN_HTML
+        folded = len(self._lines) < len(self.rows) <= _IN_HTML
         return [*self._blocks(), *([Folded(self.expand())] if folded else [])]
 
     @property
     def _title(self) -> str:
-        numel, size = total(self.columns.numel), self.bytes
+        numel, size = total(row.numel for row in self.rows), self.bytes
         pieces = [
             _count(len(self.groups), "group"),
-            _count(len(self.columns.name), "parameter"),
-            *([] if numel is None else [f"{numel:,} numbers"]),
+            _count(len(self.rows), "parameter"),
+            *([] if numel is None else [_count(numel, "element")]),
             f"{size:,} bytes of state" if size else "no state",
         ]
         return f"{self.optimizer}: {', '.join(pieces)}"
@@ -140,74 +222,66 @@ class Report(Shown):
     def _group_table(self) -> Table:
         """Lay out the groups: the options in columns where they differ."""
         chosen = _telling_options(self.groups)
-        rows = []
-        for group in self.groups:
-            row = {
+        rows = [
+            {
                 "group": group.index,
                 "name": None if group.name == f"group {group.index}" else group.name,
                 "parameters": group.parameters,
                 "numel": group.numel,
                 **{key: group.options.get(key) for key in chosen},
-                "not the default": ", ".join(group.overrides),
+                "overrides": ", ".join(group.overrides),
             }
-            rows.append(row)
-        shown = [
-            key
-            for key in (rows[0] if rows else ())
-            if key in chosen or any(_says(row[key]) for row in rows)
+            for group in self.groups
         ]
-        return Table(rows, columns=shown, caption="Groups")
+        columns = ["group", "name", "parameters", "numel", *chosen, "overrides"]
+        shown = [key for key in columns if key in chosen or _any_says(rows, key)]
+        return Table(rows, columns=shown if rows else (), caption="Groups")
 
     def _parameter_table(self) -> Table:
         """Lay out the parameters, those that are alike on one line."""
-        rows = self._summary
+        lines = self._lines
         columns = ["name", "tensors", "shape", "dtype", "frozen", "group", "state", "step", "bytes"]
-        if all(row["tensors"] == 1 for row in rows):
+        if all(line["tensors"] == 1 for line in lines):
             columns.remove("tensors")
-        shown = [key for key in columns if any(_says(row.get(key)) for row in rows)]
-        if any(row.get("norms") for row in rows):
-            shown.append("norms")
+        shown = [key for key in [*columns, "norms"] if _any_says(lines, key)]
         return Table(
-            rows,
+            lines,
             columns=shown,
             caption="Parameters",
-            formats={"dtype": dtype_name, "state": _state, "norms": _norms},
+            formats={"norms": _norms_text},
         )
 
     @cached_property
-    def _summary(self) -> list[dict[str, Any]]:
-        return summed_up(self.columns)
+    def _lines(self) -> list[dict[str, Any]]:
+        return _summed_up(self.rows)
 
-    @cached_property
     def _remarks(self) -> list[str]:
         lines = []
         shared = _shared_options(self.groups)
         if shared:
             lines.append(f"In every group: {text(shared)}")
         if self.unmanaged:
-            lines.append(f"Trainable, but not in this optimizer: {_names(self.unmanaged)}")
+            lines.append(f"Trainable, but not in this optimizer: {_names_text(self.unmanaged)}")
         if self.frozen:
-            lines.append(f"Frozen, and not in this optimizer: {_names(self.frozen)}")
+            lines.append(f"Frozen, and not in this optimizer: {_names_text(self.frozen)}")
         return [*lines, *self.notes]
 
 
-def _says(value: object) -> bool:
-    """Tell whether a cell would say anything."""
-    return value is not None and value not in ("", {}, False)
+def total(numbers: Iterable[int | None]) -> int | None:
+    """Return the sum; None if one is not known."""
+    known = list(numbers)
+    return None if None in known else sum(known)  # type: ignore[arg-type]
+
+
+# The groups: which options are worth a column
 
 
 def _telling_options(groups: Sequence[GroupRow]) -> list[str]:
     """Choose the options worth a column: lr, weight decay, and what differs between groups."""
     keys = dict.fromkeys(key for group in groups for key in group.options if key != "name")
     first = [key for key in ("lr", "weight_decay") if key in keys]
-    differing = [
-        key
-        for key in keys
-        if key not in first
-        and any(
-            text(group.options.get(key)) != text(groups[0].options.get(key)) for group in groups
-        )
-    ]
+    written = {key: {text(group.options.get(key)) for group in groups} for key in keys}
+    differing = [key for key in keys if key not in first and len(written[key]) > 1]
     return (first + differing)[:8]
 
 
@@ -216,36 +290,121 @@ def _shared_options(groups: Sequence[GroupRow]) -> dict[str, Any]:
     if not groups:
         return {}
     shown = {"name", *_telling_options(groups)}
+    options = groups[0].options.items()
+    return {key: value for key, value in options if key not in shown and value is not None}
+
+
+# The parameters: those that are alike share a line
+
+
+def _summed_up(rows: Sequence[ParameterRow]) -> list[dict[str, Any]]:
+    """Make one line of parameters that are alike; one of each module if these are too many."""
+    lines = _alike(rows)
+    depth = 6
+    while len(lines) > _LINES and depth:
+        lines = _by_module(rows, depth)
+        depth -= 1
+    shown = [_line(name, members) for name, members in lines[:_LINES]]
+    rest = [row for _, members in lines[_LINES:] for row in members]
+    if rest:
+        more = f"(and {len(lines) - _LINES} more lines: see expand())"
+        size = sum(row.bytes for row in rest)
+        shown.append({"name": more, "tensors": len(rest), "bytes": size})
+    return shown
+
+
+def _alike(rows: Sequence[ParameterRow]) -> list[tuple[str, list[ParameterRow]]]:
+    """Bring together what differs only in the numbers of the name, at the place of the first."""
+    kinds: dict[object, list[int]] = {}
+    for place, row in enumerate(rows):
+        state = tuple(row.state.items())
+        kind = (row.group, row.dtype, row.shape, row.trainable, row.step, state)
+        kinds.setdefault(kind, []).append(place)
+    found = [
+        (pattern, [places[member] for member in members])
+        for places in kinds.values()
+        for pattern, members in in_few([rows[place].name for place in places])
+    ]
+    found.sort(key=lambda line: line[1][0])
+    return [(pattern, [rows[place] for place in places]) for pattern, places in found]
+
+
+def _by_module(rows: Sequence[ParameterRow], depth: int) -> list[tuple[str, list[ParameterRow]]]:
+    """Bring together the parameters of each module at a depth, group by group."""
+    kinds: dict[tuple[str, int], list[ParameterRow]] = {}
+    for row in rows:
+        parts = row.name.split(".")
+        module = ".".join(parts[:depth]) + (".*" if len(parts) > depth else "")
+        kinds.setdefault((module, row.group), []).append(row)
+    return [(module, members) for (module, _), members in kinds.items()]
+
+
+def _line(name: str, rows: Sequence[ParameterRow]) -> dict[str, Any]:
+    """Sum up parameters in one line."""
+    first = rows[0]
+    alike = all(row.state == first.state for row in rows)
+    dtypes = dict.fromkeys(dtype_name(row.dtype) for row in rows)
     return {
-        key: value
-        for key, value in groups[0].options.items()
-        if key not in shown and value is not None
+        "name": name,
+        "tensors": len(rows),
+        "shape": first.shape if all(row.shape == first.shape for row in rows) else None,
+        "dtype": ", ".join(dtypes),
+        "frozen": "frozen" if any(row.trainable is False for row in rows) else None,
+        "group": first.group,
+        "state": _short_state(first) if alike else "mixed",
+        "step": _span([row.step for row in rows if row.step is not None]),
+        "bytes": sum(row.bytes for row in rows),
+        "norms": _largest([row.norms for row in rows]),
     }
 
 
-def _state(value: Any) -> str:
-    return (
-        value
-        if isinstance(value, str)
-        else ", ".join(
-            key if not shape else f"{key} {text(shape)}" for key, shape in (value or {}).items()
-        )
-    )
+def _largest(norms: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the largest norm of each key; NaN if there is one: it is what one looks for."""
+    found: dict[str, float] = {}
+    for each in norms:
+        for key, number in each.items():
+            before = found.get(key, number)
+            found[key] = math.nan if math.isnan(before + number) else max(before, number)
+    return found
 
 
-def _norms(value: Any) -> str:
+def _span(steps: Sequence[Any]) -> Any:
+    """Write one step count, or the lowest and the highest."""
+    if not steps:
+        return None
+    low, high = min(steps), max(steps)
+    return low if low == high else f"{text(low)}-{text(high)}"
+
+
+def _short_state(row: ParameterRow) -> str:
+    """Name the state's keys, with a shape where it is neither the parameter's nor a number."""
     return ", ".join(
-        f"{key}={number:.3g}" for key, number in (value or {}).items() if key != "step"
+        key if shape in ((), None, row.shape) else f"{key} {text(shape)}"
+        for key, shape in row.state.items()
+        if key != "step"
     )
 
 
-def _names(names: Sequence[str]) -> str:
+# Cells
+
+
+def _any_says(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
+    """Return whether a column would say anything."""
+    return any(row.get(key) or row.get(key) == () for row in rows)
+
+
+def _state_text(state: Mapping[str, Shape | None]) -> str:
+    return ", ".join(f"{key} {text(shape)}" if shape else key for key, shape in state.items())
+
+
+def _norms_text(norms: Mapping[str, float] | None) -> str:
+    items = (norms or {}).items()
+    return ", ".join(f"{key}={number:.3g}" for key, number in items if key != "step")
+
+
+def _names_text(names: Sequence[str]) -> str:
     """Write names in few, the first ten of them."""
-    groups: dict[str, list[str]] = {}
-    for mask, name in zip(masked(names), names, strict=False):
-        groups.setdefault(mask, []).append(name)
-    patterns = [pattern for group in groups.values() for pattern, _ in merge(group)]
-    return f"{len(names)}: {first_few(patterns, 10)}"
+    return f"{len(names)}: {first_few((pattern for pattern, _ in in_few(names)), 10)}"
 
 
 def _count(number: int, noun: str) -> str:

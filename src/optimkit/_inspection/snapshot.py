@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,23 +12,15 @@ from torch.optim import Optimizer
 
 from .._optimizer_view import OptimizerView, view_of
 from .._tables import Shown, Table, jsonable
-from .._values import copied, plain
+from .._values import copied
 from .norms import state_norms
 
 Values = Literal["norm", "copy", "none"]
 _VALUES = ("norm", "copy", "none")
 
 
-class Entry(NamedTuple):
-    """A piece of state at one moment."""
-
-    shape: tuple[int, ...] | None
-    dtype: torch.dtype | None
-    norm: float | None = None
-    value: Any = None
-
-
-class SnapshotRow(NamedTuple):
+@dataclass(frozen=True, eq=False, slots=True)
+class SnapshotRow:
     """A piece of state of a parameter, at one moment.
 
     Parameters
@@ -38,25 +30,31 @@ class SnapshotRow(NamedTuple):
     key : str
         The state's key.
     shape : tuple of int or None
-        Its shape.
+        Its shape; of a list its length; None if it has none.
     dtype : torch.dtype or None
         Its type.
     norm : float or None
-        Its norm.
+        Its norm, with ``values="norm"``.
+    value : Any
+        A copy of it, with ``values="copy"``; a number that is no tensor with ``"norm"`` too.
 
     Examples
     --------
     >>> from optimkit import snapshot
     >>> param = torch.nn.Parameter(torch.ones(2))
     >>> snapshot(torch.optim.Adagrad([param])).rows[1]
-    SnapshotRow(name='params[0]', key='sum', shape=(2,), dtype=torch.float32, norm=0.0)
+    SnapshotRow(name='params[0]', key='sum', shape=(2,), dtype=torch.float32, norm=0.0, value=None)
     """
 
     name: str
     key: str
     shape: tuple[int, ...] | None
     dtype: torch.dtype | None
-    norm: float | None
+    norm: float | None = None
+    value: Any = None
+
+
+_SHOWN = ("name", "key", "shape", "dtype", "norm")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,8 +77,8 @@ class Snapshot(Shown):
         Whether these are names, or positions.
     group_of : tuple of int
         The group of each parameter.
-    states : tuple of mapping of str to Entry
-        The state of each parameter.
+    states : tuple of mapping of str to SnapshotRow
+        The state of each parameter, by key.
 
     Examples
     --------
@@ -98,16 +96,12 @@ class Snapshot(Shown):
     names: tuple[str, ...]
     named: bool
     group_of: tuple[int, ...]
-    states: tuple[Mapping[str, Entry], ...]
+    states: tuple[Mapping[str, SnapshotRow], ...]
 
     @property
     def rows(self) -> tuple[SnapshotRow, ...]:
         """A record for each piece of state."""
-        return tuple(
-            SnapshotRow(name, key, entry.shape, entry.dtype, entry.norm)
-            for name, state in zip(self.names, self.states, strict=True)
-            for key, entry in state.items()
-        )
+        return tuple(row for state in self.states for row in state.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the snapshot as data that ``json`` can write.
@@ -123,9 +117,7 @@ class Snapshot(Shown):
                 {"name": label, "options": jsonable(group)}
                 for label, group in zip(self.labels, self.groups, strict=True)
             ],
-            "rows": [
-                {key: jsonable(value) for key, value in row._asdict().items()} for row in self.rows
-            ],
+            "rows": [{key: jsonable(getattr(row, key)) for key in _SHOWN} for row in self.rows],
         }
 
     def _blocks(self) -> list[str]:
@@ -141,7 +133,7 @@ class Snapshot(Shown):
 
     def _html_blocks(self) -> list[Table]:
         """Return the state as a table."""
-        return [Table(self.rows[:200], SnapshotRow._fields, caption=self._blocks()[0])]
+        return [Table(self.rows[:200], _SHOWN, caption=self._blocks()[0])]
 
 
 def _counted(count: int, word: str) -> str:
@@ -196,36 +188,42 @@ def snapshot(optimizer: Optimizer, values: Values = "norm") -> Snapshot:
     return take(view_of(optimizer), values)
 
 
-def take(held: OptimizerView, values: Values, *, clone: bool = True) -> Snapshot:
-    """Take a snapshot of what a view shows."""
+def take(view: OptimizerView, values: Values, *, clone: bool = True) -> Snapshot:
+    """Take a snapshot; without `clone`, one that changes with the optimizer."""
     norms: Sequence[Mapping[str, float]] = (
-        state_norms(held.states) if values == "norm" else [{}] * len(held.states)
+        state_norms(view.states) if values == "norm" else [{} for _ in view.states]
     )
+    states = []
+    for name, state, norm in zip(view.names, view.states, norms, strict=True):
+        rows = {}
+        for key, value in state.items():
+            kept = value if _is_kept(value, values) else None
+            kept = copied(kept) if clone else kept
+            rows[str(key)] = row_of(name, str(key), value, norm.get(str(key)), kept)
+        states.append(rows)
     return Snapshot(
-        optimizer=None if held.optimizer is None else held.kind,
+        optimizer=None if view.optimizer is None else view.kind,
         values=values,
-        groups=tuple(map(copied, held.options) if clone else held.options),
-        labels=tuple(held.labels),
-        names=tuple(held.names),
-        named=held.named,
-        group_of=tuple(held.group_of),
-        states=tuple(
-            {
-                str(key): _entry(value, values, norm.get(str(key)), clone)
-                for key, value in state.items()
-            }
-            for state, norm in zip(held.states, norms, strict=True)
-        ),
+        groups=tuple(map(copied, view.options) if clone else view.options),
+        labels=tuple(view.labels),
+        names=tuple(view.names),
+        named=view.named,
+        group_of=tuple(view.group_of),
+        states=tuple(states),
     )
 
 
-def _entry(value: Any, values: Values, norm: float | None, clone: bool) -> Entry:
-    """Keep of a piece of state what was asked for."""
+def row_of(name: str, key: str, value: Any, norm: float | None, kept: Any) -> SnapshotRow:
+    """Return what is kept of a value."""
     if isinstance(value, Tensor):
-        kept = (copied(value) if clone else value.detach()) if values == "copy" else None
-        return Entry(tuple(value.shape), value.dtype, norm, kept)
+        return SnapshotRow(name, key, tuple(value.shape), value.dtype, norm, kept)
     if isinstance(value, (list, tuple, dict)):
-        kept = (copied(value) if clone else value) if values == "copy" else None
-        return Entry((len(value),), None, norm, kept)
-    number = isinstance(value, (int, float, complex))
-    return Entry(() if number else None, None, None, None if values == "none" else plain(value))
+        return SnapshotRow(name, key, (len(value),), None, norm, kept)
+    shape = () if isinstance(value, (int, float, complex)) else None
+    return SnapshotRow(name, key, shape, None, norm, kept)
+
+
+def _is_kept(value: Any, values: Values) -> bool:
+    """Return whether to keep a value as it is: what is no tensor is so small that norms do it too."""
+    large = isinstance(value, (Tensor, list, tuple, dict))
+    return values == "copy" or (values == "norm" and not large)

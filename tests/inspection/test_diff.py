@@ -78,7 +78,7 @@ def test_a_snapshot_stands_still():
     step(model, optimizer)
     assert not torch.equal(state_dict["state"][0]["exp_avg"], before)
     assert torch.equal(kept.states[0]["exp_avg"].value, before)
-    assert kept.rows[0][:3] == ("0.weight", "step", ())
+    assert (kept.rows[0].name, kept.rows[0].key, kept.rows[0].shape) == ("0.weight", "step", ())
     json.dumps(kept.to_dict(), allow_nan=False)
     assert str(kept) == ("Snapshot of AdamW: 1 group, 4 parameters, 12 pieces of state (copy)")
 
@@ -188,17 +188,19 @@ def test_files_are_compared_in_everything(tmp_path):
     """Of two files, models, schedulers and plain values are compared too."""
     model, optimizer = trained()
     content = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}
-    torch.save({**content, "note": "a", "only": None}, tmp_path / "a.pt")
+    torch.save({**content, "note": "a", "only": None, "loss": None}, tmp_path / "a.pt")
     with torch.no_grad():
         model[0].weight.mul_(2)
-    torch.save({**content, "epoch": 4, "note": "a"}, tmp_path / "b.pt")
+    torch.save({**content, "epoch": 4, "note": "a", "loss": "mse"}, tmp_path / "b.pt")
     found = diff(tmp_path / "a.pt", str(tmp_path / "b.pt"))
     assert [(row.name, row.key, row.kind) for row in found.rows] == [
         ("only", "value", "removed"),
+        ("loss", "value", "changed"),
         ("model.0.weight", "value", "changed"),
         ("epoch", "value", "changed"),
     ]
-    assert found.rows[1].change == pytest.approx(1)
+    assert found.rows[1][3:] == ("None", "mse", None)
+    assert found.rows[2].change == pytest.approx(1)
     assert not diff(tmp_path / "a.pt", tmp_path / "a.pt")
 
 

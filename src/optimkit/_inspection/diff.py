@@ -1,0 +1,380 @@
+"""What differs between two optimizers, or between two moments of one."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._files import read
+from .._optimizer_view import Source, view_of_any, view_of_saved
+from .._tables import Shown, Table, jsonable
+from .._torch_optimizers import is_state_dict, optimizers_in
+from .._values import dtype_name, equal, local, plain, same, tensors_in
+from .norms import norm_of
+from .snapshot import Snapshot, SnapshotRow, row_of, take
+
+Kind = Literal["added", "removed", "changed"]
+Pair = tuple[str, int | None, int | None]  # a parameter, and its place in either side
+
+_LINES = 40  # so many rows of a table are shown; `rows` has all
+
+
+class DiffRow(NamedTuple):
+    """One difference.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, or the group; of two files, where in them.
+    key : str
+        The state's key, or the option; ``group`` if it is the parameter's place;
+        ``value`` for what else a file holds.
+    kind : {"added", "removed", "changed"}
+        What happened from the first to the second.
+    before, after : Any
+        The option or the number; of a tensor its norm; of one whose shape or type has
+        changed, these.
+    change : float or None
+        For numbers, how far they are apart, relative to the first.
+
+    Examples
+    --------
+    >>> row = DiffRow("group 0", "lr", "changed", 0.1, 0.05, 0.5)
+    >>> row.name, row.change
+    ('group 0', 0.5)
+    """
+
+    name: str
+    key: str
+    kind: Kind
+    before: Any
+    after: Any
+    change: float | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Diff(Shown):
+    """What differs; it is false when nothing does. See :func:`optimkit.diff`.
+
+    Parameters
+    ----------
+    options : tuple of DiffRow
+        Differences in the groups' options, and in who is in which group.
+    state : tuple of DiffRow
+        Differences in state, and of files in all else that they hold: the largest relative
+        change first, after what was added or removed.
+
+    Examples
+    --------
+    >>> Diff((), ()).rows, bool(Diff((), ()))
+    ((), False)
+    """
+
+    options: tuple[DiffRow, ...]
+    state: tuple[DiffRow, ...]
+
+    @property
+    def rows(self) -> tuple[DiffRow, ...]:
+        """All differences, the options first."""
+        return self.options + self.state
+
+    def __len__(self) -> int:
+        """Return how many differences there are."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[DiffRow]:
+        """Yield each difference."""
+        return iter(self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the differences as data that ``json`` can write.
+
+        Returns
+        -------
+        dict
+            ``equal``, ``options`` and ``state``.
+        """
+        return {"equal": not self.rows, **jsonable(self)}
+
+    def _blocks(self) -> list[Table | str]:
+        """Return the options, then the state."""
+        tables = [_table("Options", self.options), _table("State", self.state)]
+        return [table for table in tables if table.rows] or ["No difference."]
+
+
+def _table(caption: str, rows: Sequence[DiffRow]) -> Table:
+    """Lay out some differences, the first ones of many."""
+    more = f", the first {_LINES} of {len(rows)}" if len(rows) > _LINES else ""
+    told = any(row.change is not None for row in rows)
+    return Table(
+        rows[:_LINES],
+        columns=[key for key in DiffRow._fields if told or key != "change"],
+        caption=caption + more,
+        formats={"change": lambda value: "" if value is None else f"{value:.3g}"},
+    )
+
+
+def diff(a: Source | Snapshot, b: Source | Snapshot) -> Diff:
+    """Compare two optimizers, or two moments of one.
+
+    Parameters are matched by name where both sides have names, else by position; groups by
+    name where all have one, else by place. Two files are compared in everything they hold.
+
+    Parameters
+    ----------
+    a, b : torch.optim.Optimizer, mapping, Snapshot, str or os.PathLike
+        Live optimizers, state dicts, snapshots and checkpoints, in any pairing. Where one is
+        a snapshot of norms, tensors are compared by norm.
+
+    Returns
+    -------
+    Diff
+        Records first (``rows``, each with ``name``, ``key``, ``kind``, ``before``, ``after``,
+        ``change``; ``options`` and ``state`` apart), then text, a rich table, HTML.
+
+    Raises
+    ------
+    TypeError
+        If one is nothing of the kind.
+    CheckpointError
+        If a file has no optimizer to compare with; its subclasses if it is corrupt or unsafe.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Linear(2, 1)
+    >>> one = torch.optim.AdamW(model.named_parameters(), lr=1e-3)
+    >>> two = torch.optim.AdamW(model.named_parameters(), lr=1e-4)
+    >>> print(diff(one, two.state_dict()))
+    Options
+    name     key  kind     before   after  change
+    -------  ---  -------  ------  ------  ------
+    group 0  lr   changed   0.001  0.0001     0.9
+    """
+    if isinstance(a, (str, os.PathLike)) and isinstance(b, (str, os.PathLike)):
+        return _diff_files(read(a), read(b))
+    return _diff(_side(a, b), _side(b, a))
+
+
+def _side(source: Source | Snapshot, against: Source | Snapshot) -> Snapshot:
+    """Bring one side to a snapshot, with the values that the other side can be compared in."""
+    if isinstance(source, Snapshot):
+        return source
+    values = against.values if isinstance(against, Snapshot) else "copy"
+    return take(view_of_any(source), values, clone=False)
+
+
+def _diff(a: Snapshot, b: Snapshot, prefix: str = "") -> Diff:
+    """Compare two snapshots."""
+    pairs = _pairs(a, b)
+    options = [*_class(a, b), *_options(a, b), *_moved(a, b, pairs)]
+    return Diff(
+        tuple(row._replace(name=prefix + row.name) for row in options),
+        _largest_first(row._replace(name=prefix + row.name) for row in _states(a, b, pairs)),
+    )
+
+
+def _largest_first(rows: Iterable[DiffRow]) -> tuple[DiffRow, ...]:
+    """Put the largest change first; what has no size of change comes before."""
+    return tuple(sorted(rows, key=lambda row: -math.inf if row.change is None else -row.change))
+
+
+def _pairs(a: Snapshot, b: Snapshot) -> list[Pair]:
+    """Match the parameters by name, where both sides have names; else by place."""
+    if a.named and b.named:
+        there = {name: place for place, name in enumerate(b.names)}
+        pairs: list[Pair] = [
+            (name, place, there.pop(name, None)) for place, name in enumerate(a.names)
+        ]
+        return pairs + [(name, None, place) for name, place in there.items()]
+    names = (b if b.named else a).names
+    return [
+        (
+            names[place] if place < len(names) else f"params[{place}]",
+            place if place < len(a.names) else None,
+            place if place < len(b.names) else None,
+        )
+        for place in range(max(len(a.names), len(b.names)))
+    ]
+
+
+def _class(a: Snapshot, b: Snapshot) -> Iterator[DiffRow]:
+    """Compare the classes, where both are known."""
+    if a.optimizer and b.optimizer and a.optimizer != b.optimizer:
+        yield DiffRow("optimizer", "class", "changed", a.optimizer, b.optimizer)
+
+
+def _options(a: Snapshot, b: Snapshot) -> Iterator[DiffRow]:
+    """Compare the options of the groups."""
+    labels = (a.labels, b.labels)
+    named = all(
+        len(set(side)) == len(side) and not any(label.startswith("group ") for label in side)
+        for side in labels
+    )
+    keys: list[Sequence[object]] = [side if named else range(len(side)) for side in labels]
+    for key in dict.fromkeys([*keys[0], *keys[1]]):
+        if key not in keys[0]:
+            other = keys[1].index(key)
+            yield DiffRow(b.labels[other], "group", "added", None, _size(b, other))
+        elif key not in keys[1]:
+            one = keys[0].index(key)
+            yield DiffRow(a.labels[one], "group", "removed", _size(a, one), None)
+        else:
+            one, other = keys[0].index(key), keys[1].index(key)
+            yield from _group(a.labels[one], a.groups[one], b.groups[other])
+
+
+def _size(side: Snapshot, group: int) -> str:
+    number = side.group_of.count(group)
+    return f"{number} parameter{'' if number == 1 else 's'}"
+
+
+def _group(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[DiffRow]:
+    """Compare the options of one group."""
+    for key in dict.fromkeys([*one, *other]):
+        if key not in other:
+            yield DiffRow(label, key, "removed", one[key], None)
+        elif key not in one:
+            yield DiffRow(label, key, "added", None, other[key])
+        elif not (same(one[key], other[key]) or equal(one[key], other[key])):
+            before, after = one[key], other[key]
+            yield DiffRow(label, key, "changed", before, after, _change(before, after))
+
+
+def _moved(a: Snapshot, b: Snapshot, pairs: Sequence[Pair]) -> Iterator[DiffRow]:
+    """Compare which group each parameter is in."""
+    for name, one, other in pairs:
+        before = None if one is None else a.labels[a.group_of[one]]
+        after = None if other is None else b.labels[b.group_of[other]]
+        if one is None or other is None:
+            yield DiffRow(name, "group", "added" if one is None else "removed", before, after)
+        elif a.group_of[one] != b.group_of[other] and before != after:
+            yield DiffRow(name, "group", "changed", before, after)
+
+
+def _states(a: Snapshot, b: Snapshot, pairs: Sequence[Pair]) -> Iterator[DiffRow]:
+    """Compare the state of each parameter."""
+    empty: Mapping[str, SnapshotRow] = {}
+    for name, one, other in pairs:
+        before = empty if one is None else a.states[one]
+        after = empty if other is None else b.states[other]
+        for key in dict.fromkeys([*before, *after]):
+            yield from _piece(name, key, before.get(key), after.get(key))
+
+
+def _piece(
+    name: str, key: str, one: SnapshotRow | None, other: SnapshotRow | None
+) -> Iterator[DiffRow]:
+    """Compare one piece of state, or of a file."""
+    if one is None or other is None:
+        kind: Kind = "added" if one is None else "removed"
+        yield DiffRow(name, key, kind, one and _text(one), other and _text(other))
+    elif (one.shape, one.dtype) != (other.shape, other.dtype) and not _same_number(one, other):
+        yield DiffRow(name, key, "changed", _layout(one), _layout(other))
+    elif one.shape is None or (one.value is not None and other.value is not None):
+        if not equal(one.value, other.value):
+            change = _change(one.value, other.value)
+            yield DiffRow(name, key, "changed", _text(one), _text(other), change)
+    else:
+        norms = _norm(one), _norm(other)
+        if None not in norms and not math.isclose(*norms, rel_tol=1e-6):
+            yield DiffRow(name, key, "changed", _text(one), _text(other), _change(*norms))
+
+
+def _same_number(one: SnapshotRow, other: SnapshotRow) -> bool:
+    """Return whether a Python number and a tensor of one say the same."""
+    numbers = [plain(each.value) if each.value is not None else each.norm for each in (one, other)]
+    return one.shape == other.shape == () and None not in numbers and same(*numbers)
+
+
+def _norm(row: SnapshotRow) -> Any:
+    """Return the norm, computing it for a copy."""
+    if row.norm is not None or row.value is None:
+        return row.norm
+    tensors = [tensor for tensor in tensors_in(row.value) if not tensor.is_meta]
+    if tensors:
+        return float(norm_of(tensors))
+    return float(row.value) if isinstance(row.value, (int, float)) else None
+
+
+def _text(row: SnapshotRow) -> Any:
+    """Say a piece of state in a word: a number, a norm, a layout."""
+    if row.shape == () or not isinstance(row.value, (Tensor, list, tuple, dict, type(None))):
+        number = plain(row.value)
+        if number is not None and not isinstance(number, Tensor):
+            return number
+    norm = _norm(row)
+    return _layout(row) if norm is None else norm
+
+
+def _layout(row: SnapshotRow) -> str:
+    shape = "" if row.shape is None else str(row.shape)
+    return f"{shape} {dtype_name(row.dtype)}".strip() or repr(row.value)
+
+
+def _diff_files(a: Any, b: Any) -> Diff:
+    """Compare everything in two files: the optimizers as such, the rest leaf by leaf."""
+    ones, others = optimizers_in(a), optimizers_in(b)
+    both = [where for where in ones if where in others]
+    options: list[DiffRow] = []
+    state: list[DiffRow] = []
+    for where in both:
+        found = _diff(
+            take(view_of_saved(ones[where]), "copy", clone=False),
+            take(view_of_saved(others[where]), "copy", clone=False),
+            "" if len(both) == 1 else f"{where}.",
+        )
+        options += found.options
+        state += found.state
+    left, right = dict(_leaves(a)), dict(_leaves(b))
+    for where in dict.fromkeys([*left, *right]):
+        state += _piece(where, "value", left.get(where), right.get(where))
+    return Diff(tuple(options), _largest_first(state))
+
+
+def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, SnapshotRow]]:
+    """Yield each value in a file but those in optimizers, with its place."""
+    if is_state_dict(value):
+        return
+    if not isinstance(value, (Mapping, list, tuple)):
+        yield where, row_of(where, "value", value, None, value)
+        return
+    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        yield from _leaves(item, f"{where}.{key}" if where else str(key))
+
+
+def _change(before: Any, after: Any) -> float | None:
+    """Say how far apart two values are, relative to the first."""
+    if isinstance(before, bool) or isinstance(after, bool):
+        return None
+    if isinstance(before, Real) and isinstance(after, Real):
+        return _ratio(abs(float(after) - float(before)), abs(float(before)))
+    ones, others = (list(map(local, tensors_in(each))) for each in (before, after))
+    if not ones or len(ones) != len(others) or "meta" in {each.device.type for each in ones}:
+        return None
+    if any(one.shape != other.shape for one, other in zip(ones, others, strict=True)):
+        return None
+    differences = [
+        _wide(other).to(one.device) - _wide(one) for one, other in zip(ones, others, strict=True)
+    ]
+    return _ratio(float(norm_of(differences)), float(norm_of(ones)))
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """Take the difference of integers and of half precision in a type that can hold it."""
+    tensor = tensor.detach().to_dense() if tensor.layout is not torch.strided else tensor.detach()
+    return tensor if tensor.is_complex() else tensor.double()
+
+
+def _ratio(difference: float, size: float) -> float:
+    if math.isnan(difference) or math.isnan(size):
+        return math.inf
+    return difference / size if size else math.inf
