@@ -30,7 +30,7 @@ from ._inspection.describe import describe
 from ._inspection.diff import diff
 from ._tables import Table
 from ._torch_optimizers import optimizers_in
-from ._values import nbytes, tensors_in
+from ._values import dtype_name, nbytes, tensors_in
 from .checkpoint._directory import CheckpointDir
 from .checkpoint._folder import HEADER, aside
 from .checkpoint._folder import verify as verify_folder
@@ -144,7 +144,7 @@ def _parts(content: Any) -> Table:
 def _holds(value: Any) -> str:
     """Say what a part holds, in a few words."""
     if isinstance(value, Tensor):
-        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+        return f"{tuple(value.shape)} {dtype_name(value.dtype)}"
     if isinstance(value, (Mapping, list, tuple)):
         return f"{len(value)} entries"
     text = repr(value)

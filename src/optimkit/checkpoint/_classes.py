@@ -1,8 +1,6 @@
-"""Classes and dtypes by name: of what was saved, the name is all there is."""
+"""Classes by name: of what was saved, the name is all there is."""
 
 from __future__ import annotations
-
-import torch
 
 
 def class_of(value: object) -> str:
@@ -23,8 +21,3 @@ def same_class(one: str, other: str) -> bool:
     loose = all(name.startswith("torch.") for name in (one, other))
     loose |= "__main__" in (one.partition(".")[0], other.partition(".")[0])
     return loose and pair[0][2] == pair[1][2]
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """Write a dtype without its ``torch.``."""
-    return str(dtype).removeprefix("torch.")

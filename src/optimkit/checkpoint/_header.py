@@ -19,9 +19,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from .._errors import CheckpointError
 from .._torch_schedulers import children_of, configuration_in_groups, configuration_of
-from .._values import plain
+from .._values import dtype_name, plain
 from .._version import __version__
-from ._classes import class_of, dtype_name
+from ._classes import class_of
 from ._names import by_group, names_of
 
 KEY = "__optimkit__"

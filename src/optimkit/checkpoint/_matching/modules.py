@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..._errors import first_few
-from ..._values import copied
-from .._classes import dtype_name
+from ..._values import copied, dtype_name
 from .._names import align, own_name
 from .._reports import LoadRow
 from .base import Loader

@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 
 from ..._errors import first_few
 from ..._torch_optimizers import is_state_dict, required_keys, shape_of, torch_class
-from ..._values import as_form_of, copied, tensors_in
-from .._classes import class_of, dtype_name, same_class, short
+from ..._values import as_form_of, copied, dtype_name, tensors_in
+from .._classes import class_of, same_class, short
 from .._names import align, names_of
 from .._reports import LoadRow
 from .base import Loader
