@@ -1,5 +1,8 @@
 """A row in the table is all that a scheduler needs: shown with a class that is made here."""
 
+import random
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -135,6 +138,28 @@ def test_it_is_looked_at():
     found = {each.code: each for each in audit(parts["optimizer"], schedulers=parts["scheduler"])}
     assert "Swing was made for 1 group, SGD has 2" in found["scheduler-groups"].message
     assert "unknown-option" not in found
+
+
+def test_copies_are_not_heard(tmp_path, recwarn):
+    """A function that draws and warns in a replay leaves no trace."""
+
+    def loud(step):
+        warnings.warn("step by step", stacklevel=1)
+        return 0.5 ** (step + 0 * (random.random() + torch.rand(()).item()))
+
+    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    scheduler = lrs.LambdaLR(optimizer, loud)
+    optimkit.save(tmp_path / "last.pt", durable=False, scheduler=scheduler)
+    optimizer.step()
+    scheduler.step()
+    states = random.getstate(), torch.get_rng_state()
+    recwarn.clear()
+    add_param_group(optimizer, {"params": [nn.Parameter(torch.ones(1))], "lr": 0.2}, scheduler)
+    optimkit.load(tmp_path / "last.pt", scheduler=scheduler, options="current")
+    assert lr_curve(scheduler, 2).lrs(1) == [0.2, 0.1, 0.05]
+    assert random.getstate() == states[0]
+    assert torch.equal(torch.get_rng_state(), states[1])
+    assert not recwarn.list
 
 
 def test_every_class_of_torch_has_a_row():

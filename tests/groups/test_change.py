@@ -169,6 +169,17 @@ def test_wrong_types(changes, message):
     assert str(caught.value) == message
 
 
+def test_another_word_for_start(refused):
+    """The start is one of two words."""
+    optimizer = SGD(net().parameters())
+    group = {"params": [nn.Parameter(torch.ones(1))]}
+    assert refused(optimizer, group, error=ValueError, start="end") == (
+        'start must be "beginning" or "now", not \'end\''
+    )
+    add_param_group(optimizer, group, start="now")
+    assert optimizer.param_groups[1]["lr"] == 0.001
+
+
 def test_what_torch_refuses_changes_nothing(refused):
     """When torch itself refuses the group, the schedulers have not been touched."""
     optimizer = SGD(net().parameters(), lr=0.1)

@@ -1,4 +1,4 @@
-"""A schedule played again: the new group is where it would be, the old ones where they are."""
+"""A schedule replayed: the new group is where it would be, the old ones where they are."""
 
 import contextlib
 import copy
@@ -44,10 +44,7 @@ def shrink(epoch):
     return 0.9
 
 
-# In the scalar cases the groups have the lr 0.1, 0.05 and, added later, 0.02; OneCycleLR and
-# CyclicLR set the lr themselves, in the proportion 1 : 0.5 : 0.2.
-LR = {0.0: 0.1, 0.5: 0.05, 0.9: 0.02}
-FACTOR = {momentum: lr / 0.1 for momentum, lr in LR.items()}
+OLD, NEW = (0.1, 0.05), 0.02
 SCHEDULES = {
     "LambdaLR": lambda o: LambdaLR(o, inverse),
     "MultiplicativeLR": lambda o: MultiplicativeLR(o, shrink),
@@ -59,15 +56,9 @@ SCHEDULES = {
     "PolynomialLR": lambda o: PolynomialLR(o, 10, 2),
     "CosineAnnealingLR": lambda o: CosineAnnealingLR(o, 6, 1e-3),
     "CosineAnnealingWarmRestarts": lambda o: CosineAnnealingWarmRestarts(o, 3, 2, 1e-3),
-    "OneCycleLR": lambda o: OneCycleLR(
-        o, [FACTOR[g["weight_decay"]] * 2.5 for g in o.param_groups], total_steps=30
-    ),
-    "CyclicLR": lambda o: CyclicLR(
-        o,
-        [LR[g["weight_decay"]] for g in o.param_groups],
-        [LR[g["weight_decay"]] * 9 for g in o.param_groups],
-        step_size_up=3,
-    ),
+    # These set the lr themselves: here in proportion to the group's.
+    "OneCycleLR": lambda o: OneCycleLR(o, [lr * 25 for lr in lrs_of(o)], total_steps=30),
+    "CyclicLR": lambda o: CyclicLR(o, lrs_of(o), [lr * 9 for lr in lrs_of(o)], step_size_up=3),
     "SWALR": lambda o: SWALR(o, 0.05, anneal_epochs=4),
     "SequentialLR": lambda o: SequentialLR(
         o, [LinearLR(o, 0.25, 1, 3), CosineAnnealingLR(o, 8, 1e-3), ExponentialLR(o, 0.9)], [3, 8]
@@ -87,18 +78,30 @@ SCHEDULES = {
 }
 
 
-class Run:
-    """An optimizer with its schedulers; the weight decay marks which group is which."""
+PLATEAUS = ("ReduceLROnPlateau", "warm-up and plateau")
 
-    def __init__(self, schedule, marks, default=0.1, number=float):
-        self.params = [nn.Parameter(torch.ones(1)) for _ in marks]
-        groups = [
-            {"params": [param], "lr": number(LR[mark]), "weight_decay": mark}
-            for param, mark in zip(self.params, marks, strict=True)
-        ]
-        self.optimizer = SGD(groups, lr=default, momentum=0.9)
+
+def lrs_of(optimizer):
+    """List the learning rates of the groups."""
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def group_of(lr):
+    """Return a group of one parameter."""
+    return {"params": [nn.Parameter(torch.ones(1))], "lr": lr}
+
+
+class Run:
+    """An optimizer with a group for each lr, and its schedulers."""
+
+    def __init__(self, schedule, lrs):
+        self.optimizer = SGD(map(group_of, lrs), lr=0.1, momentum=0.9)
         schedulers = SCHEDULES[schedule](self.optimizer)
         self.schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
+
+    def add(self, lr, **options):
+        """Add a group."""
+        add_param_group(self.optimizer, group_of(lr), schedulers=self.schedulers, **options)
 
     def step(self, times=1):
         for _ in range(times):
@@ -111,78 +114,151 @@ class Run:
 
     @property
     def lrs(self):
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
+        return list(map(float, lrs_of(self.optimizer)))
 
     @property
     def momenta(self):
         return [group["momentum"] for group in self.optimizer.param_groups]
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3, 5, 9])
-@pytest.mark.parametrize("old", [[0.0], [0.0, 0.5]], ids=["one group", "two groups"])
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_the_new_group_is_where_it_would_be(schedule, old, steps):
-    """A group that joins after some steps has the lr of one that was there from the start."""
-    if "plateau" in schedule.lower() and len(old) == 2:
-        old = [0.0]
-    run, alone, whole = Run(schedule, old), Run(schedule, old), Run(schedule, [*old, 0.9])
-    for one in (run, alone, whole):
-        one.step(steps)
-    start = whole.optimizer.param_groups[-1].get("initial_lr", 0.02)
-    new = {"params": nn.Parameter(torch.ones(1)), "lr": start, "weight_decay": 0.9}
-    add_param_group(run.optimizer, new, schedulers=run.schedulers)
-    assert run.optimizer.param_groups[-1]["initial_lr"] == start
+def goes_on_as(run, alone, whole):
+    """Check that the old groups go on as if alone, and all as if there from the start."""
     for _ in range(8):
         assert run.lrs[:-1] == alone.lrs
-        assert run.lrs == pytest.approx(whole.lrs, rel=1e-12)
-        assert run.momenta == pytest.approx(whole.momenta, rel=1e-12)
+        assert run.lrs == pytest.approx(whole.lrs, rel=1e-9)
+        assert run.momenta == pytest.approx(whole.momenta, rel=1e-9)
         for scheduler, other in zip(run.schedulers, whole.schedulers, strict=True):
-            assert scheduler.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-12)
+            assert scheduler.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-9)
         for one in (run, alone, whole):
             one.step()
 
 
+FEW = ["LinearLR", "OneCycleLR", "chained sequence"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "count", "steps"),
+    [
+        *((schedule, 1, 9) for schedule in SCHEDULES),
+        *((schedule, 2, 3) for schedule in SCHEDULES if schedule not in PLATEAUS),
+        *((schedule, 1, steps) for schedule in FEW for steps in (0, 1, 5)),
+    ],
+)
+def test_the_new_group_is_where_it_would_be(schedule, count, steps):
+    """A group that joins after some steps has the lr of one that was there from the start."""
+    run, alone = Run(schedule, OLD[:count]), Run(schedule, OLD[:count])
+    whole = Run(schedule, [*OLD[:count], NEW])
+    for one in (run, alone, whole):
+        one.step(steps)
+    run.add(NEW)
+    assert run.optimizer.param_groups[-1]["initial_lr"] == NEW
+    goes_on_as(run, alone, whole)
+
+
+@pytest.mark.parametrize("schedule", [each for each in SCHEDULES if each != "ReduceLROnPlateau"])
+def test_the_new_group_has_its_lr_now(schedule):
+    """With start="now" it has the lr asked for, as one that started from what leads there."""
+    run, alone = Run(schedule, OLD[:1]), Run(schedule, OLD[:1])
+    for one in (run, alone):
+        one.step(3)
+    run.add(0.06, start="now")
+    assert run.lrs[1] == 0.06
+    whole = Run(schedule, [OLD[0], run.optimizer.param_groups[1]["initial_lr"]])
+    whole.step(3)
+    goes_on_as(run, alone, whole)
+
+
+def test_an_lr_that_can_not_be_now(refused):
+    """Where no start leads to the lr asked for, it is said where all lead to."""
+    optimizer = SGD([group_of(0.1)], lr=0.1)
+    scheduler = CosineAnnealingLR(optimizer, 4)
+    for _ in range(4):
+        optimizer.step()
+        scheduler.step()
+    assert refused(optimizer, group_of(0.02), [scheduler], start="now") == (
+        "the schedule has brought every lr to 0 by now, so the new group's can't be 0.02. "
+        'Pass start="beginning", or add the group at another step.'
+    )
+    optimizer = SGD([group_of(0.1)], lr=0.1)
+    scheduler = CosineAnnealingLR(optimizer, 4, eta_min=0.04)
+    for _ in range(2):
+        optimizer.step()
+        scheduler.step()
+    assert refused(optimizer, group_of(0.01), [scheduler], start="now").startswith(
+        "the schedule has brought every lr to 0.02 or more by now, so the new group's can't be "
+        "0.01. "
+    )
+
+
+def test_now_under_a_reduced_plateau():
+    """The lr asked for is not reduced for the past, but with the others from here on."""
+    run = Run("ReduceLROnPlateau", OLD[:1])
+    run.step(5)
+    assert run.lrs == [0.025]
+    run.add(0.04, start="now")
+    run.add(0.02, start="now")
+    assert run.lrs == [0.025, 0.04, 0.02]
+    assert run.schedulers[0].get_last_lr() == run.lrs
+    run.step(2)
+    assert run.lrs == [0.0125, 0.02, 0.01]
+    assert run.schedulers[0].min_lrs == [1e-4] * 3
+
+
+def test_now_where_the_past_of_a_plateau_is_not_known(fresh):
+    """What a plateau did before is asked of no one if it does not matter."""
+    optimizer = SGD([group_of(0.1)], lr=1.0)
+    pair = [ReduceLROnPlateau(optimizer, factor=0.5, patience=0) for _ in range(2)]
+    for _ in range(3):
+        pair[0].step(1.0)
+    add_param_group(optimizer, group_of(0.02), pair, start="now")
+    assert lrs_of(optimizer) == [0.025, 0.02]
+
+
+def test_now_and_then_another_one():
+    """A group that was added so is explained by the schedule: the next one can be added."""
+    run = Run("warm-up and plateau", OLD[:1])
+    run.step(6)
+    assert run.lrs == [0.025]
+    run.add(0.04, start="now")
+    run.add(0.02)
+    assert run.lrs == pytest.approx([0.025, 0.04, 0.005])
+
+
 @pytest.mark.parametrize("schedule", ["CosineAnnealingLR", "LambdaLR", "LinearLR", "StepLR"])
 def test_tensor_learning_rates(schedule):
-    """A tensor lr stays a tensor, is nobody else's, and follows the schedule."""
-    run, whole = (
-        Run(schedule, [0.0], number=torch.tensor),
-        Run(schedule, [0.0, 0.9], number=torch.tensor),
-    )
+    """A tensor lr stays a tensor, is no other group's, and follows the schedule."""
+    run = Run(schedule, [torch.tensor(0.1)])
+    whole = Run(schedule, [torch.tensor(0.1), torch.tensor(0.02)])
     run.step(3)
     whole.step(3)
     lr = torch.tensor(0.02)
-    new = {"params": nn.Parameter(torch.ones(1)), "lr": lr}
-    add_param_group(run.optimizer, new, schedulers=run.schedulers)
+    run.add(lr)
+    run.add(lr, start="now")
+    assert run.lrs[2] == pytest.approx(0.02, rel=1e-6)
     run.step(3)
     whole.step(3)
-    assert run.lrs == pytest.approx(whole.lrs, rel=1e-6)
-    assert isinstance(run.optimizer.param_groups[1]["lr"], torch.Tensor)
+    assert run.lrs[:2] == pytest.approx(whole.lrs, rel=1e-6)
+    assert all(isinstance(each, torch.Tensor) for each in lrs_of(run.optimizer))
     assert float(lr) == pytest.approx(0.02)
 
 
 def test_the_copies_step_nothing():
-    """Playing again leaves parameters, state and schedulers' progress alone."""
-    run = Run("SequentialLR", [0.0])
-    run.params[0].grad = torch.ones(1)
+    """A replay leaves parameters, state and schedulers' progress alone."""
+    run = Run("SequentialLR", OLD[:1])
+    param = run.optimizer.param_groups[0]["params"][0]
+    param.grad = torch.ones(1)
     run.step(4)
-    value, state = run.params[0].detach().clone(), copy.deepcopy(run.optimizer.state_dict())
+    value, state = param.detach().clone(), copy.deepcopy(run.optimizer.state[param])
     progress = [child.last_epoch for child in run.schedulers[0]._schedulers]
-    add_param_group(
-        run.optimizer, {"params": nn.Parameter(torch.ones(1))}, schedulers=run.schedulers
-    )
-    assert torch.equal(run.params[0], value)
+    run.add(NEW)
+    assert torch.equal(param, value)
     assert [child.last_epoch for child in run.schedulers[0]._schedulers] == progress
-    assert run.optimizer.state_dict()["state"][0].keys() == state["state"][0].keys()
-    assert torch.equal(
-        run.optimizer.state_dict()["state"][0]["momentum_buffer"],
-        state["state"][0]["momentum_buffer"],
-    )
+    assert run.optimizer.state[param] == state
 
 
 @pytest.mark.parametrize(("lr", "groups"), [(0.025, 2), (0.3, 1)], ids=["extended", "refused"])
 def test_what_a_scheduler_of_yours_remembers(fresh, lr, groups):
-    """Playing again calls copies: what a function or a scheduler remembers stays as it is."""
+    """A replay calls copies: what a function or a scheduler remembers stays as it is."""
 
     class Halving:
         def __init__(self):
@@ -218,12 +294,11 @@ def test_what_a_scheduler_of_yours_remembers(fresh, lr, groups):
 
 def test_a_second_group_later():
     """A group can be added after a group was added."""
-    run, whole = Run("CosineAnnealingLR", [0.0]), Run("CosineAnnealingLR", [0.0, 0.5, 0.9])
+    run, whole = Run("CosineAnnealingLR", [0.1]), Run("CosineAnnealingLR", [0.1, 0.05, 0.02])
     for lr in (0.05, 0.02):
         run.step(2)
         whole.step(2)
-        new = {"params": nn.Parameter(torch.ones(1)), "lr": lr}
-        add_param_group(run.optimizer, new, schedulers=run.schedulers)
+        run.add(lr)
     run.step(2)
     whole.step(2)
     assert run.lrs == pytest.approx(whole.lrs, rel=1e-12)
@@ -231,12 +306,11 @@ def test_a_second_group_later():
 
 def test_fractional_epochs_of_warm_restarts():
     """CosineAnnealingWarmRestarts may be stepped by parts of an epoch."""
-    runs = Run("CosineAnnealingWarmRestarts", [0.0]), Run("CosineAnnealingWarmRestarts", [0.0, 0.9])
+    runs = [Run("CosineAnnealingWarmRestarts", lrs) for lrs in ([0.1], [0.1, 0.02])]
     for run in runs:
         run.optimizer.step()
         run.schedulers[0].step(4.25)
-    new = {"params": nn.Parameter(torch.ones(1)), "lr": 0.02}
-    add_param_group(runs[0].optimizer, new, schedulers=runs[0].schedulers)
+    runs[0].add(0.02)
     assert runs[0].lrs == pytest.approx(runs[1].lrs, rel=1e-12)
 
 
@@ -326,7 +400,7 @@ def test_two_plateaus(refused, fresh):
 
 
 def test_old_warnings_are_not_repeated(fresh):
-    """Playing again warns of nothing, not even when scheduler and optimizer never stepped."""
+    """A replay warns of nothing, not even when scheduler and optimizer never stepped."""
     optimizer, group = fresh()
     scheduler = StepLR(optimizer, 1)
     with pytest.warns(UserWarning, match="before `optimizer.step"):

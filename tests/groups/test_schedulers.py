@@ -130,7 +130,7 @@ def test_schedulers_inside_those_of_yours(refused, fresh):
 
 
 def test_what_schedulers_of_yours_refer_to(refused, fresh):
-    """Playing again leaves alone what a scheduler or a function refers to, however deep."""
+    """A replay leaves alone what a scheduler or a function refers to, however deep."""
 
     class Counter:
         count = 0

@@ -98,16 +98,7 @@ def add_param_group(
     >>> [group["lr"] for group in optimizer.param_groups]
     [0.05, 0.005, 0.01]
     """
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}"
-        )
-    if not isinstance(group, dict):
-        raise TypeError(f"group must be a dict, not {type(group).__name__}")
-    if not (lr_lambda is None or callable(lr_lambda)):
-        raise TypeError(f"lr_lambda must be callable, not {type(lr_lambda).__name__}")
-    if start not in ("beginning", "now"):
-        raise ValueError(f'start must be "beginning" or "now", not {start!r}')
+    _check_arguments(optimizer, group, lr_lambda, start)
     roots = roots_of(schedulers)
     pairs = _pairs(group)
     given = {key: value for key, value in group.items() if key not in RESERVED}
@@ -136,6 +127,19 @@ def add_param_group(
     extension.apply()
     for _, param in pairs:
         param.grad = None
+
+
+def _check_arguments(optimizer: object, group: object, lr_lambda: object, start: str) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}"
+        )
+    if not isinstance(group, dict):
+        raise TypeError(f"group must be a dict, not {type(group).__name__}")
+    if not (lr_lambda is None or callable(lr_lambda)):
+        raise TypeError(f"lr_lambda must be callable, not {type(lr_lambda).__name__}")
+    if start not in ("beginning", "now"):
+        raise ValueError(f'start must be "beginning" or "now", not {start!r}')
 
 
 def _pairs(group: dict[str, Any]) -> list[Named]:

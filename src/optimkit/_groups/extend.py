@@ -371,10 +371,10 @@ def _started_so_that_now(
     start = high[0] + (asked - reached[0]) / slope if slope else asked
     found = replayed(as_form_of(given["lr"], max(start, 0.0)))
     if not _same_lr(found.group["lr"], asked):
+        least = f"{float(replayed(0.0).group['lr']):g}{' or more' if slope else ''}"
         raise GroupError(
-            f"at this step the schedule makes every lr from 0 up another one than {asked:g}: 0 is "
-            f'{float(replayed(0.0).group["lr"]):g}. Pass start="beginning", or add the group at '
-            "another step."
+            f"the schedule has brought every lr to {least} by now, so the new group's can't be "
+            f'{asked:g}. Pass start="beginning", or add the group at another step.'
         )
     return replace(found, group={**found.group, "lr": as_form_of(given["lr"], asked)})
 
