@@ -32,6 +32,7 @@ class Integrity(Shown):
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> Integrity(Path("old.pt"), 100, 0, False).sound
     False
     """

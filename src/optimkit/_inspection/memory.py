@@ -102,6 +102,7 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
 
     Examples
     --------
+    >>> import torch
     >>> from torch import nn
     >>> model = nn.Linear(100, 100)
     >>> for kind in (torch.optim.AdamW, torch.optim.Adafactor):

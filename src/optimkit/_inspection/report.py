@@ -53,6 +53,7 @@ class ParameterRow(NamedTuple):
 
     Examples
     --------
+    >>> import torch
     >>> from torch import nn
     >>> from optimkit import describe
     >>> [row] = describe(torch.optim.SGD([nn.Parameter(torch.ones(2, 3))], lr=0.1)).rows
@@ -95,6 +96,7 @@ class GroupRow:
 
     Examples
     --------
+    >>> import torch
     >>> from torch import nn
     >>> from optimkit import describe
     >>> group = {"params": [nn.Parameter(torch.ones(2))], "lr": 0.5, "name": "head"}

@@ -40,6 +40,7 @@ class SnapshotRow:
 
     Examples
     --------
+    >>> import torch
     >>> from optimkit import snapshot
     >>> param = torch.nn.Parameter(torch.ones(2))
     >>> snapshot(torch.optim.Adagrad([param])).rows[1]
@@ -82,6 +83,7 @@ class Snapshot(Shown):
 
     Examples
     --------
+    >>> import torch
     >>> from torch import nn
     >>> from optimkit import snapshot
     >>> before = snapshot(torch.optim.SGD(nn.PReLU().named_parameters(), lr=0.1))
@@ -167,6 +169,7 @@ def snapshot(optimizer: Optimizer, values: Values = "norm") -> Snapshot:
 
     Examples
     --------
+    >>> import torch
     >>> from torch import nn
     >>> from optimkit import diff, snapshot
     >>> model = nn.Linear(2, 1, bias=False)

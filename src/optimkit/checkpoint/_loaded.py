@@ -35,6 +35,7 @@ class Loaded(Shown, Mapping[str, Any]):
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> import tempfile, torch, optimkit
     >>> model = torch.nn.Linear(2, 1)
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -26,6 +26,7 @@ def get_rng_state() -> dict[str, Any]:
 
     Examples
     --------
+    >>> import torch
     >>> import optimkit
     >>> state = optimkit.get_rng_state()
     >>> first = torch.rand(2)

@@ -61,6 +61,7 @@ def save(
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> import tempfile, torch, optimkit
     >>> model = torch.nn.Linear(2, 1)
     >>> optimizer = torch.optim.AdamW(model.parameters())
@@ -142,6 +143,7 @@ def load(
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> import tempfile, torch, optimkit
     >>> model = torch.nn.Linear(2, 1)
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
