@@ -105,6 +105,8 @@ def looked_at(model: Net, optimizer: Optimizer, scheduler: LRScheduler) -> dict[
         assert_type(row, optimkit.ParameterRow)
         assert_type(row.name, str)
         assert_type(row.dtype, torch.dtype | None)
+        assert_type(row.lr, float | Tensor | None)
+        assert_type(row.step, float | Tensor | None)
     for group in report.groups:
         assert_type(group, optimkit.GroupRow)
         overrides: Mapping[str, Any] = group.overrides

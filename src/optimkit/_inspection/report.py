@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from .._errors import first_few
 from .._tables import Folded, Shown, Table, jsonable, text
@@ -38,13 +39,13 @@ class ParameterRow(NamedTuple):
         Its ``requires_grad``; None in a state dict.
     group : int
         The index of its group.
-    lr : float or None
-        The learning rate of its group now.
-    weight_decay : float or None
+    lr : float, torch.Tensor or None
+        The learning rate of its group now; a tensor where a device would have to be waited for.
+    weight_decay : float, torch.Tensor or None
         The weight decay of its group; None if the class has none.
     state : mapping of str to tuple or None
         State key -> its shape; ``()`` for a single number, None for nothing yet.
-    step : int or float or None
+    step : float, torch.Tensor or None
         How many steps it has taken; None before the first, and for a class that does not count.
     bytes : int
         The size of its state.
@@ -67,10 +68,10 @@ class ParameterRow(NamedTuple):
     numel: int | None
     trainable: bool | None
     group: int
-    lr: Any
-    weight_decay: Any
+    lr: float | Tensor | None
+    weight_decay: float | Tensor | None
     state: Mapping[str, Shape | None]
-    step: Any
+    step: float | Tensor | None
     bytes: int
     norms: Mapping[str, float]
 

@@ -13,7 +13,7 @@ _CAPTIONS = {
     "missing": "Missing in the file",
     "unexpected": "In the file only",
     "mismatched": "Of another shape or kind",
-    "cast": "Cast to today's type",
+    "cast": "Cast to the current type",
     "options_changed": "Options",
 }
 _LINES = 40  # so many rows of a table are shown; the fields have all
@@ -62,7 +62,7 @@ class LoadReport(Shown):
     mismatched : tuple of LoadRow
         What is of another shape or kind: left out.
     cast : tuple of LoadRow
-        What took today's dtype, because its parameter has.
+        What was cast to the dtype of the current parameter.
     options_changed : tuple of LoadRow
         Where the options differ, whichever were taken.
     notes : tuple of str
@@ -112,12 +112,7 @@ class LoadReport(Shown):
         return {
             "name": self.name,
             "match": self.match,
-            **{
-                part: [
-                    {key: jsonable(value) for key, value in row._asdict().items()} for row in rows
-                ]
-                for part, rows in self._parts()
-            },
+            **{part: jsonable(rows) for part, rows in self._parts()},
             "notes": list(self.notes),
             "problems": list(self.problems),
         }
