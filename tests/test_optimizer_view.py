@@ -74,6 +74,8 @@ def test_names_that_do_not_tell_parameters_apart():
     twice.param_groups[0]["param_names"] = ["w"]
     assert view_of(twice).names == ["w", "params[1]"]
     assert not view_of_saved(twice.state_dict()).named
+    twice.param_groups[0]["param_names"] = ["w", "b", "c"]
+    assert view_of(twice).names == ["params[0]", "params[1]"]
 
 
 def test_state_of_no_parameter():

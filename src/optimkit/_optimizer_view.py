@@ -70,17 +70,8 @@ def view_of(optimizer: Optimizer, names: Names = _NOTHING) -> OptimizerView:
     """Look at a live optimizer: no state is made, and no device is waited for."""
     groups = list(map(_mapping, entries(getattr(optimizer, "param_groups", None))))
     state = _mapping(getattr(optimizer, "state", None))
-    known: list[str | None] = []
-    params: list[Any] = []
-    group_of: list[int] = []
-    for index, group in enumerate(groups):
-        mine = entries(group.get("params"))
-        own = entries(group.get("param_names"))
-        for place, param in enumerate(mine):
-            given = str(own[place]) if place < len(own) else None
-            known.append(names.get(id(param)) or given)
-        params += mine
-        group_of += [index] * len(mine)
+    params, own, group_of = _members(groups)
+    known = [names.get(id(param)) or name for param, name in zip(params, own, strict=True)]
     held = set(map(id, params))
     return OptimizerView(
         kind=type(optimizer).__name__,
@@ -110,17 +101,13 @@ def view_of_saved(
     header = header or {}
     groups = list(state_dict["param_groups"])
     state = state_dict["state"]
-    ids: list[Any] = []
-    known: list[str | None] = []
-    group_of: list[int] = []
-    for index, group in enumerate(groups):
-        own = entries(group.get("param_names"))
-        for place, key in enumerate(entries(group.get("params"))):
-            # torch.distributed.checkpoint has names in place of numbers.
-            name = own[place] if place < len(own) else key if isinstance(key, str) else None
-            known.append(None if name is None else str(name))
-            ids.append(key if isinstance(key, (int, str)) else None)
-            group_of.append(index)
+    keys, own, group_of = _members(groups)
+    ids = [key if isinstance(key, (int, str)) else None for key in keys]
+    # torch.distributed.checkpoint has names in place of numbers.
+    known = [
+        key if name is None and isinstance(key, str) else name
+        for key, name in zip(keys, own, strict=True)
+    ]
     known = _flat(header.get("names"), len(ids)) or known
     shapes = _flat(header.get("shapes"), len(ids))
     stateless = header.get("stateless")
@@ -187,6 +174,21 @@ def entries(value: object) -> list[Any]:
     if isinstance(value, Tensor):
         return [value]
     return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
+
+
+def _members(groups: Iterable[Mapping[str, Any]]) -> tuple[list[Any], list[str | None], list[int]]:
+    """List what groups have for parameters, the name that each gives it, and its index."""
+    members: list[Any] = []
+    names: list[str | None] = []
+    group_of: list[int] = []
+    for index, group in enumerate(groups):
+        mine = entries(group.get("params"))
+        own = entries(group.get("param_names"))
+        members += mine
+        named = [str(name) for name in own] if len(own) <= len(mine) else []
+        names += [*named, *[None] * (len(mine) - len(named))]
+        group_of += [index] * len(mine)
+    return members, names, group_of
 
 
 def _choose(found: Mapping[str, Any], key: str | None, where: str, content: object) -> str:

@@ -132,6 +132,7 @@ def looked_at(model: Net, optimizer: Optimizer, scheduler: LRScheduler) -> dict[
 def measured(optimizer: Optimizer) -> int:
     """Count bytes, keep and compare."""
     table = optimkit.state_memory(optimizer, by="group", predict=True)
+    assert_type(table, optimkit.MemoryTable)
     rows: Sequence[optimkit.MemoryRow] = table.rows
     total: int = table.total
     optimkit.state_memory(optimizer, by="size")  # type: ignore[arg-type]
