@@ -1,11 +1,13 @@
 """Sphinx configuration. ``nox -s docs`` builds both languages from it, see ``_ext/publish.py``."""
 
+import gc
 import os
 import sys
 import tomllib
 from importlib.metadata import version as installed
 from pathlib import Path
 
+gc.disable()  # a build is short, and to look for garbage among torch's objects takes a fifth of it
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
@@ -76,8 +78,9 @@ sphinx_gallery_conf = {
     "filename_pattern": r"plot_\d\d_",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
-    "image_scrapers": ("gallery.running.scrape",),
-    "reset_modules": ("gallery.running.reset_style",),
+    "parallel": own is ENGLISH and (os.cpu_count() or 1),  # the others find the scripts run
+    "image_scrapers": ("gallery.figures.scrape",),
+    "reset_modules": ("gallery.figures.reset_style",),
     "capture_repr": ("_repr_html_",),
     "remove_config_comments": True,
     "min_reported_time": 10**6,

@@ -12,8 +12,6 @@ from sphinx.util import logging
 from sphinx.util.typing import ExtensionMetadata
 from sphinx.writers.html5 import HTML5Translator
 
-__all__ = ["setup"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -7,29 +7,24 @@ python docs/_ext/publish.py --serve    the same, serve it, build again when a fi
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import shutil
 import subprocess
 import sys
 import time
+import traceback
 from importlib.metadata import distributions
-from multiprocessing import get_context
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from string import Template
 
 from bilingual.languages import LANGUAGES, Language
-from gallery import turns
-from gallery.freshness import digest
+from gallery.scripts import digest
 from gallery.wheel import build_wheel
 
 DOCS = Path(__file__).parents[1]
 BUILD = DOCS / "_build"
 SITE = BUILD / "site"
 NEXT = BUILD / "next"
-FIRST = LANGUAGES[0]
-"""The one whose build runs the scripts."""
 WATCHED = ("docs", "examples", "src")
 UNUSED = (
     *("*.map", "webpack-macros.html"),  # what the theme is made from
@@ -40,65 +35,52 @@ UNUSED = (
 """What the tools write and no page asks for."""
 
 
-def build_language(language: Language, is_generated: Event) -> None:
-    """Build one language aside; exit with Sphinx's code.
-
-    Each has a process of its own: in one, Sphinx keeps some words of the first language. The first
-    one speaks; what the others have to say is kept, so that two do not speak at once.
-    """
-    turns.take(is_generated, is_first=language == FIRST)
-    if language != FIRST:
-        with said(language).open("w") as kept:
-            for stream in (sys.stdout, sys.stderr):
-                os.dup2(kept.fileno(), stream.fileno())
-    # One thread: the tutorials' tensors are small, and their numbers are then the same everywhere.
-    os.environ |= {"OPTIMKIT_LANGUAGE": language.sphinx, "OMP_NUM_THREADS": "1"}
-    from sphinx.cmd.build import main
-
-    code = main(
-        ["-W", "--keep-going", "-q", "-b", "html"]
-        + ["-d", str(BUILD / "doctrees" / language.path), str(DOCS), str(NEXT / language.path)]
-    )
-    gc.unfreeze()  # some libraries report what is left when Python ends
-    sys.exit(code)
-
-
-def said(language: Language) -> Path:
-    """Return where the build of a language keeps what it has to say."""
-    return BUILD / f"{language.path}.log"
-
-
 def build_languages() -> int:
-    """Build every language, as far as they go at the same time; return Sphinx's exit code.
+    """Build every language; return Sphinx's exit code.
 
-    What comes after a language does so while the next one is still at work.
+    The first one starts here, and that runs the scripts. Then the others begin, each in a process of
+    its own, since Sphinx keeps some words of the language before; they are heard when it is done.
     """
-    context = get_context("spawn")
-    is_generated = context.Event()
-    builds = {
-        language: context.Process(target=build_language, args=(language, is_generated))
-        for language in LANGUAGES
-    }
-    for one in builds.values():
-        one.start()
+    from sphinx.application import Sphinx
+    from sphinx.util.console import nocolor
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    nocolor()
+    first, *others = LANGUAGES
+    print(f"\n{first.name}", flush=True)
+    builds: dict[Language, subprocess.Popen[str]] = {}
     try:
-        for language, one in builds.items():
-            print(f"\n{language.name}", flush=True)
-            one.join()
-            if language != FIRST:
-                sys.stderr.write(said(language).read_text("utf-8", "replace"))
-            if one.exitcode:
-                return one.exitcode
-            index_search(language)
-            if language == FIRST:
-                build_wheel(NEXT)
-    finally:
-        for language, one in builds.items():
-            one.terminate()
-            one.join()
-            if one.exitcode:
-                forget(language)
-    return 0
+        with patch_docutils(DOCS), docutils_namespace():
+            folders = (DOCS, DOCS, NEXT / first.path, BUILD / "doctrees" / first.path)
+            app = Sphinx(*folders, "html", status=None, warningiserror=True)
+            builds |= {language: start_build(language) for language in others}
+            app.build()
+        codes = {first: app.statuscode}
+    except Exception:
+        traceback.print_exc()
+        codes = {first: 2}
+    for language, one in builds.items():
+        said, _ = one.communicate()
+        print(f"\n{language.name}\n{said}", file=sys.stderr, flush=True)
+        codes[language] = one.returncode
+    for language, code in codes.items():
+        if code:
+            forget(language)
+    return max(codes.values())
+
+
+def start_build(language: Language) -> subprocess.Popen[str]:
+    """Start the build of one language in a process of its own."""
+    folders = ["-d", BUILD / "doctrees" / language.path, DOCS, NEXT / language.path]
+    return subprocess.Popen(
+        [sys.executable, "-m", "sphinx", "-W", "-q", *folders],
+        env=os.environ | {"OPTIMKIT_LANGUAGE": language.sphinx},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
 def forget(language: Language) -> None:
@@ -182,9 +164,14 @@ def build() -> int:
         print(f"Nothing has changed since it was built: {SITE / 'index.html'}")
         return 0
     NEXT.mkdir(parents=True, exist_ok=True)
+    # One thread: the tutorials' tensors are small, and their numbers are then the same everywhere.
+    os.environ["OMP_NUM_THREADS"] = "1"
     if code := build_languages():
         print(f"\nThe build failed; {SITE} is what it was.", file=sys.stderr)
         return code
+    for language in LANGUAGES:
+        index_search(language)
+    build_wheel(NEXT)
     write_root()
     swap()
     record.write_text(made_from, "utf-8")

@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("imageio_ffmpeg", reason="the docs group is not installed")
 
 from bilingual.languages import CHINESE, ENGLISH, HAN, detect
-from gallery.cards import tutorials
 from gallery.coverage import VERDICTS, answers, items
+from gallery.scripts import tutorials
 
 ITEMS = {item.id: item for item in items()}
 

@@ -1,7 +1,6 @@
 """The gallery's figures, videos, cards, words, and which scripts run again."""
 
 import json
-import pickle
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,9 +15,10 @@ from matplotlib import pyplot as plt
 from matplotlib.animation import FuncAnimation
 from matplotlib.artist import Artist
 from matplotlib.text import Annotation, Text
+from sphinx.errors import ExtensionError
 
 from bilingual.languages import CHINESE, ENGLISH
-from gallery import background, cards, figures, freshness
+from gallery import figures, scripts
 
 DARK_INK, DARK_PAGE = "#e8eaed", "#14181e"
 
@@ -159,39 +159,20 @@ def test_scrape(figure, tmp_path):
         for theme in ("light", "dark")
     ]
     assert plt.get_fignums() == []
-    background.wait()
-    figures.save_figure(figure, tmp_path / "here.png")
-    beside, here = (
-        [(tmp_path / f"{stem}{end}").read_bytes() for end in (".png", "_dark.png")]
-        for stem in ("plot_09_dark_001", "here")
-    )
-    assert beside == here
+    assert saved(tmp_path) == ["plot_09_dark_001.png", "plot_09_dark_001_dark.png"]
 
 
-def test_a_figure_that_cannot_be_sent(tmp_path):
-    """A figure that holds a lambda is saved all the same."""
-    figure, axes = plt.subplots(figsize=(2, 1), dpi=40)
-    axes.xaxis.set_major_formatter(lambda value, place: f"{value:.0f} s")
-    figures.save_beside(figure, tmp_path / "a_001.png")
-    assert saved(tmp_path) == ["a_001.png", "a_001_dark.png"]
-
-
-def test_a_figure_is_sent_without_tensors():
-    """What was drawn from tensors is sent as arrays: the other process need not import torch."""
-    torch = pytest.importorskip("torch")
-    figure, axes = plt.subplots()
-    axes.plot(torch.arange(3.0), torch.nn.Parameter(torch.ones(3)).detach())
-    sent = figures.pack(figure)
-    assert b"torch" not in sent
-    (line,) = pickle.loads(sent).axes[0].lines
-    assert line.get_xdata(orig=True).tolist() == [0, 1, 2]
-
-
-def test_what_goes_wrong_beside():
-    """What fails in the other process fails the build."""
-    background.submit(int, "one")
-    with pytest.raises(ValueError, match="invalid literal"):
-        background.wait()
+def test_a_figure_without_an_alternative_text(figure, tmp_path):
+    """A figure that does not say what it shows stops the build, each time."""
+    block = {
+        "example_globals": {},
+        "image_path_iterator": iter([str(tmp_path / "plot_09_a_001.png")]),
+        "src_file": "plot_09_a.py",
+    }
+    with pytest.raises(
+        ExtensionError, match=r"plot_09_a\.py: a figure without an alternative text"
+    ):
+        figures.scrape(None, block, {})
 
 
 def test_animation(tmp_path):
@@ -241,10 +222,10 @@ def test_video_node(build, tmp_path, language, name):
     for video in ("a.mp4", "a.zh_CN.mp4"):
         (tmp_path / "videos" / video).write_bytes(video.encode())
     (tmp_path / "player.py").write_text(
-        "from gallery import video\n"
+        "from gallery import page\n"
         "def setup(app):\n"
-        "    app.add_directive('gallery-video', video.GalleryVideo)\n"
-        "    app.add_node(video.video, html=(video.visit_video, None))\n"
+        "    app.add_directive('gallery-video', page.GalleryVideo)\n"
+        "    app.add_node(page.video, html=(page.visit_video, None))\n"
     )
     page = "Page | 页\n=========\n\n.. gallery-video:: /videos/a.mp4\n   :alt: A walk | 一段路\n   :class: only-light\n"
     with pytest.MonkeyPatch.context() as patch:
@@ -267,9 +248,9 @@ def test_video_node(build, tmp_path, language, name):
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """Return a project with two scripts, one of which uses the package, that has been built."""
-    monkeypatch.setattr(freshness, "ROOT", tmp_path)
+    monkeypatch.setattr(scripts, "ROOT", tmp_path)
     monkeypatch.setattr(
-        freshness, "digest", lambda paths: repr([p.read_bytes() for p in sorted(paths)])
+        scripts, "digest", lambda paths: repr([p.read_bytes() for p in sorted(paths)])
     )
     for name, text in {
         "src/optimkit/steps.py": "a = 1",
@@ -283,7 +264,7 @@ def project(tmp_path, monkeypatch):
     app = SimpleNamespace(srcdir=tmp_path / "docs")
     for name in ("plot_01_plain", "plot_02_kit"):
         (tmp_path / "docs" / "auto_examples" / f"{name}.py.md5").write_text("0")
-    freshness.remember_fresh(app)
+    scripts.remember_fresh(app)
     return app
 
 
@@ -291,7 +272,7 @@ def stale(app):
     """Return the scripts that the next build runs again."""
     folder = app.srcdir / "auto_examples"
     before = {path.name for path in folder.glob("*.md5")}
-    freshness.forget_stale(app)
+    scripts.forget_stale(app)
     return sorted(before - {path.name for path in folder.glob("*.md5")})
 
 
@@ -309,13 +290,13 @@ def test_the_package_changed(project, name):
 
 def test_torch_changed(project, monkeypatch):
     """Another version of torch makes all scripts stale."""
-    monkeypatch.setattr(freshness, "version", lambda name: "99" if name == "torch" else "1")
+    monkeypatch.setattr(scripts, "version", lambda name: "99" if name == "torch" else "1")
     assert stale(project) == ["plot_01_plain.py.md5", "plot_02_kit.py.md5"]
 
 
 def test_a_record_that_is_lost(project):
     """Without a record of the last build all scripts are stale."""
-    (project.srcdir / "auto_examples" / freshness.RECORD).unlink()
+    (project.srcdir / "auto_examples" / scripts.RECORD).unlink()
     assert stale(project) == ["plot_01_plain.py.md5", "plot_02_kit.py.md5"]
 
 
@@ -325,9 +306,9 @@ def test_pages_of_scripts_that_are_gone(project):
     (folder / "plot_01_plain.rst").write_text("")
     (project.srcdir.parent / "examples" / "plot_01_plain.py").unlink()
     stale(project)
-    assert saved(folder) == [freshness.RECORD, "plot_02_kit.py", "plot_02_kit.py.md5"]
-    freshness.remember_fresh(project)
-    assert list(json.loads((folder / freshness.RECORD).read_text())) == ["plot_02_kit.py"]
+    assert saved(folder) == [scripts.RECORD, "plot_02_kit.py", "plot_02_kit.py.md5"]
+    scripts.remember_fresh(project)
+    assert list(json.loads((folder / scripts.RECORD).read_text())) == ["plot_02_kit.py"]
 
 
 def test_cards_read_scripts(tmp_path):
@@ -340,14 +321,14 @@ def test_cards_read_scripts(tmp_path):
     (tmp_path / "plot_01_a.py").write_text(
         text + "# sphinx_gallery_thumbnail_number = 2\n", "utf-8"
     )
-    (card,) = cards.tutorials(tmp_path)
+    (card,) = scripts.tutorials(tmp_path)
     assert (card.name, card.title, card.thumbnail) == ("plot_01_a", "Title | 题", 2)
     assert card.lead == ("Lead\nwords.", "导语。")
     assert (card.level, card.minutes) == (("beginner", "入门"), 5)
     (tmp_path / "plot_01_a.py").write_text(text.replace("5 分钟", "6 分钟"), "utf-8")
     with pytest.raises(ValueError, match=r"plot_01_a\.py: expected, at the end of both lists"):
-        cards.tutorials(tmp_path)
+        scripts.tutorials(tmp_path)
     (tmp_path / "plot_01_a.py").unlink()
     (tmp_path / "plot_02_b.py").write_text('"""Title"""\n')
     with pytest.raises(ValueError, match=r"plot_02_b\.py:1: expected a docstring with a title"):
-        cards.tutorials(tmp_path)
+        scripts.tutorials(tmp_path)

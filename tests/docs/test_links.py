@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("imageio_ffmpeg", reason="the docs group is not installed")
 
-from gallery import cards, links
+from gallery import links
+from gallery import scripts as reading
 
 SCRIPT = '''"""
 {title}
@@ -39,8 +40,8 @@ def scripts(tmp_path_factory, monkeypatch):
     (folder / "plot_02_second.py").write_text(
         SCRIPT.format(title="Second | 第二页").replace("import when", "import audit"), "utf-8"
     )
-    monkeypatch.setattr(cards, "SCRIPTS", folder)
-    monkeypatch.setattr(links, "tutorials", lambda: cards.tutorials(folder))
+    monkeypatch.setattr(reading, "SCRIPTS", folder)
+    monkeypatch.setattr(links, "tutorials", lambda: reading.tutorials(folder))
     return folder
 
 
@@ -135,5 +136,5 @@ def test_uses_are_listed(both, scripts, extensions):
 def test_names_used(scripts):
     """The names that a script uses are those it imports from the package or takes from it."""
     assert links.names_used(Path(scripts, "plot_01_first.py")) == {
-        *("when", "plots", "describe", "errors")
+        *("when", "plots", "describe", "_errors")
     }

@@ -97,7 +97,7 @@ def root(tmp_path_factory):
     )
     write(root, "examples/plot_01_first.py", SCRIPT)
     write(root, "src/optimkit/steps.py", "")
-    package = ("src/optimkit/__init__.py", "src/optimkit/version.py")
+    package = ("src/optimkit/__init__.py", "src/optimkit/_version.py")
     for name in ("pyproject.toml", "README.md", "LICENSE", *package):
         write(root, name, (DOCS.parent / name).read_text("utf-8"))
     done = publish(root)

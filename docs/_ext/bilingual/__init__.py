@@ -1,16 +1,11 @@
 """One bilingual source, two sites: English and Chinese blocks alternate, each site shows its own.
 
 languages   which language a text is in
-blocks      what is running text, and in which languages
-lines       broken lines, joined as Chinese wants it
+blocks      what is running text, its languages, its lines, words that become links
 pairing     the transform that pairs blocks, shows one and hides the other
-checks      dead markup, terms translated two ways
-glossary    the terms, from one file
-terms       the glossary's page, and links to it
-linking     words that become links
+glossary    the terms, from one file: their page, links to it, checks
 docstrings  the catalog that translates docstrings is whole
-folding     folded solutions
-pages       the switch, alternates, both languages at once
+pages       the switch, alternates, folded solutions
 reports     warnings with file and line
 """
 
@@ -19,9 +14,7 @@ from __future__ import annotations
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-from . import docstrings, folding, glossary, pages, pairing, terms
-
-__all__ = ["setup"]
+from . import docstrings, glossary, pages, pairing
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
@@ -29,23 +22,23 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_config_value("bilingual_base_url", "", "html", types=(str,))
     app.add_config_value("bilingual_glossary", "glossary.toml", "env", types=(str,))
     app.add_transform(pairing.PairBlocks)
-    app.add_transform(folding.FoldSolutions)
-    app.add_transform(terms.LinkTerms)
+    app.add_transform(pages.FoldSolutions)
+    app.add_transform(glossary.LinkTerms)
     app.add_transform(docstrings.TranslateDocstrings)
     app.add_post_transform(pairing.ShowTitleHalves)
-    app.add_directive("glossary-terms", terms.GlossaryTerms)
-    app.add_node(folding.fold, html=(folding.visit_fold, folding.depart_fold))
-    app.add_node(folding.fold_summary, html=(folding.visit_summary, folding.depart_summary))
+    app.add_directive("glossary-terms", glossary.GlossaryTerms)
+    app.add_node(pages.fold, html=(pages.visit_fold, pages.depart_fold))
+    app.add_node(pages.fold_summary, html=(pages.visit_summary, pages.depart_summary))
     app.connect("config-inited", glossary.check_glossary)
     app.connect("builder-inited", docstrings.compile_catalogs)
     app.connect("builder-inited", pages.tag_html)
     app.connect("env-get-outdated", pages.remove_pages)
-    app.connect("build-finished", terms.write_dictionary)
+    app.connect("build-finished", glossary.write_dictionary)
     app.connect("html-page-context", pages.add_context)
     # Raise env_version with any change of the transforms: it is what makes old doctrees stale.
     return {
         "version": "1",
-        "env_version": 3,
+        "env_version": 4,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }

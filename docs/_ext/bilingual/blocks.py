@@ -1,24 +1,14 @@
-"""What of a document is running text, block by block, and which languages a block is in."""
+"""What of a document is running text, block by block: its languages, its lines, words that become links."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 
 from docutils import nodes
 from sphinx import addnodes
 
-from .languages import HAN, LANGUAGES, SEPARATOR, Language, detect
-
-__all__ = [
-    "UNSEEN",
-    "find_separator",
-    "is_leaf",
-    "is_neutral",
-    "languages_of",
-    "leaves",
-    "texts",
-    "words_of",
-]
+from .languages import HAN, LANGUAGES, PUNCTUATION, SEPARATOR, SHARED, Language, detect
 
 WORDLESS = (nodes.literal, nodes.math, nodes.raw, nodes.Invisible, nodes.image)
 NEUTRAL = (
@@ -37,6 +27,8 @@ UNSEEN = (nodes.Invisible, nodes.system_message)
 """What stands between blocks without being seen: docutils leaves a note where a role is first used."""
 OURS = {"sphx-glr-footer", "sphx-glr-timing", "sphx-glr-download-link-note", "no-pair"}
 """Classes of blocks that are written in one language at a time, by the extension itself."""
+LINKED = (nodes.reference, addnodes.pending_xref, nodes.literal, nodes.math, nodes.raw)
+"""What a link cannot be put into."""
 
 
 def is_neutral(node: nodes.Node) -> bool:
@@ -48,11 +40,8 @@ def is_neutral(node: nodes.Node) -> bool:
 
 def is_leaf(node: nodes.Node) -> bool:
     """Return whether a node is a block that holds running text."""
-    return (
-        isinstance(node, nodes.TextElement)
-        and not isinstance(node, (nodes.Inline, nodes.FixedTextElement, nodes.Invisible))
-        and not isinstance(node, nodes.math_block)
-    )
+    no_text = (nodes.Inline, nodes.FixedTextElement, nodes.Invisible, nodes.math_block)
+    return isinstance(node, nodes.TextElement) and not isinstance(node, no_text)
 
 
 def leaves(node: nodes.Node) -> Iterator[nodes.TextElement]:
@@ -104,3 +93,84 @@ def find_separator(leaf: nodes.TextElement) -> nodes.Text | None:
     if len(found) != 1:
         return None
     return found[0] if "｜" in found[0].astext() or HAN.search(words_of(leaf)) else None
+
+
+def join_lines(leaf: nodes.Element) -> None:
+    """Join the lines that a writer has broken: nothing between Chinese characters, a space elsewhere."""
+    found = list(texts(leaf))
+    if not any("\n" in text.astext() for text in found) or not HAN.search(words_of(leaf)):
+        return
+    pieces = list(leaf.findall(nodes.Text))
+    for number, text in enumerate(pieces):
+        if "\n" not in text.astext() or text not in found:
+            continue
+        before = pieces[number - 1].astext()[-1:] if number else ""
+        after = pieces[number + 1].astext()[:1] if number + 1 < len(pieces) else ""
+        joined = join_text(before, text.astext(), after)
+        text.parent.replace(text, nodes.Text(joined))
+
+
+def join_text(before: str, text: str, after: str) -> str:
+    """Join the lines of one text between two characters."""
+    lines = text.split("\n")
+    joined = lines[0]
+    for line in lines[1:]:
+        line = line.lstrip()
+        last = joined.rstrip()[-1:] or before
+        first = line[:1] or after
+        joined = joined.rstrip() + ("" if glued(last, first) else " ") + line
+    return joined
+
+
+def glued(last: str, first: str) -> bool:
+    """Return whether two characters meet without a space between them."""
+    if PUNCTUATION.match(last) or PUNCTUATION.match(first):
+        return True
+    return all(HAN.match(one) or SHARED.match(one) for one in (last, first))
+
+
+def running_texts(document: nodes.Element) -> Iterator[nodes.Text]:
+    """Yield the words of the paragraphs that are not links, literals or cards already."""
+    for paragraph in list(document.findall(nodes.paragraph)):
+        if any(isinstance(above, nodes.container) for above in ancestors(paragraph)):
+            continue
+        for text in list(paragraph.findall(nodes.Text)):
+            if not any(isinstance(above, LINKED) for above in ancestors(text)):
+                yield text
+
+
+def ancestors(node: nodes.Node) -> Iterator[nodes.Node]:
+    """Yield what a node is in, from the inside out."""
+    while node.parent is not None:
+        node = node.parent
+        yield node
+
+
+def link_words(
+    text: nodes.Text, pattern: re.Pattern[str], link: Callable[[re.Match[str]], nodes.Node | None]
+) -> None:
+    """Put links in the place of the words that a pattern finds and `link` has one for."""
+    said, done, pieces = text.astext(), 0, []
+    for match in pattern.finditer(said):
+        made = link(match)
+        if made is None:
+            continue
+        pieces += [nodes.Text(said[done : match.start()]), made]
+        done = match.end()
+    if pieces:
+        pieces.append(nodes.Text(said[done:]))
+        text.parent.replace(text, [piece for piece in pieces if piece.astext()])
+
+
+def reference(
+    domain: str, kind: str, target: str, child: nodes.Node, docname: str
+) -> addnodes.pending_xref:
+    """Return a link that Sphinx resolves, or warns about; it shows `child`."""
+    node = addnodes.pending_xref(
+        refdomain=domain, reftype=kind, reftarget=target, refexplicit=True, refwarn=True
+    )
+    node["refdoc"] = docname
+    if isinstance(child, nodes.Text):
+        child = nodes.inline("", child, classes=[f"{kind}-link"])
+    node += child
+    return node

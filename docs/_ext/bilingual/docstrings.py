@@ -15,12 +15,10 @@ from sphinx.transforms.i18n import Locale
 from sphinx.util.i18n import CatalogInfo, CatalogRepository, docname_to_domain
 from sphinx.util.nodes import extract_messages
 
-from . import reports
 from .blocks import leaves, words_of
 from .languages import CHINESE, ENGLISH, Language, by_sphinx, detect
 from .pairing import mark, other
-
-__all__ = ["TranslateDocstrings", "compile_catalogs"]
+from .reports import quote, warn
 
 
 def docstring_texts(document: nodes.document) -> list[nodes.TextElement]:
@@ -102,8 +100,8 @@ class TranslateDocstrings(SphinxTransform):
         for node in chinese:
             node["translatable"] = False
             if not node.get("translated") and detect(words_of(node)) is ENGLISH:
-                reports.warn(
-                    f"no Chinese for {reports.quote(node)}: run 'nox -s catalog', "
+                warn(
+                    f"no Chinese for {quote(node)}: run 'nox -s catalog', "
                     f"then write it into {self.catalog()}",
                     node,
                     "catalog",

@@ -5,18 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = [
-    "CHINESE",
-    "ENGLISH",
-    "LANGUAGES",
-    "Language",
-    "by_sphinx",
-    "choose",
-    "detect",
-    "halves",
-    "in_order",
-]
-
 
 @dataclass(frozen=True)
 class Language:

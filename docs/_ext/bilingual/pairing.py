@@ -6,6 +6,8 @@ titles, the table of contents and labels, so all of these come out in one langua
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from docutils import nodes
@@ -13,12 +15,12 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-from . import checks, reports
-from .blocks import UNSEEN, find_separator, is_leaf, languages_of, leaves, words_of
-from .glossary import glossary_path
+from .blocks import UNSEEN, find_separator, is_leaf, join_lines, languages_of, leaves, words_of
+from .glossary import check_terms, glossary_path
 from .languages import (
     CHINESE,
     ENGLISH,
+    HAN,
     LANGUAGES,
     SEPARATOR,
     Language,
@@ -28,10 +30,13 @@ from .languages import (
     halves,
     in_order,
 )
-from .lines import join_lines
+from .reports import quote, unpaired, warn
 
-__all__ = ["OTHER", "PairBlocks", "ShowTitleHalves", "other_half"]
-
+MARKUP = re.compile(
+    r"`|\*\*|~~|\]_(?!\w)"  # marks that no running text holds
+    rf"|(?<![\w*])\*\w|[*_]+(?={HAN.pattern})|(?<={HAN.pattern})[*_]"  # those that touch a word
+    r"|:[a-z:]+:\Z"  # a role before what became a citation
+)
 OTHER = "bi-other"
 """The class of everything that is in the language of the other site."""
 
@@ -70,7 +75,7 @@ class PairBlocks(SphinxTransform):
         for items in list(self.document.findall(nodes.bullet_list)):
             split_list(items)
         pair_children(self.document, own)
-        checks.check_markup(leaves(self.document))
+        check_markup(leaves(self.document))
 
 
 def split_list(items: nodes.bullet_list) -> None:
@@ -106,7 +111,12 @@ def pair_children(parent: nodes.Element, own: Language) -> None:
             continue
         found = {language for leaf in leaves(child) for language in languages_of(leaf)}
         if found and isinstance(child, nodes.title) and isinstance(parent, nodes.section):
-            reports.half_heading(child)
+            warn(
+                f"half heading {quote(child)}: write both halves, 'English | 中文', "
+                "or put a name that both languages share between double backticks",
+                child,
+                "heading",
+            )
             continue
         if len(found) == 1 and not isinstance(child, SHARED_BLOCKS):
             (language,) = found
@@ -128,10 +138,10 @@ def pair_run(
 ) -> None:
     """Pair English blocks with the Chinese blocks that follow them, kind by kind."""
     if [type(node) for node in english] != [type(node) for node in chinese]:
-        reports.unpaired(english, chinese)
+        unpaired(english, chinese)
         return
     for pair in zip(english, chinese, strict=True):
-        checks.check_terms(*pair, at=pair[1])
+        check_terms(*pair, at=pair[1])
     start = parent.index(english[0])
     for node in (*english, *chinese):
         parent.remove(node)
@@ -181,9 +191,14 @@ def split_leaf(leaf: nodes.TextElement, own: Language) -> bool:
 def check_halves(leaf: nodes.TextElement, english: nodes.inline, chinese: nodes.inline) -> None:
     """Warn where the halves of a leaf are not in their languages, or disagree on a term."""
     if in_order(words_of(english), words_of(chinese)):
-        checks.check_terms(english, chinese, at=leaf)
+        check_terms(english, chinese, at=leaf)
     else:
-        reports.wrong_halves(leaf)
+        warn(
+            f"halves in other languages {quote(leaf)}: write English first, 'English | 中文'; "
+            "a bar that separates no halves goes between double backticks",
+            leaf,
+            "half",
+        )
 
 
 def copy(children: list[nodes.Node]) -> nodes.inline:
@@ -217,7 +232,8 @@ def translate_toctree(toctree: addnodes.toctree, own: Language) -> None:
     written = [toctree.get("caption"), *(title for title, _ in toctree["entries"])]
     for text in filter(None, written):
         if not has_both(text):
-            reports.half_entry(toctree, text)
+            said = f"half toctree entry '{text[:50]}': write both halves, 'English | 中文'"
+            warn(said, toctree, "heading")
     if toctree.get("caption"):
         toctree["caption"] = choose(toctree["caption"], own)
     toctree["entries"] = [(title and choose(title, own), ref) for title, ref in toctree["entries"]]
@@ -228,7 +244,12 @@ def translate_alt(image: nodes.image, own: Language) -> None:
     if "alt" not in image:
         return
     if not has_both(image["alt"]):
-        reports.half_alt(image)
+        warn(
+            f"half alternative text '{image['alt'][:50]}' of {image['uri']}: "
+            "write both halves, 'English | 中文' (of a figure: fig.set_label)",
+            image,
+            "alt",
+        )
     image["alt"] = choose(image["alt"], own)
 
 
@@ -236,3 +257,16 @@ def has_both(text: str) -> bool:
     """Return whether a text says the same in both languages, or has no words at all."""
     parts = halves(text)
     return in_order(*parts) if parts else detect(text) is None
+
+
+def check_markup(leaves: Iterable[nodes.TextElement]) -> None:
+    """Warn about markup that is printed as it was typed, as it is where it touches Chinese."""
+    for leaf in leaves:
+        for text in leaf.findall(nodes.Text):
+            if isinstance(text.parent, (nodes.literal, nodes.math, nodes.raw)):
+                continue
+            found = MARKUP.search(text.astext())
+            if found and HAN.search(leaf.astext()):
+                at = text.astext()[max(0, found.start() - 12) : found.end() + 12]
+                said = f"unrendered markup in '{at}': put a space between it and Chinese characters"
+                warn(said, leaf, "markup")

@@ -1,7 +1,4 @@
-"""Warnings, each with the file and line that a writer has to open.
-
-The build runs with warnings as errors, so each of these fails it.
-"""
+"""Warnings, each with the file and line that a writer has to open; the build takes them for errors."""
 
 from __future__ import annotations
 
@@ -11,19 +8,8 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.utils import get_source_line
-from sphinx import addnodes
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
-
-__all__ = [
-    "defined_twice",
-    "half_alt",
-    "half_entry",
-    "half_heading",
-    "unpaired",
-    "warn",
-    "wrong_halves",
-]
 
 logger = logging.getLogger(__name__)
 
@@ -31,56 +17,10 @@ BLOCK = re.compile(r"GENERATED FROM PYTHON SOURCE LINES (\d+)-(\d+)")
 """What the gallery says, in a comment, of the lines of the script that a part of a page is from."""
 
 
-def warn(message: str, node: nodes.Node, subtype: str) -> None:
-    """Warn about a node, at the line of the file in which its author wrote it."""
-    logger.warning(message, location=place(node), type="bilingual", subtype=subtype)
-
-
-def half_heading(title: nodes.title) -> None:
-    """Warn about a heading in one language."""
-    warn(
-        f"half heading {quote(title)}: write both halves, 'English | 中文', "
-        "or put a name that both languages share between double backticks",
-        title,
-        "heading",
-    )
-
-
-def half_alt(image: nodes.image) -> None:
-    """Warn about an alternative text in one language."""
-    warn(
-        f"half alternative text '{image['alt'][:50]}' of {image['uri']}: "
-        "write both halves, 'English | 中文' (of a figure: fig.set_label)",
-        image,
-        "alt",
-    )
-
-
-def half_entry(toctree: addnodes.toctree, text: str) -> None:
-    """Warn about a caption or a title in a toctree that is in one language."""
-    warn(
-        f"half toctree entry '{text[:50]}': write both halves, 'English | 中文'", toctree, "heading"
-    )
-
-
-def wrong_halves(leaf: nodes.Element) -> None:
-    """Warn about two halves that are not English, then Chinese."""
-    warn(
-        f"halves in other languages {quote(leaf)}: write English first, 'English | 中文'; "
-        "a bar that separates no halves goes between double backticks",
-        leaf,
-        "half",
-    )
-
-
-def defined_twice(term: str, place: str, first: int) -> None:
-    """Warn about a term that the glossary has twice."""
-    logger.warning(
-        f"'{term}' is defined on line {first} already: keep one translation",
-        location=place,
-        type="bilingual",
-        subtype="glossary",
-    )
+def warn(message: str, at: nodes.Node | str, subtype: str) -> None:
+    """Warn about a node, at the line of the file in which its author wrote it, or about a line."""
+    location = at if isinstance(at, str) else place(at)
+    logger.warning(message, location=location, type="bilingual", subtype=subtype)
 
 
 def unpaired(english: Sequence[nodes.Element], chinese: Sequence[nodes.Element]) -> None:
@@ -88,10 +28,17 @@ def unpaired(english: Sequence[nodes.Element], chinese: Sequence[nodes.Element])
     # Twins are close: the last English block and the first Chinese one.
     alone_in_english = [*without_twins(english[::-1], chinese)][::-1]
     alone_in_chinese = [*without_twins(chinese, english)]
-    for node in alone_in_english:
-        missing(node, "Chinese", "after")
-    for node in alone_in_chinese:
-        missing(node, "English", "before")
+    for alone, language, where in (
+        (alone_in_english, "Chinese", "after"),
+        (alone_in_chinese, "English", "before"),
+    ):
+        for node in alone:
+            warn(
+                f"unpaired {node.tagname} {quote(node)}: expected its {language} twin, "
+                f"a {node.tagname}, right {where} it, or both halves in one, 'English | 中文'",
+                node,
+                "pair",
+            )
     if not alone_in_english and not alone_in_chinese:
         found = ", ".join(node.tagname for node in english)
         wanted = ", ".join(node.tagname for node in chinese)
@@ -113,16 +60,6 @@ def without_twins(
             kinds.remove(type(node))
         else:
             yield node
-
-
-def missing(node: nodes.Element, language: str, where: str) -> None:
-    """Warn about one block that has no twin."""
-    warn(
-        f"unpaired {node.tagname} {quote(node)}: expected its {language} twin, a {node.tagname}, "
-        f"right {where} it, or both halves in one, 'English | 中文'",
-        node,
-        "pair",
-    )
 
 
 def quote(node: nodes.Node) -> str:
@@ -149,9 +86,8 @@ def place(node: nodes.Node) -> str | nodes.Node:
 def script_of(page: Path, env: BuildEnvironment) -> Path | None:
     """Return the script that a page of the gallery is made from, None for any other page."""
     gallery = getattr(env.config, "sphinx_gallery_conf", None) or {}
-    for written, generated in zip(
-        gallery.get("examples_dirs", ()), gallery.get("gallery_dirs", ()), strict=False
-    ):
+    folders = gallery.get("examples_dirs", ()), gallery.get("gallery_dirs", ())
+    for written, generated in zip(*folders, strict=False):
         folder = (Path(env.srcdir) / written).resolve()
         if page.parent.resolve() in (folder, (Path(env.srcdir) / generated).resolve()):
             names = ("GALLERY_HEADER.rst",) if page.stem == "index" else (f"{page.stem}.py",)
@@ -174,9 +110,7 @@ def find(node: nodes.Node, file: Path, first: int, last: int | None = None) -> i
     """Return the line that holds the first words of a node, of some lines of a file."""
     words = next((line for line in node.astext().splitlines() if line.strip()), "")[:24]
     lines = file.read_text("utf-8").splitlines()[first - 1 : last]
-    return next((i for i, line in enumerate(lines, first) if words and words in plain(line)), first)
-
-
-def plain(line: str) -> str:
-    """Return a line of a script as its reader sees it."""
-    return line.lstrip("# ").replace("`", "").replace("*", "")
+    for number, line in enumerate(lines, first):
+        if words and words in line.lstrip("# ").replace("`", "").replace("*", ""):
+            return number
+    return first

@@ -10,21 +10,16 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from docutils import nodes
-from sphinx.application import Sphinx
-from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from bilingual.blocks import reference
 from bilingual.languages import halves
-from bilingual.linking import reference
 
-from .cards import Tutorial, tutorials
-
-__all__ = ["Answer", "Coverage", "Item", "answers", "check_places", "items"]
+from .scripts import Tutorial, tutorials
 
 NOTE = Path(__file__).parents[2] / "note.toml"
 MARKER = re.compile(r'^# sphinx_gallery_covers = "([^"]*)"$')
@@ -52,11 +47,6 @@ class Item:
     verdict: str | None = None
     page: str | None = None
 
-    @property
-    def anchor(self) -> str:
-        """Where it is on its page."""
-        return self.id.lower()
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -76,11 +66,8 @@ def items(path: Path = NOTE) -> list[Item]:
     tables = tomllib.loads(path.read_text("utf-8"))
     rows = [*tables["snippet"], *tables["claim"]]
     for row in rows:
-        row["says"] = row.pop("about", None) or row["says"]
-    return [
-        Item(**{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()})
-        for row in rows
-    ]
+        row["says"] = tuple(row.pop("about", None) or row["says"])
+    return [Item(**row) for row in rows]
 
 
 def answers(scripts: list[Tutorial]) -> dict[str, list[Answer]]:
@@ -112,15 +99,11 @@ class Coverage(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        self.env.note_dependency(str(NOTE))
         scripts = tutorials()
-        for tutorial in scripts:
-            self.env.note_dependency(str(tutorial.path))
-        where, known = answers(scripts), items()
-        for unknown in sorted(set(where) - {item.id for item in known}):
-            tutorial = where[unknown][0].tutorial
-            logger.warning("%s covers %s, which %s has not", tutorial.path, unknown, NOTE)
-        chosen = [item for item in known if item.id.startswith(self.arguments[0])]
+        for file in (NOTE, *(tutorial.path for tutorial in scripts)):
+            self.env.note_dependency(str(file))
+        where = answers(scripts)
+        chosen = [item for item in items() if item.id.startswith(self.arguments[0])]
         shown = nodes.definition_list("", classes=["terms", "note"])
         shown += [self.item(item, where.get(item.id, [])) for item in chosen]
         return [shown]
@@ -131,7 +114,7 @@ class Coverage(SphinxDirective):
         if item.verdict:
             english, chinese = VERDICTS[item.verdict]
             line = f"{line[0]}: {english}", "：".join((line[1], chinese))
-        title = nodes.term("", " | ".join(line), ids=[item.anchor])
+        title = nodes.term("", " | ".join(line), ids=[item.id.lower()])
         body = nodes.definition()
         for english, chinese in (item.says, item.found):
             body += self.parse_text_to_nodes(f"{english}\n\n{chinese}")
@@ -147,34 +130,11 @@ class Coverage(SphinxDirective):
             number, title = answer.tutorial.number, answer.heading or answer.tutorial.title
             name = (halves(title.replace("``", "")) or (title, title))[language]
             label = (f"Tutorial {number}: {name}", f"教程 {number}：{name}")[language]
-            links.append(self.place(label, answer))
+            target = f"auto_examples/{answer.tutorial.name}.html#{answer.anchor}"
+            links.append(nodes.reference("", label, refuri=target, internal=True))
         if item.page:
-            label = ("This site", "本站")[language]
-            child = nodes.Text(label)
+            child = nodes.Text(("This site", "本站")[language])
             links.append(reference("std", "doc", f"/{item.page}", child, self.env.docname))
-        separated = [
-            piece for link in links for piece in (nodes.Text(("; ", "；")[language]), link)
-        ]
+        separator = ("; ", "；")[language]
+        separated = [piece for link in links for piece in (nodes.Text(separator), link)]
         return nodes.paragraph("", "", *separated[1:], classes=["uses"])
-
-    def place(self, label: str, answer: Answer) -> nodes.reference:
-        """Return a link to a heading of a tutorial."""
-        page = f"auto_examples/{answer.tutorial.name}.html#{answer.anchor}"
-        return nodes.reference("", label, refuri=page, internal=True)
-
-
-@cache
-def anchors_of(env: BuildEnvironment, page: str) -> set[str]:
-    """Return what a link to a page can point to."""
-    return set(env.get_doctree(page).ids)
-
-
-def check_places(app: Sphinx, env: BuildEnvironment) -> None:
-    """Warn where an item links to a heading that is not there."""
-    for one, found in answers(tutorials()).items():
-        for answer in found:
-            page = f"auto_examples/{answer.tutorial.name}"
-            if page in env.found_docs and answer.anchor not in anchors_of(env, page):
-                logger.warning(
-                    "%s: no heading #%s for %s", answer.tutorial.path, answer.anchor, one
-                )

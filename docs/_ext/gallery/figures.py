@@ -6,16 +6,10 @@ picks ``name.zh_CN.png`` over ``name.png`` on the Chinese site, and the theme hi
 
 from __future__ import annotations
 
-import copyreg
-import gc
 import logging
-import pickle
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from io import BytesIO
-from itertools import islice
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +24,9 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
-from sphinx.util import logging as sphinx_logging
+from sphinx.errors import ExtensionError
 
 from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, halves
-
-from . import background
-
-__all__ = ["reset_style", "save_sent", "scrape"]
-
-logger = sphinx_logging.getLogger(__name__)
 
 INK = {"#000000": "#e8eaed", "#ffffff": "#14181e", "#262626": "#e8eaed", "#b0b0b0": "#555b63"}
 """Neutral colours of a light page, and what they become on a dark one."""
@@ -52,9 +40,6 @@ FONTS = ["Noto Sans CJK SC", "DejaVu Sans"]
 
 def reset_style(gallery_conf: dict[str, Any], script: str) -> None:
     """Give every script the same fresh style; sphinx-gallery calls it before each."""
-    # It also looks for garbage before each: let it pass over all that is imported by now.
-    gc.collect()
-    gc.freeze()
     mpl.rcdefaults()
     mpl.use("agg")
     font = Path(mplfonts.__file__).parent / "fonts" / "NotoSansCJKsc-Regular.otf"
@@ -90,18 +75,16 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
     for number, name in zip(plt.get_fignums(), block_vars["image_path_iterator"], strict=False):
         figure, path = plt.figure(number), Path(name)
         # Of an animation too: it is the picture on the tutorial's card.
-        save_beside(figure, path)
+        save_figure(figure, path)
         video = animations.get(figure)
         saved = save_animation(video, path) if video else pictures(path)
         for theme, (directive, name) in zip(THEMES, saved, strict=True):
             shown.append(show(directive, name, theme, figure))
         if not figure.get_label():
-            logger.warning(
-                "%s: a figure without an alternative text: "
-                "write fig.set_label('What it shows | 图里有什么')",
-                block_vars["src_file"],
-                type="bilingual",
-                subtype="alt",
+            # Not a warning: the next build would not run the script, and not say it again.
+            raise ExtensionError(
+                f"{block_vars['src_file']}: a figure without an alternative text: "
+                "write fig.set_label('What it shows | 图里有什么')"
             )
     plt.close("all")
     return "".join(shown)
@@ -140,44 +123,10 @@ def pictures(path: Path) -> list[tuple[str, str]]:
     return [("image", path.name), ("image", f"{path.stem}_dark.png")]
 
 
-def save_beside(figure: Figure, path: Path) -> None:
-    """Save the first variant of a figure, and have another process save the others.
-
-    sphinx-gallery asks for the first at once; all four take longer than the script that drew it.
-    """
-    save_figure(figure, path, stop=1)
-    try:
-        sent = pack(figure)
-    except Exception:  # a formatter that is a lambda, for instance: it has to be done here
-        save_figure(figure, path, start=1)
-    else:
-        background.submit(save_sent, sent, path)
-
-
-def pack(figure: Figure) -> bytes:
-    """Return a figure in bytes, its tensors as arrays: who unpacks it need not import torch."""
-    packed = BytesIO()
-    pickler = pickle.Pickler(packed, pickle.HIGHEST_PROTOCOL)
-    if torch := sys.modules.get("torch"):
-        pickler.dispatch_table = copyreg.dispatch_table | {
-            torch.Tensor: lambda tensor: tensor.detach().numpy().__reduce__()
-        }
-    pickler.dump(figure)
-    return packed.getvalue()
-
-
-def save_sent(sent: bytes, path: Path) -> None:
-    """Save the other variants of a figure that another process has sent."""
-    reset_style({}, "")
-    save_figure(pickle.loads(sent), path, start=1)
-    plt.close("all")
-
-
-def save_figure(figure: Figure, path: Path, start: int = 0, stop: int | None = None) -> None:
-    """Save a figure as pictures: its variants, or some of them."""
-    with closing(variants(figure, path)) as every:
-        for variant, _ in islice(every, start, stop):
-            figure.savefig(variant, transparent=True)
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure as pictures: all of its variants."""
+    for variant, _ in variants(figure, path):
+        figure.savefig(variant, transparent=True)
 
 
 def save_animation(animation: Animation, path: Path) -> list[tuple[str, str]]:

@@ -12,14 +12,12 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
+from bilingual.blocks import link_words, reference, running_texts
 from bilingual.languages import ENGLISH, LANGUAGES, by_sphinx
-from bilingual.linking import link_words, reference, running_texts
 from bilingual.pairing import mark
 from bilingual.reports import warn
 
-from .cards import tutorials
-
-__all__ = ["LinkNames", "ListUses", "names_used"]
+from .scripts import tutorials
 
 TUTORIAL = re.compile(r"(?:tutorial |教程 ?)(\d\d)(?!\d)", re.IGNORECASE)
 KIT = re.compile(r"optimkit(\.\w+)+")

@@ -10,8 +10,6 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-__all__ = ["WHEEL", "Install", "build_wheel", "install_cell"]
-
 ROOT = Path(__file__).parents[3]
 WHEEL = f"wheels/optimkit-{version('optimkit')}-py3-none-any.whl"
 """Where the wheel is on the site, for both languages."""

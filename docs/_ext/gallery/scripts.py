@@ -1,22 +1,25 @@
-"""The ``tutorials`` directive: a card for each script, in both languages, from the script itself."""
+"""The tutorials' scripts: what each says of itself, and which to run again.
+
+sphinx-gallery looks at the script alone. Taking away its checksum makes it look again when the
+package, torch, or the figures' style has changed.
+"""
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
-from docutils import nodes
-from docutils.statemachine import StringList
-from sphinx.util.docutils import SphinxDirective
+from sphinx.application import Sphinx
 
-from bilingual.languages import SEPARATOR
-
-__all__ = ["Tutorial", "Tutorials", "tutorials"]
-
-SCRIPTS = Path(__file__).parents[3] / "examples"
+ROOT = Path(__file__).parents[3]
+SCRIPTS = ROOT / "examples"
+RECORD = "fingerprints.json"
 NEEDS = (
     r"[*-] Level: (?P<level>\w+)\. Time: (?P<minutes>\d+) minutes\. Needs: \S",
     r"[*-] 难度：(?P<level>\w+)。用时：(?P<minutes>\d+) 分钟。预备：\S",
@@ -78,45 +81,40 @@ def read(path: Path, source: str) -> Tutorial:
     )
 
 
-class Tutorials(SphinxDirective):
-    """Show a card for each tutorial, or for those between two numbers: ``01-05``."""
+def digest(paths: list[Path]) -> str:
+    """Return one checksum of the contents of some files."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    return total.hexdigest()
 
-    optional_arguments = 1
 
-    def run(self) -> list[nodes.Node]:
-        first, _, last = (self.arguments or ["00-99"])[0].partition("-")
-        grid = nodes.container(classes=["tutorial-cards"])
-        for tutorial in tutorials():
-            self.env.note_dependency(tutorial.path)
-            if first <= tutorial.number <= last:
-                grid += self.card(tutorial)
-        return [grid]
+def fingerprints() -> dict[str, str]:
+    """Return, for each script, a fingerprint of all that it depends on but its own text."""
+    style = digest([*Path(__file__).parent.glob("*.py")])
+    shared = f"{version('torch')} {version('matplotlib')} {style}"
+    package = digest([*(ROOT / "src").rglob("*.py")])
+    return {
+        script.name: f"{shared} {package}" if "optimkit" in script.read_text("utf-8") else shared
+        for script in (ROOT / "examples").glob("plot_*.py")
+    }
 
-    def card(self, tutorial: Tutorial) -> nodes.container:
-        """Return the picture, the title and the leads of a tutorial."""
-        card = nodes.container(classes=["tutorial-card"])
-        stem = f"/auto_examples/images/sphx_glr_{tutorial.name}_{tutorial.thumbnail:03}"
-        lines = [
-            f".. image:: {stem}.png",
-            "   :class: only-light",
-            "   :alt:",
-            "",
-            f".. image:: {stem}_dark.png",
-            "   :class: only-dark",
-            "   :alt:",
-            "",
-            *(
-                line
-                for half in SEPARATOR.split(tutorial.title)
-                for line in (f":doc:`{half} </auto_examples/{tutorial.name}>`", "")
-            ),
-            *tutorial.lead[0].splitlines(),
-            "",
-            *tutorial.lead[1].splitlines(),
-            "",
-            f"{tutorial.level[0]}, {tutorial.minutes} minutes | "
-            f"{tutorial.level[1]}，{tutorial.minutes} 分钟",
-        ]
-        card += nodes.inline("", tutorial.number, classes=["tutorial-number"])
-        self.state.nested_parse(StringList(lines, str(tutorial.path)), 0, card)
-        return card
+
+def forget_stale(app: Sphinx) -> None:
+    """Take away the checksums of scripts that something else has made stale, and pages of none."""
+    target = Path(app.srcdir) / "auto_examples"
+    scripts = fingerprints()
+    record = target / RECORD
+    known = json.loads(record.read_text("utf-8")) if record.exists() else {}
+    for script, fingerprint in scripts.items():
+        if known.get(script) != fingerprint:
+            (target / f"{script}.md5").unlink(missing_ok=True)
+    for gone in {path.name for path in target.glob("plot_*.py")} - set(scripts):
+        for made in target.glob(f"{Path(gone).stem}.*"):
+            made.unlink()
+
+
+def remember_fresh(app: Sphinx) -> None:
+    """Note what the scripts depended on, now that the gallery has run them."""
+    target = Path(app.srcdir) / "auto_examples"
+    (target / RECORD).write_text(json.dumps(fingerprints(), indent=1), "utf-8")

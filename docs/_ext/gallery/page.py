@@ -1,0 +1,125 @@
+"""What a page of the gallery shows: cards, videos, downloads, and the gallery's sentences in its language."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.writers.html5 import HTML5Translator
+
+from bilingual.languages import ENGLISH, SEPARATOR, by_sphinx
+
+from .scripts import Tutorial, tutorials
+from .wheel import WHEEL
+
+NOTE = re.compile(
+    r"\.\. only:: html\n\n +\.\. note::\n +:class: sphx-glr-download-link-note.*?\n(?=\.\. rst-class)",
+    re.S,
+)
+CARDS = re.compile(r"\.\. thumbnail-parent-div-open.*\.\. thumbnail-parent-div-close\n", re.S)
+WORDS = {
+    "Download Python source code: ": ("Python script: ", "Python 脚本："),
+    "Download Jupyter notebook: ": ("Jupyter notebook: ", "Jupyter 笔记本："),
+    "Download zipped: ": ("Both, zipped: ", "两者的压缩包："),
+    "Download all examples in Python source code: ": ("All scripts: ", "全部脚本："),
+    "Download all examples in Jupyter notebooks: ": ("All notebooks: ", "全部笔记本："),
+}
+TOP = (
+    "Tutorial {number} · Download: :download:`Python script <{name}.py>` · "
+    ":download:`Jupyter notebook <{name}.ipynb>` · `optimkit <{wheel}>`__",
+    "教程 {number} · 下载： :download:`Python 脚本 <{name}.py>` · "
+    ":download:`Jupyter 笔记本 <{name}.ipynb>` · `optimkit <{wheel}>`__",
+)
+CARD = """\
+.. image:: /auto_examples/images/sphx_glr_{name}_{thumbnail:03}.png
+   :class: only-light
+   :alt:
+
+.. image:: /auto_examples/images/sphx_glr_{name}_{thumbnail:03}_dark.png
+   :class: only-dark
+   :alt:
+
+{titles}
+
+{lead[0]}
+
+{lead[1]}
+
+{level[0]}, {minutes} minutes | {level[1]}，{minutes} 分钟
+"""
+
+
+class Tutorials(SphinxDirective):
+    """Show a card for each tutorial, or for those between two numbers: ``01-05``."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        first, _, last = (self.arguments or ["00-99"])[0].partition("-")
+        grid = nodes.container(classes=["tutorial-cards"])
+        for tutorial in tutorials():
+            self.env.note_dependency(tutorial.path)
+            if first <= tutorial.number <= last:
+                grid += self.card(tutorial)
+        return [grid]
+
+    def card(self, tutorial: Tutorial) -> nodes.container:
+        """Return the picture, the title and the leads of a tutorial."""
+        halves = SEPARATOR.split(tutorial.title)
+        titles = [f":doc:`{half} </auto_examples/{tutorial.name}>`" for half in halves]
+        said = vars(tutorial) | {"name": tutorial.name, "titles": "\n\n".join(titles)}
+        lines = CARD.format(**said).splitlines()
+        card = nodes.container(classes=["tutorial-card"])
+        card += nodes.inline("", tutorial.number, classes=["tutorial-number"])
+        self.state.nested_parse(StringList(lines, str(tutorial.path)), 0, card)
+        return card
+
+
+class video(nodes.image):  # noqa: N801 (docutils nodes are lower case)
+    """An html5 video. As an image it is copied, and swapped for ``name.zh_CN.mp4`` if there is one."""
+
+
+class GalleryVideo(SphinxDirective):
+    """Show a video, with controls, not before the reader asks."""
+
+    required_arguments = 1
+    option_spec: ClassVar = {"alt": directives.unchanged, "class": directives.class_option}
+
+    def run(self) -> list[nodes.Node]:
+        node = video(uri=self.arguments[0], alt=self.options.get("alt", ""))
+        node["classes"] += self.options.get("class", [])
+        self.set_source_info(node)
+        return [node]
+
+
+def visit_video(self: HTML5Translator, node: video) -> None:
+    name = self.builder.images.get(node["uri"], node["uri"])
+    attributes = {"src": f"{self.builder.imgpath}/{name}", "aria-label": node["alt"]}
+    attributes |= {"controls": "", "loop": "", "muted": "", "playsinline": ""}
+    self.body.append(self.starttag(node, "video", "", **attributes, preload="metadata"))
+    self.body.append("</video>")
+    raise nodes.SkipNode
+
+
+def rewrite(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Put the downloads on top, the cards of both languages into the list, and translate the rest."""
+    if not docname.startswith("auto_examples/"):
+        return
+    chinese = by_sphinx(app.config.language) is not ENGLISH
+    text = NOTE.sub(lambda _: top(PurePosixPath(docname).name, chinese), content[0])
+    text = CARDS.sub("", text)
+    for words, translated in WORDS.items():
+        text = text.replace(words, translated[chinese])
+    content[0] = text
+
+
+def top(name: str, chinese: bool) -> str:
+    """Return the line above a tutorial: its number, and what a reader can take home."""
+    line = TOP[chinese].format(name=name, number=name.split("_")[1], wheel=f"../../{WHEEL}")
+    return f".. container:: sphx-glr-download-link-note\n\n   {line}\n\n"
