@@ -1,13 +1,23 @@
-"""What each process of a distributed test does.
+"""What each process of a distributed test does: ``workers.py FOLDER`` does all of it.
 
-python -m torch.distributed.run --nproc-per-node 2 workers.py COMMAND FOLDER
+The processes are forked, so that torch, with all that DDP and FSDP need of it, is imported once
+for all of them, which takes longer than the tests. torch.multiprocessing ends a forked process without Python's own end.
+That matters: in Python's own end a process aborts now and then, with "terminate called without an
+active exception", as torch 2.15 has it. After a collective one of gloo's threads drops the
+tensors, for which it needs the GIL, and a thread that waits for the GIL when Python ends is
+unwound through a destructor (pytorch/pytorch#190489). ``destroy_process_group`` joins these
+threads only where nothing else holds the group, and DTensor's caches hold it as long as Python
+runs, as do the default arguments of torch.distributed.nn.functional where that is first imported
+with a group in being. A barrier does not help: it is one collective more.
 """
 
+import importlib
 import os
 import signal
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +25,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.fsdp import fully_shard
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException, start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 import optimkit
@@ -216,19 +227,45 @@ def killed(folder):
     dist.barrier()
     Path(folder, "started").touch()
     if dist.get_rank() == 1:
-        delay = float(os.environ["DELAY"])
-        threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGKILL)).start()
     for number in range(1, 1000):
         for each in big.values():
             each.fill_(number)
         distributed.save(path, durable=False, number=number, **big)
 
 
-if __name__ == "__main__":
+def run(rank, work, size, folder):
+    """Be one of several processes."""
+    signal.alarm(PATIENCE)  # gloo waits half an hour for a process that has died
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/store-of-{work.__name__}",
+        timeout=timedelta(seconds=PATIENCE),
+        rank=rank,
+        world_size=size,
+    )
+    work(folder)
+    dist.destroy_process_group()
+
+
+def launch(size, work, folder):
+    """Do the same in so many processes."""
+    start_processes(run, (work, size, folder), size, start_method="fork")
+
+
+def main(folder):
+    """Do all there is."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    # Gloo waits half an hour for a process that has died, and torchrun's own death ends nobody.
-    signal.alarm(PATIENCE)
-    dist.init_process_group("gloo", timeout=timedelta(seconds=PATIENCE))
-    globals()[sys.argv[1]](sys.argv[2])
-    dist.destroy_process_group()
+    importlib.import_module("torch._dynamo")  # as DDP and FSDP do at their first use
+    launch(2, of_two, folder)
+    launch(4, of_four, folder)
+    alone = Path(folder, "killed")
+    alone.mkdir()
+    # Whichever is seen first: the one that was killed, or the other, which waits for it.
+    with suppress(ProcessExitedException, ProcessRaisedException):
+        launch(2, killed, alone)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
