@@ -62,8 +62,7 @@ class Kept:
     """
 
     progress: tuple[str, ...] = ()  # moves with every step
-    neither: tuple[str, ...] = ()  # can't be compared, or follows from something else
-    options: tuple[str, ...] = ()  # configuration here, though neither in other classes
+    neither: tuple[str, ...] = ("base_lrs",)  # follows from the groups, or can't be compared
     # Lists with an entry for each group -> the key under which a new group may bring its entry.
     lists: Mapping[str, str] = field(default_factory=dict)
     in_groups: tuple[str, ...] = ()  # keys that it writes into the groups
@@ -78,8 +77,10 @@ class Kept:
 _MOMENTA = ("max_momentum", "base_momentum")
 
 SCHEDULERS: dict[type, Kept] = {
-    lrs.LambdaLR: Kept(neither=("lr_lambdas",), lists={"lr_lambdas": "lr_lambda"}),
-    lrs.MultiplicativeLR: Kept(neither=("lr_lambdas",), lists={"lr_lambdas": "lr_lambda"}),
+    lrs.LambdaLR: Kept(neither=("base_lrs", "lr_lambdas"), lists={"lr_lambdas": "lr_lambda"}),
+    lrs.MultiplicativeLR: Kept(
+        neither=("base_lrs", "lr_lambdas"), lists={"lr_lambdas": "lr_lambda"}
+    ),
     lrs.StepLR: Kept(),
     lrs.MultiStepLR: Kept(),
     lrs.ConstantLR: Kept(),
@@ -95,8 +96,7 @@ SCHEDULERS: dict[type, Kept] = {
         restart=_restart_plateau,
     ),
     lrs.CyclicLR: Kept(
-        neither=("_scale_fn_custom",),
-        options=("base_lrs",),
+        neither=("_scale_fn_custom",),  # its base_lrs are its own
         lists={
             "max_lrs": "max_lr",
             "base_momentums": "base_momentum",
@@ -107,12 +107,12 @@ SCHEDULERS: dict[type, Kept] = {
         sets_lr=True,
     ),
     lrs.OneCycleLR: Kept(
-        neither=("anneal_func",),  # in the state of an older torch
+        neither=("base_lrs", "anneal_func"),  # the latter in the state of an older torch
         in_groups=("max_lr", "min_lr", *_MOMENTA),
         scaled=("max_lr", "min_lr"),
         sets_lr=True,
     ),
-    SWALR: Kept(neither=("anneal_func",), in_groups=("swa_lr",)),
+    SWALR: Kept(neither=("base_lrs", "anneal_func"), in_groups=("swa_lr",)),
     lrs.SequentialLR: Kept(nests=True, restart=_restart_sequence),
     lrs.ChainedScheduler: Kept(nests=True, restart=_restart_chain),
 }
@@ -120,7 +120,7 @@ SCHEDULERS: dict[type, Kept] = {
 
 _PROGRESS = ("last_epoch", "_step_count", "_last_lr")
 _NEITHER = (
-    *("optimizer", "base_lrs", "_schedulers", "verbose"),
+    *("optimizer", "_schedulers", "verbose"),
     *("_get_lr_called_within_step", "_is_initial"),  # whether a step is under way
 )
 _LISTS = ("base_lrs", "_last_lr")
@@ -131,11 +131,6 @@ def kept_by(scheduler: object) -> Kept:
     return next(
         (SCHEDULERS[base] for base in type(scheduler).__mro__ if base in SCHEDULERS), Kept()
     )
-
-
-def is_known(scheduler: object) -> bool:
-    """Return whether the very class of a scheduler has a row."""
-    return type(scheduler) in SCHEDULERS
 
 
 def children_of(scheduler: Any) -> list[Any]:
@@ -182,8 +177,8 @@ def no_option_of_any() -> frozenset[str]:
 def configuration_of(scheduler: Any) -> list[str]:
     """Name the entries of a scheduler's state that are its configuration."""
     kept = kept_by(scheduler)
-    other = {*_PROGRESS, *_NEITHER, *kept.progress, *kept.neither} - {*kept.options}
-    if is_known(scheduler):
+    other = {*_PROGRESS, *_NEITHER, *kept.progress, *kept.neither}
+    if type(scheduler) in SCHEDULERS:
         return [
             key
             for key, value in vars(scheduler).items()

@@ -13,6 +13,9 @@ from torch.optim.swa_utils import SWALR
 
 from optimkit import lr_curve
 
+# SequentialLR itself passes an epoch to its children in older versions of torch.
+pytestmark = pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+
 MAKERS = {
     "LambdaLR": lambda o: lrs.LambdaLR(o, [lambda s: 0.9**s, lambda s: 1 / (s + 1)]),
     "MultiplicativeLR": lambda o: lrs.MultiplicativeLR(o, lambda s: 0.9),

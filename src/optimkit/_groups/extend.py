@@ -19,9 +19,9 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from .._errors import GroupError, first_few
 from .._torch_schedulers import (
+    SCHEDULERS,
     Copies,
     children_of,
-    is_known,
     kept_by,
     lists_of,
     members_of,
@@ -34,8 +34,6 @@ from .._values import as_form_of, copied
 from .options import identity
 
 Group = dict[str, Any]
-LrLambda = Callable[[int], float]
-Moves = Iterator[Callable[[], object]]
 Start = Literal["beginning", "now"]
 
 
@@ -51,13 +49,13 @@ def roots_of(schedulers: LRScheduler | Iterable[LRScheduler]) -> list[LRSchedule
     return outermost(given)
 
 
-def keys_of(schedulers: Iterable[LRScheduler]) -> set[str]:
+def keys_of(roots: Iterable[LRScheduler]) -> set[str]:
     """List the keys that a group may bring for its schedulers."""
-    members = [member for root in schedulers for member in members_of(root)]
+    members = [member for root in roots for member in members_of(root)]
     return {key for member in members for key in _keys(member).values()} - {"lr_lambda"}
 
 
-def start_of(optimizer: Optimizer, roots: Sequence[LRScheduler]) -> Group:
+def start_of(optimizer: Optimizer, roots: Iterable[LRScheduler]) -> Group:
     """Find the lr that a group without one starts from, if not the default's; maybe None."""
     olds = [old for old in optimizer.param_groups if "initial_lr" in old]
     default = optimizer.defaults.get("lr")
@@ -86,56 +84,73 @@ class Extension:
 def extend(
     optimizer: Optimizer,
     group: Group,
-    schedulers: Sequence[LRScheduler],
-    lr_lambda: LrLambda | None = None,
+    roots: Sequence[LRScheduler],
+    lr_lambda: Callable[[int], float] | None = None,
     start: Start = "beginning",
 ) -> Extension:
     """Find what a new group, and an optimizer's schedulers, need."""
     problems = [
         text
-        for root in schedulers
+        for root in roots
         for member in members_of(root)
-        for text in _beyond_us(member, optimizer)
+        for text in _not_extensible(member, optimizer)
     ]
     if problems:
         raise GroupError(*problems)
     given = group if lr_lambda is None else {**group, "lr_lambda": lr_lambda}
-    by_metric = all(kept_by(root).by_metric for root in schedulers)
-    problems = _missing(optimizer, given, schedulers)
-    if not (by_metric and start == "now"):
-        problems += _lost_past(optimizer, schedulers)
+    case = _Case(optimizer, given, roots)
+    plateaus_only = all(kept_by(root).by_metric for root in roots)
+    problems = _unknown_entries(case)
+    if not (plateaus_only and start == "now"):
+        problems += _unknown_past(case)
     if problems:
         raise GroupError(*problems)
     if start == "beginning":
-        return _replayed(optimizer, given, schedulers)
-    if by_metric:
-        return _reduced_from_now(optimizer, given, schedulers)
-    return _started_so_that_now(optimizer, given, schedulers)
+        return _replayed(case)
+    return _as_it_is(case) if plateaus_only else _replayed_to(case)
 
 
-# What a scheduler has for each group
+@dataclass(frozen=True)
+class _Case:
+    """A group to add: to which optimizer, under which schedulers."""
+
+    optimizer: Optimizer
+    given: Group  # its options, and maybe its lr_lambda
+    roots: Sequence[LRScheduler]
+
+    @property
+    def members(self) -> list[LRScheduler]:
+        return [member for root in self.roots for member in members_of(root)]
+
+    def entries(self, scheduler: LRScheduler) -> Group:
+        """Find the new group's entries: given, in proportion to its lr, or common; else None."""
+        entries: Group = {}
+        for name, key in _keys(scheduler).items():
+            groups = [group for group in self.optimizer.param_groups if name in group]
+            values = getattr(scheduler, name, [group[name] for group in groups])
+            if not values:  # OneCycleLR without cycle_momentum
+                continue
+            entries[name] = self.given.get(key)
+            if entries[name] is None and name in kept_by(scheduler).scaled:
+                entries[name] = _in_proportion(values, scheduler.base_lrs, self.given["lr"])
+            if entries[name] is None:
+                entries[name] = _common(values)
+        return entries
+
+    def group(self) -> Group:
+        """Return the new group's options, and what the schedulers write into it."""
+        group = {key: value for key, value in self.given.items() if key != "lr_lambda"}
+        for member in self.members:
+            written = kept_by(member).in_groups
+            entries = self.entries(member).items()
+            group.update((key, value) for key, value in entries if key in written)
+        return {key: copied(value) for key, value in group.items()}
 
 
 def _keys(scheduler: LRScheduler) -> dict[str, str]:
     """Map what a scheduler keeps for each group to the key by which a group may bring it."""
     kept = kept_by(scheduler)
     return {**kept.lists, **{key: key for key in kept.in_groups}}
-
-
-def _entries(scheduler: LRScheduler, optimizer: Optimizer, given: Group) -> Group:
-    """Find the new group's entries: given, in proportion to its lr, or common; else None."""
-    entries: Group = {}
-    for name, key in _keys(scheduler).items():
-        groups = [group for group in optimizer.param_groups if name in group]
-        values = getattr(scheduler, name, [group[name] for group in groups])
-        if not values:  # OneCycleLR without cycle_momentum
-            continue
-        entries[name] = given.get(key)
-        if entries[name] is None and name in kept_by(scheduler).scaled:
-            entries[name] = _in_proportion(values, scheduler.base_lrs, given["lr"])
-        if entries[name] is None:
-            entries[name] = _common(values)
-    return entries
 
 
 def _in_proportion(values: Sequence[Any], bases: Sequence[Any], lr: Any) -> Any:
@@ -155,7 +170,7 @@ def _common(values: Sequence[Any]) -> Any:
 # What is refused
 
 
-def _beyond_us(scheduler: LRScheduler, optimizer: Optimizer) -> list[str]:
+def _not_extensible(scheduler: LRScheduler, optimizer: Optimizer) -> list[str]:
     """Say what makes a scheduler one that can't be extended."""
     title, count = type(scheduler).__name__, len(optimizer.param_groups)
     if scheduler.optimizer is not optimizer:
@@ -167,116 +182,126 @@ def _beyond_us(scheduler: LRScheduler, optimizer: Optimizer) -> list[str]:
         for name in lists
         if len(getattr(scheduler, name)) != count
     ]
-    if is_known(scheduler):
+    if type(scheduler) in SCHEDULERS:
         return problems
-    # torch/optim/lr_scheduler.py, 2.15: the two that nest others keep them in _schedulers.
     stepped = children_of(scheduler) if kept_by(scheduler).nests else []
-    problems += [
-        f"{title} holds another scheduler, {name!r}, and how it steps it is not known. "
-        "Make new ones, after the group was added."
-        for name, value in vars(scheduler).items()
-        if any(each not in stepped for each in _schedulers_in(value))
-    ]
-    problems += [
-        f"{title} keeps {name!r}, a list as long as there are groups, and how to extend it "
-        "is not known. Make a new one, after the group was added."
-        for name, value in vars(scheduler).items()
-        if isinstance(value, (list, tuple))
-        and len(value) == count
-        and name not in (*lists, "_schedulers", "_milestones", "_schedule_phases")
-    ]
+    # torch/optim/lr_scheduler.py, 2.15: lists of SequentialLR, of OneCycleLR, of both and a chain.
+    lists += ["_milestones", "_schedule_phases", "_schedulers"]
+    for name, value in vars(scheduler).items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if any(isinstance(each, LRScheduler) and each not in stepped for each in values):
+            problems.append(
+                f"{title} holds another scheduler, {name!r}, and how it steps it is not known. "
+                "Make new ones, after the group was added."
+            )
+        if values is value and len(values) == count and name not in lists:
+            problems.append(
+                f"{title} keeps {name!r}, a list as long as there are groups, and how to extend "
+                "it is not known. Make a new one, after the group was added."
+            )
     return problems
 
 
-def _schedulers_in(value: object) -> list[LRScheduler]:
-    values = value if isinstance(value, (list, tuple)) else [value]
-    return [each for each in values if isinstance(each, LRScheduler)]
-
-
-def _missing(optimizer: Optimizer, given: Group, schedulers: Sequence[LRScheduler]) -> list[str]:
+def _unknown_entries(case: _Case) -> list[str]:
     """Say which entries for the new group are not known."""
-    members = [member for root in schedulers for member in members_of(root)]
-    problems = [
-        f"{type(member).__name__}: its {name} differ from group to group, so the new group's "
-        f"is not known. {_remedy(name, _keys(member)[name])}"
-        for member in members
-        for name, value in _entries(member, optimizer, given).items()
-        if value is None
-    ]
-    if "lr_lambda" in given and not any("lr_lambdas" in _keys(member) for member in members):
+    problems = []
+    for member in case.members:
+        for name, value in case.entries(member).items():
+            if value is None:
+                key = _keys(member)[name]
+                remedy = "Pass lr_lambda=." if key == "lr_lambda" else f"Give the group a {key!r}."
+                problems.append(
+                    f"{type(member).__name__}: its {name} differ from group to group, so the new "
+                    f"group's is not known. {remedy}"
+                )
+    if "lr_lambda" in case.given and not any("lr_lambdas" in _keys(each) for each in case.members):
         problems.append("lr_lambda is given, but no scheduler has lambdas. Leave it out.")
     return problems
 
 
-def _remedy(name: str, key: str) -> str:
-    return "Pass lr_lambda=." if name == "lr_lambdas" else f"Give the group a {key!r}."
-
-
-def _lost_past(optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> list[str]:
+def _unknown_past(case: _Case) -> list[str]:
     """Say what a replay would have to know, and no one has kept."""
     problems = []
-    if sum(kept_by(root).by_metric for root in schedulers) > 1:
+    if sum(kept_by(root).by_metric for root in case.roots) > 1:
         problems.append("two ReduceLROnPlateau: which one lowered an lr is not known. Pass one.")
     # A plateau has reduced the very tensor that says where a group started.
-    default = optimizer.defaults.get("lr")
-    if isinstance(default, Tensor) and any(map(_most_reductions, schedulers)):
-        lost = [old for old in optimizer.param_groups if old["lr"] is default]
+    default = case.optimizer.defaults.get("lr")
+    if isinstance(default, Tensor) and any(map(_most_reductions, case.roots)):
+        lost = [old for old in case.optimizer.param_groups if old["lr"] is default]
         if not all("initial_lr" in old for old in lost):
-            problems.append(_unexplained(optimizer, [], schedulers))
+            problems.append(_unexplained(case, []))
     return problems
+
+
+def _unexplained(case: _Case, reached: Sequence[float]) -> str:
+    """Say that the schedulers passed don't lead to the current learning rates."""
+    current = [float(group["lr"]) for group in case.optimizer.param_groups]
+    wrong = [
+        f"group {index} has {lr:.6g}, they make it {other:.6g}"
+        for index, (lr, other) in enumerate(zip(current, reached, strict=False))
+        if not _same_lr(lr, other)
+    ]
+    advice = "Pass every scheduler, in the order in which they are stepped, and set no lr by hand."
+    if any(type(member) not in SCHEDULERS for member in case.members):
+        advice += " One of your own that counts its steps itself can't be extended: make a new one."
+    if any(kept_by(root).by_metric for root in case.roots):
+        advice = (
+            "ReduceLROnPlateau does not record how often it reduced: put the lr that each group "
+            "started with into it, as 'initial_lr', or pass start=\"now\"."
+        )
+    found = f": {first_few(wrong)}" if wrong else ""
+    return f"replaying the schedulers does not give the current learning rates{found}. {advice}"
 
 
 # The replay
 
 
 class _Replay:
-    """A schedule from its start to now, on copies, with one more group."""
+    """A schedule from its start to now, on copies, with the new group."""
 
-    def __init__(
-        self, optimizer: Optimizer, given: Group, schedulers: Sequence[LRScheduler]
-    ) -> None:
-        copies = Copies()
-        self.optimizer, self.schedulers = optimizer, schedulers
-        self.stub = copies.stub_of(optimizer)
-        self.roots = [copies.copy_of(root) for root in schedulers]
-        self.members = [
-            (member, copies.copy_of(member), _entries(member, optimizer, given))
-            for root in schedulers
-            for member in members_of(root)
-        ]
-        for group in self.stub.param_groups:
-            lr = _first_lr(group, optimizer, schedulers)
-            group.update(lr=copied(lr), initial_lr=copied(lr))
-        new = _new_group(given, [member for member, *_ in self.members], optimizer)
-        self.stub.param_groups.append({**new, "initial_lr": copied(given["lr"])})
+    def __init__(self, case: _Case) -> None:
+        self.case, copies = case, Copies()
+        self.stub = copies.stub_of(case.optimizer)
+        self.members = [(each, copies.copy_of(each), case.entries(each)) for each in case.members]
+        self.pairs = [(root, copies.copy_of(root)) for root in case.roots]
+        self.plateaus = [twin for root, twin in self.pairs if kept_by(root).by_metric]
+        lr = case.given["lr"]
+        for old in self.stub.param_groups:
+            old["initial_lr"] = _first_lr(old, case)
+            old["lr"] = copied(old["initial_lr"])
+        self.stub.param_groups.append({**case.group(), "initial_lr": copied(lr)})
         for member, twin, entries in self.members:
             for name in lists_of(member):
-                entry = copies.value_of(entries.get(name, given["lr"]))
-                setattr(twin, name, [*getattr(twin, name), entry])
-        self.plateaus = [twin for _, twin, _ in self.members if kept_by(twin).by_metric]
+                new = copies.value_of(entries.get(name, lr))
+                setattr(twin, name, [*getattr(twin, name), new])
 
-    def run(self, in_order: Callable[[Sequence[Moves]], Moves]) -> None:
-        """Step the copies from the start to where the schedulers are."""
-        for root in self.roots:
-            restart(root)
+    def run(self, *, in_turn: bool) -> None:
+        """Step the copies from the start to where the schedulers are: in turn, or each to its end."""
+        for _, twin in self.pairs:
+            restart(twin)
         for plateau in self.plateaus:  # its metrics are gone: let each step reduce the lr
             plateau.patience, plateau.cooldown = -1, 0
-        pairs = zip(self.roots, self.schedulers, strict=True)
-        moves = [steps_to(twin, vars(live)) for twin, live in pairs if twin not in self.plateaus]
-        for move in in_order(moves):
-            move()
-        self.reached = [float(group["lr"]) for group in self.stub.param_groups]
+        moves = [
+            steps_to(twin, vars(root)) for root, twin in self.pairs if twin not in self.plateaus
+        ]
+        for move in chain.from_iterable(zip_longest(*moves) if in_turn else moves):
+            if move is not None:
+                move()
+
+    def lrs(self) -> list[float]:
+        """List the learning rates that the copies have set."""
+        return [float(group["lr"]) for group in self.stub.param_groups]
 
     def outcomes(self) -> Iterator[Extension]:
         """Yield the new group at each moment when the old groups have the lr that they have."""
-        current = [float(group["lr"]) for group in self.optimizer.param_groups]
-        for _ in range(1 + sum(map(_most_reductions, self.schedulers))):
-            lrs = [float(group["lr"]) for group in self.stub.param_groups]
+        current = [float(group["lr"]) for group in self.case.optimizer.param_groups]
+        for _ in range(1 + sum(map(_most_reductions, self.case.roots))):
+            lrs = self.lrs()
             if all(map(_same_lr, current, lrs)):
                 yield self._extension()
             for plateau in self.plateaus:
                 plateau.step(math.nan)
-            if all(map(_same_lr, lrs, (group["lr"] for group in self.stub.param_groups))):
+            if all(map(_same_lr, lrs, self.lrs())):
                 return
 
     def _extension(self) -> Extension:
@@ -296,33 +321,62 @@ class _Replay:
         return Extension(group, found)
 
 
-def _new_group(given: Group, schedulers: Sequence[LRScheduler], optimizer: Optimizer) -> Group:
-    """Return the new group's options, and what the schedulers write into it."""
-    written = {
-        key: value
-        for member in schedulers
-        for key, value in _entries(member, optimizer, given).items()
-        if key in kept_by(member).in_groups
-    }
-    return {key: copied(value) for key, value in (given | written).items() if key != "lr_lambda"}
+def _replayed(case: _Case, *, sure: bool = True) -> Extension:
+    """Replay the schedule, in the order that gives the old groups the lr that they have.
+
+    How often a plateau has reduced may remain open; `sure` refuses that if it makes a difference.
+    """
+    reached: list[float] = []
+    for in_turn in (True, False):
+        with undisturbed():
+            replay = _Replay(case)
+            replay.run(in_turn=in_turn)
+            reached = replay.lrs()
+            found = list(replay.outcomes())
+        lrs = [each.group["lr"] for each in found]
+        if found and not (sure and any(not _same_lr(lr, lrs[0]) for lr in lrs)):
+            return found[0]
+    raise GroupError(_unexplained(case, reached))
 
 
-def _in_turn(moves: Sequence[Moves]) -> Moves:
-    """Step the schedulers together, as long as each has steps left."""
-    return (move for together in zip_longest(*moves) for move in together if move is not None)
+def _replayed_to(case: _Case) -> Extension:
+    """Let the group start from the lr that the schedule has made the one asked for by now."""
+    asked = float(case.given["lr"])
+
+    def replayed(lr: Any) -> Extension:
+        return _replayed(replace(case, given={**case.given, "lr": lr}), sure=False)
+
+    # The lr is linear in the one at the start, with a constant such as eta_min, above any floor.
+    high = [1024 * (asked or 1.0), 2048 * (asked or 1.0)]
+    reached = [float(replayed(lr).group["lr"]) for lr in high]
+    slope = (reached[1] - reached[0]) / (high[1] - high[0])
+    start = high[0] + (asked - reached[0]) / slope if slope else asked
+    found = replayed(as_form_of(case.given["lr"], max(start, 0.0)))
+    if not _same_lr(found.group["lr"], asked):
+        least = f"{float(replayed(0.0).group['lr']):g}{' or more' if slope else ''}"
+        raise GroupError(
+            f"the schedule has brought every lr to {least} by now, so the new group's can't be "
+            f'{asked:g}. Pass start="beginning", or add the group at another step.'
+        )
+    return replace(found, group={**found.group, "lr": as_form_of(case.given["lr"], asked)})
 
 
-def _one_after_the_other(moves: Sequence[Moves]) -> Moves:
-    """Step one scheduler to its end, then the next."""
-    return chain.from_iterable(moves)
+def _as_it_is(case: _Case) -> Extension:
+    """Add the group under plateaus alone: what they did before does not matter to it."""
+    group = case.group()
+    if any("initial_lr" in old for old in case.optimizer.param_groups):
+        group["initial_lr"] = copied(group["lr"])
+    return Extension(
+        group,
+        [(root, {"_last_lr": copied(group["lr"]), **case.entries(root)}) for root in case.roots],
+    )
 
 
-def _first_lr(group: Group, optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> Any:
+def _first_lr(old: Group, case: _Case) -> Any:
     """Find the lr that an old group started with."""
-    if "initial_lr" in group:
-        return group["initial_lr"]
-    reduced = any(map(_most_reductions, schedulers))
-    return optimizer.defaults.get("lr", group["lr"]) if reduced else group["lr"]
+    reduced = any(map(_most_reductions, case.roots))
+    otherwise = case.optimizer.defaults.get("lr", old["lr"]) if reduced else old["lr"]
+    return copied(old.get("initial_lr", otherwise))
 
 
 def _most_reductions(scheduler: LRScheduler) -> int:
@@ -335,81 +389,3 @@ def _most_reductions(scheduler: LRScheduler) -> int:
 def _same_lr(one: Any, other: Any) -> bool:
     """Compare two learning rates, but for rounding."""
     return math.isclose(float(one), float(other), rel_tol=1e-6, abs_tol=1e-12)
-
-
-def _replayed(
-    optimizer: Optimizer, given: Group, schedulers: Sequence[LRScheduler], *, sure: bool = True
-) -> Extension:
-    """Replay the schedule, in the order that gives the old groups the lr that they have.
-
-    How often a plateau has reduced may remain open; `sure` refuses that if it makes a difference.
-    """
-    for in_order in (_in_turn, _one_after_the_other):
-        with undisturbed():
-            replay = _Replay(optimizer, given, schedulers)
-            replay.run(in_order)
-            found = list(replay.outcomes())
-        lrs = [each.group["lr"] for each in found]
-        if found and not (sure and any(not _same_lr(lr, lrs[0]) for lr in lrs)):
-            return found[0]
-    raise GroupError(_unexplained(optimizer, replay.reached, schedulers))
-
-
-def _started_so_that_now(
-    optimizer: Optimizer, given: Group, schedulers: Sequence[LRScheduler]
-) -> Extension:
-    """Let the group start from the lr that the schedule has made the one asked for by now."""
-    asked = float(given["lr"])
-
-    def replayed(lr: Any) -> Extension:
-        return _replayed(optimizer, {**given, "lr": lr}, schedulers, sure=False)
-
-    # The lr is linear in the one at the start, with a constant such as eta_min, above any floor.
-    high = [1024 * (asked or 1.0), 2048 * (asked or 1.0)]
-    reached = [float(replayed(lr).group["lr"]) for lr in high]
-    slope = (reached[1] - reached[0]) / (high[1] - high[0])
-    start = high[0] + (asked - reached[0]) / slope if slope else asked
-    found = replayed(as_form_of(given["lr"], max(start, 0.0)))
-    if not _same_lr(found.group["lr"], asked):
-        least = f"{float(replayed(0.0).group['lr']):g}{' or more' if slope else ''}"
-        raise GroupError(
-            f"the schedule has brought every lr to {least} by now, so the new group's can't be "
-            f'{asked:g}. Pass start="beginning", or add the group at another step.'
-        )
-    return replace(found, group={**found.group, "lr": as_form_of(given["lr"], asked)})
-
-
-def _reduced_from_now(
-    optimizer: Optimizer, given: Group, schedulers: Sequence[LRScheduler]
-) -> Extension:
-    """Let plateaus alone take the group as it is: what they did before does not matter to it."""
-    group = _new_group(given, schedulers, optimizer)
-    if any("initial_lr" in old for old in optimizer.param_groups):
-        group["initial_lr"] = copied(group["lr"])
-    entries = [
-        (each, {"_last_lr": copied(group["lr"]), **_entries(each, optimizer, given)})
-        for each in schedulers
-    ]
-    return Extension(group, entries)
-
-
-def _unexplained(
-    optimizer: Optimizer, reached: Sequence[float], schedulers: Sequence[LRScheduler]
-) -> str:
-    """Say that the schedulers passed don't lead to the current learning rates."""
-    pairs = zip((float(group["lr"]) for group in optimizer.param_groups), reached, strict=False)
-    wrong = [
-        f"group {index} has {lr:.6g}, they make it {other:.6g}"
-        for index, (lr, other) in enumerate(pairs)
-        if not _same_lr(lr, other)
-    ]
-    advice = "Pass every scheduler, in the order in which they are stepped, and set no lr by hand."
-    if not all(is_known(each) for root in schedulers for each in members_of(root)):
-        advice += " One of your own that counts its steps itself can't be extended: make a new one."
-    if any(isinstance(root, ReduceLROnPlateau) for root in schedulers):
-        advice = (
-            "ReduceLROnPlateau does not record how often it reduced: put the lr that each group "
-            "started with into it, as 'initial_lr', or pass start=\"now\"."
-        )
-    found = f": {first_few(wrong)}" if wrong else ""
-    return f"replaying the schedulers does not give the current learning rates{found}. {advice}"

@@ -136,6 +136,7 @@ def _planned(scheduler: Any) -> Sequence[Any] | None:
         return None
     if _made_for(scheduler, len(scheduler.optimizer.param_groups)) is not None:
         return None
+    # torch/optim/lr_scheduler.py, 2.15: these have it; it computes from base_lrs and last_epoch.
     closed_form = getattr(scheduler, "_get_closed_form_lr", None)
     return None if closed_form is None else list(map(plain, closed_form()))
 
