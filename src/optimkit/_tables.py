@@ -139,12 +139,12 @@ class Table(Shown):
         object.__setattr__(self, "columns", columns)
 
     @property
-    def total(self) -> Any:
+    def total(self) -> float | None:
         """The sum of the column `summed`; None if there is none."""
         if self.summed is None:
             return None
-        values = (_entry(row, self.summed) for row in self.rows)
-        return sum(value for value in values if value is not None)
+        total: float = sum(_entry(row, self.summed) or 0 for row in self.rows)
+        return total
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as data that ``json`` can write.

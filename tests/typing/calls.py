@@ -134,7 +134,8 @@ def measured(optimizer: Optimizer) -> int:
     table = optimkit.state_memory(optimizer, by="group", predict=True)
     assert_type(table, optimkit.MemoryTable)
     rows: Sequence[optimkit.MemoryRow] = table.rows
-    total: int = table.total
+    assert_type(table.total, int)
+    assert_type(rows[0].bytes, int)
     optimkit.state_memory(optimizer, by="size")  # type: ignore[arg-type]
 
     before = optimkit.snapshot(optimizer, values="copy")
@@ -146,7 +147,7 @@ def measured(optimizer: Optimizer) -> int:
         assert_type(change, optimkit.DiffRow)
         assert_type(change.change, float | None)
     optimkit.diff(optimizer.state_dict(), "old.pt")
-    return total + len(rows) + len(entries) + len(difference)
+    return table.total + len(rows) + len(entries) + len(difference)
 
 
 def drawn(optimizer: Optimizer, scheduler: LRScheduler, axes: Axes) -> Axes:
@@ -168,7 +169,8 @@ def shown(*results: optimkit.Report | optimkit.Loaded) -> Iterator[str]:
     for result in results:
         yield str(result)
     table = optimkit.Table([{"name": "weight", "bytes": 4}], caption="State", summed="bytes")
-    yield f"{table}, {table.total}"
+    assert_type(table.total, float | None)
+    yield str(table)
 
 
 def saved(path: Path, model: Net, optimizer: Optimizer, scheduler: LRScheduler) -> int:

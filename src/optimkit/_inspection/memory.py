@@ -69,6 +69,11 @@ class MemoryTable(Table):
     def __init__(self, rows: Iterable[MemoryRow], caption: str) -> None:
         super().__init__(tuple(rows), MemoryRow._fields, caption, summed="bytes")
 
+    @property
+    def total(self) -> int:
+        """The sum of the bytes."""
+        return sum(row.bytes for row in self.rows)
+
 
 def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> MemoryTable:
     """Count the bytes of an optimizer's state.

@@ -111,12 +111,7 @@ def zero_lr(context: AuditContext) -> Iterator[Found]:
             )
 
 
-@check(
-    "differs-from-defaults",
-    "note",
-    "S30",
-    "Pass every option to add_param_group; editing defaults changes no group.",
-)
+@check("differs-from-defaults", "note", "S30", "Pass every option to add_param_group.")
 def differs_from_defaults(context: AuditContext) -> Iterator[Found]:
     """Find options that a later add_param_group will not inherit."""
     for label, view in context.optimizers():

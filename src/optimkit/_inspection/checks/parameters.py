@@ -14,12 +14,7 @@ from ..._optimizer_view import OptimizerView, entries
 from . import AuditContext, Found, address_of, check
 
 
-@check(
-    "duplicate",
-    "error",
-    "S19",
-    "Pass each parameter once; model.parameters() lists a tied parameter only once.",
-)
+@check("duplicate", "error", "S19", "Pass each once, as model.parameters() lists a tied one.")
 def duplicate(context: AuditContext) -> Iterator[Found]:
     """Find parameters that an optimizer has twice."""
     for label, view in context.optimizers():
@@ -50,13 +45,7 @@ def shared(context: AuditContext) -> Iterator[Found]:
         yield names, f"{who} both have {first_few(names)}: each updates what the other has updated."
 
 
-@check(
-    "duplicate-name",
-    "error",
-    "S21",
-    "Put the model's name before those of its parameters; param_groups does it for a mapping of "
-    "models.",
-)
+@check("duplicate-name", "error", "S21", "Pass param_groups a mapping of models: it adds prefixes.")
 def duplicate_name(context: AuditContext) -> Iterator[Found]:
     """Find parameters of one optimizer that have the same name."""
     for label, view in context.optimizers():
@@ -73,13 +62,7 @@ def duplicate_name(context: AuditContext) -> Iterator[Found]:
             )
 
 
-@check(
-    "wrong-names",
-    "error",
-    "S1 S2 S3",
-    "Load it by name, as optimkit.load_optimizer does, or build the groups in the order in which "
-    "they were saved.",
-)
+@check("wrong-names", "error", "S1 S2 S3", "Load it by name: optimkit.load_optimizer does.")
 def wrong_names(context: AuditContext) -> Iterator[Found]:
     """Find parameters that a group calls by the name of another one."""
     owners: dict[str, set[int]] = {}
@@ -154,12 +137,7 @@ def stale_grad(context: AuditContext) -> Iterator[Found]:
         )
 
 
-@check(
-    "frozen-with-grad",
-    "warning",
-    "S24",
-    "Set .grad = None after freezing, as zero_grad(set_to_none=True) does.",
-)
+@check("frozen-with-grad", "warning", "S24", "Set .grad = None, as optimkit.freeze does.")
 def frozen_with_grad(context: AuditContext) -> Iterator[Found]:
     """Find frozen parameters that the next step still updates."""
     for label, view in context.optimizers():
@@ -176,12 +154,7 @@ def frozen_with_grad(context: AuditContext) -> Iterator[Found]:
             )
 
 
-@check(
-    "frozen-batchnorm",
-    "note",
-    "S27",
-    "Call .eval() on these layers, after each model.train().",
-)
+@check("frozen-batchnorm", "note", "S27", "Call .eval() on these after each model.train().")
 def frozen_batchnorm(context: AuditContext) -> Iterator[Found]:
     """Find frozen normalisation layers whose running statistics go on changing."""
     names: dict[int, str] = {}

@@ -36,12 +36,7 @@ def scheduler_groups(context: AuditContext) -> Iterator[Found]:
             )
 
 
-@check(
-    "lr-mismatch",
-    "error",
-    "S14 S15",
-    "Make both, then load both, the scheduler first: the optimizer's lr is then the saved one.",
-)
+@check("lr-mismatch", "error", "S14 S15", "Make both, then load both, the optimizer last.")
 def lr_mismatch(context: AuditContext) -> Iterator[Found]:
     """Find groups whose lr is not the one that the scheduler has set."""
     for index, view in enumerate(context.views):
@@ -58,12 +53,7 @@ def lr_mismatch(context: AuditContext) -> Iterator[Found]:
                 yield _mismatch(view.labels, driving[0], planned, actual)
 
 
-@check(
-    "several-schedulers",
-    "note",
-    "S18",
-    "This is right if you step them in turn; else chain them by SequentialLR.",
-)
+@check("several-schedulers", "note", "S18", "Step them in turn, or chain them by SequentialLR.")
 def several_schedulers(context: AuditContext) -> Iterator[Found]:
     """Find optimizers that several schedulers drive."""
     for index, (label, _) in enumerate(context.optimizers()):

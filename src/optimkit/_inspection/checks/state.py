@@ -18,12 +18,7 @@ _Judge = Callable[[str, Tensor, Mapping[str, Any], Mapping[str, Any]], str | Non
 _NARROW = (torch.bfloat16, torch.float16)
 
 
-@check(
-    "orphan-state",
-    "error",
-    "S6 S23",
-    "Put back the parameter that was replaced, or delete this state; load state dicts that fit.",
-)
+@check("orphan-state", "error", "S6 S23", "Put the replaced parameter back, or delete this state.")
 def orphan_state(context: AuditContext) -> Iterator[Found]:
     """Find state that belongs to no parameter of any group."""
     for label, view in context.optimizers():
@@ -41,10 +36,7 @@ def orphan_state(context: AuditContext) -> Iterator[Found]:
 
 
 @check(
-    "state-shape",
-    "error",
-    "S4 S5",
-    "Load the state of a model with the same shapes, or delete it: optimizer.state.pop(param).",
+    "state-shape", "error", "S4 S5", "Load state of the same shapes, or optimizer.state.pop(param)."
 )
 def state_shape(context: AuditContext) -> Iterator[Found]:
     """Find state of another shape than its parameter's."""
@@ -76,7 +68,7 @@ def state_keys(context: AuditContext) -> Iterator[Found]:
     "state-dtype",
     "warning",
     "S9",
-    "Load it by optimkit.load_optimizer: load_state_dict casts state to the parameter's dtype.",
+    "Load by optimkit.load_optimizer: load_state_dict casts state to the parameter's dtype.",
 )
 def state_dtype(context: AuditContext) -> Iterator[Found]:
     """Find state in a type too narrow for what it counts."""
