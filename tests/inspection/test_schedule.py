@@ -178,7 +178,7 @@ def test_state_is_not_copied():
             "ReduceLROnPlateau",
             (3,),
             TypeError,
-            "ReduceLROnPlateau steps by a metric: give metrics=, one for each step, or one",
+            "ReduceLROnPlateau steps by a metric: pass metrics=, one for each step, or one",
         ),
         (
             "ReduceLROnPlateau",

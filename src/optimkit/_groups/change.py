@@ -163,7 +163,7 @@ def _pairs(group: dict[str, Any]) -> list[Named]:
 
 
 def _wrong_parameters(optimizer: Optimizer, pairs: list[Named]) -> list[str]:
-    """Say which parameters can't be added, and why."""
+    """Return a problem for all parameters that can't be added."""
     if not pairs:
         return ["the group has no parameters (an exhausted generator?). Pass a list of them."]
     if isinstance(optimizer, LBFGS):
@@ -190,7 +190,7 @@ def _wrong_parameters(optimizer: Optimizer, pairs: list[Named]) -> list[str]:
 
 
 def _wrong_names(optimizer: Optimizer, names: list[str], taken: bool) -> list[str]:
-    """Say which names can't be: all groups have names for their parameters, or none has."""
+    """Check names: all groups have names for their parameters, or none has."""
     old = {name for group in optimizer.param_groups for name in group.get("param_names", ())}
     if bool(old) != all(names):
         if old:
@@ -217,7 +217,7 @@ def _names(optimizer: Optimizer) -> list[str]:
 def _wrong_options(
     optimizer: Optimizer, options: dict[str, Any], roots: list[LRScheduler], lr: Any
 ) -> list[str]:
-    """Say which options can't be added."""
+    """Return a problem for each option that can't be added."""
     kind: Any = type(optimizer)
     known = [*optimizer.defaults, *(takes(kind) or ())]
     known += [key for old in optimizer.param_groups for key in old if key not in RESERVED]

@@ -171,7 +171,7 @@ def _common(values: Sequence[Any]) -> Any:
 
 
 def _not_extensible(scheduler: LRScheduler, optimizer: Optimizer) -> list[str]:
-    """Say what makes a scheduler one that can't be extended."""
+    """Return why a scheduler can't be extended, if so."""
     title, count = type(scheduler).__name__, len(optimizer.param_groups)
     if scheduler.optimizer is not optimizer:
         return [f"{title} belongs to another optimizer. Pass the schedulers of this one."]
@@ -203,7 +203,7 @@ def _not_extensible(scheduler: LRScheduler, optimizer: Optimizer) -> list[str]:
 
 
 def _unknown_entries(case: _Case) -> list[str]:
-    """Say which entries for the new group are not known."""
+    """Return a problem for each entry of the new group that is not known."""
     problems = []
     for member in case.members:
         for name, value in case.entries(member).items():
@@ -220,7 +220,7 @@ def _unknown_entries(case: _Case) -> list[str]:
 
 
 def _unknown_past(case: _Case) -> list[str]:
-    """Say what a replay would have to know, and no one has kept."""
+    """Return what a replay would have to know, and no one has kept."""
     problems = []
     if sum(kept_by(root).by_metric for root in case.roots) > 1:
         problems.append("two ReduceLROnPlateau: which one lowered an lr is not known. Pass one.")
@@ -234,7 +234,7 @@ def _unknown_past(case: _Case) -> list[str]:
 
 
 def _unexplained(case: _Case, reached: Sequence[float]) -> str:
-    """Say that the schedulers passed don't lead to the current learning rates."""
+    """Describe how the schedulers passed don't lead to the current learning rates."""
     current = [float(group["lr"]) for group in case.optimizer.param_groups]
     wrong = [
         f"group {index} has {lr:.6g}, they make it {other:.6g}"
@@ -264,25 +264,25 @@ class _Replay:
         self.stub = copies.stub_of(case.optimizer)
         self.members = [(each, copies.copy_of(each), case.entries(each)) for each in case.members]
         self.pairs = [(root, copies.copy_of(root)) for root in case.roots]
-        self.plateaus = [twin for root, twin in self.pairs if kept_by(root).by_metric]
+        self.plateaus = [copy for root, copy in self.pairs if kept_by(root).by_metric]
         lr = case.given["lr"]
         for old in self.stub.param_groups:
             old["initial_lr"] = _first_lr(old, case)
             old["lr"] = copied(old["initial_lr"])
         self.stub.param_groups.append({**case.group(), "initial_lr": copied(lr)})
-        for member, twin, entries in self.members:
+        for member, copy, entries in self.members:
             for name in lists_of(member):
                 new = copies.value_of(entries.get(name, lr))
-                setattr(twin, name, [*getattr(twin, name), new])
+                setattr(copy, name, [*getattr(copy, name), new])
 
     def run(self, *, in_turn: bool) -> None:
         """Step the copies from the start to where the schedulers are: in turn, or each to its end."""
-        for _, twin in self.pairs:
-            restart(twin)
+        for _, copy in self.pairs:
+            restart(copy)
         for plateau in self.plateaus:  # its metrics are gone: let each step reduce the lr
             plateau.patience, plateau.cooldown = -1, 0
         moves = [
-            steps_to(twin, vars(root)) for root, twin in self.pairs if twin not in self.plateaus
+            steps_to(copy, vars(root)) for root, copy in self.pairs if copy not in self.plateaus
         ]
         for move in chain.from_iterable(zip_longest(*moves) if in_turn else moves):
             if move is not None:
@@ -307,16 +307,16 @@ class _Replay:
     def _extension(self) -> Extension:
         group = copied(self.stub.param_groups[-1])
         found = []
-        for member, twin, entries in self.members:
+        for member, copy, entries in self.members:
             # A function is passed on as it is: the replay has called a copy.
             new = {
-                name: entries.get(name, copied(getattr(twin, name)[-1]))
+                name: entries.get(name, copied(getattr(copy, name)[-1]))
                 for name in lists_of(member)
             }
-            if twin in self.plateaus:
+            if copy in self.plateaus:
                 new["_last_lr"] = copied(group["lr"])
-            elif twin._last_lr[0]:  # a plateau may have reduced what the scheduler set
-                new["_last_lr"] = new["_last_lr"] * (member._last_lr[0] / twin._last_lr[0])
+            elif copy._last_lr[0]:  # a plateau may have reduced what the scheduler set
+                new["_last_lr"] = new["_last_lr"] * (member._last_lr[0] / copy._last_lr[0])
             found.append((member, new))
         return Extension(group, found)
 

@@ -119,7 +119,7 @@ class LrCurve(Shown):
 def lr_curve(
     scheduler: LRScheduler, steps: int, metrics: float | Sequence[float] | None = None
 ) -> LrCurve:
-    """Say where a schedule will go, without going there.
+    """Return the learning rates that a schedule will set, without stepping it.
 
     A copy of the scheduler steps a copy of the optimizer's options. The live ones stay as
     they are, bit for bit, and so do warnings and random numbers.
@@ -142,7 +142,7 @@ def lr_curve(
     Raises
     ------
     TypeError
-        If `scheduler` is none, or a plateau has no `metrics`, or another one has.
+        If `scheduler` is not one, a plateau has no `metrics`, or another scheduler has.
     ValueError
         If `steps` is negative, or the schedule ends before.
 
@@ -195,7 +195,7 @@ def _arguments(
     """Return the arguments of each call of ``step``."""
     takes = "metrics" in inspect.signature(scheduler.step).parameters
     if takes and metrics is None:
-        raise TypeError(f"{kind} steps by a metric: give metrics=, one for each step, or one")
+        raise TypeError(f"{kind} steps by a metric: pass metrics=, one for each step, or one")
     if not takes and metrics is not None:
         raise TypeError(f"{kind} takes no metrics: leave metrics= out")
     if metrics is None:

@@ -144,7 +144,7 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
 
 
 def config_of(scheduler: LRScheduler) -> dict[str, Any]:
-    """Say what of a scheduler's state, and of what it writes into the groups, is configuration."""
+    """Describe a scheduler's configuration: keys of its state, and what it writes into groups."""
     groups = scheduler.optimizer.param_groups
     return {
         "class": class_of(scheduler),

@@ -128,7 +128,7 @@ class SchedulerLoader(Loader):
                     group[key] = as_form_of(group.get(key), value)
 
     def restore(self) -> None:
-        """Give the scheduler and its optimizer's groups what they had."""
+        """Put back what the scheduler and its optimizer's groups had."""
         for now, before in self.former:
             now.clear()
             now.update(before)
@@ -146,7 +146,7 @@ class SchedulerLoader(Loader):
 
 
 def _other_class(saved: Mapping[str, Any], about: Config | None, live: LRScheduler) -> str:
-    """Say with which other class a state was saved; without a header, by what it keeps."""
+    """Describe the other class that a state is of, if so; without a header, by what it keeps."""
     if about:
         pair = [list(_classes(each)) for each in (about, config_of(live))]
         alike = len(pair[0]) == len(pair[1]) and all(map(same_class, *pair))
