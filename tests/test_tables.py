@@ -293,6 +293,7 @@ def test_values_are_written_short(value, expected):
         ({1: {"a"}}, {"1": ["a"]}),
         (Path("a") / "b", "a/b"),
         (Row("a", 1), {"name": "a", "bytes": 1}),
+        (Row, str(Row)),
         (golden().rows[1], {"name": "encoder.bias", "bytes": 16}),
     ],
 )

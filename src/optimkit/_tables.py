@@ -380,7 +380,7 @@ def jsonable(value: object) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
-    if (is_dataclass(value) and not isinstance(value, type)) or hasattr(value, "_fields"):
+    if (is_dataclass(value) or hasattr(value, "_fields")) and not isinstance(value, type):
         return {key: jsonable(getattr(value, key)) for key in _keys(value)}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [jsonable(item) for item in value]
