@@ -70,10 +70,10 @@ def main(width: int = 64, rounds: int = 15) -> None:
     small = gpt2(8)
     small_optimizer = trained(small)
     looks: dict[str, tuple[Callable[[], object], float | None]] = {
-        "str(describe)": (lambda: str(optimkit.describe(optimizer, model)), 0.25),
+        "str(describe)": (lambda: str(optimkit.describe(optimizer, model)), 0.5),
         "str(describe(values=True))": (
             lambda: str(optimkit.describe(optimizer, model, values=True)),
-            0.5,
+            1.0,
         ),
         "str(audit)": (lambda: str(optimkit.audit(optimizer, models=model)), 0.5),
         "describe()._repr_html_()": (

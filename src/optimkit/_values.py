@@ -30,7 +30,7 @@ def plain(value: Any) -> Any:
     if type(value) in PLAIN:
         return value
     if isinstance(value, Tensor):
-        ready = value.device.type == "cpu" and value.layout is torch.strided
+        ready = value.is_cpu and value.layout is torch.strided
         return value.item() if ready and value.numel() == 1 else value
     return _map_items(value, plain)
 

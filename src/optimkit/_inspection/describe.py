@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from .._values import copied, nbytes, plain, same, tensors_in
 from .models import Models, Schedulers, list_schedulers, names_by_id, walk_models
 from .norms import state_norms
 from .report import GroupRow, ParameterRow, Report, Shape, total
+
+_NO_NORMS: Mapping[str, float] = MappingProxyType({})
 
 
 def describe(
@@ -104,7 +107,7 @@ def describe(
 def _rows(view: OptimizerView, walks: Sequence[Walk], values: bool) -> Iterator[ParameterRow]:
     """Yield a record for each parameter."""
     norms: Sequence[Mapping[str, float]] = (
-        state_norms(view.states) if values else [{} for _ in view.states]
+        state_norms(view.states) if values else [_NO_NORMS] * len(view.states)
     )
     lrs = [copied(options.get("lr")) for options in view.options]
     decays = [copied(options.get("weight_decay")) for options in view.options]

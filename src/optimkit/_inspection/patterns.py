@@ -11,52 +11,48 @@ from collections.abc import Sequence
 from itertools import chain
 from math import prod
 
-_NUMBERS = re.compile(r"[0-9]+")
+_NUMBERS = re.compile(r"([0-9]+)")  # a split keeps them
 
+Numbers = tuple[str, ...]
 Places = list[int]
 
 
 def in_few(names: Sequence[str]) -> list[tuple[str, Places]]:
-    """Write names as few patterns, each with the places of its names, the first one's order."""
-    alike: dict[str, Places] = {}
+    """Write names as few patterns, each with the places of its names, in the order of the first."""
+    numbers: list[Numbers] = []
+    alike: dict[tuple[str, ...], Places] = {}  # what is between the numbers -> the names
     for place, name in enumerate(names):
-        alike.setdefault(_NUMBERS.sub("0", name), []).append(place)
+        pieces = _NUMBERS.split(name)
+        numbers.append(tuple(pieces[1::2]))
+        alike.setdefault(tuple(pieces[::2]), []).append(place)
     found = [
-        (pattern, [places[member] for member in members])
-        for places in alike.values()
-        for pattern, members in _merge([names[place] for place in places])
+        (_fill(pieces, _columns(numbers, grid)), grid)
+        for pieces, places in alike.items()
+        for grid in _grids(numbers, places)
     ]
     return sorted(found, key=lambda each: each[1][0])
 
 
-def _merge(names: Sequence[str]) -> list[tuple[str, Places]]:
-    """Write names that differ in their numbers only as few patterns."""
-    numbers = [tuple(_NUMBERS.findall(name)) for name in names]
-    if len(set(numbers)) < len(names):
-        return [(name, [place]) for place, name in enumerate(names)]
-    pieces = _NUMBERS.split(names[0])
-    return [
-        (_fill(pieces, _columns(numbers, places)), places)
-        for places in _grids(numbers, list(range(len(names))))
-    ]
-
-
-def _grids(numbers: Sequence[tuple[str, ...]], places: Places) -> list[Places]:
+def _grids(numbers: Sequence[Numbers], places: Places) -> list[Places]:
     """Part names until the numbers of each part are a full grid: all their combinations."""
+    if len({numbers[place] for place in places}) < len(places):  # two names are the same
+        return [[place] for place in places]
     columns = _columns(numbers, places)
     if prod(map(len, columns)) == len(places):
         return [places]
     slot = next(slot for slot, column in enumerate(columns) if len(column) > 1)
-    parts = [[p for p in places if numbers[p][slot] == number] for number in columns[slot]]
+    parts: dict[str, Places] = {}
+    for place in places:
+        parts.setdefault(numbers[place][slot], []).append(place)
     # Parts that differ in this number only are one grid again.
-    joined: dict[frozenset[tuple[str, ...]], Places] = {}
-    for grid in chain.from_iterable(_grids(numbers, part) for part in parts):
+    joined: dict[frozenset[Numbers], Places] = {}
+    for grid in chain.from_iterable(_grids(numbers, part) for part in parts.values()):
         rest = frozenset(numbers[p][:slot] + numbers[p][slot + 1 :] for p in grid)
         joined.setdefault(rest, []).extend(grid)
     return sorted(map(sorted, joined.values()))
 
 
-def _columns(numbers: Sequence[tuple[str, ...]], places: Places) -> list[list[str]]:
+def _columns(numbers: Sequence[Numbers], places: Places) -> list[list[str]]:
     """List the different numbers in each slot."""
     return [
         list(dict.fromkeys(column)) for column in zip(*(numbers[p] for p in places), strict=True)

@@ -346,12 +346,12 @@ def _line(name: str, rows: Sequence[ParameterRow]) -> dict[str, Any]:
     """Sum up parameters in one line."""
     first = rows[0]
     alike = all(row.state == first.state for row in rows)
-    dtypes = dict.fromkeys(dtype_name(row.dtype) for row in rows)
+    dtypes = dict.fromkeys(row.dtype for row in rows)
     return {
         "name": name,
         "tensors": len(rows),
         "shape": first.shape if all(row.shape == first.shape for row in rows) else None,
-        "dtype": ", ".join(dtypes),
+        "dtype": ", ".join(map(dtype_name, dtypes)),
         "frozen": "frozen" if any(row.trainable is False for row in rows) else None,
         "group": first.group,
         "state": _short_state(first) if alike else "mixed",
