@@ -372,6 +372,11 @@ def text(value: object) -> str:
     return str(value)
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def jsonable(value: object) -> Any:
     """Turn a value into what strict JSON can hold; a record becomes a mapping."""
     if value is None or isinstance(value, (bool, int, str)):

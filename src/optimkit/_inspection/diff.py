@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .._files import read
 from .._optimizer_view import Source, view_of_any, view_of_saved
-from .._tables import Shown, Table, jsonable
+from .._tables import Shown, Table, counted, jsonable
 from .._torch_optimizers import is_state_dict, optimizers_in
 from .._values import dtype_name, equal, local, plain, same, tensors_in
 from .norms import norm_of
@@ -190,20 +190,19 @@ def _largest_first(rows: Iterable[DiffRow]) -> tuple[DiffRow, ...]:
 def _pairs(a: Snapshot, b: Snapshot) -> list[Pair]:
     """Match the parameters by name, where both sides have names; else by place."""
     if a.named and b.named:
-        there = {name: place for place, name in enumerate(b.names)}
-        pairs: list[Pair] = [
-            (name, place, there.pop(name, None)) for place, name in enumerate(a.names)
-        ]
-        return pairs + [(name, None, place) for name, place in there.items()]
+        return _match(a.names, b.names)
     names = (b if b.named else a).names
     return [
-        (
-            names[place] if place < len(names) else f"params[{place}]",
-            place if place < len(a.names) else None,
-            place if place < len(b.names) else None,
-        )
-        for place in range(max(len(a.names), len(b.names)))
+        (names[place] if place < len(names) else f"params[{place}]", one, other)
+        for place, one, other in _match(range(len(a.names)), range(len(b.names)))
     ]
+
+
+def _match(a: Sequence[Any], b: Sequence[Any]) -> list[tuple[Any, int | None, int | None]]:
+    """Match the keys of two sides: the key, its place in a, its place in b."""
+    there = {key: place for place, key in enumerate(b)}
+    here = [(key, place, there.pop(key, None)) for place, key in enumerate(a)]
+    return [*here, *((key, None, place) for key, place in there.items())]
 
 
 def _class(a: Snapshot, b: Snapshot) -> Iterator[DiffRow]:
@@ -220,21 +219,17 @@ def _options(a: Snapshot, b: Snapshot) -> Iterator[DiffRow]:
         for side in labels
     )
     keys: list[Sequence[object]] = [side if named else range(len(side)) for side in labels]
-    for key in dict.fromkeys([*keys[0], *keys[1]]):
-        if key not in keys[0]:
-            other = keys[1].index(key)
-            yield DiffRow(b.labels[other], "group", "added", None, _size(b, other))
-        elif key not in keys[1]:
-            one = keys[0].index(key)
-            yield DiffRow(a.labels[one], "group", "removed", _size(a, one), None)
-        else:
-            one, other = keys[0].index(key), keys[1].index(key)
+    for _, one, other in _match(*keys):
+        if one is not None and other is not None:
             yield from _group(a.labels[one], a.groups[one], b.groups[other])
+        elif one is not None:
+            yield DiffRow(a.labels[one], "group", "removed", _size(a, one), None)
+        elif other is not None:
+            yield DiffRow(b.labels[other], "group", "added", None, _size(b, other))
 
 
 def _size(side: Snapshot, group: int) -> str:
-    number = side.group_of.count(group)
-    return f"{number} parameter{'' if number == 1 else 's'}"
+    return counted(side.group_of.count(group), "parameter")
 
 
 def _group(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[DiffRow]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from .._errors import AuditError
-from .._tables import Shown, Table
+from .._tables import Shown, Table, counted
 
 Severity = Literal["error", "warning", "note"]
 
@@ -151,7 +151,7 @@ class Findings(Shown):
     @property
     def _caption(self) -> str:
         counts = [
-            f"{number} {severity}{'' if number == 1 else 's'}"
+            counted(number, severity)
             for severity in SEVERITIES
             if (number := sum(row.severity == severity for row in self.rows))
         ]

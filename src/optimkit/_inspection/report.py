@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._errors import first_few
-from .._tables import Folded, Shown, Table, jsonable, text
+from .._tables import Folded, Shown, Table, counted, jsonable, text
 from .._values import dtype_name
 from .patterns import in_few
 
@@ -187,7 +187,7 @@ class Report(Shown):
         return Table(
             rows,
             columns=columns,
-            caption=_count(len(rows), "parameter") + (f" in {prefix}" if prefix else ""),
+            caption=counted(len(rows), "parameter") + (f" in {prefix}" if prefix else ""),
             formats={"dtype": dtype_name, "state": _state_text},
         )
 
@@ -215,9 +215,9 @@ class Report(Shown):
     def _title(self) -> str:
         numel, size = total(row.numel for row in self.rows), self.bytes
         pieces = [
-            _count(len(self.groups), "group"),
-            _count(len(self.rows), "parameter"),
-            *([] if numel is None else [_count(numel, "element")]),
+            counted(len(self.groups), "group"),
+            counted(len(self.rows), "parameter"),
+            *([] if numel is None else [counted(numel, "element")]),
             f"{size:,} bytes of state" if size else "no state",
         ]
         return f"{self.optimizer}: {', '.join(pieces)}"
@@ -408,7 +408,3 @@ def _norms_text(norms: Mapping[str, float] | None) -> str:
 def _names_text(names: Sequence[str]) -> str:
     """Write names in few, the first ten of them."""
     return f"{len(names)}: {first_few((pattern for pattern, _ in in_few(names)), 10)}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

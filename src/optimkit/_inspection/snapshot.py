@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .._optimizer_view import OptimizerView, view_of
-from .._tables import Shown, Table, jsonable
+from .._tables import Shown, Table, counted, jsonable
 from .._values import copied
 from .norms import state_norms
 
@@ -32,10 +32,10 @@ class SnapshotRow:
     shape : tuple of int or None
         Its shape; of a list its length; None if it has none.
     dtype : torch.dtype or None
-        Its type.
-    norm : float or None
+        Its data type.
+    norm : float, optional
         Its norm, with ``values="norm"``.
-    value : Any
+    value : Any, optional
         A copy of it, with ``values="copy"``; a number that is no tensor with ``"norm"`` too.
 
     Examples
@@ -124,22 +124,15 @@ class Snapshot(Shown):
 
     def _blocks(self) -> list[str]:
         """Say what there is, in a line."""
-        groups = _counted(len(self.groups), "group")
-        parameters = _counted(len(self.names), "parameter")
-        pieces = _counted(sum(map(len, self.states)), "piece")
-        line = (
-            f"Snapshot of {self.optimizer or 'a state dict'}: {groups}, {parameters}, "
-            f"{pieces} of state ({self.values})"
-        )
-        return [line]
+        groups = counted(len(self.groups), "group")
+        parameters = counted(len(self.names), "parameter")
+        pieces = counted(len(self.rows), "piece")
+        kind = self.optimizer or "a state dict"
+        return [f"Snapshot of {kind}: {groups}, {parameters}, {pieces} of state ({self.values})"]
 
     def _html_blocks(self) -> list[Table]:
         """Return the state as a table."""
         return [Table(self.rows[:200], _SHOWN, caption=self._blocks()[0])]
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def snapshot(optimizer: Optimizer, values: Values = "norm") -> Snapshot:

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView, entries
+from ..._tables import counted
 from . import AuditContext, Found, address_of, check
 
 
@@ -26,8 +27,8 @@ def duplicate(context: AuditContext) -> Iterator[Found]:
             them = "them" if len(twice) > 1 else "it"
             yield (
                 [name for names in twice for name in names],
-                f"{label} has {_count(twice)} more than once, and each step updates {them} more "
-                f"than once: {first_few(' = '.join(names) for names in twice)}.",
+                f"{label} has {counted(len(twice), 'parameter')} more than once, and each step "
+                f"updates {them} more than once: {first_few(' = '.join(names) for names in twice)}.",
             )
 
 
@@ -112,7 +113,7 @@ def stale(context: AuditContext) -> Iterator[Found]:
             are = "are" if len(names) > 1 else "is"
             yield (
                 names,
-                f"{label} has {_count(names)} that {are} in none of the models: "
+                f"{label} has {counted(len(names), 'parameter')} that {are} in none of the models: "
                 f"{first_few(names)}. Their updates reach no model.",
             )
 
@@ -227,7 +228,3 @@ def _unwrapped(name: str) -> str:
     for prefix in ("module.", "_orig_mod.", "module."):
         name = name.removeprefix(prefix)
     return name
-
-
-def _count(items: list[Any]) -> str:
-    return f"{len(items)} parameter{'s' if len(items) > 1 else ''}"

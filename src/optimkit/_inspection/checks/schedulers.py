@@ -10,6 +10,7 @@ from typing import Any
 from torch.optim import lr_scheduler
 
 from ..._errors import first_few
+from ..._tables import counted
 from ..._torch_schedulers import list_names, members_of
 from ..._values import plain
 from . import AuditContext, Found, check
@@ -75,9 +76,9 @@ def _made_for_others(context: AuditContext, index: int, scheduler: Any) -> Itera
         if made_for is not None:
             yield (
                 labels[made_for:] or labels,
-                f"{type(each).__name__} was made for {made_for} group"
-                f"{'' if made_for == 1 else 's'}, {context.label(index)} has {len(labels)}: the "
-                "others start in the middle of its schedule, or its next step fails.",
+                f"{type(each).__name__} was made for {counted(made_for, 'group')}, "
+                f"{context.label(index)} has {len(labels)}: the others start in the middle of its "
+                "schedule, or its next step fails.",
             )
             return
 
