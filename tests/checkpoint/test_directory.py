@@ -521,8 +521,8 @@ def test_a_file_is_no_empty_directory(tmp_path):
         (
             lambda: CheckpointDir("a").save(1, which=2),
             TypeError,
-            "save: which can't be the name of an object: it is a keyword of save or load. "
-            "Call it something else.",
+            "save: which can't be a keyword for an object: save or load has an argument of this "
+            'name. Pass it in a mapping: {"which": ...}.',
         ),
         (
             lambda: CheckpointDir("a").restore("last"),

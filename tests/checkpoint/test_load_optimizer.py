@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, NAdam
 
-from optimkit import MismatchError, load_optimizer
+import optimkit
+from optimkit import CheckpointError, MismatchError, load_optimizer
 
 
 def step(optimizer, value=1.0):
@@ -416,8 +417,18 @@ def test_a_renamed_parameter():
     [
         ({"options": "mine"}, ValueError, 'options must be "saved" or "current", not \'mine\''),
         ({"match": "names"}, ValueError, 'match must be "name" or "position", not \'names\''),
-        ({"state_dict": {}}, MismatchError, "SGD: what the state dict has for it is no state dict"),
+        (
+            {"state_dict_or_path": {}},
+            MismatchError,
+            "SGD: what the state dict has for it is no state dict",
+        ),
         ({"optimizer": 3}, TypeError, "load_optimizer takes a torch.optim.Optimizer, not int"),
+        (
+            {"models": [nn.Linear(1, 1), nn.Linear(1, 1)]},
+            TypeError,
+            "load_optimizer: several models are given by the names they were saved under, as in "
+            'models={"generator": ..., "critic": ...}',
+        ),
     ],
     ids=str,
 )
@@ -425,7 +436,7 @@ def test_misuse(options, error, text):
     """What can't be is said at once."""
     model = nn.Linear(2, 2)
     optimizer = SGD(model.named_parameters(), lr=0.1)
-    given = {"optimizer": optimizer, "state_dict": optimizer.state_dict(), **options}
+    given = {"optimizer": optimizer, "state_dict_or_path": optimizer.state_dict(), **options}
     with pytest.raises(error) as caught:
         load_optimizer(**given)
     assert str(caught.value).startswith(text)
@@ -476,3 +487,76 @@ def test_keys_of_a_class_of_yours():
     load_optimizer(hooked, state_dict)
     assert found == [[123]]
     assert found[0] is not state_dict["tokens"]
+
+
+def backwards(model, names=("b", "a")):
+    """Return an optimizer of unnamed parameters, the layers in another order."""
+    params = [param for name in names for param in model[name].parameters()]
+    return SGD(params, lr=0.5, momentum=0.9)
+
+
+@pytest.fixture
+def layers():
+    """Return a model, and an optimizer of its unnamed parameters that has stepped."""
+    model = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+    optimizer = backwards(model, "ab")
+    for number, param in enumerate(model.parameters()):
+        param.grad = torch.full_like(param, float(number))
+    optimizer.step()
+    return model, optimizer
+
+
+@pytest.mark.parametrize("give", [lambda m: m, lambda m: [m], lambda m: {"model": m}])
+def test_a_model_names_the_parameters(tmp_path, layers, give):
+    """With the model beside it, an optimizer of unnamed parameters is loaded by name."""
+    model, saved = layers
+    path = optimkit.save(tmp_path / "last.pt", model=model, optimizer=saved, epoch=3)
+    again = backwards(model)
+    report = load_optimizer(again, path, models=give(model))
+    assert report.match == "name"
+    for param in model.parameters():
+        assert torch.equal(
+            again.state[param]["momentum_buffer"], saved.state[param]["momentum_buffer"]
+        )
+
+
+def test_two_models_name_the_parameters(tmp_path, layers):
+    """Several models are given by the names they were saved under."""
+    model, saved = layers
+    path = optimkit.save(tmp_path / "last.pt", a=model["a"], b=model["b"], optimizer=saved)
+    again = backwards(model)
+    models = {"b": model["b"], "a": model["a"]}
+    assert load_optimizer(again, str(path), models=models).match == "name"
+    weight = model["b"].weight
+    assert torch.equal(
+        again.state[weight]["momentum_buffer"], saved.state[weight]["momentum_buffer"]
+    )
+
+
+def test_the_file_of_a_state_dict(tmp_path):
+    """A plain file of one optimizer, bare or among other things, is read as its state dict is."""
+    model = nn.Linear(2, 2)
+    saved = trained(SGD, model, lr=0.1, momentum=0.9)
+    for content in (saved.state_dict(), {"epoch": 3, "opt": {"main": saved.state_dict()}}):
+        torch.save(content, tmp_path / "plain.pt")
+        again = SGD(list(model.named_parameters())[::-1], lr=0.5)
+        assert load_optimizer(again, tmp_path / "plain.pt").match == "name"
+        assert torch.equal(
+            again.state[model.weight]["momentum_buffer"],
+            saved.state[model.weight]["momentum_buffer"],
+        )
+
+
+@pytest.mark.parametrize(
+    ("count", "holds"), [(0, "no optimizer"), (2, "several optimizers: parts.0, parts.1")]
+)
+def test_a_file_of_other_things(tmp_path, count, holds):
+    """What holds no optimizer, or several, is refused, and the remedy named."""
+    optimizer = SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+    path = tmp_path / "a.pt"
+    torch.save({"parts": [optimizer.state_dict()] * count}, path)
+    with pytest.raises(CheckpointError) as caught:
+        load_optimizer(optimizer, path)
+    assert str(caught.value) == (
+        f"{path} holds {holds}. Load objects by their names with optimkit.load."
+    )

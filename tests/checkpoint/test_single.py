@@ -138,18 +138,6 @@ def test_a_file_without_checksums(tmp_path):
     assert optimkit.load(path).sound
 
 
-@pytest.mark.parametrize("name", ["strict", "options", "verify", "map_location", "__optimkit__"])
-def test_names_that_are_taken(tmp_path, name):
-    """A name that load could not be given is refused when it is saved."""
-    with pytest.raises(TypeError) as caught:
-        optimkit.save(tmp_path / "a.pt", **{name: 1})
-    assert str(caught.value) == (
-        f"save: {name} can't be the name of an object: it is a keyword of save or load. "
-        "Call it something else."
-    )
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_plain_value_is_not_loaded_into(path):
     """It says where the value is to be found."""
     with pytest.raises(TypeError) as caught:

@@ -20,12 +20,13 @@ from typing import Any, Literal
 
 from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, first_few
-from ._arguments import refuse_names, refuse_values
+from ._arguments import gather, refuse_values
 from ._loaded import Loaded
 from ._matching.base import Options
 from ._metrics import metrics_in, numbers_of
 from ._policies import Best, Last, Record, timeline
-from ._single import fit, save_with
+from ._reports import Match
+from ._single import load_read, save_with
 
 _NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})\.pt")
 _naming = threading.RLock()  # of all directories; the handler of a signal may save meanwhile
@@ -86,6 +87,7 @@ class CheckpointDir:
         self,
         step: int,
         metrics: Mapping[str, Any] | None = None,
+        objects: Mapping[str, Any] | None = None,
         *,
         metadata: Mapping[str, Any] | None = None,
         **stateful: Any,
@@ -98,6 +100,8 @@ class CheckpointDir:
             Where the run is.
         metrics : mapping of str to float, optional
             What :class:`optimkit.Best` asks for.
+        objects : mapping of str to Any, optional
+            The same as the keywords, for names that can't be keywords.
         metadata : mapping, optional
             Plain values about the checkpoint.
         **stateful : Any
@@ -120,13 +124,13 @@ class CheckpointDir:
         step = operator.index(step)
         if step < 0:
             raise ValueError(f"step must be 0 or more, not {step}")
-        refuse_names("save", stateful, ("which",))
+        found = gather("save", objects, stateful, ("which",))
         numbers = numbers_of(metrics)
         self._refuse_missing(step, numbers)
         files.make_folder(self.path)
         record = self._next(step)
         extra = {"step": step, "metrics": numbers}
-        save_with(extra, record.path, metadata=metadata, durable=True, stateful=stateful)
+        save_with(extra, record.path, found, metadata=metadata, durable=True)
         self._metrics[record] = numbers
         self._delete(record)
         return record.path
@@ -134,7 +138,9 @@ class CheckpointDir:
     def restore(
         self,
         which: Literal["newest", "best"] = "newest",
+        objects: Mapping[str, Any] | None = None,
         *,
+        match: Match = "name",
         map_location: Any = "cpu",
         strict: bool = True,
         options: Options = "saved",
@@ -150,6 +156,10 @@ class CheckpointDir:
         ----------
         which : {"newest", "best"}
             Which. Best is by the first :class:`optimkit.Best` among the policies.
+        objects : mapping of str to Any, optional
+            The same as the keywords, for names that can't be keywords.
+        match : {"name", "position"}, optional
+            How optimizer state finds its parameters, as in :func:`optimkit.load`.
         map_location : optional
             Where the tensors go first, as ``torch.load`` takes it.
         strict : bool, optional
@@ -175,7 +185,8 @@ class CheckpointDir:
         CheckpointError
             If the best is asked for, and no policy says which that is.
         """
-        refuse_values(stateful)
+        found = gather("load", objects, stateful)
+        refuse_values(found)
         problems: dict[Record, tuple[str, ...]] = {}
         while (record := self._first(which, problems)) is not None:
             try:
@@ -190,7 +201,9 @@ class CheckpointDir:
             told = [text for texts in problems.values() for text in texts]
             if told:
                 warnings.warn(f"{' '.join(told)} {record.path} is taken instead.", stacklevel=2)
-            loaded = fit(record.path, reading, stateful, strict=strict, options=options)
+            loaded = load_read(
+                record.path, reading, found, strict=strict, options=options, match=match
+            )
             return replace(loaded, step=record.step)
         if problems:
             raise CorruptCheckpointError(*(text for texts in problems.values() for text in texts))

@@ -64,36 +64,37 @@ def in_words(kind: str) -> str:
     return _WORDS.get(kind, "a plain value")
 
 
-def describe(stateful: Mapping[str, object]) -> dict[str, Any]:
-    """Say what the objects of a checkpoint are, as plain data.
+def is_group(value: object) -> bool:
+    """Return whether a value is a mapping of objects, each of which is saved by itself."""
+    return (
+        isinstance(value, Mapping)
+        and kind_of(value) == "value"
+        and any(kind_of(each) != "value" for each in value.values())
+    )
 
-    Parameters
-    ----------
-    stateful : mapping of str to object
-        What goes into the checkpoint, by name.
 
-    Returns
-    -------
-    dict
-        ``format``, ``optimkit``, ``torch``, and ``objects``: for each its kind and class; of
-        an optimizer the names, shapes and dtypes of its parameters, group by group; of a
-        scheduler its configuration; of a scaler whether it is enabled.
+def parts_of(objects: Mapping[str, Any]) -> dict[str, Any]:
+    """Name each object; one in a mapping has the names of both: ``optimizers.adam``."""
+    parts: dict[str, Any] = {}
+    for name, value in objects.items():
+        if is_group(value):
+            parts.update({f"{name}.{key}": each for key, each in value.items()})
+        else:
+            parts[name] = value
+    return parts
 
-    Examples
-    --------
-    >>> model = nn.Linear(2, 1)
-    >>> header = describe({"model": model, "optimizer": torch.optim.SGD(model.parameters())})
-    >>> header["objects"]["optimizer"]["names"]
-    [['weight', 'bias']]
-    """
-    models = models_in(stateful)
+
+def describe(objects: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what the objects of a checkpoint are, as plain data: kinds, classes, names, shapes."""
+    parts = parts_of(objects)
+    models = models_in(parts)
     return {
         "format": FORMAT,
         "optimkit": __version__,
         "torch": str(torch.__version__),
         "objects": {
             name: _describe(value, models)
-            for name, value in stateful.items()
+            for name, value in parts.items()
             if kind_of(value) != "value"
         },
     }

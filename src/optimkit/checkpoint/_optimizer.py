@@ -1,23 +1,33 @@
-"""One optimizer, from a state dict in memory."""
+"""One optimizer, from a state dict or from a file."""
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
+from torch import nn
 from torch.optim import Optimizer
 
+from .. import _files as files
+from .._errors import CheckpointError, first_few
+from .._torch_optimizers import is_state_dict, optimizers_in
+from ._header import KEY, checked_header
 from ._matching.base import Options
 from ._matching.plan import plan
-from ._reports import LoadReport
+from ._reports import LoadReport, Match
+
+Models = nn.Module | Mapping[str, nn.Module] | Iterable[nn.Module]
 
 
 def load_optimizer(
     optimizer: Optimizer,
-    state_dict: Mapping[str, Any],
+    state_dict_or_path: Mapping[str, Any] | str | os.PathLike[str],
     *,
-    match: Literal["name", "position"] = "name",
+    models: Models = (),
+    match: Match = "name",
     strict: bool = True,
     options: Options = "saved",
 ) -> LoadReport:
@@ -25,14 +35,18 @@ def load_optimizer(
 
     ``optimizer.load_state_dict`` goes by position, and checks no shape. Here state finds its
     parameter by name, in whatever order and group it is, if both sides were built from named
-    parameters; without names it goes by position, warns, and says so.
+    parameters or have a model beside them; without names it goes by position, warns, and says so.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
         The optimizer to load into.
-    state_dict : mapping
-        What ``optimizer.state_dict()`` returned. Nothing of it is shared with the optimizer.
+    state_dict_or_path : mapping, str or os.PathLike
+        What ``optimizer.state_dict()`` returned, or a file that holds one optimizer. Nothing of
+        it is shared with the optimizer.
+    models : torch.nn.Module, mapping of str to torch.nn.Module, or iterable, optional
+        The model that gives the parameters their names, if the optimizer was built without; of
+        several, each by the name it was saved under.
     match : {"name", "position"}, optional
         How state finds its parameter.
     strict : bool, optional
@@ -50,6 +64,8 @@ def load_optimizer(
     ------
     TypeError
         If `optimizer` is none.
+    CheckpointError
+        If the file holds no optimizer, or several.
     MismatchError
         If it does not fit. The optimizer is as it was.
 
@@ -78,15 +94,20 @@ def load_optimizer(
         raise TypeError(
             f"load_optimizer takes a torch.optim.Optimizer, not {type(optimizer).__name__}"
         )
+    named = _named(models)
     name = type(optimizer).__name__
+    where, saved, about = "the state dict", state_dict_or_path, None
+    if isinstance(saved, (str, os.PathLike)):
+        where, (saved, about) = str(saved), _read(Path(saved))
     found = plan(
-        {name: state_dict},
-        {},
+        {name: saved},
+        {"objects": {} if about is None else {name: about}},
         {name: optimizer},
+        where=where,
         strict=strict,
         options=options,
         match=match,
-        where="the state dict",
+        models=named,
     )
     found.load()
     report = found.reports[name]
@@ -94,3 +115,34 @@ def load_optimizer(
         for note in report.notes:
             warnings.warn(note, stacklevel=2)
     return report
+
+
+def _named(models: Models) -> Mapping[Any, nn.Module]:
+    """Return the models by the keys that stand before their names; a single one has none."""
+    if isinstance(models, nn.Module):
+        return {None: models}
+    if isinstance(models, Mapping):
+        return models
+    listed = list(models)
+    if len(listed) > 1:
+        raise TypeError(
+            "load_optimizer: several models are given by the names they were saved under, as in "
+            'models={"generator": ..., "critic": ...}'
+        )
+    return {None: listed[0]} if listed else {}
+
+
+def _read(path: Path) -> tuple[Mapping[str, Any], Any]:
+    """Read the only optimizer of a file, and what the header says of it."""
+    content = files.read_once(path).content
+    if is_state_dict(content):
+        return content, None
+    header = checked_header(path, content.get(KEY)) if isinstance(content, Mapping) else None
+    found = optimizers_in(content)
+    if len(found) != 1:
+        holds = f"several optimizers: {first_few(found)}" if found else "no optimizer"
+        raise CheckpointError(
+            f"{path} holds {holds}. Load objects by their names with optimkit.load."
+        )
+    [(key, saved)] = found.items()
+    return saved, (header or {}).get("objects", {}).get(key)

@@ -11,16 +11,18 @@ from typing import Any
 from .. import _files as files
 from .._errors import CheckpointError
 from . import _contents as contents
-from ._arguments import checked_metadata, refuse_names, refuse_values
+from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
 from ._capture import states_of
 from ._header import KEY, checked_header, describe
 from ._loaded import Loaded
 from ._matching.base import Options
-from ._matching.plan import plan
+from ._matching.plan import plain_values, plan
+from ._reports import Match
 
 
 def save(
     path: str | os.PathLike[str],
+    objects: Mapping[str, Any] | None = None,
     *,
     metadata: Mapping[str, Any] | None = None,
     durable: bool = True,
@@ -36,14 +38,16 @@ def save(
     ----------
     path : str or os.PathLike
         The file.
+    objects : mapping of str to Any, optional
+        The same as the keywords, for names that can't be keywords.
     metadata : mapping, optional
         Plain values about the checkpoint, to find in ``Loaded.metadata``.
     durable : bool, optional
         Whether to return only when the bytes are on the disk. Without it, they survive the
         death of the process, and maybe not that of the machine.
     **stateful : Any
-        What to save, by name: objects with ``state_dict`` and ``load_state_dict``, and values
-        that ``torch.load(weights_only=True)`` can read.
+        What to save, by name: objects with ``state_dict`` and ``load_state_dict``, mappings of
+        such objects, and values that ``torch.load(weights_only=True)`` can read.
 
     Returns
     -------
@@ -57,7 +61,8 @@ def save(
     OSError
         If the disk is full, or the folder can't be written.
     TypeError
-        If a name is a keyword of :func:`save` or :func:`load`.
+        If a keyword is an argument of :func:`save` or :func:`load`, or a name is given twice or
+        is no string.
 
     Examples
     --------
@@ -71,22 +76,23 @@ def save(
     ...     list(torch.load(path, weights_only=True)["model"])
     ['weight', 'bias']
     """
-    return save_with({}, path, metadata=metadata, durable=durable, stateful=stateful)
+    found = gather("save", objects, stateful)
+    return save_with({}, path, found, metadata=metadata, durable=durable)
 
 
 def save_with(
     extra: Mapping[str, Any],
     path: str | os.PathLike[str],
+    objects: Mapping[str, Any],
     *,
     metadata: Mapping[str, Any] | None,
     durable: bool,
-    stateful: Mapping[str, Any],
 ) -> Path:
     """Save, with more in the header."""
-    refuse_names("save", stateful)
+    refuse_mixed(objects)
     about = checked_metadata(metadata)
-    content = states_of(stateful)
-    header = {**describe(stateful), **extra}
+    content = states_of(objects)
+    header = {**describe(objects), **extra}
     size = contents.check({**content, "metadata": about, KEY: header})
     header["metadata"] = about
     return files.write(path, {**content, KEY: header}, durable=durable, size=size)
@@ -94,7 +100,9 @@ def save_with(
 
 def load(
     path: str | os.PathLike[str],
+    objects: Mapping[str, Any] | None = None,
     *,
+    match: Match = "name",
     map_location: Any = "cpu",
     strict: bool = True,
     options: Options = "saved",
@@ -110,6 +118,10 @@ def load(
     ----------
     path : str or os.PathLike
         A file of :func:`save`, or of ``torch.save``.
+    objects : mapping of str to Any, optional
+        The same as the keywords, for names that can't be keywords.
+    match : {"name", "position"}, optional
+        How optimizer state finds its parameters.
     map_location : optional
         Where the tensors go first, as ``torch.load`` takes it.
     strict : bool, optional
@@ -121,7 +133,8 @@ def load(
     verify : bool, optional
         Whether to compare the checksums.
     **stateful : Any
-        The objects, by the names they were saved under. A part of them will do.
+        The objects, by the names they were saved under. A part of them will do. A mapping of
+        objects is loaded under its name and theirs, and reported so: ``optimizers.adam``.
 
     Returns
     -------
@@ -154,18 +167,20 @@ def load(
     >>> optimizer.param_groups[0]["lr"]
     0.1
     """
-    refuse_values(stateful)
+    found = gather("load", objects, stateful)
+    refuse_values(found)
     reading = files.read_once(path, map_location=map_location, verified=verify)
-    return fit(Path(path), reading, stateful, strict=strict, options=options)
+    return load_read(Path(path), reading, found, strict=strict, options=options, match=match)
 
 
-def fit(
+def load_read(
     path: Path,
     reading: files.Reading,
-    stateful: Mapping[str, Any],
+    objects: Mapping[str, Any],
     *,
     strict: bool,
     options: Options,
+    match: Match = "name",
 ) -> Loaded:
     """Load what was read into objects: all of them, or none."""
     content = reading.content
@@ -174,19 +189,20 @@ def fit(
             f"{path} holds a {type(content).__name__}, where objects by name were expected. "
             "Read it with torch.load(path, weights_only=True)."
         )
-    saved = dict(content)
-    header = checked_header(path, saved.pop(KEY, None))
-    planned = plan(saved, header, stateful, strict=strict, options=options, where=str(path))
-    planned.load()
-    objects = stateful if header is None else header["objects"]
-    if header is None:
-        for note in [note for report in planned.reports.values() for note in report.notes]:
+    content = dict(content)
+    header = checked_header(path, content.pop(KEY, None))
+    found = plan(
+        content, header, objects, where=str(path), strict=strict, options=options, match=match
+    )
+    found.load()
+    if header is None and match == "name":
+        for note in [note for report in found.reports.values() for note in report.notes]:
             warnings.warn(note, stacklevel=3)
     return Loaded(
         path=path,
-        plain={name: value for name, value in saved.items() if name not in objects},
+        plain=plain_values(content, header, objects),
         metadata={} if header is None else header["metadata"],
-        reports=planned.reports,
+        reports=found.reports,
         sound=reading.soundness is not None and reading.soundness.sound,
         step=None if header is None else header.get("step"),
     )

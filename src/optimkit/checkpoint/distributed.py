@@ -25,13 +25,14 @@ from .._errors import CheckpointError, CorruptCheckpointError
 from .._files.temporary import Presence, present
 from .._files.writing import sync_folder
 from . import _contents as contents
-from ._arguments import checked_metadata, refuse_names, refuse_values
+from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
 from ._capture import states_of
 from ._folder import HEADER, aside, find
 from ._header import KEY, checked_header, describe
 from ._loaded import Loaded
 from ._matching.base import Options
-from ._matching.plan import plan
+from ._matching.plan import plain_values, plan
+from ._reports import Match
 from ._shards import SafeReader, check, checksum, join, quiet, split
 from ._team import Team
 
@@ -40,6 +41,7 @@ _PART = ".part"
 
 def save(
     path: str | os.PathLike[str],
+    objects: Mapping[str, Any] | None = None,
     *,
     metadata: Mapping[str, Any] | None = None,
     durable: bool = True,
@@ -54,6 +56,8 @@ def save(
     ----------
     path : str or os.PathLike
         The directory, which all processes can reach.
+    objects : mapping of str to Any, optional
+        The same as the keywords, for names that can't be keywords.
     metadata : mapping, optional
         Plain values about the checkpoint.
     durable : bool, optional
@@ -74,7 +78,8 @@ def save(
     OSError
         If the disk is full, or the folder can't be written.
     TypeError
-        If a name is a keyword of :func:`save` or :func:`load`.
+        If a keyword is an argument of :func:`save` or :func:`load`, or a name is given twice or
+        is no string.
 
     Examples
     --------
@@ -87,10 +92,11 @@ def save(
     3
     """
     team, target = Team(), Path(os.path.realpath(path))
-    refuse_names("save", stateful)
+    found = gather("save", objects, stateful)
+    refuse_mixed(found)
     about = checked_metadata(metadata)
     tensors: dict[str, Tensor] = {}
-    skeleton = team.do(lambda: _skeleton(stateful, about, tensors))
+    skeleton = team.do(lambda: _skeleton(found, about, tensors))
     alive: list[Presence] = []  # shows others that the folder is somebody's work
     work = team.first(lambda: _make_room(target, alive))
     try:
@@ -103,7 +109,7 @@ def save(
             )
         written = team.do(lambda: _checksums(work, team.rank))
         noted = {name: list(each) for found in team.all(written) for name, each in found.items()}
-        team.first(lambda: _complete(work, target, skeleton, about, stateful, noted, durable))
+        team.first(lambda: _complete(work, target, skeleton, about, found, noted, durable))
     finally:
         alive.clear()
         if team.rank == 0:
@@ -189,7 +195,9 @@ def _complete(
 
 def load(
     path: str | os.PathLike[str],
+    objects: Mapping[str, Any] | None = None,
     *,
+    match: Match = "name",
     map_location: Any = "cpu",
     strict: bool = True,
     options: Options = "saved",
@@ -205,6 +213,10 @@ def load(
     ----------
     path : str or os.PathLike
         The directory.
+    objects : mapping of str to Any, optional
+        The same as the keywords, for names that can't be keywords.
+    match : {"name", "position"}, optional
+        How optimizer state finds its parameters, as in :func:`optimkit.load`.
     map_location : optional
         Where plain tensors go first.
     strict : bool, optional
@@ -248,11 +260,17 @@ def load(
     0.1
     """
     team = Team()
-    refuse_values(stateful)
+    given = gather("load", objects, stateful)
+    refuse_values(given)
     folder = team.first(lambda: find(Path(path)))
     content, sound = team.do(lambda: _read(folder, map_location, verify, team))
     header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
-    choices: dict[str, Any] = {"strict": strict, "options": options, "where": str(path)}
+    choices: dict[str, Any] = {
+        "strict": strict,
+        "options": options,
+        "where": str(path),
+        "match": match,
+    }
     keys: dict[int, str] = {}
 
     def sketched(key: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
@@ -262,8 +280,8 @@ def load(
         return found
 
     sketch = {name: join(value, sketched) for name, value in content.items()}
-    planned = team.do(lambda: plan(sketch, header, stateful, **choices))
-    plain = [name for name in content if name not in header["objects"]]
+    planned = team.do(lambda: plan(sketch, header, given, **choices))
+    plain = plain_values(content, header, given)
 
     def make_places() -> dict[str, Tensor]:
         found = {
@@ -287,7 +305,7 @@ def load(
         name: join(value, lambda key, *kind: places[key] if key in places else sketched(key, *kind))
         for name, value in content.items()
     }
-    final = team.do(lambda: plan(whole, header, stateful, **choices))
+    final = team.do(lambda: plan(whole, header, given, **choices))
     final.load(team.do)
     return Loaded(
         path=Path(path),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..._errors import CheckpointError, MismatchError
 from ..._torch_optimizers import torch_class
-from .._header import KEY, kind_of, models_in
+from .._header import is_group, kind_of, models_in, parts_of
 from .._reports import LoadReport, Match
 from .base import ABSENT, Loader, Options, Source
 from .lbfgs import LBFGSLoader
@@ -37,7 +37,7 @@ def loader_for(value: object) -> type[Loader]:
 
 
 def plan(
-    saved: Mapping[str, Any],
+    content: Mapping[Any, Any],
     header: Mapping[str, Any] | None,
     objects: Mapping[str, Any],
     *,
@@ -45,31 +45,82 @@ def plan(
     strict: bool = True,
     options: Options = "saved",
     match: Match = "name",
+    models: Mapping[Any, nn.Module] | None = None,
 ) -> Plan:
     """Check whether what was saved fits the objects; nothing is touched.
 
-    Without a header, optimkit did not write it.
+    Without a header, optimkit did not write it. Without models, those among the objects name the
+    optimizers' parameters.
     """
     if options not in ("saved", "current"):
         raise ValueError(f'options must be "saved" or "current", not {options!r}')
     if match not in ("name", "position"):
         raise ValueError(f'match must be "name" or "position", not {match!r}')
+    about: Mapping[str, Any] = (header or {}).get("objects", {})
+    parts = parts_of(objects)
     source = Source(
         where=where,
-        names=[name for name in saved if name != KEY],
-        models=models_in(objects),
+        names=_names_in(content, about),
+        models=models_in(parts) if models is None else models,
         foreign=header is None,
         strict=strict,
         options=options,
         match=match,
     )
-    about: Mapping[str, Any] = (header or {}).get("objects", {})
+    saved = _saved_parts(content, about, objects)
     loaders = [
         loader_for(value)(name, value, saved.get(name, ABSENT), about.get(name), source)
-        for name, value in objects.items()
+        for name, value in parts.items()
     ]
     found = Plan(loaders)
     found.check()
+    return found
+
+
+def plain_values(
+    content: Mapping[Any, Any], header: Mapping[str, Any] | None, objects: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the values in a checkpoint that no object was saved as.
+
+    Without a header, it is the objects themselves that tell.
+    """
+    known = objects if header is None else header["objects"]
+    return {
+        name: value
+        for name, value in content.items()
+        if name not in known and not _group_in(name, value, known)
+    }
+
+
+def _group_in(name: object, value: object, about: Mapping[str, Any]) -> list[str]:
+    """Return the names of the objects that were saved together under a name."""
+    inner = value if isinstance(value, Mapping) else ()
+    return [full for key in inner if (full := f"{name}.{key}") in about]
+
+
+def _names_in(content: Mapping[Any, Any], about: Mapping[str, Any]) -> list[Any]:
+    """List what there is in a checkpoint."""
+    return [
+        each
+        for name, value in content.items()
+        for each in (name not in about and _group_in(name, value, about)) or [name]
+    ]
+
+
+def _saved_parts(
+    content: Mapping[Any, Any], about: Mapping[str, Any], objects: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Look up what was saved of each object."""
+    found = {}
+    for name, value in objects.items():
+        if name not in content:
+            continue
+        saved = content[name]
+        if is_group(value):
+            inner = saved if isinstance(saved, Mapping) and name not in about else {}
+            found.update({f"{name}.{key}": inner[key] for key in value if key in inner})
+        elif name in about or not _group_in(name, saved, about):
+            found[name] = saved
     return found
 
 
@@ -103,8 +154,9 @@ class Plan:
         for loader in self.loaders:
             yield from loader.wanted()
 
-    def bind(self, saved: Mapping[str, Any]) -> None:
+    def bind(self, content: Mapping[Any, Any], objects: Mapping[str, Any]) -> None:
         """Take what was saved again, now that its tensors have been read."""
+        saved = _saved_parts(content, {}, objects)
         for loader in self.loaders:
             loader.bind(saved[loader.name])
 
