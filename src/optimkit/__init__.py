@@ -31,12 +31,10 @@ from ._parameters import ParamInfo
 from ._tables import Table
 from ._version import __version__ as __version__
 from .checkpoint._directory import CheckpointDir
-from .checkpoint._loaded import Loaded
-from .checkpoint._optimizer import load_optimizer
 from .checkpoint._policies import Best, Last
-from .checkpoint._reports import LoadReport, LoadRow
+from .checkpoint._results import Loaded, LoadReport, LoadRow
 from .checkpoint._rng import get_rng_state, set_rng_state
-from .checkpoint._single import load, save
+from .checkpoint._single import load, load_optimizer, save
 
 __all__ = [
     "AuditError",

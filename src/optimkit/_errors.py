@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .checkpoint._reports import LoadReport
+    from .checkpoint._results import LoadReport
 
 
 class OptimkitError(Exception):

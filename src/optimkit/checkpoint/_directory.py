@@ -21,11 +21,10 @@ from typing import Any, Literal
 from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, first_few
 from ._arguments import gather, refuse_values
-from ._loaded import Loaded
 from ._matching.base import Options
 from ._metrics import metrics_in, numbers_of
 from ._policies import Best, Last, Record, timeline
-from ._reports import Match
+from ._results import Loaded, Match
 from ._single import load_read, save_with
 
 _NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})\.pt")

@@ -21,7 +21,6 @@ from .._errors import CheckpointError
 from .._torch_schedulers import children_of, configuration_in_groups, configuration_of
 from .._values import dtype_name, plain
 from .._version import __version__
-from ._classes import class_of
 from ._names import by_group, names_of
 
 KEY = "__optimkit__"
@@ -41,7 +40,7 @@ _KINDS: tuple[tuple[type, Kind], ...] = (
 
 
 def kind_of(value: object) -> Kind:
-    """Tell what a value is to a checkpoint."""
+    """Return what a value is to a checkpoint."""
     for base, kind in _KINDS:
         if isinstance(value, base):
             return kind
@@ -156,3 +155,23 @@ def config_of(scheduler: LRScheduler) -> dict[str, Any]:
         },
         "schedulers": [config_of(each) for each in children_of(scheduler)],
     }
+
+
+def class_of(value: object) -> str:
+    """Name the class of an object, with its module."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def short(name: str) -> str:
+    """Leave the module out of a class's name."""
+    return name.rpartition(".")[2]
+
+
+def same_class(one: str, other: str) -> bool:
+    """Return whether two names mean one class."""
+    if one == other:
+        return True
+    pair = (one.rpartition("."), other.rpartition("."))
+    loose = all(name.startswith("torch.") for name in (one, other))
+    loose |= "__main__" in (one.partition(".")[0], other.partition(".")[0])
+    return loose and pair[0][2] == pair[1][2]

@@ -29,10 +29,9 @@ from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
 from ._capture import states_of
 from ._folder import HEADER, aside, find
 from ._header import KEY, checked_header, describe
-from ._loaded import Loaded
 from ._matching.base import Options
 from ._matching.plan import plain_values, plan
-from ._reports import Match
+from ._results import Loaded, Match
 from ._shards import SafeReader, check, checksum, join, quiet, split
 from ._team import Team
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..._errors import first_few
 from ..._torch_schedulers import Copies
 from .._header import in_words, kind_of
-from .._reports import LoadReport, LoadRow, Match
+from .._results import LoadReport, LoadRow, Match
 
 Options = Literal["saved", "current"]
 

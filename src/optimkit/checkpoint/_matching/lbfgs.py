@@ -34,7 +34,7 @@ class LBFGSLoader(OptimizerLoader):
         if 0 not in self.pairs:
             return
         index, now = self.pairs.index(0), flat_dtype(self.params)
-        state = self.was.state_of(0)
+        state = self.was.states[0]
         for key in (*FLAT, *FLAT_LISTS):
             was = next((value.dtype for value in tensors_in(state.get(key))), now)
             if was != now:
@@ -44,7 +44,7 @@ class LBFGSLoader(OptimizerLoader):
         """Copy the flat state for the first parameter; without all of them, keep the current one."""
         if self.skipped or None in self.pairs or 0 not in self.pairs:
             return dict(self.live.state.get(self.params[index], {})) or None
-        if index or not (saved := self.was.state_of(0)):
+        if index or not (saved := self.was.states[0]):
             return None
         state = _permuted(saved, [flat_size([param]) for param in self.params], self.pairs)
         for (_, key), dtype in self.casts.items():

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from ..._errors import first_few
 from ..._values import copied, dtype_name
 from .._names import align, own_name
-from .._reports import LoadRow
+from .._results import LoadRow
 from .base import Loader
 
 _LAZY = (nn.UninitializedParameter, nn.UninitializedBuffer)

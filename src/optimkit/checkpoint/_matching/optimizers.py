@@ -12,16 +12,33 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..._errors import first_few
-from ..._torch_optimizers import is_state_dict, required_keys, shape_of, torch_class
+from ..._optimizer_view import NOT_OPTIONS, OptimizerView, view_of_saved
+from ..._torch_optimizers import (
+    is_extra,
+    is_state_dict,
+    keys_of,
+    required_keys,
+    shape_of,
+    torch_class,
+)
 from ..._values import as_form_of, copied, dtype_name, tensors_in
-from .._classes import class_of, same_class, short
+from .._header import class_of, same_class, short
 from .._names import align, names_of
-from .._reports import LoadRow
+from .._results import LoadRow
 from .base import Loader
-from .pairing import Pairing, Pairs, changed_options, merged_groups, pair_by_name, sources_of
-from .saved import LABELS, NOT_OPTIONS, SavedOptimizer, other_class, read_saved
+from .pairing import (
+    LABELS,
+    Pairing,
+    Pairs,
+    changed_options,
+    merged_groups,
+    options_of,
+    pair_by_name,
+    sources_of,
+)
 
 Shape = tuple[int, ...]
+_DECOUPLED = "decoupled_weight_decay"  # in AdamW True, in Adam False
 
 
 class OptimizerLoader(Loader):
@@ -29,7 +46,7 @@ class OptimizerLoader(Loader):
 
     turn = 2  # after the schedulers, whose lr it sets right
     live: Optimizer
-    was: SavedOptimizer
+    was: OptimizerView
     groups: list[int | None] | None = None  # the saved group that each current one comes from
 
     def __init__(self, *args: Any) -> None:
@@ -65,28 +82,51 @@ class OptimizerLoader(Loader):
     def bind(self, saved: Any) -> None:
         """Take the state dict, in one form."""
         self.saved = saved
-        self.was = read_saved(saved, self.about, foreign=self.source.foreign)
+        self.was = view_of_saved(saved, self.about, foreign=self.source.foreign)
 
     # What kind, and who is who
 
     def _compare_class(self) -> None:
         where, kind = self.source.where, type(self.live)
-        if self.was.kind is not None:
-            if not same_class(self.was.kind, class_of(self.live)):
+        if self.was.saved_class is not None:
+            if not same_class(self.was.saved_class, class_of(self.live)):
                 self.add_problem(
-                    f"{where} was saved by {short(self.was.kind)}, the current optimizer is "
+                    f"{where} was saved by {short(self.was.saved_class)}, the current optimizer is "
                     f"{kind.__name__}. Make the same one: their state means different things."
                 )
-        elif doubt := other_class(self.was, self.live, self.kind):
+        elif doubt := self._other_class():
             self.add_problem(
                 f"{where} was not saved by {kind.__name__}: {doubt}. Make the same optimizer."
             )
+
+    def _other_class(self) -> str:
+        """Say by what a state dict gives away that another class wrote it; else nothing."""
+        kind, saved, live = self.kind, self.was, self.live
+        state = next(filter(None, saved.states), {})
+        if kind is not None and state:
+            strange = sorted(set(map(str, state)) - keys_of(kind))
+            if strange and kind != "LBFGS":  # it keeps more, which no step needs
+                return f"it keeps {first_few(strange)} for a parameter"
+            if not keys_of(kind) & set(state):
+                return f"it keeps none of {first_few(sorted(keys_of(kind)))} for a parameter"
+        if saved.groups and live.param_groups:
+            was, now = set(options_of(saved, 0)), set(live.defaults)
+            known = now | {_DECOUPLED, *live.param_groups[0]}
+            strange = sorted(key for key in was - known if not is_extra(key))
+            if strange and now - was:
+                return (
+                    f"its groups have {first_few(strange)}, and no {first_few(sorted(now - was))}"
+                )
+            found = saved.options[0].get(_DECOUPLED)
+            if kind in ("Adam", "AdamW") and found not in (None, live.defaults.get(_DECOUPLED)):
+                return f"its groups have {_DECOUPLED}={found}"
+        return ""
 
     def _pair(self) -> Pairs:
         """Find for each parameter its place in what was saved, by name or by position."""
         saved, names = self.was, self.names
         by_name = self.source.match == "name"
-        if by_name and saved.names is not None and names is not None and not saved.stale:
+        if by_name and saved.named and names is not None and not saved.stale:
             self.match = "name"
             found = pair_by_name(saved, names)
             self._note_unpaired(found)
@@ -120,7 +160,7 @@ class OptimizerLoader(Loader):
             for index in missing
         ]
         self.unexpected += [
-            LoadRow(found.before[at], "parameter", saved.shapes and tuple(saved.shapes[at]), None)
+            LoadRow(found.before[at], "parameter", saved.shapes and saved.shapes[at], None)
             for at in found.left
         ]
         strangers = [found.before[at] for at in found.left if found.before[at] not in found.frozen]
@@ -138,7 +178,7 @@ class OptimizerLoader(Loader):
     def _why_by_position(self) -> str:
         """Say why names were of no use."""
         where = self.source.where
-        if self.was.names is None:
+        if not self.was.named:
             return f"{where} has no names for it"
         if self.names is None:
             return "the current optimizer has no names for it"
@@ -153,14 +193,13 @@ class OptimizerLoader(Loader):
 
     def _compare_state(self) -> None:
         """Look at the state of every parameter."""
-        known = set(self.was.ids)
-        orphans = [key for key in self.was.state if key not in known]
+        orphans = [key for key, _ in self.was.orphans]
         self.unexpected += [LoadRow(f"state[{key!r}]", "state", None, None) for key in orphans]
         labels = self._labels()
         required = [self._required(index) for index in range(len(self.live.param_groups))]
         lost: list[LoadRow] = []
         for index, place in self._paired():
-            state, param, label = self.was.state_of(place), self.params[index], labels[index]
+            state, param, label = self.was.states[place], self.params[index], labels[index]
             if state:
                 keys = required[self.group_of[index]][param.ndim > 1]
                 lacking = [key for key in sorted(keys) if state.get(key) is None]
@@ -231,10 +270,10 @@ class OptimizerLoader(Loader):
     def _misfits(self, index: int, place: int) -> Iterator[tuple[str, Any, Shape]]:
         """Yield what does not fit: the key, the saved shape or type, the shape expected."""
         shape, shapes = tuple(self.params[index].shape), self.was.shapes
-        if shapes is not None and tuple(shapes[place]) != shape:
-            yield "shape", tuple(shapes[place]), shape
+        if shapes is not None and shapes[place] != shape:
+            yield "shape", shapes[place], shape
             return
-        for key, value in self.was.state_of(place).items():
+        for key, value in self.was.states[place].items():
             if isinstance(value, Tensor):
                 found = tuple(value.shape)
                 expected = self.expected_shape(key, found, shape)
@@ -279,7 +318,7 @@ class OptimizerLoader(Loader):
             param = self.params[index]
             if before is not None and before[place] == dtype_name(param.dtype):
                 continue
-            for key, value in self.was.state_of(place).items():
+            for key, value in self.was.states[place].items():
                 if not isinstance(value, Tensor) or not value.ndim or value.dtype == param.dtype:
                     continue
                 if before is not None:
@@ -308,7 +347,7 @@ class OptimizerLoader(Loader):
         for index, place in self._paired():
             if index not in self.skipped:
                 param = self.params[index]
-                for value in tensors_in(self.was.state_of(place)):
+                for value in tensors_in(self.was.states[place]):
                     yield value, param if value.shape == param.shape else None
 
     @torch.inference_mode(False)  # no step can use what is made in it
@@ -349,14 +388,11 @@ class OptimizerLoader(Loader):
         place, param = self.pairs[index], self.params[index]
         if place is None or index in self.skipped:
             return dict(self.live.state[param]) if param in self.live.state else None
-        saved = self.was.state.get(self.was.ids[place])
-        if saved is None:
-            return None
         state = {}
-        for key, value in saved.items():
+        for key, value in self.was.states[place].items():
             dtype = self.casts.get((index, key))
             state[key] = copied(value) if dtype is None else copied(value).to(dtype)
-        return state
+        return state or None
 
     def _options(self, index: int) -> dict[str, Any]:
         """Return the options that a current group is to have."""

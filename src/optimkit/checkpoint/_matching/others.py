@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
 from ..._values import copied, same, tensors_in
-from .._reports import LoadRow
+from .._results import LoadRow
 from .base import Loader
 
 _PROGRESS = ("scale", "_growth_tracker")

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from ..._errors import CheckpointError, MismatchError
 from ..._torch_optimizers import torch_class
 from .._header import is_group, kind_of, models_in, parts_of
-from .._reports import LoadReport, Match
+from .._results import LoadReport, Match
 from .base import ABSENT, Loader, Options, Source
 from .lbfgs import LBFGSLoader
 from .modules import ModuleLoader

@@ -21,9 +21,8 @@ from ..._torch_schedulers import (
     undisturbed,
 )
 from ..._values import as_form_of, copied, plain, same, tensors_in
-from .._classes import same_class, short
-from .._header import config_of
-from .._reports import LoadRow
+from .._header import config_of, same_class, short
+from .._results import LoadRow
 from .base import Loader
 from .optimizers import OptimizerLoader
 
