@@ -16,9 +16,10 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.artist import Artist
 from matplotlib.text import Annotation, Text
 from sphinx.errors import ExtensionError
+from sphinx_gallery import gen_rst
 
 from bilingual.languages import CHINESE, ENGLISH
-from gallery import figures, scripts
+from gallery import figures, page, scripts
 
 DARK_INK, DARK_PAGE = "#e8eaed", "#14181e"
 
@@ -332,3 +333,20 @@ def test_cards_read_scripts(tmp_path):
     (tmp_path / "plot_02_b.py").write_text('"""Title"""\n')
     with pytest.raises(ValueError, match=r"plot_02_b\.py:1: expected a docstring with a title"):
         scripts.tutorials(tmp_path)
+
+
+def test_a_notebook_keeps_what_its_page_leaves_out(tmp_path):
+    """A notebook has the code between ignore marks, for it is to run, and none of the gallery's comments."""
+    assert gen_rst.save_notebook is page.save_whole_notebook
+    (tmp_path / "plot_01_a.py").write_text(
+        '"""\nTitle | 题\n"""\n\n# sphinx_gallery_covers = "S1"\nstep = 1\n'
+        "# sphinx_gallery_start_ignore\nassert step == 1\n# sphinx_gallery_end_ignore\nstep\n"
+        "\n# %%\n# Words.\n\n# sphinx_gallery_thumbnail_number = 2\nprint(step)\n",
+        "utf-8",
+    )
+    cells = ["%pip install", "Title", "step = 1\nstep", "Words.", "print(step)"]
+    notebook = {"cells": [{"source": [source]} for source in cells]}
+    page.save_whole_notebook(notebook, tmp_path / "plot_01_a.ipynb.new")
+    saved = json.loads((tmp_path / "plot_01_a.ipynb.new").read_text("utf-8"))["cells"]
+    cells[2] = "step = 1\nassert step == 1\nstep"
+    assert [cell["source"] for cell in saved] == [[source] for source in cells]

@@ -92,6 +92,15 @@ def test_tutorials_by_number(both, scripts, extensions):
     assert hrefs(chinese.body().all("p")[0]) == [("教程 02", page)]
 
 
+def test_the_note(both, scripts, extensions):
+    """Where a page says that the note is checked line by line, it links to where it is."""
+    text = "# P | 页\n\nThe note, checked line by line.\n\n笔记在这里逐条核对。\n" + TREE
+    pages = {"index.md": text + "\n```{toctree}\ncoverage\n```\n", "coverage.md": "# Note | 笔记\n"}
+    english, chinese = both(pages | PAGES, extensions=extensions)
+    assert hrefs(english.body().all("p")[0]) == [("checked line by line", "coverage.html")]
+    assert hrefs(chinese.body().all("p")[0]) == [("逐条核对", "coverage.html")]
+
+
 def test_tutorial_that_is_not_there(build, scripts, extensions):
     """A number without a script is a warning on its line."""
     text = "# P | 页\n\nSee tutorial 07.\n\n见教程 01。\n" + TREE

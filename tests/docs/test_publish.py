@@ -44,6 +44,9 @@ import matplotlib.pyplot as plt
 fig, ax = plt.subplots()
 fig.set_label("A line | 一条线")
 ax.plot([0, 1 + 1])
+# sphinx_gallery_start_ignore
+assert len(ax.lines) == 1
+# sphinx_gallery_end_ignore
 '''
 INDEX = """# Notes | 笔记
 
@@ -131,6 +134,21 @@ def test_both_sites_from_one_run(root):
         assert f"{language}/pagefind/pagefind.js" in site
     assert b'<html lang="en"' in site["en/index.html"]
     assert b'<html lang="zh-CN"' in site["zh/index.html"]
+
+
+def test_code_between_ignore_marks(root):
+    """What stands between ignore marks runs and is not on the page; both downloads have it."""
+    site = root / "docs" / "_build" / "site"
+    for language in ("en", "zh"):
+        page = (site / language / "auto_examples" / "plot_01_first.html").read_text("utf-8")
+        assert "ax" in page
+        assert "assert" not in page
+        assert "_ignore" not in page
+        (script,) = (site / language / "_downloads").glob("*/plot_01_first.py")
+        (notebook,) = (site / language / "_downloads").glob("*/plot_01_first.ipynb")
+        for download in (script, notebook):
+            assert "assert len(ax.lines) == 1" in download.read_text("utf-8")
+        assert "_ignore" not in notebook.read_text("utf-8")
 
 
 def test_words_of_the_gallery_are_translated(root):

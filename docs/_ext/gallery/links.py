@@ -19,7 +19,9 @@ from bilingual.reports import warn
 
 from .scripts import tutorials
 
-TUTORIAL = re.compile(r"(?:tutorial |教程 ?)(\d\d)(?!\d)", re.IGNORECASE)
+NAMED = re.compile(
+    r"(?:tutorial |教程 ?)(\d\d)(?!\d)|checked\s+line\s+by\s+line|逐条核对", re.IGNORECASE
+)
 KIT = re.compile(r"optimkit(\.\w+)+")
 
 
@@ -53,13 +55,14 @@ class ListUses(SphinxTransform):
 
 
 class LinkNames(SphinxTransform):
-    """Link ``tutorial 07`` to that tutorial, and ``optimkit.describe`` to its reference."""
+    """Link ``tutorial 07``, ``optimkit.describe``, and the note that is "checked line by line"."""
 
     default_priority = ListUses.default_priority + 1
 
     def apply(self, **kwargs: Any) -> None:
         docname = self.env.docname
-        pages = {one.number: f"/auto_examples/{one.name}" for one in tutorials()}
+        pages: dict[str | None, str] = {None: "/coverage"}
+        pages |= {one.number: f"/auto_examples/{one.name}" for one in tutorials()}
 
         def link(match: re.Match[str]) -> nodes.Node | None:
             if match[1] not in pages:
@@ -68,7 +71,7 @@ class LinkNames(SphinxTransform):
             return reference("std", "doc", pages[match[1]], nodes.Text(match[0]), docname)
 
         for text in running_texts(self.document):
-            link_words(text, TUTORIAL, link)
+            link_words(text, NAMED, link)
         for literal in list(self.document.findall(nodes.literal)):
             name = literal.astext()
             if KIT.fullmatch(name) and isinstance(literal.parent, (nodes.paragraph, nodes.inline)):

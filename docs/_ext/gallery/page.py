@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
-from typing import ClassVar
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -12,6 +12,9 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
+from sphinx_gallery import gen_rst
+from sphinx_gallery.notebook import save_notebook
+from sphinx_gallery.py_source_parser import remove_config_comments, split_code_and_text_blocks
 
 from bilingual.languages import ENGLISH, SEPARATOR, by_sphinx
 
@@ -123,3 +126,18 @@ def top(name: str, chinese: bool) -> str:
     """Return the line above a tutorial: its number, and what a reader can take home."""
     line = TOP[chinese].format(name=name, number=name.split("_")[1], wheel=f"../../{WHEEL}")
     return f".. container:: sphx-glr-download-link-note\n\n   {line}\n\n"
+
+
+def save_whole_notebook(notebook: dict[str, Any], path: Path) -> None:
+    """Save a notebook with the code that the page leaves out, and without the marks around it."""
+    _, blocks = split_code_and_text_blocks(path.with_suffix("").with_suffix(".py"))
+    # The first cell installs, and is not in the script.
+    for cell, (kind, content, _) in zip(notebook["cells"][1:], blocks, strict=True):
+        if kind == "code":
+            cell["source"] = [remove_config_comments(content).strip()]
+    save_notebook(notebook, path)
+
+
+# When imported: the processes that run the scripts read no conf.py. sphinx_gallery/gen_rst.py, 0.22:
+# generate_file_rst() takes the code between "ignore" marks out of page and notebook alike.
+gen_rst.save_notebook = save_whole_notebook
