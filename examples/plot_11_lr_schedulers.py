@@ -33,7 +33,6 @@ from torch.optim import lr_scheduler as sched
 from torch.optim.swa_utils import SWALR
 
 import optimkit
-from optimkit._inspection.plots import plot_lr
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
@@ -291,7 +290,7 @@ assert max(curve.lrs(0)) == curve.lrs(0)[10] == 1.0
 torch.testing.assert_close(curve.lrs(1), [0.3 * lr for lr in curve.lrs(0)])
 
 fig, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
-plot_lr(curve, ax)
+optimkit.plot_lr(curve, ax)
 ax.axvline(10, color="0.5", ls=":")
 ax.text(10.5, 0.04, "milestone | 里程碑", color="0.5")
 ax.set(title="One schedule, two scales | 一张计划，两种高低", xlim=(0, 39))

@@ -70,10 +70,10 @@ def test_subclasses():
 
 
 class Lion(torch.optim.Optimizer):
-    """A class that torch has not."""
+    """A class that torch does not have."""
 
     def __init__(self, params, lr=0.1):
-        """Take parameters and an lr."""
+        """Set the lr."""
         super().__init__(params, {"lr": lr})
 
     def step(self, closure=None):

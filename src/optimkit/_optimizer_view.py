@@ -222,7 +222,7 @@ def _options(group: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _mapping(value: object) -> Mapping[Any, Any]:
-    """Take a state, or a group, as it is; as an empty one if it is no mapping."""
+    """Return a state, or a group, as it is; an empty one if it is no mapping."""
     # dict first: an abstract class takes ten times as long
     return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING
 

@@ -122,7 +122,7 @@ def torch_class(kind: type) -> str | None:
 
 
 def _steps_like(kind: type, base: type) -> bool:
-    """Return whether a class has not changed how another one steps."""
+    """Return whether a class steps as its base does."""
     return all(
         inspect.unwrap(getattr(kind, name, _steps_like))
         is inspect.unwrap(getattr(base, name, _steps_like))

@@ -106,7 +106,7 @@ def test_records():
 
 
 def test_overrides_and_what_is_left_out():
-    """What a group sets, what the model has and the optimizer has not, frozen apart."""
+    """What a group sets, what only the model has, frozen apart."""
     model = model_of()
     model[1].requires_grad_(False)
     optimizer = torch.optim.SGD(
@@ -482,8 +482,8 @@ def test_a_report_does_not_change_when_the_optimizer_does():
         lr=torch.tensor(0.01),
     )
     stepped(model, optimizer)
-    report, twin = describe(optimizer, model, values=True), describe(optimizer, model, values=True)
-    before = (str(twin), twin.to_dict())
+    report, other = describe(optimizer, model, values=True), describe(optimizer, model, values=True)
+    before = (str(other), other.to_dict())
     kept = snapshot(optimizer)
     group = optimizer.param_groups[0]
     group["extra"].mul_(2)

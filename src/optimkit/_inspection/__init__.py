@@ -1,5 +1,1 @@
 """Look into an optimizer: what it holds, what is wrong with it, what has changed."""
-
-from . import plots
-
-__all__ = ["plots"]

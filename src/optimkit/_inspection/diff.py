@@ -301,7 +301,7 @@ def _norm(row: SnapshotRow) -> Any:
 
 
 def _text(row: SnapshotRow) -> Any:
-    """Say a piece of state in a word: a number, a norm, a layout."""
+    """Return what is shown of a piece of state: a number, a norm, or its shape."""
     if row.shape == () or not isinstance(row.value, (Tensor, list, tuple, dict, type(None))):
         number = plain(row.value)
         if number is not None and not isinstance(number, Tensor):
@@ -347,7 +347,7 @@ def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, SnapshotRow]]:
 
 
 def _change(before: Any, after: Any) -> float | None:
-    """Say how far apart two values are, relative to the first."""
+    """Return how far apart two values are, relative to the first."""
     if isinstance(before, bool) or isinstance(after, bool):
         return None
     if isinstance(before, Real) and isinstance(after, Real):
@@ -364,7 +364,7 @@ def _change(before: Any, after: Any) -> float | None:
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    """Take the difference of integers and of half precision in a type that can hold it."""
+    """Return a tensor in a type that holds differences, of integers and half precision too."""
     tensor = tensor.detach().to_dense() if tensor.layout is not torch.strided else tensor.detach()
     return tensor if tensor.is_complex() else tensor.double()
 

@@ -152,7 +152,7 @@ def plot_memory(table: MemoryTable, ax: Axes | None = None) -> Axes:
 
 
 def _axes(ax: Axes | None) -> Any:
-    """Take the axes given, or make a figure."""
+    """Return the axes given, or those of a new figure."""
     if ax is not None:
         return ax
     try:

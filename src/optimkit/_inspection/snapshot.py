@@ -1,4 +1,4 @@
-"""Keep what an optimizer holds at one moment, to compare with another."""
+"""Snapshots: what an optimizer holds at one moment, to compare with another."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Snapshot(Shown):
         }
 
     def _blocks(self) -> list[str]:
-        """Say what there is, in a line."""
+        """Return what there is, in a line."""
         groups = counted(len(self.groups), "group")
         parameters = counted(len(self.names), "parameter")
         pieces = counted(len(self.rows), "piece")
@@ -136,7 +136,7 @@ class Snapshot(Shown):
 
 
 def snapshot(optimizer: Optimizer, values: Values = "norm") -> Snapshot:
-    """Keep what an optimizer holds now.
+    """Return a record of what an optimizer holds now.
 
     ``optimizer.state_dict()`` is no snapshot: its tensors are the optimizer's own, and change
     with every step.
@@ -185,7 +185,7 @@ def snapshot(optimizer: Optimizer, values: Values = "norm") -> Snapshot:
 
 
 def take(view: OptimizerView, values: Values, *, clone: bool = True) -> Snapshot:
-    """Take a snapshot; without `clone`, one that changes with the optimizer."""
+    """Return a snapshot; without `clone`, one that changes with the optimizer."""
     norms: Sequence[Mapping[str, float]] = (
         state_norms(view.states) if values == "norm" else [{} for _ in view.states]
     )
