@@ -72,7 +72,7 @@ def main() -> None:
     print(f"scripts alone      {median(alone):6.1f} s")
     print(f"cold build         {median(cold):6.1f} s   ratio {ratio:.2f}   (budget 2.0)")
     print(f"build, nothing new {median(nothing_new):6.1f} s   (budget 5)")
-    print(f"first load, heaviest tutorial, without figures: {heaviest / 1000:.0f} kB (budget 200)")
+    print(f"first load, heaviest tutorial, without figures: {heaviest / 1000:.0f} kB (budget 110)")
 
 
 if __name__ == "__main__":

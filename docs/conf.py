@@ -70,7 +70,10 @@ napoleon_type_aliases = {
     "Integrity": ":py:class:`~optimkit.Integrity`",
     "Table": ":py:class:`~optimkit.Table`",
 }
-copybutton_exclude = ".linenos, .gp, .go"
+copybutton_exclude = ".linenos"
+copybutton_prompt_text = r">>> |\.\.\. ?|\$ "
+copybutton_prompt_is_regexp = True
+copybutton_copy_empty_lines = False  # they are where output stood
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
@@ -98,9 +101,14 @@ html_static_path = ["_static"]
 html_favicon = "_static/icon.svg"
 html_title = "optimkit"
 html_theme = "pydata_sphinx_theme"
-html_css_files = ["optimkit.css"]
+html_css_files = [
+    ("basic.css", {"priority": 100}),
+    ("styles/pydata-sphinx-theme.css", {"priority": 101}),
+    "optimkit.css",
+]
 html_js_files = [("reading.js", {"defer": "defer"}), ("search.js", {"defer": "defer"})]
 html_copy_source = False
+toc_object_entries_show_parents = "hide"
 html_show_sourcelink = False
 html_additional_pages = {"search": "search.html"}
 html_sidebars = {
@@ -110,7 +118,6 @@ html_sidebars = {
 bilingual_base_url = os.environ.get("OPTIMKIT_BASE_URL", "")
 html_context = {"default_mode": "auto"}
 html_theme_options = {
-    "logo": {"text": "optimkit"},
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
     "navbar_persistent": ["reading-switch", "search-button"],

@@ -7,12 +7,15 @@ python docs/_ext/publish.py --serve    the same, serve it, build again when a fi
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 import traceback
+from html import unescape
 from importlib.metadata import distributions
 from pathlib import Path
 from string import Template
@@ -27,12 +30,17 @@ SITE = BUILD / "site"
 NEXT = BUILD / "next"
 WATCHED = ("docs", "examples", "src")
 UNUSED = (
-    *("*.map", "webpack-macros.html"),  # what the theme is made from
+    *("*.map", "webpack-macros.html", "theme.css"),  # what the theme is made from
+    *("fontawesome*",),  # our icons are in optimkit.css
     *("searchtools.js", "language_data.js", "*-stemmer.js"),  # Sphinx's own search
     *("sg_gallery*", "binder_*", "jupyterlite_*", "broken_*", "no_image.png"),  # the gallery's look
     *("_sources", ".buildinfo*", ".doctrees", "pagefind-*-ui.*", "pagefind-highlight.js"),
 )
 """What the tools write and no page asks for."""
+RULE = re.compile(r"([^{}]+)\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
+"""A rule of a stylesheet, or a group of rules."""
+CLASS = re.compile(r"[.#](-?[A-Za-z_][\w-]*)")
+OPTIONAL = re.compile(r":(?:not|is|where)\([^()]*\)")
 
 
 def build_languages() -> int:
@@ -121,12 +129,23 @@ def write_root() -> None:
         f'<a lang="{one.tag}" hreflang="{one.tag}" href="{one.path}/index.html">{one.name}</a>'
         for one in LANGUAGES
     )
+    pages = json.dumps(titles(), ensure_ascii=False)
     for page in (DOCS / "_root").iterdir():
         text = page.read_text("utf-8")
         if page.suffix == ".html":
-            text = Template(text).safe_substitute(links=links)
+            text = Template(text).safe_substitute(links=links, pages=pages)
         (NEXT / page.name).write_text(text, "utf-8")
     (NEXT / ".nojekyll").touch()
+
+
+def titles() -> dict[str, str]:
+    """Return the title of each page of text, by its address."""
+    found = {}
+    for page in sorted(path for one in LANGUAGES for path in (NEXT / one.path).rglob("*.html")):
+        title = re.search(r"<title>(.*?) &#8212;", page.read_text("utf-8"))
+        if title and page.stem not in ("genindex", "search"):
+            found[page.relative_to(NEXT).as_posix()] = unescape(title[1])
+    return found
 
 
 def swap() -> None:
@@ -136,10 +155,38 @@ def swap() -> None:
     fresh = BUILD / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(NEXT, fresh, ignore=shutil.ignore_patterns(*UNUSED))
+    cut_styles(fresh)
     if SITE.exists():
         SITE.rename(old)
     fresh.rename(SITE)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def cut_styles(site: Path) -> None:
+    """Leave of the theme's stylesheets the rules that a page can use: a sixth of them."""
+    texts = [path.read_text("utf-8") for path in (*site.rglob("*.html"), *site.rglob("*.js"))]
+    names = {name for text in texts for name in re.findall(r"[\w-]+", text)}
+    for path in (*site.glob("*/_static/styles/*.css"), *site.glob("*/_static/basic.css")):
+        path.write_text(cut(path.read_text("utf-8"), names), "utf-8")
+
+
+def cut(css: str, names: set[str]) -> str:
+    """Return the rules of which a selector has no class and no id but some of `names`."""
+    left = []
+    for head, body in RULE.findall(re.sub(r"/\*[^!].*?\*/", "", css, flags=re.S)):
+        kept = head.strip()
+        if kept.startswith(("@media", "@supports", "@container")):
+            body = cut(body, names)
+        elif kept.startswith("@font-face"):
+            body = ""
+        elif not kept.startswith("@"):
+            selectors = re.split(r",(?![^(]*\))", kept)
+            kept = ",".join(
+                one for one in selectors if names.issuperset(CLASS.findall(OPTIONAL.sub("", one)))
+            )
+        if kept and body:
+            left.append(f"{kept}{{{body}}}")
+    return "".join(left)
 
 
 def inputs() -> str:

@@ -63,3 +63,19 @@ document.addEventListener("toggle", (event) => {
     box.tabIndex = box.scrollWidth > box.clientWidth ? 0 : -1;
   }
 }, true);
+
+// On paper every answer is open, also where the browser cannot print a closed fold.
+let closed = [];
+window.addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("article details:not([open])")];
+  for (const fold of closed) fold.open = true;
+});
+window.addEventListener("afterprint", () => {
+  for (const fold of closed) fold.open = false;
+});
+
+// A video shows its first frame when it comes into view: that of the other theme never does.
+const seen = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) if (isIntersecting) target.preload = "metadata";
+});
+for (const video of document.querySelectorAll("article video")) seen.observe(video);

@@ -12,6 +12,8 @@ pytest.importorskip("sphinx_gallery", reason="the docs group is not installed")
 pytest.importorskip("pydata_sphinx_theme", reason="the docs group is not installed")
 pytest.importorskip("pagefind", reason="the docs group is not installed")
 
+import publish as publishing
+
 DOCS = Path(__file__).parents[2] / "docs"
 SCRIPT = '''"""
 First page | 第一页
@@ -248,3 +250,21 @@ def test_a_script_that_is_gone(root):
             assert pages == {"index.html", "plot_02_next.html"}
     finally:
         write(root, "examples/plot_01_first.py", SCRIPT)
+
+
+@pytest.mark.parametrize(
+    ("css", "left"),
+    [
+        (".a{x:1}.b{x:2}", ".a{x:1}"),
+        (".b,.a,p{x:1}", ".a,p{x:1}"),
+        (".a .b{x:1}#a>p:hover{x:2}", "#a>p:hover{x:2}"),
+        (".a:not(.b,.c),.b:is(.a){x:1}", ".a:not(.b,.c){x:1}"),
+        ("@media (min-width:1px){.b{x:1}.a{x:2}}", "@media (min-width:1px){.a{x:2}}"),
+        ("@media print{.b{x:1}}@keyframes k{from{x:1}to{x:2}}", "@keyframes k{from{x:1}to{x:2}}"),
+        ("@font-face{src:url(f.woff2)}/* .b */p{x:1}", "p{x:1}"),
+        ("@supports (x:1){@media print{.a{x:1}.b{x:1}}}", "@supports (x:1){@media print{.a{x:1}}}"),
+    ],
+)
+def test_rules_that_no_page_can_use_are_cut(css, left):
+    """Of a stylesheet those selectors stay that have no class and no id but those in use."""
+    assert publishing.cut(css, {"a", "k"}) == left

@@ -26,6 +26,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_transform(glossary.LinkTerms)
     app.add_transform(docstrings.TranslateDocstrings)
     app.add_post_transform(pairing.ShowTitleHalves)
+    app.add_post_transform(pages.SizeImages)
     app.add_directive("glossary-terms", glossary.GlossaryTerms)
     app.add_node(pages.fold, html=(pages.visit_fold, pages.depart_fold))
     app.add_node(pages.fold_summary, html=(pages.visit_summary, pages.depart_summary))

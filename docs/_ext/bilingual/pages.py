@@ -10,6 +10,9 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.images import get_image_size
+from sphinx.util.osutil import relative_uri
 from sphinx.writers.html5 import HTML5Translator
 
 from .languages import ENGLISH, LANGUAGES, by_sphinx
@@ -93,3 +96,27 @@ def visit_summary(self: HTML5Translator, node: fold_summary) -> None:
 
 def depart_summary(self: HTML5Translator, node: fold_summary) -> None:
     self.body.append("</summary>\n")
+
+
+class SizeImages(SphinxPostTransform):
+    """Give each picture its size, so that no text moves when it comes, and a link to its full size."""
+
+    default_priority = 1
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        builder, docname = self.app.builder, self.env.docname
+        folder = relative_uri(builder.get_target_uri(docname), builder.imagedir)
+        for image in list(self.document.findall(nodes.image)):
+            # A video has the size of the picture on its card.
+            file = Path(self.env.srcdir, re.sub(r"\.mp4$", ".png", image["uri"]))
+            if size := get_image_size(file):
+                image["width"], image["height"] = map(str, size)
+            image["loading"] = "lazy"  # what is hidden, being of the other theme, never comes
+            image["classes"].append("no-scaled-link")
+            if type(image) is nodes.image and image.get("alt") and image["uri"] in self.env.images:
+                themes = [name for name in image["classes"] if name.startswith("only-")]
+                address = f"{folder}/{self.env.images[image['uri']][1]}"
+                link = nodes.reference("", "", internal=True, refuri=address, classes=themes)
+                image.parent.replace(image, link)
+                link += image

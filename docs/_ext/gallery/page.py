@@ -105,7 +105,8 @@ def visit_video(self: HTML5Translator, node: video) -> None:
     name = self.builder.images.get(node["uri"], node["uri"])
     attributes = {"src": f"{self.builder.imgpath}/{name}", "aria-label": node["alt"]}
     attributes |= {"controls": "", "loop": "", "muted": "", "playsinline": ""}
-    self.body.append(self.starttag(node, "video", "", **attributes, preload="metadata"))
+    attributes |= {side: node[side] for side in ("width", "height") if side in node}
+    self.body.append(self.starttag(node, "video", "", **attributes, preload="none"))
     self.body.append("</video>")
     raise nodes.SkipNode
 

@@ -91,7 +91,7 @@ def digest(paths: list[Path]) -> str:
 
 def fingerprints() -> dict[str, str]:
     """Return, for each script, a fingerprint of all that it depends on but its own text."""
-    style = digest([*Path(__file__).parent.glob("*.py")])
+    style = digest([Path(__file__).with_name("figures.py")])
     shared = f"{version('torch')} {version('matplotlib')} {style}"
     package = digest([*(ROOT / "src").rglob("*.py")])
     return {

@@ -1,0 +1,228 @@
+"""What a visitor sees: boxes against the window, colours, what stays below the header, weight, paper."""
+
+import gzip
+
+import pytest
+
+WIDTHS = (320, 360, 375, 1280)
+PAGES = (
+    "index.html",
+    "auto_examples/index.html",
+    "auto_examples/plot_05_step.html",
+    "reference/checkpoint.html",
+    "reference/errors.html",
+    "glossary.html",
+)
+LANGUAGES = ("en", "zh")
+
+# What is seen and reaches beyond the window, but for what scrolls in a box of its own.
+OUTSIDE = """() => {
+  const own = "pre, math, table, svg, .pst-scrollable-table-container, .skip-link";
+  const width = document.documentElement.clientWidth;
+  return [...document.querySelectorAll("body *")].filter((one) => {
+    const box = one.getBoundingClientRect();
+    return box.width && box.height && (box.left < -0.5 || box.right > width + 0.5)
+      && one.checkVisibility({ visibilityProperty: true }) && !one.closest(own);
+  }).map((one) => `${one.tagName} ${one.className} ${one.textContent.trim().slice(0, 30)}`);
+}"""
+
+SHIFT = """() => new Promise((done) => {
+  let sum = 0;
+  new PerformanceObserver((list) => { for (const one of list.getEntries()) sum += one.value; })
+    .observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => done(sum), 300);
+})"""
+
+SCROLL = """async () => {
+  for (let y = 0; y < document.body.scrollHeight; y += 600) {
+    scrollTo(0, y);
+    await new Promise((done) => setTimeout(done, 30));
+  }
+}"""
+
+CONTRAST = """(one) => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((n) => n / 255);
+  const linear = (n) => n <= 0.04045 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4;
+  const light = (colour) => numbers(colour).map(linear).reduce((sum, n, i) => sum + n * [0.2126, 0.7152, 0.0722][i], 0);
+  let behind = one;
+  while (/, 0\\)$|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
+  const [a, b] = [light(getComputedStyle(one).color), light(getComputedStyle(behind).backgroundColor)];
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_reaches_out_of_the_window(visit, language, width):
+    """Header, text, pager and contents lie within the window at each width, drawers open too."""
+    found = []
+    page = visit(f"{language}/{PAGES[0]}", viewport={"width": width, "height": 800})
+    home = page.url.removesuffix(PAGES[0])
+    for name in PAGES:
+        page.goto(home + name)
+        found += [f"{name}: {one}" for one in page.evaluate(OUTSIDE)]
+        for side in ("primary", "secondary"):
+            button = page.locator(f".{side}-toggle:visible")
+            if button.count():
+                button.click()
+                page.locator(f"#pst-{side}-sidebar-modal[open]").wait_for()
+                found += [f"{name}, {side}: {one}" for one in page.evaluate(OUTSIDE)]
+                page.keyboard.press("Escape")
+    assert found == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("width", [375, 1280])
+def test_pager_is_whole(visit, language, width):
+    """Both links of the pager show their title and their arrow, beside or below each other."""
+    page = visit(
+        f"{language}/auto_examples/plot_05_step.html", viewport={"width": width, "height": 800}
+    )
+    boxes = []
+    for link in page.locator(".prev-next-area a").all():
+        boxes.append(link.bounding_box())
+        for part in (".prev-next-title", ".prev-next-subtitle", "i"):
+            inner = link.locator(part).bounding_box()
+            assert inner["width"] > 5
+            assert boxes[-1]["x"] <= inner["x"] + 0.5
+            assert inner["x"] + inner["width"] <= boxes[-1]["x"] + boxes[-1]["width"] + 0.5
+    first, second = boxes
+    beside = first["x"] + first["width"] <= second["x"] + 0.5
+    below = first["y"] + first["height"] <= second["y"] + 0.5
+    assert beside or below
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_a_heading_comes_to_rest_below_the_header(visit, width):
+    """A link to a heading, a function or a term leaves air between it and the header."""
+    for address in (
+        "zh/auto_examples/plot_05_step.html#how-long-is-the-first-step",
+        "zh/reference/checkpoint.html#optimkit.load",
+        "zh/glossary.html#term-learning-rate",
+    ):
+        page = visit(address, viewport={"width": width, "height": 800})
+        gap = page.evaluate("""() => {
+          const target = document.querySelector(":target");
+          const title = target.matches("section") ? target.querySelector("h1, h2, h3") : target;
+          return title.getBoundingClientRect().top
+            - document.querySelector("#pst-header").getBoundingClientRect().bottom;
+        }""")
+        assert 8 <= gap <= 80, address
+
+
+def test_copy_button_needs_no_pointer(visit):
+    """Each block of code shows its copy button at once; it copies input, no prompt, no blank line."""
+    page = visit(
+        "en/index.html",
+        viewport={"width": 375, "height": 800},
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    buttons = page.locator("article button.copybtn")
+    assert buttons.count() > 0
+    for button in buttons.all():
+        assert button.evaluate("one => getComputedStyle(one).opacity") == "1"
+        assert button.bounding_box()["width"] >= 24
+        assert button.evaluate(CONTRAST) >= 3
+    buttons.first.click()
+    page.wait_for_function("navigator.clipboard.readText().then((text) => text.includes('import'))")
+    copied = page.evaluate("navigator.clipboard.readText()").rstrip("\n").split("\n")
+    assert all(copied)
+    assert not any(line.startswith((">>>", "...")) for line in copied)
+    compile("\n".join(copied), "copied", "exec")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_paper_is_black_on_white(visit, theme):
+    """On paper text and code are black on white in both themes, and every answer is open."""
+    page = visit("zh/auto_examples/plot_05_step.html", color_scheme=theme)
+    page.emulate_media(media="print", color_scheme=theme)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for part in ("article p", "article h2", "article .highlight pre", "article .highlight span"):
+        colours = page.locator(part).evaluate_all(
+            "all => all.map((e) => getComputedStyle(e).color)"
+        )
+        assert set(colours) <= {"rgb(0, 0, 0)", "rgb(51, 51, 51)"}, part
+    answers = page.locator(
+        "article details > p:not(.bi-other), article details > ul:not(.bi-other)"
+    )
+    assert answers.count() > 0
+    assert all(one.bounding_box()["height"] > 0 for one in answers.all())
+    assert page.locator("article img.only-light").first.is_visible()
+    assert page.locator("img.only-dark").first.is_hidden()
+    for part in ("#pst-header", ".prev-next-footer", ".copybtn"):
+        assert page.locator(part).first.is_hidden()
+
+
+def test_figures_have_a_size_and_open_in_full(visit, site, tutorial):
+    """Each picture says its size before it comes, and links to its file in full."""
+    page = visit(f"zh/auto_examples/{tutorial}.html", viewport={"width": 375, "height": 800})
+    for image in page.locator("article img").all():
+        assert int(image.get_attribute("width")) > 0
+        assert int(image.get_attribute("height")) > 0
+        link = image.locator("xpath=..")
+        assert link.evaluate("one => one.href") == image.evaluate("one => one.src")
+    assert page.locator("article a:visible:has(> img)").count() > 0
+    assert page.locator("article a:visible:has(> img:not(:visible))").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_only_the_pictures_of_the_theme_are_fetched(visit, tutorial, theme):
+    """A reader of one theme, who scrolls to the end, fetches no picture of the other."""
+    page = visit("en/index.html", color_scheme=theme)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(page.url.replace("index.html", f"auto_examples/{tutorial}.html"))
+    page.evaluate(SCROLL)
+    page.wait_for_load_state("networkidle")
+    pictures = [url for url in asked if "/_images/" in url]
+    assert pictures
+    assert [url for url in pictures if ("_dark" in url) != (theme == "dark")] == []
+
+
+def test_first_load_is_light(visit, site, tutorial):
+    """All that a tutorial fetches before a reader moves, but pictures, is at most 110 kB compressed."""
+    page = visit("404.html")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(page.url.replace("404.html", f"zh/auto_examples/{tutorial}.html"))
+    page.wait_for_load_state("networkidle")
+    assert not [url for url in asked if url.endswith((".woff2", ".woff", ".ttf"))]
+    files = {
+        url.partition("?")[0].removeprefix(site.url) for url in asked if "/_images/" not in url
+    }
+    assert sum(len(gzip.compress(site.fetch(file)[1])) for file in files) <= 110_000
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_nothing_moves(visit, width, tutorial):
+    """Nothing moves while a page comes, nor while a reader goes through it."""
+    for address in (
+        f"zh/auto_examples/{tutorial}.html",
+        "en/index.html",
+        "zh/reference/groups.html",
+    ):
+        page = visit(address, viewport={"width": width, "height": 800})
+        page.evaluate(SCROLL)
+        assert page.evaluate(SHIFT) <= 0.05, address
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("wrong", "guess"),
+    [
+        ("zh/auto_examples/plot_05_stp.html", "zh/auto_examples/plot_05_step.html"),
+        ("en/learning_rate_schedulers/", "en/auto_examples/plot_11_lr_schedulers.html"),
+    ],
+)
+def test_wrong_address_is_guessed(visit, site, violations, troubles, wrong, guess, theme):
+    """The page for a wrong address has a header, a search in its language, and says what was meant."""
+    page = visit(wrong, color_scheme=theme, viewport={"width": 320, "height": 800})
+    troubles.clear()
+    assert page.locator("header a").first.is_visible()
+    links = page.locator("#guess a").evaluate_all("all => all.map((one) => one.href)")
+    assert site.url + guess in links
+    assert violations(page) == []
+    assert page.evaluate(OUTSIDE) == []
+    page.locator("input[name=q]").fill("Adam")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{site.url}{wrong[:2]}/search.html?q=Adam")
