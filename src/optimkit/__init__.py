@@ -11,7 +11,7 @@ from ._errors import (
     OptimkitError,
     UnsafeCheckpointError,
 )
-from ._files.soundness import Integrity
+from ._files import Integrity
 from ._groups.build import param_groups, partition
 from ._groups.change import add_param_group
 from ._groups.freezing import freeze, unfreeze

@@ -1,4 +1,4 @@
-"""The command line: what is in a checkpoint, what differs between two, is it sound.
+"""The command line: what is in a checkpoint, what differs between two, is it verified.
 
 .. code-block:: text
 
@@ -8,7 +8,7 @@
     optimkit verify DIRECTORY         the same of every checkpoint of a CheckpointDir, or of the
                                       directory that checkpoint.distributed saved
 
-With ``--json`` the answer is data. The exit code is 0 for sound, or equal; 1 for not; 2 for a
+With ``--json`` the answer is data. The exit code is 0 for verified, or equal; 1 for not; 2 for a
 command that can't be carried out. Nothing in a file is ever run.
 """
 
@@ -25,7 +25,7 @@ from typing import Any, TextIO
 from torch import Tensor
 
 from ._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
-from ._files import read, verify
+from ._files import read
 from ._inspection.describe import describe
 from ._inspection.diff import diff
 from ._tables import Table
@@ -63,7 +63,7 @@ def _carry_out(options: argparse.Namespace) -> Answer:
     try:
         answer: Answer = options.run(options)
     except (CorruptCheckpointError, UnsafeCheckpointError) as error:
-        return 1, str(error), {"error": str(error), "sound": False}
+        return 1, str(error), {"error": str(error), "verified": False}
     except (CheckpointError, OSError) as error:
         return 2, str(error), {"error": str(error)}
     return answer
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="optimkit",
         description="Look into checkpoints. Nothing in a file is ever run.",
-        epilog="exit code: 0 sound, or equal; 1 not; 2 misuse",
+        epilog="exit code: 0 verified, or equal; 1 not; 2 misuse",
     )
     commands = parser.add_subparsers(required=True, metavar="show|diff|verify")
     for name, run, files, text in (
@@ -103,18 +103,18 @@ def _parser() -> argparse.ArgumentParser:
 def _show(options: argparse.Namespace) -> Answer:
     """Say what is in a file: its parts, then each optimizer."""
     [path] = options.files
-    soundness = verify(path)
-    content = read(path)
+    reading = read(path)
+    content, integrity = reading.content, reading.integrity
     found = optimizers_in(content)
     if options.key is not None and options.key not in found:
         describe(path, key=options.key)  # raises, and says which there are
     chosen = [key for key in found if options.key in (None, key)]
     reports = {key: describe(content, key=key) for key in chosen}
     parts = _parts(content)
-    texts = [str(soundness), *([str(parts)] if options.key is None else [])]
+    texts = [str(integrity), *([str(parts)] if options.key is None else [])]
     texts += [f"\n{reports[key]}" for key in chosen]
     data = {
-        "file": soundness.to_dict(),
+        "file": integrity.to_dict(),
         "parts": parts.to_dict()["rows"],
         "optimizers": {key: report.to_dict() for key, report in reports.items()},
     }
@@ -158,37 +158,36 @@ def _diff(options: argparse.Namespace) -> Answer:
 
 
 def _verify(options: argparse.Namespace) -> Answer:
-    """Say whether a file is sound: its checksums fit, and it can be read."""
+    """Say whether a file is verified: its checksums fit, and it can be read."""
     [path] = options.files
     target = Path(path)
     interrupted = not target.exists() and Path(aside(target), HEADER).exists()
     if interrupted or Path(target, HEADER).exists():
-        soundness = verify_folder(target)
-        return int(not soundness.sound), str(soundness), soundness.to_dict()
+        integrity = verify_folder(target)
+        return int(not integrity.verified), str(integrity), integrity.to_dict()
     if Path(path).is_dir():
         return _verify_directory(path)
-    soundness = verify(path)
-    read(path)
-    return int(not soundness.sound), str(soundness), soundness.to_dict()
+    integrity = read(path).integrity
+    return int(not integrity.verified), str(integrity), integrity.to_dict()
 
 
 def _verify_directory(path: str) -> Answer:
-    """Say of each checkpoint of a directory whether it is sound."""
+    """Say of each checkpoint of a directory whether it is verified."""
     found = CheckpointDir(path).verify()
     if not found:
         raise CheckpointError(
             f"{path} is a directory without checkpoints of a CheckpointDir: give one file that "
             "torch.save wrote."
         )
-    unsound = [each for each in found if isinstance(each, CheckpointError) or not each.sound]
-    count = f"{path}: {len(found) - len(unsound)} of {len(found)} checkpoints are sound"
+    unsound = [each for each in found if isinstance(each, CheckpointError) or not each.verified]
+    count = f"{path}: {len(found) - len(unsound)} of {len(found)} checkpoints are verified"
     files = [
-        {"error": str(each), "sound": False}
+        {"error": str(each), "verified": False}
         if isinstance(each, CheckpointError)
         else each.to_dict()
         for each in found
     ]
-    data = {"path": path, "sound": not unsound, "files": files}
+    data = {"path": path, "verified": not unsound, "files": files}
     return int(bool(unsound)), "\n".join([*map(str, found), count]), data
 
 

@@ -143,7 +143,7 @@ def view_of_any(source: object, names: Names = _NOTHING, key: str | None = None)
         return view_of(source, names)
     if isinstance(source, (str, os.PathLike)):
         where = os.fspath(source)
-        content = read(source)
+        content = read(source).content
     elif isinstance(source, Mapping):
         where, content = "the mapping", source
     else:

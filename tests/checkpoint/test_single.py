@@ -13,7 +13,7 @@ from torch import nn
 
 import optimkit
 from optimkit import CheckpointError, MismatchError
-from optimkit._files.progress import Progress
+from optimkit._files import show_progress
 from optimkit.checkpoint import _folder as folder
 from optimkit.checkpoint import distributed
 
@@ -67,7 +67,7 @@ def test_round_trip(path, parts):
     assert dict(loaded) == {"epoch": 3}
     assert loaded.metadata == {"lr": 0.1}
     assert loaded.reports.keys() == {"counter", *parts}
-    assert (loaded.path, loaded.step, loaded.sound) == (path, None, True)
+    assert (loaded.path, loaded.step, loaded.verified) == (path, None, True)
 
 
 def test_an_ordinary_file(path, parts):
@@ -125,7 +125,7 @@ def test_a_plain_file(tmp_path, parts):
 
 
 def test_a_file_without_checksums(tmp_path):
-    """It loads, and is not called sound; optimkit itself always writes them."""
+    """It loads, and is not called verified; optimkit itself always writes them."""
     torch.serialization.set_crc32_options(False)
     try:
         torch.save({"epoch": 3}, tmp_path / "a.pt")
@@ -134,8 +134,8 @@ def test_a_file_without_checksums(tmp_path):
     finally:
         torch.serialization.set_crc32_options(True)
     loaded = optimkit.load(tmp_path / "a.pt")
-    assert (loaded["epoch"], loaded.sound) == (3, False)
-    assert optimkit.load(path).sound
+    assert (loaded["epoch"], loaded.verified) == (3, False)
+    assert optimkit.load(path).verified
 
 
 def test_a_plain_value_is_not_loaded_into(path):
@@ -246,9 +246,9 @@ def test_progress_on_a_terminal(monkeypatch, capsys, terminal):
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("TERM", "xterm")
-    with Progress("Saving last.pt", 100) as progress:
-        progress.advance(50)
-        progress.advance(50)
+    with show_progress("Saving last.pt", 100) as advance:
+        advance(50)
+        advance(50)
     assert ("Saving last.pt" in capsys.readouterr().err) is terminal
 
 
@@ -259,7 +259,7 @@ def test_progress_of_a_directory(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("TERM", "xterm")
     distributed.save(tmp_path / "last", part=torch.ones(1000))
     capsys.readouterr()
-    assert folder.verify(tmp_path / "last").sound
+    assert folder.verify(tmp_path / "last").verified
     assert "Verifying last" in capsys.readouterr().err
 
 

@@ -170,7 +170,7 @@ def of_two(folder):
     turned = parts(wrapped(), turned=True, lr=0.9)
     loaded = distributed.load(path, **turned)
     expect(folder, turned)
-    assert (loaded["epoch"], loaded.metadata, loaded.sound) == (7, {"note": 1}, True)
+    assert (loaded["epoch"], loaded.metadata, loaded.verified) == (7, {"note": 1}, True)
     # Two groups with different options do not silently become one.
     one = parts(wrapped(), one=True)
     before = contents(one)

@@ -132,10 +132,10 @@ def test_a_seal_on_other_bytes_is_refused(path, tmp_path):
     )
 
 
-def test_unverified_is_not_called_sound(path):
+def test_unverified_is_not_called_verified(path):
     """With verify=False the checksums are not compared, and the result says so."""
-    assert optimkit.load(path).sound
-    assert not optimkit.load(path, verify=False).sound
+    assert optimkit.load(path).verified
+    assert not optimkit.load(path, verify=False).verified
 
 
 def test_a_missing_file_is_a_missing_file(tmp_path):

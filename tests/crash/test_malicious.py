@@ -108,7 +108,7 @@ def test_a_sound_file_loads_whatever_the_environment_says(tmp_path, monkeypatch)
     for name in ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
         monkeypatch.setenv(name, "1")
     assert optimkit.load(path)["epoch"] == 3
-    assert optimkit._files.read(path)["epoch"] == 3
+    assert optimkit._files.read(path).content["epoch"] == 3
     assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "1"
 
 

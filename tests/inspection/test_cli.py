@@ -70,7 +70,7 @@ def files(tmp_path):
     ],
 )
 def test_exit_codes(files, arguments, code, monkeypatch, capsys):
-    """0 is sound or equal, 1 is not, 2 is misuse; --json gives data with the same code."""
+    """0 is verified or equal, 1 is not, 2 is misuse; --json gives data with the same code."""
     monkeypatch.chdir(files)
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     assert main(arguments.split()) == code
@@ -103,13 +103,13 @@ def test_show_as_data(files, monkeypatch, capsys):
     monkeypatch.chdir(files)
     main(["show", "a.pt", "--json"])
     data = json.loads(capsys.readouterr().out)
-    assert data["file"]["sound"] is True
+    assert data["file"]["verified"] is True
     assert [part["part"] for part in data["parts"]] == ["model", "optimizer", "epoch"]
     assert data["optimizers"]["optimizer"]["rows"][0]["name"] == "weight"
 
 
 def test_files_without_checksums_say_so(files, monkeypatch, capsys):
-    """A file in the old format is shown, and not called sound."""
+    """A file in the old format is shown, and not called verified."""
     monkeypatch.chdir(files)
     assert main(["verify", "legacy.pt"]) == 1
     assert (
@@ -118,18 +118,18 @@ def test_files_without_checksums_say_so(files, monkeypatch, capsys):
 
 
 def test_a_directory_is_verified(tmp_path, capsys):
-    """Of a CheckpointDir every file is verified: 0 if all are sound, 1 if not, 2 if there is none."""
+    """Of a CheckpointDir every file is verified: 0 if all are intact, 1 if not, 2 if there is none."""
     folder = tmp_path / "run"
     checkpoints = CheckpointDir(folder)
     paths = [checkpoints.save(step, weight=torch.ones(999)) for step in range(2)]
     assert main(["verify", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == [*map(str, paths[::-1]), str(folder)]
-    assert lines[-1] == f"{folder}: 2 of 2 checkpoints are sound"
+    assert lines[-1] == f"{folder}: 2 of 2 checkpoints are verified"
     paths[1].write_bytes(paths[1].read_bytes()[:-9])
     assert main(["verify", str(folder), "--json"]) == 1
     data = json.loads(capsys.readouterr().out)
-    assert [each["sound"] for each in data["files"]] == [False, True]
+    assert [each["verified"] for each in data["files"]] == [False, True]
     assert main(["verify", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
         f"{tmp_path} is a directory without checkpoints of a CheckpointDir: give one file that "
@@ -150,7 +150,7 @@ def test_a_directory_of_many_processes_is_verified(tmp_path, capsys):
     assert main(["verify", str(folder), "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == {
         "error": f"{part} is damaged: it does not fit its checksum. Take an older copy.",
-        "sound": False,
+        "verified": False,
     }
     part.unlink()
     assert main(["verify", str(folder)]) == 1

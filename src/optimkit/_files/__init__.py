@@ -1,22 +1,20 @@
 """Bytes on disk: whole or not at all, verified before they are used, never unpickled freely."""
 
-from .freeing import freed_aside
-from .reading import Reading, one_mind, read, read_once
-from .soundness import Integrity, verify
-from .temporary import Presence, present
-from .writing import install, make_folder, write
+from .progress import show_progress
+from .reading import Integrity, Reading, allow_weights_only, read, verify
+from .temporary import RunLock, live_runs
+from .writing import make_folder, sync_folder, write
 
 __all__ = [
     "Integrity",
-    "Presence",
     "Reading",
-    "freed_aside",
-    "install",
+    "RunLock",
+    "allow_weights_only",
+    "live_runs",
     "make_folder",
-    "one_mind",
-    "present",
     "read",
-    "read_once",
+    "show_progress",
+    "sync_folder",
     "verify",
     "write",
 ]

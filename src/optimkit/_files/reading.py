@@ -1,116 +1,239 @@
 """Reading: verified before it is used, and never unpickled freely.
 
 A file of ``torch.save`` is a zip, and every entry of a zip has a checksum. torch writes them
-and never looks at them: here they are checked. What the bytes spell is read with
+and never looks at them: here they are compared. What the bytes spell is read with
 ``weights_only=True``, whatever the environment says, so nothing in a file is ever run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
+import errno
 import os
 import pickle
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, BinaryIO
 
 import torch
 
 from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError, first_few
-from .checking import Checked
-from .opening import opened
-from .progress import Progress
-from .soundness import Integrity, damaged, soundness_of, verify
+from .._tables import Shown
+from .layout import CHUNK, MAGIC, Layout, LayoutError, crc_of, survey
+from .progress import show_progress
 
-_NO_MEMORY = ("allocate memory", "unable to mmap")  # how torch says it
+_UNREADABLE = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Integrity(Shown):
+    """What the checksums of a file say.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    bytes : int
+        Its size.
+    entries : int
+        How many parts it has; 0 if it is not a zip.
+    checksums : bool
+        Whether the parts have checksums. If so they have been compared, and fit.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from optimkit import Integrity
+    >>> Integrity(Path("old.pt"), 100, 0, False).verified
+    False
+    """
+
+    path: Path
+    bytes: int
+    entries: int
+    checksums: bool
+
+    @property
+    def verified(self) -> bool:
+        """Whether the bytes are known to be those that were written."""
+        return self.checksums
+
+    def _blocks(self) -> list[str]:
+        """Say it in a line."""
+        size = f"{self.path}: {self.bytes:,} bytes"
+        if self.checksums:
+            return [f"{size}, {self.entries} entries, every checksum fits"]
+        return [f"{size}, no checksums: nothing tells whether they are what was written"]
+
+    def __str__(self) -> str:
+        """Return one line, however long the path is: a script may look for it."""
+        return self._blocks()[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as data that ``json`` can write.
+
+        Returns
+        -------
+        dict
+            ``path``, ``bytes``, ``entries``, ``checksums``, ``verified``.
+        """
+        return {
+            "path": str(self.path),
+            "bytes": self.bytes,
+            "entries": self.entries,
+            "checksums": self.checksums,
+            "verified": self.verified,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read from a file, and what its checksums said meanwhile."""
+    """What was read from a file."""
 
     content: Any
-    soundness: Integrity | None
+    integrity: Integrity  # without checksums, if they were not to be compared
+    mapped: bool = False  # whether tensors on the CPU are the file itself
+
+    def keep(self, value: Any) -> Any:
+        """Return a part of the content as something that the file can't change any more."""
+        return copy.deepcopy(value) if self.mapped else value
 
 
-def read(path: str | os.PathLike[str]) -> Any:
-    """Read what a checkpoint holds, verified first, and run nothing of it."""
+def verify(path: str | os.PathLike[str]) -> Integrity:
+    """Compare the checksums of a checkpoint with its bytes."""
     path = Path(path)
-    found = verify(path)
-    if not found.entries:
-        return _load(path, path, "cpu")
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError:  # torch can't map a file of such a name
-        return read_once(path, verified=False).content
-    return _load(path, path, "cpu", mmap=True)
+    with _opened(path) as (file, layout):
+        return _integrity(path, file, layout)
 
 
-def read_once(
-    path: str | os.PathLike[str], *, map_location: Any = "cpu", verified: bool = True
+def read(
+    path: str | os.PathLike[str], *, map_location: Any = "cpu", verify: bool = True
 ) -> Reading:
-    """Read all that a checkpoint holds, and compare the checksums on the way."""
-    _refuse_location(map_location)
-    path = Path(path)
-    with opened(path) as (file, layout):
-        soundness = soundness_of(path, file, layout) if verified else None
-        if layout is None:
-            return Reading(_load(path, path, map_location), soundness)
-        with Progress(f"Loading {path.name}", layout.size) as progress:
-            checked = Checked(file, layout, progress.advance)
-            content: Any = None
-            failure: Exception | None = None
-            try:
-                content = _load(path, checked, map_location)
-            except (CheckpointError, MemoryError) as error:
-                failure = error
-            # That it is damaged says more than what torch made of it.
-            if verified and layout.checksums and (found := checked.finish()):
-                raise damaged(path, found) from failure
-            if failure is not None:
-                raise failure
-    return Reading(content, soundness)
-
-
-def _refuse_location(given: Any) -> None:
-    if not (isinstance(given, (str, torch.device, Mapping, type(None))) or callable(given)):
+    """Read what a checkpoint holds, verified first, and run nothing of it."""
+    if not (
+        isinstance(map_location, (str, torch.device, Mapping, type(None))) or callable(map_location)
+    ):
         raise TypeError(
             "map_location must be a device, its name, a mapping or a function, not "
-            f"{type(given).__name__}"
+            f"{type(map_location).__name__}"
         )
+    path = Path(path)
+    with _opened(path) as (file, layout):
+        integrity = _integrity(path, file, layout, compare=verify)
+        # Mapped only where each byte has just been read: one that the disk does not give back
+        # would end the process.
+        if integrity.verified and _can_be_named(path):
+            with contextlib.suppress(MemoryError):  # some file systems map nothing
+                content = _load(path, path, map_location)
+                if _is(file, path):  # not replaced in the meantime
+                    return Reading(content, integrity, mapped=True)
+        file.seek(0)
+        return Reading(_load(path, file, map_location, zipped=layout is not None), integrity)
 
 
-def _load(path: Path, source: Path | Checked, map_location: Any, *, mmap: bool = False) -> Any:
-    """Let torch read, and say in our words what it can't."""
-    zipped = mmap or source is not path
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, Layout | None]]:
+    """Open a file, and look how it lies."""
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a directory: give one file that torch.save wrote.")
+    if path.exists() and not path.is_file():  # opening a pipe waits until someone writes
+        raise CheckpointError(f"{path} is no regular file: give one that torch.save wrote.")
     try:
-        with one_mind():
+        with path.open("rb") as file:
+            start = file.read(len(MAGIC))
+            if not start:
+                raise CorruptCheckpointError(f"{path} is empty. Take an older copy.")
+            yield file, survey(file) if start == MAGIC else None
+    except LayoutError as error:
+        raise CorruptCheckpointError(f"{path} is {error}. Take an older copy.") from error
+    except OSError as error:
+        if error.errno not in _UNREADABLE:  # any other trouble is no damage
+            raise
+        raise CorruptCheckpointError(
+            f"{path} can't be read from the disk: {error.strerror}. Take an older copy."
+        ) from error
+
+
+def _integrity(
+    path: Path, file: BinaryIO, layout: Layout | None, *, compare: bool = True
+) -> Integrity:
+    """Compare the checksums that there are."""
+    if layout is None:
+        return Integrity(path, os.fstat(file.fileno()).st_size, 0, checksums=False)
+    compare = compare and layout.checksums
+    if compare:
+        with show_progress(f"Verifying {path.name}", layout.size) as advance:
+            damaged = [
+                entry.name
+                for entry in layout.entries
+                if crc_of(file, entry.start, entry.stop, seen=advance) != entry.crc
+            ]
+        if damaged:
+            fit = "does not fit its checksum" if len(damaged) == 1 else "do not fit their checksums"
+            raise CorruptCheckpointError(
+                f"{path} is damaged: {first_few(damaged)} {fit}. Take an older copy."
+            )
+    return Integrity(path, layout.size, len(layout.entries), checksums=compare)
+
+
+def _can_be_named(path: Path) -> bool:
+    """Return whether torch can open a file by its name."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is(file: BinaryIO, path: Path) -> bool:
+    """Return whether the file of this name is the one that is open."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
+
+
+def _load(path: Path, source: Path | BinaryIO, map_location: Any, *, zipped: bool = True) -> Any:
+    """Let torch read, or map what it opens itself, and say in our words what it can't."""
+    try:
+        with allow_weights_only():
             # Given explicitly, it wins over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD.
-            file = cast(Path | IO[bytes], source)
-            return torch.load(file, map_location=map_location, weights_only=True, mmap=mmap)
+            return torch.load(
+                source,
+                map_location=map_location,
+                weights_only=True,
+                mmap=isinstance(source, Path),
+            )
     except pickle.UnpicklingError as error:
         if zipped or " GLOBAL " in str(error):
-            raise UnsafeCheckpointError(_unsafe(path, _refused(path, error))) from error
+            raise UnsafeCheckpointError(_unsafe(path, error)) from error
         raise CorruptCheckpointError(_foreign(path)) from error
     except (OSError, MemoryError):
         raise
     except Exception as error:
-        if any(words in str(error) for words in _NO_MEMORY):
+        if any(words in str(error) for words in ("allocate memory", "unable to mmap")):
             raise MemoryError(f"{path}: there is not enough memory to load it") from error
-        if isinstance(source, Checked) and source.error is not None:
-            raise source.error from None  # torch hides it behind its own
         if map_location not in (None, "cpu") and isinstance(error, RuntimeError):
             raise CheckpointError(f"{path}: {str(error).partition('. ')[0]}.") from error
+        _raise_what_the_system_says(path)
         raise CorruptCheckpointError(_foreign(path)) from error
+
+
+def _raise_what_the_system_says(path: Path) -> None:
+    """Read a file to its end, since torch hides an OSError behind errors of its own."""
+    with path.open("rb") as file:
+        while file.read(CHUNK):
+            pass
 
 
 _alone = threading.Lock()
 
 
 @contextlib.contextmanager
-def one_mind() -> Iterator[None]:
+def allow_weights_only() -> Iterator[None]:
     """Let ``torch.load`` work where the environment both forces and forbids weights_only."""
     forced, free = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
     if not (os.environ.get(forced) and os.environ.get(free)):
@@ -125,16 +248,13 @@ def one_mind() -> Iterator[None]:
                 os.environ[free] = kept
 
 
-def _refused(path: Path, error: Exception) -> str:
-    """List what a checkpoint would call, by a look at its pickle that runs none of it."""
+def _unsafe(path: Path, error: Exception) -> str:
+    """Say what a checkpoint would call, by a look at its pickle that runs none of it."""
     try:
         found = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # whatever is wrong with it, torch's own words say it better
         found = []
-    return first_few(sorted(found)) or _first_sentence(error)
-
-
-def _unsafe(path: Path, what: str) -> str:
+    what = first_few(sorted(found)) or _first_sentence(error)
     return (
         f"{path} holds more than tensors and plain data: {what}. Nothing of it was run. "
         "Save it again as tensors, numbers, strings, lists and dicts."

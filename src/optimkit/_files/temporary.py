@@ -47,8 +47,8 @@ def clean(folder: Path) -> None:
                 path.unlink()
 
 
-class Presence:
-    """Show the others that a run is alive, for as long as this object is."""
+class RunLock:
+    """A locked file, which shows the others that a run is alive for as long as this object is."""
 
     def __init__(self, folder: Path) -> None:
         self._file, self._path = _create(folder, _RUN)
@@ -66,7 +66,7 @@ class Presence:
         return os.getpid() != self._owner
 
 
-def present(folder: Path) -> set[str]:
+def live_runs(folder: Path) -> set[str]:
     """List the runs that are alive."""
     clean(folder)
     return {_name(path) for path in _found(folder, (_RUN,))}

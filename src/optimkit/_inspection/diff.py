@@ -160,7 +160,7 @@ def diff(a: Source | Snapshot, b: Source | Snapshot) -> Diff:
     group 0  lr   changed   0.001  0.0001     0.9
     """
     if isinstance(a, (str, os.PathLike)) and isinstance(b, (str, os.PathLike)):
-        return _diff_files(read(a), read(b))
+        return _diff_files(read(a).content, read(b).content)
     return _diff(_side(a, b), _side(b, a))
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from .._errors import UnsafeCheckpointError, first_few
-from .._files import one_mind
+from .._files import allow_weights_only
 
 _PLAIN = (float, bool, complex, type(None), bytearray, str, torch.dtype, torch.device)
 _MAPPINGS = (dict, OrderedDict, Counter)
@@ -145,7 +145,7 @@ def _comes_back(value: object) -> bool:
     try:
         torch.save(value, buffer)
         buffer.seek(0)
-        with one_mind():
+        with allow_weights_only():
             return type(torch.load(buffer, weights_only=True)) is type(value)
     except Warning:  # made an error by the user: torch warns of sparse tensors, and reads them
         return True

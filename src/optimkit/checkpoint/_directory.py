@@ -69,7 +69,7 @@ class CheckpointDir:
         for policy in self.keep:
             if not isinstance(policy, (Last, Best)):
                 raise TypeError(f"keep takes Last and Best, not {policy!r}")
-        self._run: files.Presence | None = None
+        self._run: files.RunLock | None = None
         self._number = 0  # of its last save
         self._metrics: dict[Record, Mapping[str, float]] = {}
 
@@ -146,7 +146,7 @@ class CheckpointDir:
         verify: bool = True,
         **stateful: Any,
     ) -> Loaded | None:
-        """Load the newest sound checkpoint, or the best one.
+        """Load the newest intact checkpoint, or the best one.
 
         One that is damaged is passed over, with a warning that names it. One that does not fit
         the objects is an error.
@@ -189,7 +189,7 @@ class CheckpointDir:
         problems: dict[Record, tuple[str, ...]] = {}
         while (record := self._first(which, problems)) is not None:
             try:
-                reading = _read_sound(record.path, map_location, verify)
+                reading = _read_intact(record.path, map_location, verify)
             except FileNotFoundError:  # deleted just now, so that there is a newer one: look again
                 if record.path.is_symlink():
                     problems[record] = (f"{record.path} leads nowhere.",)
@@ -228,7 +228,7 @@ class CheckpointDir:
         """Name a checkpoint as no other: of a fork, or of a save that has not ended yet."""
         with _naming:
             if self._run is None or self._run.forked:
-                self._run = files.Presence(self.path)
+                self._run = files.RunLock(self.path)
             numbers = [record.number for record in self._records()]
             number = self._number = max(self._number, *numbers, 0) + 1
             run = self._run.name
@@ -302,18 +302,18 @@ class CheckpointDir:
                 wanted.update(policy.wanted(timeline(records), metrics))
             # Nobody could look into these. Asked one by one: another thread may be saving, too.
             wanted.update(record for record in metrics if record not in self._metrics)
-        others = files.present(self.path) - {newest.run}
+        others = files.live_runs(self.path) - {newest.run}
         for record in records:
             if record not in wanted and record.run not in others:
                 # What can't be deleted, the next save tries again.
-                with contextlib.suppress(OSError), files.freed_aside(record.path):
+                with contextlib.suppress(OSError):
                     record.path.unlink()
                 self._metrics.pop(record, None)
 
 
-def _read_sound(path: Path, map_location: Any, verify: bool) -> files.Reading:
+def _read_intact(path: Path, map_location: Any, verify: bool) -> files.Reading:
     """Read a checkpoint, and take no checksums for damage: a directory has none of the kind."""
-    reading = files.read_once(path, map_location=map_location, verified=verify)
-    if reading.soundness is not None and not reading.soundness.sound:
-        raise CorruptCheckpointError(f"{reading.soundness}.")
+    reading = files.read(path, map_location=map_location, verify=verify)
+    if verify and not reading.integrity.verified:
+        raise CorruptCheckpointError(f"{reading.integrity}.")
     return reading

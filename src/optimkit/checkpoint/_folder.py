@@ -1,4 +1,4 @@
-"""A directory that many processes saved: where it is, and whether it is sound."""
+"""A directory that many processes saved: where it is, and whether its bytes are those that were written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def verify(path: Path) -> files.Integrity:
     from ._shards import SafeReader, check
 
     folder = find(path)
-    reading = files.read_once(folder / HEADER)
+    reading = files.read(folder / HEADER)
     header = reading.content.get(KEY) if isinstance(reading.content, dict) else None
     if not isinstance(header, dict) or not isinstance(header.get("files"), dict):
         raise CheckpointError(f"{folder / HEADER} says nothing of the files beside it.")
@@ -44,5 +44,4 @@ def verify(path: Path) -> files.Integrity:
     if noted:
         SafeReader(folder).read_metadata()
     sizes = [(folder / HEADER).stat().st_size, *(size for size, _ in noted.values())]
-    sound = reading.soundness is not None and reading.soundness.sound
-    return files.Integrity(folder, sum(sizes), len(sizes), sound)
+    return files.Integrity(folder, sum(sizes), len(sizes), reading.integrity.verified)

@@ -32,7 +32,7 @@ def metrics_in(path: Path) -> Mapping[str, float]:
     """Look up the metrics of a checkpoint; one that is damaged, or gone, or of others has none."""
     content: Any = None
     with contextlib.suppress(CheckpointError, FileNotFoundError):
-        content = files.read(path)
+        content = files.read(path).content
     header = content.get(KEY) if isinstance(content, Mapping) else None
     found = header.get("metrics") if isinstance(header, Mapping) else None
     if not isinstance(found, Mapping):

@@ -161,7 +161,7 @@ class Loaded(Shown, Mapping[str, Any]):
         What was given to ``save(metadata=...)``.
     reports : mapping of str to LoadReport
         For each object, what was not as it was saved.
-    sound : bool
+    verified : bool
         Whether the bytes are known to be those that were written. False for a file without
         checksums, and with ``verify=False``.
     step : int or None
@@ -175,7 +175,7 @@ class Loaded(Shown, Mapping[str, Any]):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = optimkit.save(Path(folder, "last.pt"), model=model, epoch=3)
     ...     loaded = optimkit.load(path, model=model)
-    >>> loaded["epoch"], dict(loaded), loaded.sound
+    >>> loaded["epoch"], dict(loaded), loaded.verified
     (3, {'epoch': 3}, True)
     """
 
@@ -183,7 +183,7 @@ class Loaded(Shown, Mapping[str, Any]):
     plain: Mapping[str, Any]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     reports: Mapping[str, LoadReport] = field(default_factory=dict)
-    sound: bool = False
+    verified: bool = False
     step: int | None = None
 
     def __getitem__(self, name: str) -> Any:
@@ -208,12 +208,12 @@ class Loaded(Shown, Mapping[str, Any]):
         Returns
         -------
         dict
-            ``path``, ``step``, ``sound``, ``values`` (their names), ``metadata``, ``reports``.
+            ``path``, ``step``, ``verified``, ``values`` (their names), ``metadata``, ``reports``.
         """
         return {
             "path": str(self.path),
             "step": self.step,
-            "sound": self.sound,
+            "verified": self.verified,
             "values": list(self.plain),
             "metadata": jsonable(self.metadata),
             "reports": {name: report.to_dict() for name, report in self.reports.items()},

@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader, _StorageIn
 from zlib_ng.zlib_ng import crc32
 
 from .._errors import CorruptCheckpointError, UnsafeCheckpointError
-from .._files.progress import Progress
+from .._files import show_progress
 
 _MARK = {"__tensor__", "shape", "dtype"}
 _PIECE = 1 << 20
@@ -86,9 +86,10 @@ def checksum(path: Path, seen: Callable[[int], None] | None = None) -> tuple[int
 
 def check(folder: Path, names: list[str], expected: Found, *, shown: bool = True) -> None:
     """Compare files with what was noted when they were written."""
-    with Progress(f"Verifying {folder.name}", sum(expected[name][0] for name in names)) as progress:
+    total = sum(expected[name][0] for name in names)
+    with show_progress(f"Verifying {folder.name}", total) as advance:
         for name in names:
-            _check_file(folder / name, *expected[name], progress.advance if shown else None)
+            _check_file(folder / name, *expected[name], advance if shown else None)
 
 
 def _check_file(path: Path, size: int, crc: int, seen: Callable[[int], None] | None) -> None:

@@ -174,7 +174,7 @@ def load(
     """
     found = gather("load", objects, stateful)
     refuse_values(found)
-    reading = files.read_once(path, map_location=map_location, verified=verify)
+    reading = files.read(path, map_location=map_location, verify=verify)
     return load_read(Path(path), reading, found, strict=strict, options=options, match=match)
 
 
@@ -205,10 +205,10 @@ def load_read(
             warnings.warn(note, stacklevel=3)
     return Loaded(
         path=path,
-        plain=plain_values(content, header, objects),
+        plain=reading.keep(plain_values(content, header, objects)),
         metadata={} if header is None else header["metadata"],
         reports=found.reports,
-        sound=reading.soundness is not None and reading.soundness.sound,
+        verified=reading.integrity.verified,
         step=None if header is None else header.get("step"),
     )
 
@@ -325,7 +325,7 @@ def _named(models: Models) -> Mapping[Any, nn.Module]:
 
 def _read(path: Path) -> tuple[Mapping[str, Any], Any]:
     """Read the only optimizer of a file, and what the header says of it."""
-    content = files.read_once(path).content
+    content = files.read(path).content
     if is_state_dict(content):
         return content, None
     header = checked_header(path, content.get(KEY)) if isinstance(content, Mapping) else None

@@ -22,8 +22,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemWriter
 
 from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError
-from .._files.temporary import Presence, present
-from .._files.writing import sync_folder
+from .._files import RunLock, live_runs, sync_folder
 from . import _contents as contents
 from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
 from ._capture import states_of
@@ -96,7 +95,7 @@ def save(
     about = checked_metadata(metadata)
     tensors: dict[str, Tensor] = {}
     skeleton = team.do(lambda: _skeleton(found, about, tensors))
-    alive: list[Presence] = []  # shows others that the folder is somebody's work
+    alive: list[RunLock] = []  # shows others that the folder is somebody's work
     work = team.first(lambda: _make_room(target, alive))
     try:
         if any(team.all(bool(tensors))):
@@ -126,10 +125,10 @@ def _skeleton(
     return skeleton
 
 
-def _make_room(target: Path, mine: list[Presence]) -> Path:
+def _make_room(target: Path, mine: list[RunLock]) -> Path:
     """Bring an interrupted install to its end, remove the litter of the dead, make a folder."""
     parent, old = target.parent, aside(target)
-    alive = present(parent)
+    alive = live_runs(parent)
     for each in parent.glob(f".optimkit-*{_PART}"):
         if each.name.removeprefix(".optimkit-").removesuffix(_PART) not in alive:
             shutil.rmtree(each, ignore_errors=True)
@@ -140,7 +139,7 @@ def _make_room(target: Path, mine: list[Presence]) -> Path:
             old.rename(target)
     if target.exists() and not target.is_dir():
         raise CheckpointError(f"{target} is a file; a directory is written. Choose another name.")
-    mine.append(Presence(parent))
+    mine.append(RunLock(parent))
     work = parent / f".optimkit-{mine[0].name}{_PART}"
     work.mkdir()
     return work
@@ -262,7 +261,7 @@ def load(
     given = gather("load", objects, stateful)
     refuse_values(given)
     folder = team.first(lambda: find(Path(path)))
-    content, sound = team.do(lambda: _read(folder, map_location, verify, team))
+    content, verified = team.do(lambda: _read(folder, map_location, verify, team))
     header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
     choices: dict[str, Any] = {
         "strict": strict,
@@ -311,22 +310,21 @@ def load(
         plain={name: whole[name] for name in plain},
         metadata=header["metadata"],
         reports=final.reports,
-        sound=sound,
+        verified=verified,
     )
 
 
 def _read(folder: Path, map_location: Any, verify: bool, team: Team) -> tuple[dict[str, Any], bool]:
     """Read what is no large tensor, and compare a part of the checksums."""
-    reading = files.read_once(folder / HEADER, map_location=map_location, verified=verify)
-    content = dict(reading.content)
+    reading = files.read(folder / HEADER, map_location=map_location, verify=verify)
+    content = dict(reading.keep(reading.content))
     noted = content.get(KEY, {}).get("files", {})
     if verify:
         mine = sorted(noted)[team.rank :: team.size]
         check(folder, mine, noted, shown=team.rank == 0)
     elif any(not (folder / name).exists() for name in noted):
         raise CorruptCheckpointError(f"{folder} lacks a part of it. Take an older copy.")
-    sound = reading.soundness is not None and reading.soundness.sound
-    return content, sound
+    return content, reading.integrity.verified
 
 
 def _room(saved: Tensor, like: Tensor | None) -> Tensor:

@@ -159,6 +159,8 @@ class ModuleLoader(Loader):
                 {k: v for k, v in self.live.state_dict().items() if type(v) not in _LAZY}
             )
         fitting = OrderedDict((name, self.saved[key]) for name, key in self.saved_keys.items())
+        if not self.safe:  # code of a module's own may keep what it is given, a part of the file
+            fitting = copied(fitting)
         versions = getattr(self.saved, "_metadata", None)
         if versions is not None:
             cut = own_name(self.live)
