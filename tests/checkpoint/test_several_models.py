@@ -65,3 +65,14 @@ def test_one_model_and_no_key(tmp_path, pair):
     again = torch.optim.AdamW(pair["a"].parameters())
     report = optimkit.load(path, a=pair["a"], optimizer=again).reports["optimizer"]
     assert (report.match, report.complete) == ("name", True)
+
+
+def test_a_part_is_frozen_of_what_bears_the_key(tmp_path, pair):
+    """Names that an optimizer was given, keys and all, are known as those of what is frozen now."""
+    saved = torch.optim.AdamW(optimkit.param_groups(pair))
+    path = optimkit.save(tmp_path / "last.pt", **pair, optimizer=saved)
+    optimkit.freeze(pair["a"].bias)
+    again = torch.optim.AdamW(optimkit.param_groups(pair))
+    report = optimkit.load(path, **pair, optimizer=again).reports["optimizer"]
+    assert [row.name for row in report.unexpected] == ["a.bias"]
+    assert not report.problems

@@ -21,7 +21,7 @@ from .._errors import CheckpointError
 from .._torch_schedulers import children_of, configuration_in_groups, configuration_of
 from .._values import dtype_name, plain
 from .._version import __version__
-from ._names import by_group, names_of
+from ._names import names_of
 
 KEY = "__optimkit__"
 """The key of the header in a file."""
@@ -126,12 +126,12 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
     """Describe one object."""
     about: dict[str, Any] = {"kind": kind_of(value), "class": class_of(value)}
     if isinstance(value, Optimizer):
+        params = [group["params"] for group in value.param_groups]
         names = names_of(value, models)
-        groups = value.param_groups
-        params = [group["params"] for group in groups]
-        about["names"] = None if names is None else by_group(names.written(), groups)
-        about["model"] = None if names is None else names.model
-        about["aliases"] = {} if names is None else names.aliases()
+        written = iter([] if names is None else names.written())
+        about["names"] = names and [[next(written) for _ in group] for group in params]
+        about["model"] = names and names.model
+        about["aliases"] = names.aliases() if names else {}
         about["shapes"] = [[list(param.shape) for param in group] for group in params]
         about["dtypes"] = [[dtype_name(param.dtype) for param in group] for group in params]
         held = [bool(value.state.get(param)) for group in params for param in group]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 from torch import nn
 from torch.optim import Optimizer
 
+from .._optimizer_view import view_of
 from .._walking import walk
 from .._wrappers import held_as
 
@@ -20,103 +20,82 @@ _WRAPPED = "module."
 class ParamName(NamedTuple):
     """The key of the model that a parameter is in, and its names there.
 
-    Without a key, the optimizer itself was given the name.
+    Without a key, it is the optimizer that was given the name.
     """
 
     model: str | None
     name: str
     aliases: tuple[str, ...] = ()
 
-    def written(self, with_model: bool) -> str:
-        """Return the name as text."""
-        return _join(self.model, self.name) if with_model else self.name
-
-    def others(self, with_model: bool) -> list[str]:
-        """Return the other names of a tied parameter as text."""
-        return [_join(self.model, each) if with_model else each for each in self.aliases]
-
-
-def _join(model: str | None, name: str) -> str:
-    return name if model is None else f"{model}.{name}"
-
 
 @dataclass(frozen=True)
 class Names:
-    """The names of an optimizer's parameters, and of what is frozen beside them."""
+    """The names of an optimizer's parameters, and of what is frozen in the models beside it."""
 
     params: Sequence[ParamName]
     frozen: Sequence[ParamName] = ()
 
     @property
     def model(self) -> str | None:
-        """The key of the only model that the parameters are in, if there is only one."""
+        """The key of the only model that the parameters are in; None if there are several."""
         keys = {each.model for each in self.params}
         return keys.pop() if len(keys) == 1 else None
 
-    @property
-    def several(self) -> bool:
-        """Whether the parameters are in several models, so that their keys tell them apart."""
-        return len({each.model for each in self.params}) > 1
-
     def written(self, with_model: bool = False) -> list[str]:
-        """Return all names as text, with the model's key if asked for, or if there are several."""
-        with_model = with_model or self.several
-        return [each.written(with_model) for each in self.params]
+        """Return the names as text: with the model's key if asked for, or to tell several apart."""
+        full = with_model or self.model is None
+        return [_text(each.model if full else None, each.name) for each in self.params]
 
     def aliases(self, with_model: bool = False) -> dict[str, list[str]]:
-        """Return the other names of each tied parameter, by its first one."""
-        with_model = with_model or self.several
+        """Return the other names of each tied parameter, by the first one."""
+        full = with_model or self.model is None
+        tied = ((each.model if full else None, each) for each in self.params if each.aliases)
         return {
-            each.written(with_model): each.others(with_model)
-            for each in self.params
-            if each.aliases
+            _text(key, each.name): [_text(key, other) for other in each.aliases]
+            for key, each in tied
         }
 
     def written_frozen(self, with_model: bool = False) -> set[str]:
-        """Return the names of what is frozen, as they would be written beside the others."""
-        if with_model or self.several:
-            return {each.written(True) for each in self.frozen}
+        """Return what is frozen as text; without keys, of the only model."""
+        if with_model or self.model is None:
+            return {_text(each.model, each.name) for each in self.frozen}
         return {each.name for each in self.frozen if each.model == self.model}
 
 
+def _text(model: str | None, name: str) -> str:
+    return name if model is None else f"{model}.{name}"
+
+
 def names_of(optimizer: Optimizer, models: Mapping[Any, nn.Module]) -> Names | None:
-    """Name an optimizer's parameters, by the models beside it or by its own names."""
-    params = [param for group in optimizer.param_groups for param in group["params"]]
-    own = _own_names(optimizer)
-    known = _names_in(models)
-    found = [known[id(param)] for param in params if id(param) in known]
-    if not params:
-        return None
-    if len(found) < len(params):
-        return None if own is None else Names([ParamName(None, name) for name in own])
-    held = set(map(id, params))
-    names = Names(found, _frozen_in(models, held))
-    if names.several and own is not None and all(map(_is_prefixed, own, found)):
-        kept = [
-            ParamName(None, name, tuple(each.others(True)))
-            for name, each in zip(own, found, strict=True)
+    """Name an optimizer's parameters: as in the models beside it, or by its own names."""
+    view = view_of(optimizer)
+    places = [(key, info) for key, model in models.items() for info in walk(model)]
+    known: dict[int, ParamName] = {}
+    for key, info in places:  # the first model that has a parameter counts
+        known.setdefault(id(info.param), ParamName(key, info.name, info.aliases))
+    found = [known[id(param)] for param in view.params if id(param) in known]
+    if len(found) < len(view.params):
+        return Names([ParamName(None, name) for name in view.names]) if view.named else None
+    held = set(map(id, view.params))
+    frozen = [
+        ParamName(key, name)
+        for key, info in places
+        if not info.param.requires_grad and id(info.param) not in held
+        for name in (info.name, *info.aliases)
+    ]
+    several = len({each.model for each in found}) > 1
+    if several and view.named and all(map(_is_prefixed, view.names, found)):
+        found = [
+            ParamName(None, own, tuple(_text(each.model, other) for other in each.aliases))
+            for own, each in zip(view.names, found, strict=True)
         ]
-        names = Names(kept, names.frozen)
-    return names if len(set(names.written())) == len(params) else None
+    names = Names(found, frozen)
+    return names if found and len(set(names.written())) == len(found) else None
 
 
-def saved_names(groups: Sequence[Mapping[str, Any]]) -> list[str] | None:
-    """Read the names that torch itself keeps in a state dict."""
-    names: list[str] = []
-    for group in groups:
-        own = group.get("param_names")
-        if own is None and all(isinstance(key, str) for key in group["params"]):
-            own = group["params"]  # as torch.distributed.checkpoint has it
-        if own is None or len(own) != len(group["params"]):
-            return None
-        names += map(str, own)
-    return names if names and len(set(names)) == len(names) else None
-
-
-def by_group(values: Iterable[Any], groups: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """Part what there is of each parameter by the groups that the parameters are in."""
-    rest = iter(values)
-    return [list(islice(rest, len(group["params"]))) for group in groups]
+def _is_prefixed(own: str, found: ParamName) -> bool:
+    """Return whether an optimizer's own name is that in the model, but for the prefix."""
+    return any(own == each or own.endswith(f".{each}") for each in (found.name, *found.aliases))
 
 
 def own_name(model: nn.Module) -> Callable[[str], str]:
@@ -158,37 +137,3 @@ def align(saved: Iterable[str], live: Iterable[str]) -> tuple[list[str], list[st
 
 def _if_unique(names: list[str], otherwise: list[str]) -> list[str]:
     return names if len(set(names)) == len(names) else otherwise
-
-
-def _own_names(optimizer: Optimizer) -> list[str] | None:
-    """Read the names that the optimizer was given."""
-    groups = [
-        {"params": group["params"], "param_names": group.get("param_names", ())}
-        for group in optimizer.param_groups
-    ]
-    return saved_names(groups)
-
-
-def _names_in(models: Mapping[Any, nn.Module]) -> dict[int, ParamName]:
-    """Name the parameters of models, by id; the first model that has one counts."""
-    found: dict[int, ParamName] = {}
-    for key, model in models.items():
-        for info in walk(model):
-            found.setdefault(id(info.param), ParamName(key, info.name, info.aliases))
-    return found
-
-
-def _frozen_in(models: Mapping[Any, nn.Module], held: set[int]) -> list[ParamName]:
-    """Name what the models have, frozen, and the optimizer does not."""
-    return [
-        ParamName(key, name)
-        for key, model in models.items()
-        for info in walk(model)
-        if not info.param.requires_grad and id(info.param) not in held
-        for name in (info.name, *info.aliases)
-    ]
-
-
-def _is_prefixed(own: str, found: ParamName) -> bool:
-    """Return whether an optimizer's own name is that of the model, but for the prefix."""
-    return any(own == each or own.endswith(f".{each}") for each in (found.name, *found.aliases))

@@ -40,10 +40,7 @@ class ModuleLoader(Loader):
     """Loads a model: what fits, under the names that its wrappers give it."""
 
     live: nn.Module
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.saved_keys: dict[str, str] = {}  # of what fits, by its current name
+    saved_keys: dict[str, str]  # of what fits, by the name in the current state dict
 
     @cached_property
     def safe(self) -> bool:
@@ -71,6 +68,7 @@ class ModuleLoader(Loader):
                 "only ema.module was saved. Save the AveragedModel whole."
             )
             return
+        self.saved_keys = {}
         current = self.live.state_dict()
         cut = own_name(self.live)
         before, now = _aligned(self.live, list(saved), list(map(cut, current)))

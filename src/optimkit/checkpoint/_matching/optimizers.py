@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..._errors import first_few
-from ..._optimizer_view import NOT_OPTIONS, OptimizerView, view_of_saved
+from ..._optimizer_view import NOT_OPTIONS, OptimizerView, view_of, view_of_saved
 from ..._torch_optimizers import (
     is_extra,
     is_state_dict,
@@ -46,17 +46,14 @@ class OptimizerLoader(Loader):
 
     turn = 2  # after the schedulers, whose lr it sets right
     live: Optimizer
-    was: OptimizerView
+    was: OptimizerView  # what was saved
     groups: list[int | None] | None = None  # the saved group that each current one comes from
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.kind = torch_class(type(self.live))
-        self.params = [param for group in self.live.param_groups for param in group["params"]]
-        self.group_of = [i for i, each in enumerate(self.live.param_groups) for _ in each["params"]]
-        self.pairs: Pairs = []
-        self.skipped: set[int] = set()  # parameters whose state stays as it is
-        self.casts: dict[tuple[int, str], torch.dtype] = {}
+    params: list[Tensor]
+    group_of: list[int]
+    labels: list[str]  # what a report calls them
+    pairs: Pairs
+    skipped: set[int]  # parameters whose state stays as it is
+    casts: dict[tuple[int, str], torch.dtype]
 
     def compare(self) -> None:
         """Compare the class, the names, the state of each parameter, the options."""
@@ -69,7 +66,16 @@ class OptimizerLoader(Loader):
             )
             return
         self.bind(self.saved)
+        self.kind = torch_class(type(self.live))
+        now = view_of(self.live)
+        self.params, self.group_of = now.params, now.group_of
         self.names = names_of(self.live, self.source.models)
+        self.labels = (
+            [f"params[{index}]" for index in range(len(self.params))]
+            if self.names is None
+            else self.names.written()
+        )
+        self.skipped, self.casts = set(), {}
         self._compare_class()
         alike = not self.problems
         self.pairs = self._pair()
@@ -195,11 +201,10 @@ class OptimizerLoader(Loader):
         """Look at the state of every parameter."""
         orphans = [key for key, _ in self.was.orphans]
         self.unexpected += [LoadRow(f"state[{key!r}]", "state", None, None) for key in orphans]
-        labels = self._labels()
         required = [self._required(index) for index in range(len(self.live.param_groups))]
         lost: list[LoadRow] = []
         for index, place in self._paired():
-            state, param, label = self.was.states[place], self.params[index], labels[index]
+            state, param, label = self.was.states[place], self.params[index], self.labels[index]
             if state:
                 keys = required[self.group_of[index]][param.ndim > 1]
                 lacking = [key for key in sorted(keys) if state.get(key) is None]
@@ -212,7 +217,7 @@ class OptimizerLoader(Loader):
             self.mismatched += misfits
             if rows or misfits:
                 self.skipped.add(index)
-        self._note_casts(labels)
+        self._note_casts()
         self.missing += lost
         if self.source.strict:
             self._refuse_state(orphans, lost)
@@ -239,11 +244,6 @@ class OptimizerLoader(Loader):
                 f"{where} does not fit {first_few(shown)}. Make the parameters as they were, or "
                 "pass strict=False to start these afresh."
             )
-
-    def _labels(self) -> list[str]:
-        if self.names is not None:
-            return self.names.written()
-        return [f"params[{index}]" for index in range(len(self.params))]
 
     def _paired(self) -> Iterator[tuple[int, int]]:
         """Yield each parameter that was saved, with its place there."""
@@ -300,10 +300,10 @@ class OptimizerLoader(Loader):
         fits = all(one in (1, other) for one, other in zip(found, shape, strict=True))
         return None if fits else shape
 
-    def _note_casts(self, labels: list[str]) -> None:
+    def _note_casts(self) -> None:
         """Note which state follows its parameter into another dtype."""
         for index, key, was, now in self.find_casts():
-            row = LoadRow(labels[index], key, dtype_name(was), dtype_name(now))
+            row = LoadRow(self.labels[index], key, dtype_name(was), dtype_name(now))
             if not torch.can_cast(was, now):
                 self.mismatched.append(row)
                 self.skipped.add(index)

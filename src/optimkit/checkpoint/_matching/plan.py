@@ -16,7 +16,7 @@ from .base import ABSENT, Loader, Options, Source
 from .lbfgs import LBFGSLoader
 from .modules import ModuleLoader
 from .optimizers import OptimizerLoader
-from .others import ObjectLoader, ScalerLoader
+from .scalers_and_objects import ObjectLoader, ScalerLoader
 from .schedulers import SchedulerLoader
 
 _LOADERS: dict[str, type[Loader]] = {
