@@ -8,7 +8,7 @@
     └── CheckpointError                 a file holds not what was asked for
         ├── CorruptCheckpointError      the bytes are not what was written
         ├── UnsafeCheckpointError       holds what weights_only refuses
-        └── MismatchError               sound, but does not fit these objects
+        └── MismatchError               intact, but does not fit these objects
 
 An argument of a wrong type is a plain :class:`TypeError`.
 """
@@ -23,19 +23,12 @@ if TYPE_CHECKING:
 
 
 class OptimkitError(Exception):
-    """The base of every error that optimkit raises.
-
-    An error collects all that is wrong before it is raised: mend it once, run it once.
+    """The base of every error that optimkit raises; it lists all that is wrong at once.
 
     Parameters
     ----------
     *problems : str
-        One sentence or two each: where, what was found, what to do.
-
-    Attributes
-    ----------
-    problems : tuple of str
-        The same sentences, for a program to read.
+        One or two sentences each: where, what was found, what to do.
 
     Examples
     --------
@@ -47,7 +40,7 @@ class OptimkitError(Exception):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """One sentence or two for each thing that is wrong."""
+        """The same sentences, for a program to read."""
         return tuple(map(str, self.args))
 
     def __str__(self) -> str:
@@ -59,15 +52,9 @@ class OptimkitError(Exception):
 
 
 class GroupError(OptimkitError, ValueError):
-    """The parameter groups can't be built or changed as asked.
+    """The parameter groups can't be built or changed as asked; nothing has been changed.
 
     It is a :class:`ValueError` too, as ``torch.optim`` raises one in such a case.
-    Nothing has been changed when it is raised.
-
-    Parameters
-    ----------
-    *problems : str
-        One sentence or two each: where, what was found, what to do.
 
     Examples
     --------
@@ -86,12 +73,7 @@ unused="ignore".
 
 
 class AuditError(OptimkitError):
-    """An audit found what may not be; see ``Findings.raise_if``.
-
-    Parameters
-    ----------
-    *problems : str
-        One for each finding: its code, what will go wrong, how to mend it.
+    """An audit found something severe enough; see ``Findings.raise_if``.
 
     Examples
     --------
@@ -103,11 +85,6 @@ class AuditError(OptimkitError):
 class CheckpointError(OptimkitError):
     """A file does not hold what was asked for.
 
-    Parameters
-    ----------
-    *problems : str
-        One sentence or two each: which file, what is in it, what to do.
-
     Examples
     --------
     >>> issubclass(CorruptCheckpointError, CheckpointError)
@@ -117,11 +94,6 @@ class CheckpointError(OptimkitError):
 
 class CorruptCheckpointError(CheckpointError):
     """The bytes of a checkpoint are not what was written.
-
-    Parameters
-    ----------
-    *problems : str
-        Which file, and where in it.
 
     Examples
     --------
@@ -133,11 +105,6 @@ class CorruptCheckpointError(CheckpointError):
 class UnsafeCheckpointError(CheckpointError):
     """A checkpoint holds what ``torch.load(weights_only=True)`` refuses. None of it has run.
 
-    Parameters
-    ----------
-    *problems : str
-        Which file, and what it would have called.
-
     Examples
     --------
     >>> str(UnsafeCheckpointError("last.pt would call os.system."))
@@ -146,19 +113,14 @@ class UnsafeCheckpointError(CheckpointError):
 
 
 class MismatchError(CheckpointError):
-    """A checkpoint is sound, but does not fit these objects. None of them has been touched.
+    """A checkpoint is intact, but does not fit these objects. None of them has been touched.
 
     Parameters
     ----------
     *problems : str
-        One for each thing that does not fit: which object, what was saved, what is there today.
+        One for each thing that does not fit: which object, what was saved, what is there now.
     reports : mapping of str to LoadReport, optional
-        For each object, every record of what does not fit.
-
-    Attributes
-    ----------
-    reports : mapping of str to LoadReport
-        The same.
+        For each object, every record of what does not fit; an attribute, too.
 
     Examples
     --------
