@@ -190,9 +190,13 @@ def saved(path: Path, model: Net, optimizer: Optimizer, scheduler: LRScheduler) 
     for row in report.rows:
         assert_type(row, optimkit.LoadRow)
         assert_type(row.name, str)
+    optimkit.save(path, {"model.ema": model, "optimizers": {"adam": optimizer}}, durable=False)
+    optimkit.load(path, {"optimizers": {"adam": optimizer}}, map_location={"cuda:0": "cpu"})
     again = optimkit.load_optimizer(optimizer, optimizer.state_dict(), match="position")
     assert_type(again, optimkit.LoadReport)
+    optimkit.load_optimizer(optimizer, path, models={"net": model}, options="current")
     optimkit.load(path, optimizer=optimizer, options="other")  # type: ignore[arg-type]
+    optimkit.load(path, map_location=0, model=model)  # type: ignore[arg-type]
     epoch: int = loaded["epoch"]
     return epoch
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import torch
 
@@ -24,6 +24,9 @@ from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointE
 from .._tables import Shown
 from .layout import CHUNK, MAGIC, Layout, LayoutError, crc_of, survey
 from .progress import show_progress
+
+MapLocation: TypeAlias = torch.serialization.MAP_LOCATION
+"""What ``torch.load`` takes: a device, its name, a mapping of names, a function, None."""
 
 _UNREADABLE = {errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)}
 
@@ -110,7 +113,7 @@ def verify(path: str | os.PathLike[str]) -> Integrity:
 
 
 def read(
-    path: str | os.PathLike[str], *, map_location: Any = "cpu", verify: bool = True
+    path: str | os.PathLike[str], *, map_location: MapLocation = "cpu", verify: bool = True
 ) -> Reading:
     """Read what a checkpoint holds, verified first, and run nothing of it."""
     if not (
@@ -196,7 +199,9 @@ def _is(file: BinaryIO, path: Path) -> bool:
         return False
 
 
-def _load(path: Path, source: Path | BinaryIO, map_location: Any, *, zipped: bool = True) -> Any:
+def _load(
+    path: Path, source: Path | BinaryIO, map_location: MapLocation, *, zipped: bool = True
+) -> Any:
     """Let torch read, or map what it opens itself, and say in our words what it can't."""
     try:
         with allow_weights_only():

@@ -140,7 +140,7 @@ class CheckpointDir:
         objects: Mapping[str, Any] | None = None,
         *,
         match: Match = "name",
-        map_location: Any = "cpu",
+        map_location: files.MapLocation = "cpu",
         strict: bool = True,
         options: Options = "saved",
         verify: bool = True,
@@ -311,7 +311,7 @@ class CheckpointDir:
                 self._metrics.pop(record, None)
 
 
-def _read_intact(path: Path, map_location: Any, verify: bool) -> files.Reading:
+def _read_intact(path: Path, map_location: files.MapLocation, verify: bool) -> files.Reading:
     """Read a checkpoint, and take no checksums for damage: a directory has none of the kind."""
     reading = files.read(path, map_location=map_location, verify=verify)
     if verify and not reading.integrity.verified:

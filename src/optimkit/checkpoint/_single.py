@@ -108,7 +108,7 @@ def load(
     objects: Mapping[str, Any] | None = None,
     *,
     match: Match = "name",
-    map_location: Any = "cpu",
+    map_location: files.MapLocation = "cpu",
     strict: bool = True,
     options: Options = "saved",
     verify: bool = True,

@@ -196,7 +196,7 @@ def load(
     objects: Mapping[str, Any] | None = None,
     *,
     match: Match = "name",
-    map_location: Any = "cpu",
+    map_location: files.MapLocation = "cpu",
     strict: bool = True,
     options: Options = "saved",
     verify: bool = True,
@@ -314,7 +314,9 @@ def load(
     )
 
 
-def _read(folder: Path, map_location: Any, verify: bool, team: Team) -> tuple[dict[str, Any], bool]:
+def _read(
+    folder: Path, map_location: files.MapLocation, verify: bool, team: Team
+) -> tuple[dict[str, Any], bool]:
     """Read what is no large tensor, and compare a part of the checksums."""
     reading = files.read(folder / HEADER, map_location=map_location, verify=verify)
     content = dict(reading.keep(reading.content))
