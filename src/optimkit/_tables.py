@@ -12,11 +12,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:  # rich is imported when something is shown: `import optimkit` stays cheap
     import rich.console
-    import rich.text
 
 WIDTH = 100
 """The width of plain text, in columns of a terminal; a Chinese character takes two."""
@@ -201,8 +201,8 @@ class Table(Shown):
             for values in columns
         ]
 
-    def _grid(self, widths: Sequence[int | None] = ()) -> rich.console.Group:
-        """Lay the table out; the rules are rows, as wide as their columns."""
+    def _grid(self) -> rich.console.Group:
+        """Lay the table out for rich; the rules are rows, as wide as their columns."""
         from rich.console import Group
         from rich.rule import Rule
         from rich.table import Table as Grid
@@ -211,16 +211,15 @@ class Table(Shown):
         caption = [Text(one_line(self.caption), "bold", overflow="fold")] if self.caption else []
         if not self.columns:
             return Group(*caption, "(nothing)")
-        widths = widths or [None] * len(self.columns)
         grid = Grid(box=None, show_header=False, padding=(0, _GAP, 0, 0), pad_edge=False)
-        for right, width in zip(self._numeric(), widths, strict=True):
+        for right in self._numeric():
             justify: Literal["right", "left"] = "right" if right else "left"
-            grid.add_column(justify=justify, no_wrap=right, overflow="fold", width=width)
+            grid.add_column(justify=justify, no_wrap=right, overflow="fold")
         rule = [Rule(characters="-", style="none")] * len(self.columns)
         grid.add_row(*(Text(cell, "bold") for cell in self._head()))
         grid.add_row(*rule)
         for row in self._body():
-            grid.add_row(*map(_broken, row, widths))
+            grid.add_row(*map(Text, row))
         for row in self._foot():
             grid.add_row(*rule)
             grid.add_row(*map(Text, row))
@@ -228,15 +227,19 @@ class Table(Shown):
 
     def _plain(self) -> str:
         """Return the lines of the table; where it has too many columns, a paragraph a record."""
-        head, rows = self._head(), [*self._body(), *self._foot()]
-        widths = _widths(list(zip(head, *rows, strict=True)), self._numeric())
+        caption = [_fill(self.caption)] if self.caption else []
+        if not self.columns:
+            return "\n".join([*caption, "(nothing)"])
+        head, body, foot, numeric = self._head(), self._body(), self._foot(), self._numeric()
+        widths = _widths(list(zip(head, *body, *foot, strict=True)), numeric)
         if widths is not None:
-            return _printed(self._grid(widths))
+            rule = ["-" * width for width in widths]
+            rows = [head, rule, *body, *([rule] if foot else []), *foot]
+            return "\n".join([*caption, *(_row(row, widths, numeric) for row in rows)])
         records = [
             "\n".join(_fill(f"{name}: {cell}") for name, cell in zip(head, row, strict=True))
-            for row in rows
+            for row in [*body, *foot]
         ]
-        caption = [_fill(self.caption)] if self.caption else []
         return "\n".join([*caption, "\n\n".join(records)])
 
 
@@ -267,14 +270,32 @@ def _unbroken(cell: str) -> int:
     return max(map(cell_len, pieces))
 
 
-def _broken(cell: str, width: int | None) -> rich.text.Text:
-    """Break a name after its dots, where it is too long; rich breaks between words by itself."""
+def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
+    """Lay out a row, on several lines where a cell has to be broken."""
+    from rich.cells import cell_len
+
+    lines = []
+    for pieces in zip_longest(*map(_broken, cells, widths), fillvalue=""):
+        line = ""
+        for piece, width, right in zip(pieces, widths, numeric, strict=True):
+            space = " " * (width - cell_len(piece))
+            line += (space + piece if right else piece + space) + " " * _GAP
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def _broken(cell: str, width: int) -> list[str]:
+    """Break a cell that is too long, between words, or a name after its dots."""
+    from rich.cells import cell_len
     from rich.text import Text
 
-    if width is not None and len(cell) > width and "." in cell and " " not in cell:
+    if cell_len(cell) <= width:
+        return [cell]
+    if "." in cell and " " not in cell:
         pieces = rf".{{1,{width}}}$|.{{1,{width - 1}}}\.|.{{1,{width}}}"
-        return Text("\n".join(re.findall(pieces, cell)))
-    return Text(cell)
+        cell = "\n".join(re.findall(pieces, cell))
+    lines = Text(cell).wrap(_console(), width, overflow="fold")
+    return [line.plain.rstrip() for line in lines]
 
 
 def _fill(sentence: str) -> str:
@@ -288,14 +309,6 @@ def _fill(sentence: str) -> str:
     lines = Text(body).wrap(_console(), WIDTH - indent, overflow="fold")
     first, *more = (line.plain.rstrip() for line in lines)
     return "\n".join([lead + first, *(" " * indent + line for line in more)])
-
-
-def _printed(shown: rich.console.Group) -> str:
-    """Print to plain text."""
-    console = _console()
-    with console.capture() as capture:
-        console.print(shown)
-    return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
 
 
 def _console() -> rich.console.Console:

@@ -88,7 +88,7 @@ def nbytes(tensor: Tensor) -> int:
     """Count the bytes of a tensor's values on this rank."""
     tensor = local(tensor)
     if tensor.layout is torch.strided:
-        return tensor.numel() * tensor.element_size()
+        return tensor.nbytes
     if tensor.layout is torch.sparse_coo:
         # torch/_tensor.py, 2.15: indices() and values() are public, and refuse uncoalesced ones.
         return nbytes(tensor._indices()) + nbytes(tensor._values())
