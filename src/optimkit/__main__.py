@@ -32,8 +32,8 @@ from ._tables import Table
 from ._torch_optimizers import optimizers_in
 from ._values import dtype_name, nbytes, tensors_in
 from .checkpoint._directory import CheckpointDir
-from .checkpoint._folder import HEADER, aside
-from .checkpoint._folder import verify as verify_folder
+from .checkpoint._shards import HEADER, backup_path
+from .checkpoint._shards import verify as verify_folder
 
 Answer = tuple[int, str, dict[str, Any]]
 
@@ -161,7 +161,7 @@ def _verify(options: argparse.Namespace) -> Answer:
     """Say whether a file is verified: its checksums fit, and it can be read."""
     [path] = options.files
     target = Path(path)
-    interrupted = not target.exists() and Path(aside(target), HEADER).exists()
+    interrupted = not target.exists() and Path(backup_path(target), HEADER).exists()
     if interrupted or Path(target, HEADER).exists():
         integrity = verify_folder(target)
         return int(not integrity.verified), str(integrity), integrity.to_dict()

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from optimkit import CheckpointError, CorruptCheckpointError, MismatchError, UnsafeCheckpointError
+from optimkit import _files as files
 from optimkit.__main__ import main
 from optimkit.checkpoint import distributed
 
@@ -163,7 +164,7 @@ def test_overwriting_leaves_the_old_or_the_new(tmp_path, monkeypatch, moment):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", breaking(Path.rename))
         patch.setattr(os, "replace", breaking(os.replace))
-        patch.setattr(distributed, "sync_folder", breaking(distributed.sync_folder))
+        patch.setattr(files, "sync_folder", breaking(files.sync_folder))
         patch.setattr(shutil, "rmtree", breaking(shutil.rmtree))
         with suppress(KeyboardInterrupt):
             distributed.save(folder, number=1, part=torch.ones(4))
@@ -198,6 +199,18 @@ def test_tensors_that_are_not_strided(tmp_path):
     with pytest.raises(CheckpointError, match="empty: ") as caught:
         distributed.save(tmp_path / "last", empty=torch.ones(2, device="meta"))
     assert "meta device" in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse")
+def test_another_layout(tmp_path):
+    """A tensor that can't be copied into the current one is refused before anything is touched."""
+    net, other = nn.Linear(3, 3), nn.Linear(3, 3)
+    net.register_buffer("table", torch.eye(3))
+    other.register_buffer("table", torch.eye(3).to_sparse())
+    before = other.weight.detach().clone()
+    with pytest.raises(MismatchError, match=r"table \(layout: saved strided, current sparse_coo\)"):
+        distributed.load(distributed.save(tmp_path / "last", net=net), net=other)
+    assert torch.equal(other.weight, before)
 
 
 def test_misuse(tmp_path):

@@ -14,7 +14,7 @@ from torch import nn
 import optimkit
 from optimkit import CheckpointError, MismatchError
 from optimkit._files import show_progress
-from optimkit.checkpoint import _folder as folder
+from optimkit.checkpoint import _shards as shards
 from optimkit.checkpoint import distributed
 
 
@@ -259,7 +259,7 @@ def test_progress_of_a_directory(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("TERM", "xterm")
     distributed.save(tmp_path / "last", part=torch.ones(1000))
     capsys.readouterr()
-    assert folder.verify(tmp_path / "last").verified
+    assert shards.verify(tmp_path / "last").verified
     assert "Verifying last" in capsys.readouterr().err
 
 

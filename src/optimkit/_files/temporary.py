@@ -55,6 +55,10 @@ class RunLock:
         self._owner = os.getpid()
         self._end = weakref.finalize(self, _leave, self._file, self._path, self._owner)
 
+    def release(self) -> None:
+        """End the run before this object ends."""
+        self._end()
+
     @property
     def name(self) -> str:
         """What the run is called: eight hexadecimal digits."""

@@ -1,4 +1,4 @@
-"""What may go into a checkpoint: that which can be loaded again without running anything.
+"""What goes into a checkpoint: state that can be loaded again without running anything.
 
 ``torch.save`` pickles nearly everything, and ``torch.load(weights_only=True)`` refuses most of
 it: a file that was written without a word can't be read. Here it is refused before it is written.
@@ -17,9 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import UnsafeCheckpointError, first_few
 from .._files import allow_weights_only
+from ._header import is_group, kind_of
+from ._matching.modules import own_state
 
 _PLAIN = (float, bool, complex, type(None), bytearray, str, torch.dtype, torch.device)
 _MAPPINGS = (dict, OrderedDict, Counter)
@@ -48,6 +51,32 @@ _VALUELESS = (
     "there are no values to save, it is on the meta device",
     'Call to_empty(device="cpu"), fill it, then save.',
 )
+
+
+def states_of(objects: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what goes into a file: state dicts of objects, and plain values as they are."""
+    return {
+        name: states_of(value) if is_group(value) else state_of(value)
+        for name, value in objects.items()
+    }
+
+
+def state_of(value: Any) -> Any:
+    """Return the state dict of an object, as a file can hold it; a plain value as it is."""
+    if kind_of(value) == "value":
+        return value
+    if isinstance(value, nn.Module):
+        return own_state(value)
+    state = value.state_dict()
+    return _without_functions(state) if isinstance(value, LRScheduler) else state
+
+
+def _without_functions(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: list(map(_without_functions, item)) if key == "_schedulers" else item
+        for key, item in state.items()
+        if not callable(item)
+    }
 
 
 def check(content: Mapping[str, Any]) -> int:

@@ -1,75 +1,141 @@
-"""A directory of torch.distributed.checkpoint: its tensors, its checksums, its own reader.
+"""A directory that many processes save: its files, and what lies in which of them.
 
-What is not a tensor stays out of it: torch would unpickle it freely.
+The tensors go into the files of ``torch.distributed.checkpoint``, and all else into one file
+beside them, since torch would unpickle it freely.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pickle
-import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path, PosixPath, PurePath, WindowsPath
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.checkpoint import metadata
-from torch.distributed.checkpoint.filesystem import FileSystemReader, _StorageInfo
 from zlib_ng.zlib_ng import crc32
 
-from .._errors import CorruptCheckpointError, UnsafeCheckpointError
-from .._files import show_progress
+from .. import _files as files
+from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
+from .._values import tensors_in
+from ._header import KEY
+
+HEADER = "optimkit.pt"
+"""All but the large tensors; there when the directory is complete."""
 
 _MARK = {"__tensor__", "shape", "dtype"}
 _PIECE = 1 << 20
 
-Found = dict[str, tuple[int, int]]
+
+def backup_path(target: Path) -> Path:
+    """Return where the old directory lies while the new one takes its name."""
+    return target.with_name(f".{target.name}.old")
 
 
-def split(value: Any, tensors: dict[str, Tensor], path: tuple[Any, ...] = ()) -> Any:
-    """Take the tensors out of a value, and leave a mark where each was."""
-    if isinstance(value, Tensor):
-        plain = value.layout is torch.strided and not (value.is_quantized or value.is_nested)
-        if not plain or value.is_meta:
+def find(path: Path) -> Path:
+    """Return the directory, or its backup if overwriting it was interrupted."""
+    for folder in (path, backup_path(Path(os.path.realpath(path)))):
+        if (folder / HEADER).exists():
+            return folder
+    if not path.exists():
+        raise FileNotFoundError(2, "No such checkpoint", str(path))
+    raise CheckpointError(
+        f"{path} is no directory of optimkit.checkpoint.distributed.save: it has no {HEADER}."
+    )
+
+
+def verify(path: Path) -> files.Integrity:
+    """Compare the checksums of all files of a directory, and read its metadata."""
+    folder = find(path)
+    reading = files.read(folder / HEADER)
+    header = reading.content.get(KEY) if isinstance(reading.content, dict) else None
+    if not isinstance(header, dict) or not isinstance(header.get("files"), dict):
+        raise CheckpointError(f"{folder / HEADER} says nothing of the files beside it.")
+    noted = header["files"]
+    check_files(folder, noted)
+    if noted:
+        read_metadata(folder)
+    sizes = [(folder / HEADER).stat().st_size, *(size for size, _ in noted.values())]
+    return files.Integrity(folder, sum(sizes), len(sizes), reading.integrity.verified)
+
+
+# The tensors
+
+
+class Placeholder(Tensor):
+    """A tensor that has not been read: its key in the directory, its shape and dtype, no values."""
+
+    key: str
+
+    def __new__(cls, key: str, shape: list[int], dtype: torch.dtype) -> Placeholder:
+        found = torch.empty(shape, dtype=dtype, device="meta").as_subclass(cls)
+        found.key = key
+        return found
+
+
+def split(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Take the tensors out of what is saved, and leave a mark where each was."""
+    tensors: dict[str, Tensor] = {}
+
+    def take_out(value: Any, path: tuple[Any, ...]) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        strided = value.layout is torch.strided and not (value.is_quantized or value.is_nested)
+        if not strided or value.is_meta:
             return value.detach()  # goes whole into the file beside the shards, or is refused
         if value.numel() <= 1 and not hasattr(value, "_local_tensor"):
             return value.detach().cpu().clone()
         key = json.dumps(path)
         tensors[key] = value.detach()
         return {"__tensor__": key, "shape": list(value.shape), "dtype": value.dtype}
-    if type(value) in (dict, OrderedDict):
+
+    return _rebuilt(content, take_out), tensors
+
+
+def with_placeholders(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Put placeholders where the marks are."""
+
+    def place(value: Any, _: tuple[Any, ...]) -> Any:
+        if isinstance(value, Mapping) and value.keys() == _MARK:
+            return Placeholder(value["__tensor__"], value["shape"], value["dtype"])
+        return value
+
+    found: dict[str, Any] = _rebuilt(content, place)
+    return found
+
+
+def filled(content: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Put tensors that have been read where their placeholders are."""
+    return _rebuilt(
+        content,
+        lambda value, _: tensors.get(value.key, value) if isinstance(value, Placeholder) else value,
+    )
+
+
+def placeholders_in(value: Any) -> list[Placeholder]:
+    """List the tensors in a value that have not been read."""
+    return [each for each in tensors_in(value) if isinstance(each, Placeholder)]
+
+
+def _rebuilt(value: Any, change: Callable[[Any, Any], Any], path: tuple[Any, ...] = ()) -> Any:
+    """Rebuild containers with all that is in them changed; a mark is no container."""
+    if type(value) in (dict, OrderedDict) and value.keys() != _MARK:
         found = type(value)(
-            (key, split(item, tensors, (*path, key))) for key, item in value.items()
+            (key, _rebuilt(item, change, (*path, key))) for key, item in value.items()
         )
-        vars(found).update(vars(value)) if hasattr(value, "__dict__") else None
+        if hasattr(value, "__dict__"):  # a state dict has its _metadata there
+            vars(found).update(vars(value))
         return found
     if type(value) in (list, tuple):
-        return type(value)(split(item, tensors, (*path, i)) for i, item in enumerate(value))
-    return value
+        return type(value)(_rebuilt(item, change, (*path, i)) for i, item in enumerate(value))
+    return change(value, path)
 
 
-def join(value: Any, take: Callable[[str, torch.Size, torch.dtype], Tensor]) -> Any:
-    """Put tensors where the marks are."""
-    if isinstance(value, Mapping) and value.keys() == _MARK:
-        return take(value["__tensor__"], torch.Size(value["shape"]), value["dtype"])
-    if type(value) in (dict, OrderedDict):
-        found = type(value)((key, join(item, take)) for key, item in value.items())
-        vars(found).update(vars(value)) if hasattr(value, "__dict__") else None
-        return found
-    if type(value) in (list, tuple):
-        return type(value)(join(item, take) for item in value)
-    return value
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what torch says of a single process, and of its own deprecations."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+# The files
 
 
 def checksum(path: Path, seen: Callable[[int], None] | None = None) -> tuple[int, int]:
@@ -84,12 +150,15 @@ def checksum(path: Path, seen: Callable[[int], None] | None = None) -> tuple[int
     return size, crc
 
 
-def check(folder: Path, names: list[str], expected: Found, *, shown: bool = True) -> None:
-    """Compare files with what was noted when they were written."""
-    total = sum(expected[name][0] for name in names)
-    with show_progress(f"Verifying {folder.name}", total) as advance:
+def check_files(
+    folder: Path, noted: Mapping[str, tuple[int, int]], rank: int = 0, ranks: int = 1
+) -> None:
+    """Compare files with what was noted when they were written; each rank does a part of them."""
+    names = sorted(noted)[rank::ranks]
+    total = sum(noted[name][0] for name in names)
+    with files.show_progress(f"Verifying {folder.name}", total) as advance:
         for name in names:
-            _check_file(folder / name, *expected[name], advance if shown else None)
+            _check_file(folder / name, *noted[name], advance if rank == 0 else None)
 
 
 def _check_file(path: Path, size: int, crc: int, seen: Callable[[int], None] | None) -> None:
@@ -108,58 +177,60 @@ def _check_file(path: Path, size: int, crc: int, seen: Callable[[int], None] | N
         )
 
 
-_ALLOWED: dict[tuple[str, str], Any] = {
-    **{
-        (metadata.__name__, name): getattr(metadata, name)
-        for name in (
-            *("Metadata", "MetadataIndex", "StorageMeta", "TensorProperties"),
-            *("TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata"),
-            "_MEM_FORMAT_ENCODING",
-        )
-    },
-    (_StorageInfo.__module__, "_StorageInfo"): _StorageInfo,
-    ("torch", "Size"): torch.Size,
-    ("torch.serialization", "_get_layout"): torch.serialization._get_layout,
-    ("collections", "OrderedDict"): OrderedDict,
-}
-_PATHS = {each.__name__: PurePath for each in (PosixPath, WindowsPath)}
+# The metadata
+
+
+def read_metadata(folder: Path) -> Any:
+    """Read the ``.metadata`` of torch.distributed.checkpoint, and run nothing of it."""
+    from torch.distributed.checkpoint.metadata import Metadata  # slow to import
+
+    path = folder / ".metadata"
+    try:
+        with path.open("rb") as file:
+            found = _Unpickler(file).load()
+    except UnsafeCheckpointError as error:
+        raise UnsafeCheckpointError(
+            f"{path} would call {error}. Nothing of it was run. Save the directory again."
+        ) from None
+    except OSError:
+        raise
+    except Exception as error:
+        raise CorruptCheckpointError(f"{path} is damaged: {error}. Take an older copy.") from error
+    if not isinstance(found, Metadata):
+        raise CorruptCheckpointError(f"{path} is damaged: it holds no metadata.")
+    return found
 
 
 class _Unpickler(pickle.Unpickler):
     """Builds what a ``.metadata`` is made of, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        found = _ALLOWED.get((module, name))
+        found = _allowed().get((module, name))
         if found is None and module == "torch":
             dtype = getattr(torch, name, None)
             found = dtype if isinstance(dtype, torch.dtype) else None
         if found is None and module.partition(".")[0] == "pathlib":
-            found = _PATHS.get(name)
+            found = {each.__name__: PurePath for each in (PosixPath, WindowsPath)}.get(name)
         if found is None:
             raise UnsafeCheckpointError(f"{module}.{name}")
         return found
 
 
-class SafeReader(FileSystemReader):
-    """Reads a directory of torch.distributed.checkpoint, and runs nothing of it."""
+@lru_cache
+def _allowed() -> dict[tuple[str, str], Any]:
+    """Return what a ``.metadata`` is made of, by module and name."""
+    from torch.distributed.checkpoint import filesystem, metadata
 
-    def read_metadata(self, *args: Any, **kwargs: Any) -> metadata.Metadata:
-        """Read ``.metadata``."""
-        path = Path(self.path, ".metadata")
-        try:
-            with path.open("rb") as file:
-                found = _Unpickler(file).load()
-        except UnsafeCheckpointError as error:
-            raise UnsafeCheckpointError(
-                f"{path} would call {error}. Nothing of it was run. Save the directory again."
-            ) from None
-        except OSError:
-            raise
-        except Exception as error:
-            raise CorruptCheckpointError(
-                f"{path} is damaged: {error}. Take an older copy."
-            ) from error
-        if not isinstance(found, metadata.Metadata):
-            raise CorruptCheckpointError(f"{path} is damaged: it holds no metadata.")
-        found.storage_meta = metadata.StorageMeta(load_id=self.load_id)
-        return found
+    names = (
+        *("Metadata", "MetadataIndex", "StorageMeta", "TensorProperties"),
+        *("TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata"),
+        "_MEM_FORMAT_ENCODING",
+    )
+    # torch/distributed/checkpoint/{metadata,filesystem}.py, 2.15: private, and in every file.
+    return {
+        **{(metadata.__name__, name): getattr(metadata, name) for name in names},
+        (filesystem.__name__, "_StorageInfo"): filesystem._StorageInfo,
+        ("torch", "Size"): torch.Size,
+        ("torch.serialization", "_get_layout"): torch.serialization._get_layout,
+        ("collections", "OrderedDict"): OrderedDict,
+    }

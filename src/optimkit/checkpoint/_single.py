@@ -16,7 +16,6 @@ from .._errors import CheckpointError, first_few
 from .._torch_optimizers import is_state_dict, optimizers_in
 from . import _contents as contents
 from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
-from ._capture import states_of
 from ._header import KEY, checked_header, describe
 from ._matching.base import Options
 from ._matching.plan import plain_values, plan
@@ -96,7 +95,7 @@ def save_with(
     """Save, with more in the header."""
     refuse_mixed(objects)
     about = checked_metadata(metadata)
-    content = states_of(objects)
+    content = contents.states_of(objects)
     header = {**describe(objects), **extra}
     size = contents.check({**content, "metadata": about, KEY: header})
     header["metadata"] = about

@@ -9,32 +9,34 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint import metadata, state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
-from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 
 from .. import _files as files
-from .._errors import CheckpointError, CorruptCheckpointError
-from .._files import RunLock, live_runs, sync_folder
+from .._errors import CheckpointError, CorruptCheckpointError, MismatchError
 from . import _contents as contents
+from . import _shards as shards
 from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
-from ._capture import states_of
-from ._folder import HEADER, aside, find
 from ._header import KEY, checked_header, describe
 from ._matching.base import Options
-from ._matching.plan import plain_values, plan
+from ._matching.plan import Plan, plain_values, plan
 from ._results import Loaded, Match
-from ._shards import SafeReader, check, checksum, join, quiet, split
-from ._team import Team
 
-_PART = ".part"
+__all__ = ["load", "save"]
+
+T = TypeVar("T")
+
+_PREFIX, _PART = ".optimkit-", ".part"
 
 
 def save(
@@ -81,7 +83,8 @@ def save(
 
     Examples
     --------
-    >>> import tempfile, optimkit
+    >>> from pathlib import Path
+    >>> import tempfile, torch
     >>> from optimkit.checkpoint import distributed
     >>> model = torch.nn.Linear(2, 1)
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -89,75 +92,66 @@ def save(
     ...     distributed.load(path, model=model)["epoch"]
     3
     """
-    team, target = Team(), Path(os.path.realpath(path))
+    ranks, target = _Ranks(), Path(os.path.realpath(path))
     found = gather("save", objects, stateful)
     refuse_mixed(found)
     about = checked_metadata(metadata)
-    tensors: dict[str, Tensor] = {}
-    skeleton = team.do(lambda: _skeleton(found, about, tensors))
-    alive: list[RunLock] = []  # shows others that the folder is somebody's work
-    work = team.first(lambda: _make_room(target, alive))
+    skeleton, tensors = ranks.run(lambda: _split(found, about))
+    lock = ranks.run(lambda: _make_room(target) if ranks.rank == 0 else None)
+    work = _work_folder(target, ranks.gather("" if lock is None else lock.name)[0])
     try:
-        if any(team.all(bool(tensors))):
+        if any(ranks.gather(bool(tensors))):
             writer = FileSystemWriter(work, sync_files=durable, overwrite=True)
             # Else each tensor is of whatever rank has the least to write: half a BatchNorm of each.
             planner = DefaultSavePlanner(dedup_save_to_lowest_rank=True)
-            _together(
+            _unwrapped(
                 lambda: state_dict_saver.save(tensors, storage_writer=writer, planner=planner)
             )
-        written = team.do(lambda: _checksums(work, team.rank))
-        noted = {name: list(each) for found in team.all(written) for name, each in found.items()}
-        team.first(lambda: _complete(work, target, skeleton, about, found, noted, durable))
+        written = ranks.gather(ranks.run(lambda: _checksums(work, ranks.rank)))
+        noted = {name: list(each) for part in written for name, each in part.items()}
+
+        def complete() -> None:
+            header = {**describe(found), "metadata": about, "files": noted}
+            _install(work, target, {**skeleton, KEY: header}, durable)
+
+        ranks.run_on_first(complete)
     finally:
-        alive.clear()
-        if team.rank == 0:
+        if lock is not None:
+            lock.release()  # first: the next save removes what an interrupt leaves
             shutil.rmtree(work, ignore_errors=True)
     return Path(path)
 
 
-def _skeleton(
-    stateful: Mapping[str, Any], about: Mapping[str, Any], tensors: dict[str, Tensor]
-) -> dict[str, Any]:
+def _split(
+    objects: Mapping[str, Any], about: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Take the tensors out of what is saved, and look whether the rest can be loaded again."""
-    content = states_of(stateful)
-    skeleton = {name: split(value, tensors, (name,)) for name, value in content.items()}
+    skeleton, tensors = shards.split(contents.states_of(objects))
     contents.check({**skeleton, "metadata": about})
-    return skeleton
+    return skeleton, tensors
 
 
-def _make_room(target: Path, mine: list[RunLock]) -> Path:
-    """Bring an interrupted install to its end, remove the litter of the dead, make a folder."""
-    parent, old = target.parent, aside(target)
-    alive = live_runs(parent)
-    for each in parent.glob(f".optimkit-*{_PART}"):
-        if each.name.removeprefix(".optimkit-").removesuffix(_PART) not in alive:
+def _make_room(target: Path) -> files.RunLock:
+    """End an interrupted overwrite, remove the litter of the dead, make a folder to work in."""
+    parent, backup = target.parent, shards.backup_path(target)
+    alive = files.live_runs(parent)
+    for each in parent.glob(f"{_PREFIX}*{_PART}"):
+        if each.name.removeprefix(_PREFIX).removesuffix(_PART) not in alive:
             shutil.rmtree(each, ignore_errors=True)
-    if old.exists():
+    if backup.exists():
         if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(backup, ignore_errors=True)
         else:
-            old.rename(target)
+            backup.rename(target)
     if target.exists() and not target.is_dir():
         raise CheckpointError(f"{target} is a file; a directory is written. Choose another name.")
-    mine.append(RunLock(parent))
-    work = parent / f".optimkit-{mine[0].name}{_PART}"
-    work.mkdir()
-    return work
+    lock = files.RunLock(parent)
+    _work_folder(target, lock.name).mkdir()
+    return lock
 
 
-def _together(work: Any) -> None:
-    """Let torch work, and unwrap what it raises."""
-    try:
-        with quiet():
-            work()
-    except CheckpointException as error:
-        causes = [failure[0] for _, failure in sorted(error.failures.items())]
-        known = [each for each in causes if isinstance(each, (OSError, CheckpointError))]
-        if known:
-            raise known[0] from error
-        raise CheckpointError(
-            *(f"rank {rank}: {each[0]!r}" for rank, each in sorted(error.failures.items()))
-        ) from error
+def _work_folder(target: Path, run: str) -> Path:
+    return target.parent / f"{_PREFIX}{run}{_PART}"
 
 
 def _checksums(work: Path, rank: int) -> dict[str, tuple[int, int]]:
@@ -165,30 +159,21 @@ def _checksums(work: Path, rank: int) -> dict[str, tuple[int, int]]:
     found = sorted(work.glob(f"__{rank}_*"))
     if rank == 0:
         found += work.glob(".metadata")
-    return {each.name: checksum(each) for each in found}
+    return {each.name: shards.checksum(each) for each in found}
 
 
-def _complete(
-    work: Path,
-    target: Path,
-    skeleton: Mapping[str, Any],
-    about: Mapping[str, Any],
-    stateful: Mapping[str, Any],
-    noted: Mapping[str, Any],
-    durable: bool,
-) -> None:
+def _install(work: Path, target: Path, content: Mapping[str, Any], durable: bool) -> None:
     """Write what makes the directory complete, and give it its name."""
-    header = {**describe(stateful), "metadata": dict(about), "files": dict(noted)}
-    files.write(work / HEADER, {**skeleton, KEY: header}, durable=durable)
+    files.write(work / shards.HEADER, content, durable=durable)
     if durable:
-        sync_folder(work)
-    old = aside(target)
+        files.sync_folder(work)
+    backup = shards.backup_path(target)
     if target.exists():
-        target.rename(old)  # from here to the next line, load takes it from aside
+        target.rename(backup)  # from here to the next line, load takes the backup
     work.rename(target)
     if durable:
-        sync_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
+        files.sync_folder(target.parent)
+    shutil.rmtree(backup, ignore_errors=True)
 
 
 def load(
@@ -246,7 +231,8 @@ def load(
 
     Examples
     --------
-    >>> import tempfile, optimkit
+    >>> from pathlib import Path
+    >>> import tempfile, torch
     >>> from optimkit.checkpoint import distributed
     >>> model = torch.nn.Linear(2, 1)
     >>> optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
@@ -257,80 +243,141 @@ def load(
     >>> optimizer.param_groups[0]["lr"]
     0.1
     """
-    team = Team()
+    ranks = _Ranks()
     given = gather("load", objects, stateful)
     refuse_values(given)
-    folder = team.first(lambda: find(Path(path)))
-    content, verified = team.do(lambda: _read(folder, map_location, verify, team))
+    folder = ranks.run_on_first(lambda: shards.find(Path(path)))
+    reading = ranks.run(lambda: _read(folder, map_location, verify, ranks))
+    content = shards.with_placeholders(reading.keep(reading.content))
     header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
-    choices: dict[str, Any] = {
-        "strict": strict,
-        "options": options,
-        "where": str(path),
-        "match": match,
-    }
-    keys: dict[int, str] = {}
-
-    def sketched(key: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-        """Stand for a tensor that has not been read: shape and dtype will do for a plan."""
-        found = torch.empty(shape, dtype=dtype, device="meta")
-        keys[id(found)] = key
-        return found
-
-    sketch = {name: join(value, sketched) for name, value in content.items()}
-    planned = team.do(lambda: plan(sketch, header, given, **choices))
+    found = ranks.run(
+        lambda: plan(
+            content,
+            header,
+            given,
+            where=str(path),
+            strict=strict,
+            options=options,
+            match=match,
+        )
+    )
     plain = plain_values(content, header, given)
-
-    def make_places() -> dict[str, Tensor]:
-        found = {
-            keys[id(saved)]: _room(saved, like)
-            for saved, like in planned.wanted()
-            if id(saved) in keys
-        }
-        for name in plain:
-            join(
-                content[name],
-                lambda key, *kind: found.setdefault(key, torch.empty(*kind[:1], dtype=kind[1])),
-            )
-        return found
-
-    places = team.do(make_places)  # without room in one process, the others must not wait for it
-    if any(team.all(bool(places))):
-        reader = SafeReader(folder)
-        team.do(reader.read_metadata)  # torch would wrap what is wrong with it
-        _together(lambda: state_dict_loader.load(places, storage_reader=reader))
-    whole = {
-        name: join(value, lambda key, *kind: places[key] if key in places else sketched(key, *kind))
-        for name, value in content.items()
-    }
-    final = team.do(lambda: plan(whole, header, given, **choices))
-    final.load(team.do)
+    # Without room in one process, the others must not wait for it.
+    tensors = ranks.run(lambda: _room(found, plain))
+    if any(ranks.gather(bool(tensors))):
+        reader = _SafeReader(folder)
+        ranks.run(reader.read_metadata)  # torch would wrap what is wrong with it
+        _unwrapped(lambda: state_dict_loader.load(tensors, storage_reader=reader))
+    found.bind(shards.filled(content, tensors), given)
+    found.load(ranks.run)
     return Loaded(
         path=Path(path),
-        plain={name: whole[name] for name in plain},
+        plain=shards.filled(plain, tensors),
         metadata=header["metadata"],
-        reports=final.reports,
-        verified=verified,
+        reports=found.reports,
+        verified=reading.integrity.verified,
     )
 
 
 def _read(
-    folder: Path, map_location: files.MapLocation, verify: bool, team: Team
-) -> tuple[dict[str, Any], bool]:
-    """Read what is no large tensor, and compare a part of the checksums."""
-    reading = files.read(folder / HEADER, map_location=map_location, verify=verify)
-    content = dict(reading.keep(reading.content))
-    noted = content.get(KEY, {}).get("files", {})
+    folder: Path, map_location: files.MapLocation, verify: bool, ranks: _Ranks
+) -> files.Reading:
+    """Read what is no large tensor, and compare the checksums of a part of the files."""
+    reading = files.read(folder / shards.HEADER, map_location=map_location, verify=verify)
+    noted = reading.content.get(KEY, {}).get("files", {})
     if verify:
-        mine = sorted(noted)[team.rank :: team.size]
-        check(folder, mine, noted, shown=team.rank == 0)
+        shards.check_files(folder, noted, ranks.rank, ranks.size)
     elif any(not (folder / name).exists() for name in noted):
         raise CorruptCheckpointError(f"{folder} lacks a part of it. Take an older copy.")
-    return content, reading.integrity.verified
+    return reading
 
 
-def _room(saved: Tensor, like: Tensor | None) -> Tensor:
-    """Make room for a tensor: laid out as the one of today that it goes with."""
-    if not isinstance(like, Tensor) or like.shape != saved.shape:
-        return torch.empty(saved.shape, dtype=saved.dtype)
-    return torch.empty_like(like.detach(), dtype=saved.dtype)
+def _room(found: Plan, plain: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Make room for each tensor to read, by its key: laid out as the current one it goes into."""
+    tensors = {
+        each.key: torch.empty(each.shape, dtype=each.dtype)
+        for each in shards.placeholders_in(plain)
+    }
+    for saved, current in found.wanted():
+        if isinstance(saved, shards.Placeholder):
+            if isinstance(current, Tensor) and current.shape == saved.shape:
+                room = torch.empty_like(current.detach(), dtype=saved.dtype)
+            else:
+                room = torch.empty(saved.shape, dtype=saved.dtype)
+            tensors[saved.key] = room
+    return tensors
+
+
+class _SafeReader(FileSystemReader):
+    """Reads a directory of torch.distributed.checkpoint, and runs nothing of it."""
+
+    def read_metadata(self, *args: Any, **kwargs: Any) -> metadata.Metadata:
+        """Read ``.metadata``."""
+        found: metadata.Metadata = shards.read_metadata(Path(self.path))
+        found.storage_meta = metadata.StorageMeta(load_id=self.load_id)
+        return found
+
+
+def _unwrapped(work: Callable[[], object]) -> None:
+    """Let torch work, and raise what it wraps."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a single process, and of its own deprecations
+            work()
+    except CheckpointException as error:
+        causes = [failure[0] for _, failure in sorted(error.failures.items())]
+        known = [each for each in causes if isinstance(each, (OSError, CheckpointError))]
+        if known:
+            raise known[0] from error
+        raise CheckpointError(
+            *(f"rank {rank}: {each[0]!r}" for rank, each in sorted(error.failures.items()))
+        ) from error
+
+
+class _Ranks:
+    """The processes that save or load together: the default process group, or this one alone."""
+
+    def __init__(self) -> None:
+        together = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if together else 0
+        self.size = dist.get_world_size() if together else 1
+
+    def gather(self, value: T) -> list[T]:
+        """Return what every process has, in each of them."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do something in every process: if it fails in one, it fails in all."""
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:
+            failure = error
+        failures = self.gather(_portable(failure))
+        if failure is not None:
+            raise failure
+        for rank, other in enumerate(failures):
+            if other is not None:
+                if hasattr(other, "add_note"):  # Python 3.11
+                    other.add_note(f"(on rank {rank})")
+                raise other
+        return result  # type: ignore[return-value]
+
+    def run_on_first(self, work: Callable[[], T]) -> T:
+        """Do something in the first process only, and return its result in all."""
+        return self.gather(self.run(lambda: work() if self.rank == 0 else None))[0]  # type: ignore[return-value]
+
+
+def _portable(error: Exception | None) -> Exception | None:
+    """Bring an error to a form that crosses processes: its words, if not itself."""
+    if error is None or isinstance(error, OSError):
+        return error
+    if isinstance(error, MismatchError):
+        return MismatchError(*error.problems)
+    if isinstance(error, CheckpointError):
+        return error
+    return CheckpointError(f"{type(error).__name__}: {error}")

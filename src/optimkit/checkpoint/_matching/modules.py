@@ -100,7 +100,8 @@ class ModuleLoader(Loader):
         if saved.shape != now.shape:
             self.mismatched.append(LoadRow(name, "shape", tuple(saved.shape), tuple(now.shape)))
             return False
-        if not saved.is_meta and _layout(saved) != _layout(now):  # meta: it has yet to be read
+        unread = saved.is_meta and _layout(now) == "sharded"  # it will be laid out as this one
+        if not unread and _layout(saved) != _layout(now):
             self.mismatched.append(LoadRow(name, "layout", _layout(saved), _layout(now)))
             return False
         if saved.dtype != now.dtype:
