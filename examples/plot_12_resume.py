@@ -326,7 +326,7 @@ report
 # A loop that may start again | 可以随时重新启动的循环
 # ----------------------------------------------------
 # On a cluster the same command starts a run and restarts it. ``optimkit.CheckpointDir``
-# keeps the newest few files; ``restore`` gives back the newest intact one, or ``None``
+# keeps the last few files; ``restore`` gives back the latest intact one, or ``None``
 # when there is nothing yet. One loop serves both.
 #
 # 在集群上，首次启动和重新启动用的是同一条命令。``optimkit.CheckpointDir`` 保留最新的几个文件；

@@ -40,13 +40,54 @@ Answer = tuple[int, str, dict[str, Any]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command."""
-    options = _parser().parse_args(arguments)
-    code, text, data = _carry_out(options)
-    if options.json:
+    given = _parser().parse_args(arguments)
+    try:
+        if given.command == "show":
+            code, text, data = _show(given.file, given.key)
+        elif given.command == "diff":
+            code, text, data = _diff(given.one, given.other)
+        else:
+            code, text, data = _verify(given.path)
+    except (CorruptCheckpointError, UnsafeCheckpointError) as error:
+        code, text, data = 1, str(error), {"error": str(error), "verified": False}
+    except (CheckpointError, OSError) as error:
+        code, text, data = 2, str(error), {"error": str(error)}
+    if given.json:
         _print(json.dumps(data, allow_nan=False, indent=2), sys.stdout)
     else:
         _print(text, sys.stderr if "error" in data else sys.stdout)
     return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="optimkit",
+        description="Look into checkpoints. Nothing in a file is ever run.",
+        epilog="exit code: 0 verified, or equal; 1 not; 2 misuse",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="show|diff|verify")
+    file = "written by optimkit.save or torch.save"
+
+    text = "what is in a checkpoint"
+    show = commands.add_parser("show", help=text, description=text)
+    show.add_argument("file", metavar="FILE", help=file)
+    show.add_argument("--key", help="only this optimizer, as show calls it")
+
+    text = "what differs between two checkpoints"
+    diff = commands.add_parser("diff", help=text, description=text)
+    diff.add_argument("one", metavar="FILE", help=file)
+    diff.add_argument("other", metavar="FILE", help=file)
+
+    text = "whether the bytes are those that were written"
+    verify = commands.add_parser("verify", help=text, description=text)
+    verify.add_argument(
+        "path",
+        metavar="FILE",
+        help=f"{file}; or the directory of a CheckpointDir, or of checkpoint.distributed",
+    )
+    for command in (show, diff, verify):
+        command.add_argument("--json", action="store_true", help="answer with data")
+    return parser
 
 
 def _print(text: str, stream: TextIO) -> None:
@@ -58,65 +99,21 @@ def _print(text: str, stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _carry_out(options: argparse.Namespace) -> Answer:
-    """Run the command, and turn errors into answers."""
-    try:
-        answer: Answer = options.run(options)
-    except (CorruptCheckpointError, UnsafeCheckpointError) as error:
-        return 1, str(error), {"error": str(error), "verified": False}
-    except (CheckpointError, OSError) as error:
-        return 2, str(error), {"error": str(error)}
-    return answer
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="optimkit",
-        description="Look into checkpoints. Nothing in a file is ever run.",
-        epilog="exit code: 0 verified, or equal; 1 not; 2 misuse",
-    )
-    commands = parser.add_subparsers(required=True, metavar="show|diff|verify")
-    for name, run, files, text in (
-        ("show", _show, 1, "what is in a checkpoint"),
-        ("diff", _diff, 2, "what differs between two checkpoints"),
-        ("verify", _verify, 1, "whether the bytes are those that were written"),
-    ):
-        command = commands.add_parser(name, help=text, description=text)
-        command.add_argument(
-            "files",
-            nargs=files,
-            metavar="FILE",
-            help="written by optimkit.save or torch.save"
-            + (
-                "; or the directory of a CheckpointDir, or of checkpoint.distributed"
-                if name == "verify"
-                else ""
-            ),
-        )
-        command.add_argument("--json", action="store_true", help="answer with data")
-        command.set_defaults(run=run, key=None)
-        if name == "show":
-            command.add_argument("--key", help="only this optimizer, as show calls it")
-    return parser
-
-
-def _show(options: argparse.Namespace) -> Answer:
-    """Say what is in a file: its parts, then each optimizer."""
-    [path] = options.files
+def _show(path: str, key: str | None) -> Answer:
+    """Describe a file: its parts, then each optimizer."""
     reading = read(path)
     content, integrity = reading.content, reading.integrity
     found = optimizers_in(content)
-    if options.key is not None and options.key not in found:
-        describe(path, key=options.key)  # raises, and says which there are
-    chosen = [key for key in found if options.key in (None, key)]
-    reports = {key: describe(content, key=key) for key in chosen}
+    if key is not None and key not in found:
+        describe(path, key=key)  # raises, and says which there are
+    reports = {each: describe(content, key=each) for each in found if key in (None, each)}
     parts = _parts(content)
-    texts = [str(integrity), *([str(parts)] if options.key is None else [])]
-    texts += [f"\n{reports[key]}" for key in chosen]
+    texts = [str(integrity), *([str(parts)] if key is None else [])]
+    texts += [f"\n{report}" for report in reports.values()]
     data = {
         "file": integrity.to_dict(),
         "parts": parts.to_dict()["rows"],
-        "optimizers": {key: report.to_dict() for key, report in reports.items()},
+        "optimizers": {name: report.to_dict() for name, report in reports.items()},
     }
     return 0, "\n".join(texts), data
 
@@ -142,7 +139,7 @@ def _parts(content: Any) -> Table:
 
 
 def _holds(value: Any) -> str:
-    """Say what a part holds, in a few words."""
+    """Describe what a part holds, in a few words."""
     if isinstance(value, Tensor):
         return f"{tuple(value.shape)} {dtype_name(value.dtype)}"
     if isinstance(value, (Mapping, list, tuple)):
@@ -151,28 +148,27 @@ def _holds(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _diff(options: argparse.Namespace) -> Answer:
-    """Say what differs between two files."""
-    found = diff(*options.files)
+def _diff(one: str, other: str) -> Answer:
+    """Compare two files."""
+    found = diff(one, other)
     return int(bool(found.rows)), str(found), found.to_dict()
 
 
-def _verify(options: argparse.Namespace) -> Answer:
-    """Say whether a file is verified: its checksums fit, and it can be read."""
-    [path] = options.files
+def _verify(path: str) -> Answer:
+    """Verify a file, which then can be read as well; or a directory, of either kind."""
     target = Path(path)
     interrupted = not target.exists() and Path(backup_path(target), HEADER).exists()
     if interrupted or Path(target, HEADER).exists():
         integrity = verify_folder(target)
-        return int(not integrity.verified), str(integrity), integrity.to_dict()
-    if Path(path).is_dir():
+    elif target.is_dir():
         return _verify_directory(path)
-    integrity = read(path).integrity
+    else:
+        integrity = read(path).integrity
     return int(not integrity.verified), str(integrity), integrity.to_dict()
 
 
 def _verify_directory(path: str) -> Answer:
-    """Say of each checkpoint of a directory whether it is verified."""
+    """Verify each checkpoint of a directory."""
     found = CheckpointDir(path).verify()
     if not found:
         raise CheckpointError(

@@ -45,7 +45,7 @@ def test_nothing_yet(tmp_path):
 
 
 def test_the_last_are_kept(tmp_path):
-    """Last(n) keeps the n that were saved last, and the newest is restored."""
+    """Last(n) keeps the n that were saved last, and the latest is restored."""
     checkpoints = CheckpointDir(tmp_path / "a" / "b", keep=(Last(2),))
     for step in range(5):
         path = checkpoints.save(step, number=step)
@@ -55,7 +55,7 @@ def test_the_last_are_kept(tmp_path):
 
 
 def test_the_best_are_kept(tmp_path):
-    """Best(n) keeps the n best, the newest stays whatever it is, NaN and infinity are not best."""
+    """Best(n) keeps the n best, the latest stays whatever it is, NaN and infinity are not best."""
     checkpoints = CheckpointDir(tmp_path, keep=(Best(2, "loss", "min"),))
     for step, loss in enumerate([0.5, math.nan, 0.1, math.inf, 0.3, torch.tensor(0.4)]):
         checkpoints.save(step, {"loss": loss}, number=step)
@@ -74,7 +74,7 @@ def test_more_may_be_better(tmp_path):
 
 
 def test_kept_if_any_wants_it(tmp_path):
-    """A checkpoint stays as long as one policy wants it; without any, the newest stays."""
+    """A checkpoint stays as long as one policy wants it; without any, the latest stays."""
     checkpoints = CheckpointDir(tmp_path, keep=(Last(2), Best(1, "a", "min"), Best(1, "b", "max")))
     for step, (a, b) in enumerate([(1, 9), (0, 1), (5, 2), (6, 3), (7, 4)]):
         checkpoints.save(step, {"a": a, "b": b})
@@ -125,7 +125,7 @@ def test_a_missing_metric(tmp_path):
 
 
 def test_only_nan(tmp_path):
-    """If no metric is a number there is a newest, and the best is asked for in vain."""
+    """If no metric is a number there is a latest, and the best is asked for in vain."""
     checkpoints = CheckpointDir(tmp_path, keep=(Best(1, "loss", "min"),))
     checkpoints.save(1, {"loss": math.nan})
     assert checkpoints.restore().step == 1
@@ -133,7 +133,7 @@ def test_only_nan(tmp_path):
         checkpoints.restore("best")
     assert str(caught.value) == (
         f"{tmp_path}: none of 1 checkpoints has a 'loss' that is a number. "
-        'Restore the newest: restore("newest").'
+        'Restore the latest: restore("latest").'
     )
 
 
@@ -148,7 +148,7 @@ def test_no_policy_says_what_is_best(tmp_path):
 
 
 def test_past_a_damaged_one(tmp_path):
-    """A damaged newest is passed over with a warning that names it, at the caller's line."""
+    """A damaged latest is passed over with a warning that names it, at the caller's line."""
     checkpoints = CheckpointDir(tmp_path)
     paths = [checkpoints.save(step, weight=torch.ones(1000)) for step in range(3)]
     damage(paths[2])
@@ -178,7 +178,7 @@ def test_past_an_empty_or_foreign_one(tmp_path, content):
 
 
 def test_past_one_without_checksums(tmp_path):
-    """One that nobody can call sound is not taken either, unless verify=False."""
+    """One that can't be verified is not taken either, unless verify=False."""
     checkpoints = CheckpointDir(tmp_path)
     checkpoints.save(1)
     path = checkpoints.save(2)
@@ -199,7 +199,7 @@ def test_past_a_damaged_best(tmp_path):
 
 
 def test_a_misfit_is_not_passed_over(tmp_path):
-    """A sound newest that does not fit is an error, though an older one would fit."""
+    """An intact latest that does not fit is an error, though an older one would fit."""
     checkpoints = CheckpointDir(tmp_path)
     checkpoints.save(1, model=nn.Linear(2, 2))
     checkpoints.save(2, model=nn.Linear(3, 3))
@@ -284,16 +284,16 @@ checkpoints.save(3, {"loss": 0.5})
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux says what is used")
 def test_too_little_memory_is_no_damage(tmp_path):
-    """Without enough memory to load the newest, no older one is taken, and the best is not deleted."""
+    """Without enough memory to load the latest, no older one is taken, and the best is not deleted."""
     checkpoints = CheckpointDir(tmp_path, keep=(Last(1), Best(1, "loss", "min")))
     big = checkpoints.save(1, {"loss": 0.1}, weight=torch.ones(15_000_000))
     checkpoints.save(2, {"loss": 0.2}, weight=torch.ones(15_000_000))
-    newest = checkpoints.paths[0]
+    latest = checkpoints.paths[0]
     del checkpoints
     gc.collect()
     command = [sys.executable, "-c", TOO_LITTLE, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stdout == f"{newest}: there is not enough memory to load it\n", done.stderr
+    assert done.stdout == f"{latest}: there is not enough memory to load it\n", done.stderr
     assert big.exists()
 
 
@@ -414,18 +414,18 @@ def test_a_refused_value_deletes_nothing(tmp_path):
 
 
 def test_verify_looks_at_every_file(tmp_path):
-    """It says of each, the newest first, what its checksums say."""
+    """It says of each, the latest first, what its checksums say."""
     checkpoints = CheckpointDir(tmp_path)
     paths = [checkpoints.save(step, w=torch.ones(999)) for step in range(3)]
     damage(paths[1])
-    newest, damaged, oldest = checkpoints.verify()
-    assert newest.verified
+    latest, damaged, oldest = checkpoints.verify()
+    assert latest.verified
     assert oldest.verified
     assert str(paths[1]) in str(damaged)
 
 
 def test_another_run_deletes_meanwhile(tmp_path, monkeypatch):
-    """If what was the newest is gone when it is read, there is a newer one, and that is taken."""
+    """If what was the latest is gone when it is read, there is a newer one, and that is taken."""
     checkpoints = CheckpointDir(tmp_path, keep=(Last(1),))
     checkpoints.save(1)
     read = directory._read_intact
@@ -482,7 +482,7 @@ def test_what_nobody_could_look_into_stays(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(directory, "metrics_in", refused)
+        patch.setattr(directory, "_metrics_in", refused)
         checkpoints.save(2, {"loss": 0.5})
     assert path.exists()
     checkpoints.save(3, {"loss": 0.4})
@@ -514,7 +514,7 @@ def test_a_file_is_no_empty_directory(tmp_path):
         (
             lambda: CheckpointDir("a").restore("last"),
             ValueError,
-            "which must be 'newest' or 'best', not 'last'",
+            "which must be 'latest' or 'best', not 'last'",
         ),
     ],
 )

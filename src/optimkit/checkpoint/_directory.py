@@ -1,7 +1,7 @@
 """A directory of checkpoints: which are kept, and which one to go on from.
 
 The name of a file says its step, how many were saved before it, and which run saved it. So no
-two runs ever write one file, and "newest" means saved last, not of the highest step: a run that
+two runs ever write one file, and "latest" means saved last, not of the highest step: a run that
 goes back to an earlier step is the one to go on from.
 """
 
@@ -21,8 +21,8 @@ from typing import Any, Literal
 from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, first_few
 from ._arguments import gather, refuse_values
+from ._header import KEY
 from ._matching.base import Options
-from ._metrics import metrics_in, numbers_of
 from ._policies import Best, Last, Record, timeline
 from ._results import Loaded, Match
 from ._single import load_read, save_with
@@ -34,7 +34,7 @@ _naming = threading.RLock()  # of all directories; the handler of a signal may s
 class CheckpointDir:
     """A directory of checkpoints of a run, of which policies say what to keep.
 
-    A checkpoint is kept if any policy wants it; the newest always is. Nothing is deleted
+    A checkpoint is kept if any policy wants it; the latest always is. Nothing is deleted
     before its successor is on the disk, and nothing of another run that is still alive.
 
     Parameters
@@ -53,11 +53,11 @@ class CheckpointDir:
     ...     checkpoints = CheckpointDir(folder, keep=(Last(1), Best(1, "loss", "min")))
     ...     for step, loss in enumerate([0.5, 0.2, 0.3, 0.4]):
     ...         _ = checkpoints.save(step, {"loss": loss}, model=model)
-    ...     newest = checkpoints.restore(model=model)
+    ...     latest = checkpoints.restore(model=model)
     ...     best = checkpoints.restore("best", model=model)
     ...     len(checkpoints.paths)
     2
-    >>> newest.step, best.step
+    >>> latest.step, best.step
     (3, 1)
     """
 
@@ -74,12 +74,12 @@ class CheckpointDir:
         self._metrics: dict[Record, Mapping[str, float]] = {}
 
     def __repr__(self) -> str:
-        """Return how it was made."""
+        """Return the call that makes it."""
         return f"CheckpointDir({str(self.path)!r}, keep={self.keep!r})"
 
     @property
     def paths(self) -> list[Path]:
-        """The checkpoints that there are, the newest first."""
+        """The checkpoints that there are, the latest first."""
         return [record.path for record in self._records()]
 
     def save(
@@ -124,8 +124,8 @@ class CheckpointDir:
         if step < 0:
             raise ValueError(f"step must be 0 or more, not {step}")
         found = gather("save", objects, stateful, ("which",))
-        numbers = numbers_of(metrics)
-        self._refuse_missing(step, numbers)
+        numbers = _numbers_of(metrics)
+        self._check_metrics(step, numbers)
         files.make_folder(self.path)
         record = self._next(step)
         extra = {"step": step, "metrics": numbers}
@@ -136,7 +136,7 @@ class CheckpointDir:
 
     def restore(
         self,
-        which: Literal["newest", "best"] = "newest",
+        which: Literal["latest", "best"] = "latest",
         objects: Mapping[str, Any] | None = None,
         *,
         match: Match = "name",
@@ -146,14 +146,14 @@ class CheckpointDir:
         verify: bool = True,
         **stateful: Any,
     ) -> Loaded | None:
-        """Load the newest intact checkpoint, or the best one.
+        """Load the latest intact checkpoint, or the best one.
 
         One that is damaged is passed over, with a warning that names it. One that does not fit
         the objects is an error.
 
         Parameters
         ----------
-        which : {"newest", "best"}
+        which : {"latest", "best"}
             Which. Best is by the first :class:`optimkit.Best` among the policies.
         objects : mapping of str to Any, optional
             The same as the keywords, for names that can't be keywords.
@@ -190,7 +190,7 @@ class CheckpointDir:
         while (record := self._first(which, problems)) is not None:
             try:
                 reading = _read_intact(record.path, map_location, verify)
-            except FileNotFoundError:  # deleted just now, so that there is a newer one: look again
+            except FileNotFoundError:  # deleted just now, so that there is a later one: look again
                 if record.path.is_symlink():
                     problems[record] = (f"{record.path} leads nowhere.",)
                 continue
@@ -209,7 +209,7 @@ class CheckpointDir:
         return None
 
     def verify(self) -> list[files.Integrity | CheckpointError]:
-        """Compare the checksums of every checkpoint, the newest first.
+        """Compare the checksums of every checkpoint, the latest first.
 
         Returns
         -------
@@ -235,7 +235,7 @@ class CheckpointDir:
         return Record(self.path / f"step-{step:09d}.{number:06d}-{run}.pt", step, number, run)
 
     def _records(self) -> list[Record]:
-        """List the checkpoints, the newest first."""
+        """List the checkpoints, the latest first."""
         found = []
         with contextlib.suppress(FileNotFoundError):  # what can't be looked into is not empty
             for name in os.listdir(self.path):
@@ -250,10 +250,10 @@ class CheckpointDir:
 
     def _candidates(self, which: str) -> list[Record]:
         """List what may be restored, the first choice first."""
-        if which not in ("newest", "best"):
-            raise ValueError(f"which must be 'newest' or 'best', not {which!r}")
+        if which not in ("latest", "best"):
+            raise ValueError(f"which must be 'latest' or 'best', not {which!r}")
         records = timeline(self._records())
-        if which == "newest":
+        if which == "latest":
             return records
         policy = next((policy for policy in self.keep if isinstance(policy, Best)), None)
         if policy is None:
@@ -265,7 +265,7 @@ class CheckpointDir:
         if records and not ranked:
             raise CheckpointError(
                 f"{self.path}: none of {len(records)} checkpoints has a {policy.metric!r} that is "
-                'a number. Restore the newest: restore("newest").'
+                'a number. Restore the latest: restore("latest").'
             )
         return ranked
 
@@ -274,11 +274,11 @@ class CheckpointDir:
         for record in records:
             if record not in self._metrics:
                 with contextlib.suppress(OSError, MemoryError):
-                    self._metrics[record] = metrics_in(record.path)
+                    self._metrics[record] = _metrics_in(record.path)
         return {record: self._metrics.get(record, {}) for record in records}
 
-    def _refuse_missing(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Refuse a save that lacks a metric."""
+    def _check_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Check that no metric is missing that a policy asks for."""
         asked = {policy.metric: policy for policy in self.keep if isinstance(policy, Best)}
         missing = [policy for name, policy in asked.items() if name not in metrics]
         if missing:
@@ -291,18 +291,18 @@ class CheckpointDir:
                 )
             )
 
-    def _delete(self, newest: Record) -> None:
+    def _delete(self, latest: Record) -> None:
         """Delete what no policy wants, unless its run is alive."""
         records = self._records()
-        wanted = {newest}
+        wanted = {latest}
         for policy in self.keep:
             metrics = {} if isinstance(policy, Last) else self._metrics_of(records)
             wanted.update(policy.wanted(records, metrics))
             if isinstance(policy, Best):  # a run that goes back has a best of its own
                 wanted.update(policy.wanted(timeline(records), metrics))
-            # Nobody could look into these. Asked one by one: another thread may be saving, too.
+            # No one could look into these. Asked one by one: another thread may be saving, too.
             wanted.update(record for record in metrics if record not in self._metrics)
-        others = files.live_runs(self.path) - {newest.run}
+        others = files.live_runs(self.path) - {latest.run}
         for record in records:
             if record not in wanted and record.run not in others:
                 # What can't be deleted, the next save tries again.
@@ -312,8 +312,36 @@ class CheckpointDir:
 
 
 def _read_intact(path: Path, map_location: files.MapLocation, verify: bool) -> files.Reading:
-    """Read a checkpoint, and take no checksums for damage: a directory has none of the kind."""
+    """Read a checkpoint; here, one without checksums is damaged, since all are saved with them."""
     reading = files.read(path, map_location=map_location, verify=verify)
     if verify and not reading.integrity.verified:
         raise CorruptCheckpointError(f"{reading.integrity}.")
     return reading
+
+
+def _numbers_of(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+    """Return metrics as floats, or say which is no number."""
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise TypeError(f"save: metrics must be a mapping, not {type(metrics).__name__}")
+    found = {}
+    for name, value in (metrics or {}).items():
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            raise TypeError(
+                f"save: metrics[{name!r}] must be a number, not {value!r}. Pass float('nan') if it "
+                "is not known."
+            ) from None
+    return found
+
+
+def _metrics_in(path: Path) -> Mapping[str, float]:
+    """Read the metrics of a checkpoint; one that is damaged, or gone, or of others has none."""
+    content: Any = None
+    with contextlib.suppress(CheckpointError, FileNotFoundError):
+        content = files.read(path).content
+    header = content.get(KEY) if isinstance(content, Mapping) else None
+    found = header.get("metrics") if isinstance(header, Mapping) else None
+    if not isinstance(found, Mapping):
+        return {}
+    return {name: value for name, value in found.items() if isinstance(value, float)}

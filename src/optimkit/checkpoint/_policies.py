@@ -46,24 +46,11 @@ class Last:
     n: int
 
     def __post_init__(self) -> None:
-        """Refuse a number that is none."""
-        _refuse_number("Last", self.n)
+        """Validate n."""
+        _check_number("Last", self.n)
 
     def wanted(self, records: Sequence[Record], metrics: Metrics) -> list[Record]:
-        """Choose what to keep.
-
-        Parameters
-        ----------
-        records : sequence of Record
-            The checkpoints, the newest first.
-        metrics : mapping of Record to mapping
-            Their metrics.
-
-        Returns
-        -------
-        list of Record
-            Those to keep.
-        """
+        """Return those to keep; the latest come first."""
         return list(records[: self.n])
 
 
@@ -71,7 +58,7 @@ class Last:
 class Best:
     """Keep the checkpoints with the best value of a metric. NaN is never best.
 
-    When a run goes back to an earlier step, or begins anew, the best of what it leaves behind
+    When a run goes back to an earlier step, or starts again, the best of what it leaves behind
     stays as well.
 
     Parameters
@@ -100,51 +87,25 @@ class Best:
     mode: Literal["min", "max"]
 
     def __post_init__(self) -> None:
-        """Refuse a number, or a mode, that is none."""
-        _refuse_number("Best", self.n)
+        """Validate n and mode."""
+        _check_number("Best", self.n)
         if self.mode not in ("min", "max"):
             raise ValueError(f"Best: mode must be 'min' or 'max', not {self.mode!r}")
 
     def ranked(self, records: Sequence[Record], metrics: Metrics) -> list[Record]:
-        """Sort checkpoints, the best first; among equals, the newer first.
-
-        Parameters
-        ----------
-        records : sequence of Record
-            The checkpoints, the newest first.
-        metrics : mapping of Record to mapping
-            Their metrics.
-
-        Returns
-        -------
-        list of Record
-            Those that have the metric, and whose value is a number.
-        """
+        """Return those whose metric is a number, the best first; among equals, the latest first."""
         values = {record: metrics[record].get(self.metric, math.nan) for record in records}
         ranked = [record for record in records if not math.isnan(values[record])]
         sign = 1 if self.mode == "min" else -1
         return sorted(ranked, key=lambda record: sign * values[record])
 
     def wanted(self, records: Sequence[Record], metrics: Metrics) -> list[Record]:
-        """Choose what to keep.
-
-        Parameters
-        ----------
-        records : sequence of Record
-            The checkpoints, the newest first.
-        metrics : mapping of Record to mapping
-            Their metrics.
-
-        Returns
-        -------
-        list of Record
-            Those to keep.
-        """
+        """Return those to keep; the latest come first."""
         return self.ranked(records, metrics)[: self.n]
 
 
 def timeline(records: Sequence[Record]) -> list[Record]:
-    """Leave out the future of which a run that went back to an earlier step knows nothing."""
+    """Leave out the steps from which a later save went back; the latest come first."""
     kept: list[Record] = []
     for record in records:
         if not kept or record.step < kept[-1].step:
@@ -152,7 +113,7 @@ def timeline(records: Sequence[Record]) -> list[Record]:
     return kept
 
 
-def _refuse_number(name: str, n: int) -> None:
+def _check_number(name: str, n: int) -> None:
     if not isinstance(n, int):
         raise TypeError(f"{name}: n must be an int, not {type(n).__name__}")
     if n < 1:
