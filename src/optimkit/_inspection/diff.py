@@ -94,13 +94,7 @@ class Diff(Shown):
         return iter(self.rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the differences as data that ``json`` can write.
-
-        Returns
-        -------
-        dict
-            ``equal``, ``options`` and ``state``.
-        """
+        """Return ``equal``, ``options`` and ``state`` as data that ``json`` can write."""
         return {"equal": not self.rows, **jsonable(self)}
 
     def _blocks(self) -> list[Table | str]:
@@ -136,8 +130,7 @@ def diff(a: Source | Snapshot, b: Source | Snapshot) -> Diff:
     Returns
     -------
     Diff
-        Records first (``rows``, each with ``name``, ``key``, ``kind``, ``before``, ``after``,
-        ``change``; ``options`` and ``state`` apart), then text, a rich table, HTML.
+        A :class:`DiffRow` for each difference; options and state apart.
 
     Raises
     ------

@@ -39,10 +39,8 @@ class ParameterRow(NamedTuple):
         Its ``requires_grad``; None in a state dict.
     group : int
         The index of its group.
-    lr : float, torch.Tensor or None
-        The learning rate of its group now; a tensor where a device would have to be waited for.
-    weight_decay : float, torch.Tensor or None
-        The weight decay of its group; None if the class has none.
+    lr, weight_decay : float, torch.Tensor or None
+        Of its group now; a tensor where a device would have to be waited for.
     state : mapping of str to tuple or None
         State key -> its shape; ``()`` for a single number, None for nothing yet.
     step : float, torch.Tensor or None
@@ -54,10 +52,8 @@ class ParameterRow(NamedTuple):
 
     Examples
     --------
-    >>> import torch
-    >>> from torch import nn
-    >>> from optimkit import describe
-    >>> [row] = describe(torch.optim.SGD([nn.Parameter(torch.ones(2, 3))], lr=0.1)).rows
+    >>> import optimkit, torch
+    >>> [row] = optimkit.describe(torch.optim.SGD([torch.ones(2, 3)], lr=0.1)).rows
     >>> row.name, row.shape, row.lr, row.step
     ('params[0]', (2, 3), 0.1, None)
     """
@@ -97,11 +93,9 @@ class GroupRow:
 
     Examples
     --------
-    >>> import torch
-    >>> from torch import nn
-    >>> from optimkit import describe
-    >>> group = {"params": [nn.Parameter(torch.ones(2))], "lr": 0.5, "name": "head"}
-    >>> [row] = describe(torch.optim.SGD([group], lr=0.1)).groups
+    >>> import optimkit, torch
+    >>> group = {"params": [torch.ones(2)], "lr": 0.5, "name": "head"}
+    >>> [row] = optimkit.describe(torch.optim.SGD([group], lr=0.1)).groups
     >>> row.name, row.overrides, row.numel
     ('head', {'lr': 0.5}, 2)
     """
@@ -126,20 +120,16 @@ class Report(Shown):
         The groups.
     rows : tuple of ParameterRow
         The parameters, group by group.
-    unmanaged : tuple of str, optional
-        Trainable parameters of the model that the optimizer does not have.
-    frozen : tuple of str, optional
-        Frozen parameters of the model that the optimizer does not have.
+    unmanaged, frozen : tuple of str, optional
+        Trainable, and frozen, parameters of the model that the optimizer does not have.
     notes : tuple of str, optional
         What else should be said, a sentence each.
 
     Examples
     --------
-    >>> import torch
-    >>> from torch import nn
-    >>> from optimkit import describe
-    >>> model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
-    >>> report = describe(torch.optim.SGD(model[0].parameters(), lr=0.1), model)
+    >>> import optimkit, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 1))
+    >>> report = optimkit.describe(torch.optim.SGD(model[0].parameters(), lr=0.1), model)
     >>> report.rows[0].name, report.rows[0].shape, report.unmanaged
     ('0.weight', (4, 4), ('1.weight', '1.bias'))
     """
@@ -157,29 +147,7 @@ class Report(Shown):
         return sum(row.bytes for row in self.rows)
 
     def expand(self, prefix: str = "") -> Table:
-        """Return every parameter on a line of its own.
-
-        Parameters
-        ----------
-        prefix : str, optional
-            Only those whose name begins so.
-
-        Returns
-        -------
-        Table
-            One row for each parameter.
-
-        Examples
-        --------
-        >>> import torch
-        >>> from torch import nn
-        >>> from optimkit import describe
-        >>> print(describe(torch.optim.SGD(nn.PReLU().named_parameters(), lr=0.1)).expand())
-        1 parameter
-        name    shape  dtype    group   lr  weight_decay  state  step  bytes
-        ------  -----  -------  -----  ---  ------------  -----  ----  -----
-        weight  (1)    float32      0  0.1             0                   0
-        """
+        """Return a table with a row for each parameter, or each whose name begins with `prefix`."""
         rows = [row for row in self.rows if row.name.startswith(prefix)]
         columns = [name for name in ParameterRow._fields if name not in ("numel", "trainable")]
         if not any(row.norms for row in rows):
@@ -192,13 +160,7 @@ class Report(Shown):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as data that ``json`` can write.
-
-        Returns
-        -------
-        dict
-            ``optimizer``, ``groups``, ``rows``, ``unmanaged``, ``frozen``, ``notes``.
-        """
+        """Return all fields as data that ``json`` can write."""
         found: dict[str, Any] = jsonable(self)
         return found
 
