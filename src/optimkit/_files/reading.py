@@ -65,7 +65,7 @@ class Integrity(Shown):
         return self.checksums
 
     def _blocks(self) -> list[str]:
-        """Say it in a line."""
+        """Return one line."""
         size = f"{self.path}: {self.bytes:,} bytes"
         if self.checksums:
             return [f"{size}, {self.entries} entries, every checksum fits"]
@@ -202,7 +202,7 @@ def _is(file: BinaryIO, path: Path) -> bool:
 def _load(
     path: Path, source: Path | BinaryIO, map_location: MapLocation, *, zipped: bool = True
 ) -> Any:
-    """Let torch read, or map what it opens itself, and say in our words what it can't."""
+    """Let torch read, or map what it opens itself; raise our errors for its own."""
     try:
         with allow_weights_only():
             # Given explicitly, it wins over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD.
@@ -254,7 +254,7 @@ def allow_weights_only() -> Iterator[None]:
 
 
 def _unsafe(path: Path, error: Exception) -> str:
-    """Say what a checkpoint would call, by a look at its pickle that runs none of it."""
+    """Describe what a checkpoint would call, by a look at its pickle that runs none of it."""
     try:
         found = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # whatever is wrong with it, torch's own words say it better
@@ -274,4 +274,5 @@ def _first_sentence(error: Exception) -> str:
     """Take what torch refused, and cut its advice to unpickle freely."""
     lines = [line.strip() for line in str(error).split("\n")]
     about = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])
-    return about.rpartition("WeightsUnpickler error:")[2].strip().rstrip(".")
+    about = about.rpartition("WeightsUnpickler error:")[2].partition(". Please ")[0]
+    return about.strip().rstrip(".")

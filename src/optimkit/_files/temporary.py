@@ -1,8 +1,8 @@
 """Files of a living process, which the next one cleans up when their owner has died.
 
 An owner holds a lock on its file for as long as it lives: the lock goes with the process,
-however it ends. So a file that can be locked is litter, and one that can't is somebody's work,
-in whatever container, with whatever process id.
+however it ends. So a file that can be locked is litter, and one that can't is at work, in
+whatever container, with whatever process id.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 try:
     import fcntl
-except ImportError:  # Windows, where nobody can delete a file that is open
+except ImportError:  # Windows, where no one can delete a file that is open
     fcntl = None  # type: ignore[assignment]
 
 _PREFIX, _WORK, _RUN = ".optimkit-", ".tmp", ".run"
@@ -96,13 +96,13 @@ def _found(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def _create(folder: Path, suffix: str) -> tuple[BinaryIO, Path]:
-    """Make a file and lock it; until it is locked, somebody may take it for litter."""
+    """Make a file and lock it; until it is locked, another process may take it for litter."""
     while True:
         path = folder / f"{_PREFIX}{secrets.token_hex(4)}{suffix}"
         file = path.open("x+b", buffering=1 << 20)
         try:
             mine = fcntl is None or _lock(file)
-        except OSError:  # a file system without locks, where nobody cleans
+        except OSError:  # a file system without locks, where no one cleans
             mine = True
         if mine and path.exists():
             return file, path

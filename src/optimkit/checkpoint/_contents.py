@@ -80,27 +80,27 @@ def _without_functions(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check(content: Mapping[str, Any]) -> int:
-    """Refuse what could not be loaded again, all of it at once."""
-    walk = _Walk()
+    """Refuse what could not be loaded again, all of it at once; return the bytes of the tensors."""
+    found = _Checker()
     try:
         for name, value in content.items():
-            walk.visit(value, name)
+            found.visit(value, name)
     except RecursionError:
         raise UnsafeCheckpointError(
             f"{name}: nested too deep to be pickled. Save it flat."
         ) from None
-    if walk.refused:
+    if found.refused:
         raise UnsafeCheckpointError(
             *(
                 f"{first_few(paths)}: {reason}. {remedy}"
-                for (reason, remedy), paths in walk.refused.items()
+                for (reason, remedy), paths in found.refused.items()
             )
         )
-    return walk.bytes
+    return found.bytes
 
 
-class _Walk:
-    """Look at everything once, and note what can't go in, by what it is."""
+class _Checker:
+    """Looks at everything once, and notes what can't be loaded again, by reason and remedy."""
 
     def __init__(self) -> None:
         self.refused: dict[tuple[str, str], list[str]] = {}
@@ -127,8 +127,8 @@ class _Walk:
             self._inside(value, _items(value, path))
         elif kind in _SEQUENCES:
             self._inside(value, ((item, f"{path}[{i}]") for i, item in enumerate(value)))
-        elif not (kind is bytes and value) and not _comes_back(value):
-            reason = f"torch.load(weights_only=True) refuses {_called(value)}"
+        elif not (kind is bytes and value) and not _round_trips(value):
+            reason = f"torch.load(weights_only=True) refuses {_in_words(value)}"
             self._refuse(path, reason, _remedy(value))
 
     def _refuse(self, path: str, reason: str, remedy: str) -> None:
@@ -157,19 +157,19 @@ def _attributes(value: Any, path: str) -> Iterator[tuple[Any, str]]:
 
 
 def _ordinary(tensor: Tensor) -> bool:
-    """Tell whether a tensor is of the common kind, which needs no trial."""
+    """Return whether a tensor is of the common kind, which needs no trial."""
     strided = tensor.layout is torch.strided
     return strided and not tensor.is_quantized and not tensor.is_nested and _stored(tensor.dtype)
 
 
 @lru_cache
 def _stored(dtype: torch.dtype) -> bool:
-    """Tell whether torch has a way to store a dtype; of the smallest integers it has none."""
-    return _comes_back(torch.empty(1, dtype=dtype))
+    """Return whether torch can store a dtype; the smallest integers it can't."""
+    return _round_trips(torch.empty(1, dtype=dtype))
 
 
-def _comes_back(value: object) -> bool:
-    """Try it: save the value alone, and load it."""
+def _round_trips(value: object) -> bool:
+    """Return whether a value, saved alone, is loaded as what it was."""
     buffer = io.BytesIO()
     try:
         torch.save(value, buffer)
@@ -182,8 +182,8 @@ def _comes_back(value: object) -> bool:
         return False
 
 
-def _called(value: object) -> str:
-    """Say what is refused: a type, or a value of a type that is fine otherwise."""
+def _in_words(value: object) -> str:
+    """Describe what is refused: a type, or a value of a type that is fine otherwise."""
     if type(value) is int:
         return f"an int of {value.bit_length():,} bits"
     return "empty bytes" if type(value) is bytes else _named(type(value))
@@ -199,14 +199,14 @@ def _named(kind: type) -> str:
 
 
 def _remedy(value: Any) -> str:
-    """Say what to write instead."""
-    instead = _INSTEAD.get(_named(type(value))) or _by_family(value)
+    """Return what to save instead."""
+    instead = _INSTEAD.get(_named(type(value))) or _remedy_by_family(value)
     if instead is None:
         return "Save what it holds, as tensors, numbers, strings, lists and dicts."
     return f"Save {instead} instead."
 
 
-def _by_family(value: Any) -> str | None:
+def _remedy_by_family(value: Any) -> str | None:
     """Find the plain form of what belongs to a family of types."""
     if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
         return "its name"

@@ -252,13 +252,7 @@ def load(
     header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
     found = ranks.run(
         lambda: plan(
-            content,
-            header,
-            given,
-            where=str(path),
-            strict=strict,
-            options=options,
-            match=match,
+            content, header, given, where=str(path), strict=strict, options=options, match=match
         )
     )
     plain = plain_values(content, header, given)
