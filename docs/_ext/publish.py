@@ -1,4 +1,4 @@
-"""Build the site: both languages aside, then searched, then put in place of the last one.
+"""Build the site: both languages aside, then put in place of the last one.
 
 python docs/_ext/publish.py            build docs/_build/site/
 python docs/_ext/publish.py --serve    the same, serve it, build again when a file changes
@@ -34,7 +34,7 @@ UNUSED = (
     *("fontawesome*",),  # our icons are in optimkit.css
     *("searchtools.js", "language_data.js", "*-stemmer.js"),  # Sphinx's own search
     *("sg_gallery*", "binder_*", "jupyterlite_*", "broken_*", "no_image.png"),  # the gallery's look
-    *("_sources", ".buildinfo*", ".doctrees", "pagefind-*-ui.*", "pagefind-highlight.js"),
+    *("_sources", ".buildinfo*", ".doctrees"),
 )
 """What the tools write and no page asks for."""
 RULE = re.compile(r"([^{}]+)\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
@@ -98,29 +98,6 @@ def forget(language: Language) -> None:
     """
     for folder in (BUILD / "doctrees", NEXT):
         shutil.rmtree(folder / language.path, ignore_errors=True)
-
-
-def index_search(language: Language) -> None:
-    """Write the search index of one language, of what its readers see and no more."""
-    import asyncio
-
-    from pagefind.index import IndexConfig, PagefindIndex
-
-    async def index() -> None:
-        folder = NEXT / language.path
-        config = IndexConfig(
-            root_selector="article.bd-article",
-            exclude_selectors=[".bi-other", ".headerlink", ".prev-next-footer", "nav"],
-            output_path=str(folder / "pagefind"),
-            force_language=language.path,
-        )
-        async with PagefindIndex(config=config) as pagefind:
-            await pagefind.add_directory(
-                str(folder), glob="{index,start,glossary,promises,*/**/*}.html"
-            )
-
-    shutil.rmtree(NEXT / language.path / "pagefind", ignore_errors=True)
-    asyncio.run(index())
 
 
 def write_root() -> None:
@@ -216,8 +193,6 @@ def build() -> int:
     if code := build_languages():
         print(f"\nThe build failed; {SITE} is what it was.", file=sys.stderr)
         return code
-    for language in LANGUAGES:
-        index_search(language)
     build_wheel(NEXT)
     write_root()
     swap()

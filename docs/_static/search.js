@@ -1,77 +1,193 @@
 // Search as you type, in the theme's dialog and on the search page.
-// A classic script: browsers load no module into a page opened from a file.
+// A classic script, as is the index: browsers load no module and no file into a page opened from a file.
 (() => {
 const language = document.documentElement.lang;
 const base = new URL("../", document.currentScript.src);
-let engine;
+const WEIGHTS = { title: 4, about: 1.5, asked: 3, prose: 1, code: 0.3 };
+const WORDS = /\p{Script=Han}+|[a-z0-9_]+/giu;
+const HAN = /\p{Script=Han}+/u;
+const NOISE = /有什么用|为什么|怎么样|怎么办|怎么|怎样|如何|什么是|是什么|什么|是否|有没有|能不能|可不可以|应该|可以|吗|呢|了|的|我|请问/g;
+const STOP = new Set("a an and are be by can do does for how i in is it my not of on or the this to what when which who why with you".split(" "));
 
-async function load() {
-  engine ??= import(new URL("pagefind/pagefind.js", base)).then(async (pagefind) => {
-    // Short pages would come first: the glossary before the tutorial that explains.
-    await pagefind.options({ baseUrl: base.pathname, excerptLength: 24, ranking: { pageLength: 0 } });
-    await pagefind.init();
-    return pagefind;
-  });
-  return engine;
-}
-
-// A term that is typed in the other language: what this site calls it, from the glossary.
-let terms;
-async function translate(query) {
-  terms ??= fetch(new URL("_static/terms.json", base)).then((answer) => answer.json());
-  const pairs = Object.entries(await terms).sort(([a], [b]) => b.length - a.length);
-  return pairs.reduce((text, [theirs, ours]) => text.replaceAll(theirs, ` ${ours} `), query.toLowerCase()).trim();
-}
-
-// The index holds Chinese word by word, so a query has to be cut into words too.
-function words(query) {
-  if (!("Segmenter" in Intl)) return query.trim().split(/\s+/);
-  const pieces = new Intl.Segmenter(language, { granularity: "word" }).segment(query);
-  return [...pieces].filter((piece) => piece.isWordLike).map((piece) => piece.segment);
-}
-
-async function find(query) {
-  const pagefind = await load();
-  const parts = [...new Set([...words(query), ...words(await translate(query))])];
-  let whole = [];
-  for (const attempt of new Set([query, words(query).join(" "), await translate(query)])) {
-    whole = (await pagefind.search(attempt)).results;
-    if (whole.length) break;
-  }
-  if (whole.length > 4 || parts.length < 2) return { results: whole, some: false };
-  // Few pages have all of the words: add those that have some, a rare word counting for more.
-  const scores = new Map();
-  for (const part of parts) {
-    const { results } = await pagefind.search(part);
-    for (const result of results) {
-      const known = scores.get(result.id) ?? { result, score: 0 };
-      known.score += 1 / results.length + result.score / 100;
-      scores.set(result.id, known);
+// One rule for the index and for what is typed: a word of Latin letters, whole and in its parts, with its
+// beginning as its stem; of Chinese, each character and each pair of neighbours.
+function* tokens(text) {
+  for (const { 0: piece, index } of text.matchAll(WORDS)) {
+    if (HAN.test(piece)) {
+      const characters = [...piece].map((one) => engine.folds.get(one) ?? one);
+      for (let i = 0; i < characters.length; i++) {
+        yield [characters[i], index + i, index + i + 1];
+        if (i) yield [characters[i - 1] + characters[i], index + i - 1, index + i + 1];
+      }
+      continue;
+    }
+    const end = index + piece.length;
+    const parts = piece.match(/[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+/g) ?? [];
+    for (const word of new Set([piece, ...parts].map((one) => one.toLowerCase()))) {
+      yield [word, index, end];
+      if (word.length > 4) yield [`${word.slice(0, 5)}*`, index, end];
     }
   }
-  const known = new Set(whole.map((result) => result.id));
-  const more = [...scores.values()].filter(({ result }) => !known.has(result.id));
-  more.sort((a, b) => b.score - a.score);
-  return { results: [...whole, ...more.map(({ result }) => result)], some: !whole.length };
 }
 
-// For a word it does not know, pagefind shortens it to any beginning that it does: "about" finds "a".
-function relevant(page, query) {
-  const wanted = Math.min(...words(query).flatMap((word) => word.split("_")).map((part) => part.length));
-  const marks = [...page.excerpt.matchAll(/<mark>(.*?)<\/mark>/g)].map((mark) => mark[1]);
-  return !marks.length || marks.some((mark) => mark.length >= wanted / 2);
+const engine = { folds: new Map(), postings: new Map(), sections: [], pages: [] };
+let ready;
+function load() {
+  ready ??= new Promise((done) => {
+    const script = document.createElement("script");
+    script.src = new URL("_static/search-index.js", base);
+    script.addEventListener("load", () => { build(window.searchIndex); done(); });
+    document.head.append(script);
+  });
+  return ready;
 }
 
-function row(page, part) {
+function build({ pages, sections, names, folds }) {
+  const characters = [...folds];
+  for (let i = 0; i < characters.length; i += 2) engine.folds.set(characters[i], characters[i + 1]);
+  engine.pages = pages;
+  engine.names = Object.entries(names).sort(([a], [b]) => b.length - a.length);
+  for (const [page, anchor, title, prose, code, asked] of sections) {
+    // The title of a page says what each of its sections is about, too.
+    add({ page, anchor, title, prose }, { title, prose, code, about: anchor ? pages[page][1] : "" });
+    // What readers ask speaks for the page; which of its sections is shown is up to the text.
+    for (const question of asked) add({ page, anchor, title, prose, isAsked: true }, { asked: question });
+  }
+  engine.average = engine.sections.reduce((sum, one) => sum + one.length, 0) / engine.sections.length;
+}
+
+function add(section, fields) {
+  const counts = new Map();
+  for (const [name, text] of Object.entries(fields)) {
+    for (const [token] of tokens(text)) counts.set(token, (counts.get(token) ?? 0) + WEIGHTS[name]);
+  }
+  for (const [token, count] of counts) {
+    if (!engine.postings.has(token)) engine.postings.set(token, []);
+    engine.postings.get(token).push([engine.sections.length, count]);
+  }
+  engine.sections.push({ ...section, length: section.isAsked ? 100 : section.prose.length + 200 });
+}
+
+// How many letters have to be changed, added, left out or swapped to get from one word to the other.
+function distance(a, b) {
+  let [older, last] = [[], Array.from({ length: b.length + 1 }, (_, j) => j)];
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      row[j] = Math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] !== b[j - 1]));
+      if (a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) row[j] = Math.min(row[j], older[j - 2] + 1);
+    }
+    [older, last] = [last, row];
+  }
+  return last[b.length];
+}
+
+// The tokens to look for, each with its weight, and whether some word that was typed is on no page.
+function understand(typed) {
+  let text = typed;
+  for (const [theirs, ours] of engine.names) {
+    const lower = text.toLowerCase();
+    const isThere = HAN.test(theirs) ? lower.includes(theirs) : ` ${lower} `.includes(` ${theirs} `);
+    if (theirs !== ours && isThere && !lower.includes(ours)) text += ` ${ours}`;
+  }
+  const wanted = new Map();
+  let missed = false;
+  const asking = [...text.matchAll(NOISE)].map((one) => [one.index, one.index + one[0].length]);
+  for (const { 0: piece, index } of text.matchAll(WORDS)) {
+    const word = piece.toLowerCase();
+    const unknown = !HAN.test(piece) && !STOP.has(word) && !engine.postings.has(word);
+    for (const [token, from, to] of tokens(piece)) {
+      const isAsking = STOP.has(word) || asking.some(([start, end]) => index + from >= start && index + to <= end);
+      // A Chinese character alone says little, unless nothing else was typed.
+      const isAlone = HAN.test(token) && token.length < 2;
+      const weight = (token.endsWith("*") ? 0.4 : isAlone && typed.length > 1 ? 0.15 : 1) * (isAsking ? 0.2 : 1);
+      if (engine.postings.has(token)) wanted.set(token, Math.max(wanted.get(token) ?? 0, weight));
+      else if (HAN.test(token) && !isAsking) missed = true;
+    }
+    if (unknown) missed = !complete(word, wanted) || missed;
+  }
+  // Single characters of a word that is nowhere are on every page, and mean nothing.
+  const isNoise = missed && ![...wanted.values()].some((weight) => weight > 0.2);
+  return { wanted: isNoise ? new Map() : wanted, missed };
+}
+
+// A word that is on no page may be the beginning of one that is, or one that is misspelt.
+function complete(word, wanted) {
+  const words = [...engine.postings.keys()].filter((one) => /^[a-z_0-9]{3,}$/.test(one));
+  const longer = word.length > 1 ? words.filter((one) => one.startsWith(word)) : [];
+  for (const one of longer.slice(0, 30)) wanted.set(one, 0.7);
+  if (longer.length || word.length < 4) return longer.length > 0;
+  const most = word.length < 8 ? 1 : 2;
+  const close = words.filter((one) => Math.abs(one.length - word.length) <= most && distance(one, word) <= most);
+  for (const one of close) {
+    wanted.set(one, 0.8);
+    if (one.length > 4) wanted.set(`${one.slice(0, 5)}*`, 0.3);
+  }
+  return false;
+}
+
+// BM25 over sections. A page counts for what its sections have together; the best of them stands for it.
+function find(typed) {
+  const { wanted, missed } = understand(typed);
+  const total = engine.sections.length;
+  const scores = new Map();
+  const pages = new Map();
+  for (const [token, weight] of wanted) {
+    const posting = engine.postings.get(token);
+    const rarity = weight * Math.log(1 + (total - posting.length + 0.5) / (posting.length + 0.5));
+    const best = new Map();
+    for (const [number, count] of posting) {
+      const { page, length } = engine.sections[number];
+      const score = rarity * count * 2.2 / (count + 1.2 * (0.4 + 0.6 * length / engine.average));
+      scores.set(number, (scores.get(number) ?? 0) + score);
+      best.set(page, Math.max(best.get(page) ?? 0, score));
+    }
+    for (const [page, score] of best) pages.set(page, { sum: (pages.get(page)?.sum ?? 0) + score, top: 0, shown: -1 });
+  }
+  for (const [number, score] of scores) {
+    const { page, isAsked } = engine.sections[number];
+    const found = pages.get(page);
+    found.top = Math.max(found.top, score);
+    if (!isAsked && !(score <= scores.get(found.shown))) found.shown = number;
+    if (found.shown < 0) found.asked = number;
+  }
+  const found = [...pages.values()].map(({ sum, top, shown, asked }) => ({ number: shown < 0 ? asked : shown, score: top + 0.6 * sum }));
+  found.sort((a, b) => b.score - a.score);
+  // What has little of what is looked for is noise behind what has much of it.
+  return { missed, wanted, found: found.filter(({ score }) => score > 0.25 * found[0].score).slice(0, 8) };
+}
+
+// Some words of a section around the place where most of what is looked for stands, marked.
+function excerpt({ prose }, wanted) {
+  const marks = [...tokens(prose)].filter(([token]) => (wanted.get(token) ?? 0) > 0.2);
+  const size = HAN.test(prose) ? 80 : 170;
+  const inside = (start) => marks.filter(([, from, to]) => from >= start && to <= start + size).length;
+  const start = marks.map(([, from]) => from).reduce((best, from) => inside(from) > inside(best) ? from : best, marks[0]?.[1] ?? 0);
+  const first = start < 25 ? 0 : prose.slice(0, start - 12).search(/[\s，。；：、]\S*$/u) + 1 || start;
+  const cut = prose.slice(first, first + size);
+  const marked = new Set(marks.flatMap(([, from, to]) => Array.from({ length: to - from }, (_, i) => from + i - first)));
+  const span = document.createElement("span");
+  if (first) span.append("… ");
+  for (let i = 0, from = 0; i <= cut.length; i++) {
+    if (i < cut.length && marked.has(i) === marked.has(from)) continue;
+    const text = cut.slice(from, i);
+    const mark = document.createElement("mark");
+    mark.textContent = text;
+    span.append(marked.has(from) ? mark : text);
+    from = i;
+  }
+  if (first + size < prose.length) span.append(" …");
+  return span;
+}
+
+function row(section, wanted) {
+  const [url, about] = engine.pages[section.page];
   const item = document.createElement("li");
   const link = document.createElement("a");
-  link.href = part.url;
+  link.href = new URL(url + (section.anchor && `#${section.anchor}`), base);
   const title = document.createElement("strong");
-  title.textContent = part === page || part.title === page.meta.title
-    ? page.meta.title : `${page.meta.title} › ${part.title}`;
-  const excerpt = document.createElement("span");
-  excerpt.innerHTML = part.excerpt;
-  link.append(title, excerpt);
+  title.textContent = section.anchor ? `${about} › ${section.title}` : about;
+  link.append(title, excerpt(section, wanted));
   item.append(link);
   return item;
 }
@@ -85,26 +201,17 @@ function attach(box) {
   async function show() {
     const query = input.value.trim();
     const turn = ++latest;
-    if (!query) {
-      list.replaceChildren();
-      status.textContent = "";
-      return;
-    }
-    if (location.protocol === "file:") {
-      status.textContent = status.dataset.file;
-      return;
-    }
-    const { results, some } = await find(query);
-    const found = await Promise.all(results.slice(0, 8).map((result) => result.data()));
-    const pages = found.filter((page) => relevant(page, query));
+    await load();
     if (turn !== latest) return;
-    list.replaceChildren(...pages.map((page) => row(page, page.sub_results[0] ?? page)));
-    if (!pages.length) status.textContent = `${status.dataset.none} “${query}”`;
-    else status.textContent = some ? status.dataset.some : "";
+    const { found, wanted, missed } = query ? find(query) : { found: [] };
+    list.replaceChildren(...found.map(({ number }) => row(engine.sections[number], wanted)));
+    status.textContent = "";
+    if (query && !found.length) status.textContent = `${status.dataset.none} “${query}”`;
+    else if (missed) status.textContent = status.dataset.some;
   }
 
   let timer;
-  input.addEventListener("focus", () => { if (location.protocol !== "file:") load(); }, { once: true });
+  input.addEventListener("focus", load, { once: true });
   input.addEventListener("input", () => {
     clearTimeout(timer);
     timer = setTimeout(show, 80);

@@ -10,7 +10,6 @@ import pytest
 
 pytest.importorskip("sphinx_gallery", reason="the docs group is not installed")
 pytest.importorskip("pydata_sphinx_theme", reason="the docs group is not installed")
-pytest.importorskip("pagefind", reason="the docs group is not installed")
 
 import publish as publishing
 
@@ -90,7 +89,7 @@ def root(tmp_path_factory):
     """Return a small copy of the documentation with one script, built."""
     root = tmp_path_factory.mktemp("site")
     unwanted = shutil.ignore_patterns(
-        "_build", "auto_examples", "reference", "locale", "*.md", "__pycache__"
+        "_build", "auto_examples", "reference", "locale", "*.md", "questions.toml", "__pycache__"
     )
     shutil.copytree(DOCS, root / "docs", ignore=unwanted)
     write(root, "docs/index.md", INDEX)
@@ -133,7 +132,7 @@ def test_both_sites_from_one_run(root):
     assert {"index.html", "404.html"} <= set(site)
     for language in ("en", "zh"):
         assert {f"{language}/{page}" for page in pages} <= set(site)
-        assert f"{language}/pagefind/pagefind.js" in site
+        assert f"{language}/_static/search-index.js" in site
     assert b'<html lang="en"' in site["en/index.html"]
     assert b'<html lang="zh-CN"' in site["zh/index.html"]
 

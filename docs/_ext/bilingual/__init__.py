@@ -6,6 +6,7 @@ pairing     the transform that pairs blocks, shows one and hides the other
 glossary    the terms, from one file: their page, links to it, checks
 docstrings  the catalog that translates docstrings is whole
 pages       the switch, alternates, folded solutions
+search      what the search box looks through
 reports     warnings with file and line
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-from . import docstrings, glossary, pages, pairing
+from . import docstrings, glossary, pages, pairing, search
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
@@ -25,6 +26,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_transform(pages.FoldSolutions)
     app.add_transform(glossary.LinkTerms)
     app.add_transform(docstrings.TranslateDocstrings)
+    app.add_transform(search.CollectSections)
     app.add_post_transform(pairing.ShowTitleHalves)
     app.add_post_transform(pages.SizeImages)
     app.add_directive("glossary-terms", glossary.GlossaryTerms)
@@ -34,12 +36,13 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("builder-inited", docstrings.compile_catalogs)
     app.connect("builder-inited", pages.tag_html)
     app.connect("env-get-outdated", pages.remove_pages)
-    app.connect("build-finished", glossary.write_dictionary)
+    app.connect("env-check-consistency", search.check_questions)
+    app.connect("build-finished", search.write_index)
     app.connect("html-page-context", pages.add_context)
     # Raise env_version with any change of the transforms: it is what makes old doctrees stale.
     return {
         "version": "1",
-        "env_version": 4,
+        "env_version": 5,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }

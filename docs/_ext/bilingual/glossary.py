@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Callable
@@ -178,20 +177,6 @@ class LinkTerms(SphinxTransform):
             return reference("std", "term", term.en, nodes.Text(match[0]), self.env.docname)
 
         return link
-
-
-def write_dictionary(app: Sphinx, error: Exception | None) -> None:
-    """Tell the search box what a term is called here: of the other language, or by another name."""
-    if error is None and app.builder.format == "html":
-        own = by_sphinx(app.config.language)
-        names = {
-            name: term.zh if own is CHINESE else term.en
-            for term in glossary(app)
-            for name in (term.en, term.zh, *term.also)
-            if name != (term.zh if own is CHINESE else term.en)
-        }
-        path = Path(app.outdir, "_static", "terms.json")
-        path.write_text(json.dumps(names, ensure_ascii=False), "utf-8")
 
 
 def has_terms(node: nodes.Node) -> bool:

@@ -12,7 +12,6 @@ from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.images import get_image_size
-from sphinx.util.osutil import relative_uri
 from sphinx.writers.html5 import HTML5Translator
 
 from .languages import ENGLISH, LANGUAGES, by_sphinx
@@ -25,7 +24,7 @@ SOLUTION = re.compile(r"(solution|answers?)( \d+)? ?[|｜]")
 def tag_html(app: Sphinx) -> None:
     """Write the language into ``<html lang>`` as browsers know it."""
     own = by_sphinx(app.config.language)
-    # Pagefind searches: Sphinx's own index would be built, and loaded, for nothing.
+    # Our own search is in search.js: Sphinx's index would be built, and loaded, for nothing.
     app.builder.search = False
     app.config.html_context["reading_language"] = own
     app.config.html_context["reading_languages"] = LANGUAGES
@@ -105,8 +104,7 @@ class SizeImages(SphinxPostTransform):
     formats = ("html",)
 
     def run(self, **kwargs: Any) -> None:
-        builder, docname = self.app.builder, self.env.docname
-        folder = relative_uri(builder.get_target_uri(docname), builder.imagedir)
+        folder = "../" * self.env.docname.count("/") + "_images"
         for image in list(self.document.findall(nodes.image)):
             # A video has the size of the picture on its card.
             file = Path(self.env.srcdir, re.sub(r"\.mp4$", ".png", image["uri"]))
