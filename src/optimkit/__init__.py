@@ -15,9 +15,8 @@ from ._files import Integrity
 from ._groups.build import param_groups, partition
 from ._groups.change import add_param_group
 from ._groups.freezing import freeze, unfreeze
-from ._groups.kinds import is_bias, is_embedding, is_matrix, is_norm
 from ._groups.rules import Rule, layer_decay, when
-from ._groups.selectors import Selector
+from ._groups.selectors import Selector, is_bias, is_embedding, is_matrix, is_norm
 from ._inspection.audit import audit
 from ._inspection.describe import describe
 from ._inspection.diff import Diff, DiffRow, diff

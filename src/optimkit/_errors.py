@@ -67,7 +67,7 @@ class GroupError(OptimkitError, ValueError):
     ...     print(error)
     2 problems:
       1. param_groups(...): lr=-0.1 is negative; it must be 0 or more.
-      2. when('1.*', weight_decay=0.0): no parameter is called '1.*'. Mend the rule, or pass \
+      2. when('1.*', weight_decay=0.0): no parameter is called '1.*'. Correct the rule, or pass \
 unused="ignore".
     """
 

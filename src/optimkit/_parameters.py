@@ -1,25 +1,65 @@
-"""The parameters of a model, in columns: each one's names, its owner, and what lies inside what.
+"""The parameters of a model: each once, with every name it has and the modules it lies in.
 
-A tied parameter is found in several places. It is one parameter, with aliases.
+The names are the model's own. A wrapper such as ``DistributedDataParallel`` or
+``torch.compile`` adds a ``module.`` or an ``_orig_mod.`` that no checkpoint wants; it is
+recognised by its class, so an attribute of yours that is called ``module`` keeps its name.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from functools import cached_property
-from itertools import compress, repeat
-from typing import NamedTuple, TypeVar
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.parameter import is_lazy
 
-_T = TypeVar("_T")
-_LAZY = nn.UninitializedParameter
+from ._errors import GroupError, first_few
+
+# Where the class of a wrapper is, and the attribute that holds the model. A class only has
+# instances once its module has been imported, so nothing is imported to look for one.
+_WRAPPERS = (
+    ("torch.nn.parallel.distributed", "DistributedDataParallel", "module"),
+    ("torch.nn.parallel.data_parallel", "DataParallel", "module"),
+    # torch/distributed/fsdp/_common_utils.py, 2.15: FSDP_WRAPPED_MODULE
+    (
+        "torch.distributed.fsdp.fully_sharded_data_parallel",
+        "FullyShardedDataParallel",
+        "_fsdp_wrapped_module",
+    ),
+    # torch/_dynamo/eval_frame.py, 2.15: OptimizedModule.__init__
+    ("torch._dynamo.eval_frame", "OptimizedModule", "_orig_mod"),
+    # The same file, 2.15: _CHECKPOINT_WRAPPED_MODULE
+    (
+        "torch.distributed.algorithms._checkpoint.checkpoint_wrapper",
+        "ActivationWrapper",
+        "_checkpoint_wrapped_module",
+    ),
+)
 
 
-class ParamInfo(NamedTuple):
-    """A parameter, and where in the model it is.
+def held_as(module: nn.Module) -> str | None:
+    """Return the attribute in which a wrapper holds the model; None if this is no wrapper."""
+    kind: Any = type(module)
+    return _held_by(kind)
+
+
+@lru_cache(maxsize=1024)  # the bases of a class never change
+def _held_by(kind: type) -> str | None:
+    for path, name, attribute in _WRAPPERS:
+        wrapper = getattr(sys.modules.get(path), name, None)
+        if wrapper is not None and issubclass(kind, wrapper):
+            return attribute
+    return None
+
+
+@dataclass(eq=False, repr=False, slots=True)
+class ParamInfo:
+    """A parameter and where it is in the model: what a predicate is asked about.
 
     Parameters
     ----------
@@ -30,17 +70,22 @@ class ParamInfo(NamedTuple):
     module : torch.nn.Module
         The module that owns it.
     module_name : str
-        That module's name; ``""`` for the model itself.
+        The name of that module; ``""`` for the model itself.
     aliases : tuple of str, optional
-        Its other names, when it is tied or its module is used in several places.
+        Its other names, if it is tied or its module is used in several places. A predicate
+        is asked once for each name.
 
     Examples
     --------
     >>> from torch import nn
-    >>> from optimkit._walking import walk
-    >>> [info] = walk(nn.ModuleDict({"head": nn.Linear(2, 1, bias=False)}))
-    >>> info.name, info.module_name, info.module, tuple(info.param.shape)
-    ('head.weight', 'head', Linear(in_features=2, out_features=1, bias=False), (1, 2))
+    >>> from optimkit import ParamInfo, param_groups, when
+    >>> def is_wide(info: ParamInfo) -> bool:
+    ...     return isinstance(info.module, nn.Linear) and info.param.shape[-1] > 100
+    >>> model = nn.Sequential(nn.Linear(2, 200), nn.Linear(200, 1))
+    >>> [group["name"] for group in param_groups(model, when(is_wide, lr=1e-4), lr=1e-3)]
+    ['default', 'lr=0.0001']
+    >>> ParamInfo("1.weight", model[1].weight, model[1], "1")
+    ParamInfo('1.weight', shape=(1, 200), module=Linear)
     """
 
     name: str
@@ -48,121 +93,171 @@ class ParamInfo(NamedTuple):
     module: nn.Module
     module_name: str
     aliases: tuple[str, ...] = ()
-
-    # As a tuple it would compare tensors, whose equality is no truth value.
-    def __eq__(self, other: object) -> bool:
-        """Tell whether it is the same record."""
-        return self is other
-
-    def __ne__(self, other: object) -> bool:
-        """Tell whether it is another record."""
-        return self is not other
+    _index: ParameterIndex | None = field(default=None, init=False)  # what a selector looks up
 
     def __contains__(self, item: object) -> bool:
-        """Refuse ``"bias" in info``: it would look among the fields, and find nothing."""
-        raise TypeError("a ParamInfo is no name; ask its .name")
+        """Refuse ``"bias" in info``, which is meant for the name."""
+        raise TypeError("a ParamInfo is not a name; use its .name")
 
-    def __hash__(self) -> int:
-        """Tell it from other records."""
-        return id(self)
+    def __repr__(self) -> str:
+        aliases = f", aliases={self.aliases}" if self.aliases else ""
+        shape = "no shape yet" if is_lazy(self.param) else f"shape={tuple(self.param.shape)}"
+        return f"ParamInfo({self.name!r}, {shape}, module={type(self.module).__name__}{aliases})"
 
 
-class Walk:
+@dataclass(eq=False, slots=True)
+class IndexedModule:
+    """A module at one of its names."""
+
+    prefix: str  # of the names of what it holds
+    module: nn.Module
+    outer: IndexedModule | None  # the module that holds it
+    positions: list[int]  # of the parameters that it owns itself
+
+    @property
+    def name(self) -> str:
+        """Its name; ``""`` for the model itself."""
+        return self.prefix[:-1]
+
+
+@dataclass(eq=False, slots=True)
+class IndexedParameter:
+    """A parameter at one of its names; a tied one has several, with the same position."""
+
+    name: str
+    param: nn.Parameter
+    owner: IndexedModule
+    position: int  # among the parameters of the model, each counted once
+    names: list[str]  # all of them; the first is that of torch
+
+
+class ParameterIndex:
     """The parameters of a model, each once, in the order of ``model.named_parameters()``."""
 
-    def __init__(self) -> None:
-        self.places: list[str] = []
-        self.leaves: list[str] = []
-        self.tensors: list[nn.Parameter] = []
-        self.owners: list[int] = []
-        self.modules: list[nn.Module] = []
-        self.prefixes: list[str] = []
-        self.spans: list[tuple[int, int, int]] = []
-        self.ties: list[list[int]] = []
-        self.wrapped = False
-        self.answers: dict[object, bytes] = {}
-        self.firsts: bytearray | None = None
+    def __init__(self, model: nn.Module | Mapping[str, nn.Module]) -> None:
+        self.modules: list[IndexedModule] = []  # those that hold anything, each before its children
+        self.occurrences: list[IndexedParameter] = []  # each parameter at each of its names
+        self._first: dict[int, IndexedParameter] = {}  # by id: a tensor is slow to hash
+        self.answers: dict[object, frozenset[int]] = {}  # what selectors have found: positions
+        self._add_modules(_roots(model), None, None)
+        _refuse_name_clash([each.name for each in self.occurrences])
+
+    def _add_modules(
+        self,
+        children: Mapping[str, nn.Module | None],
+        unnamed: str | None,
+        outer: IndexedModule | None,
+    ) -> None:
+        """Note what modules hold, the parameters of each before those of its children.
+
+        A wrapper holds the model in an attribute, `unnamed`, that is no part of any name.
+        """
+        before = outer.prefix if outer else ""
+        for key, module in children.items():
+            if module is None or not (module._parameters or module._modules):
+                continue
+            prefix = before if key in (unnamed, "") else f"{before}{key}."
+            owner = IndexedModule(prefix, module, outer, [])
+            if module._modules and any(each.module is module for each in _around(owner)):
+                continue  # torch lets a module hold its own parent
+            self.modules.append(owner)
+            self._add_parameters(owner)
+            if module._modules:
+                self._add_modules(module._modules, held_as(module), owner)
+
+    def _add_parameters(self, owner: IndexedModule) -> None:
+        """Note the parameters that a module owns itself."""
+        for leaf, param in owner.module._parameters.items():
+            if param is None:
+                continue
+            name = owner.prefix + leaf
+            first = self._first.get(id(param))
+            if first is None:
+                record = IndexedParameter(name, param, owner, len(self._first), [name])
+                self._first[id(param)] = record
+            else:
+                first.names.append(name)
+                record = IndexedParameter(name, param, owner, first.position, first.names)
+            owner.positions.append(record.position)
+            self.occurrences.append(record)
 
     def __len__(self) -> int:
         """Return the number of parameters, a tied one counted once."""
-        return len(self.places) - sum(len(tie) - 1 for tie in self.ties)
+        return len(self._first)
 
-    def __iter__(self) -> Iterator[ParamInfo]:
-        """Give each parameter at its first place."""
-        return self.infos() if self.firsts is None else compress(self.infos(), self.firsts)
+    def __iter__(self) -> Iterator[IndexedParameter]:
+        """Yield each parameter once, at its first name."""
+        return iter(self._first.values())
 
-    @property
-    def names(self) -> Sequence[str]:
-        """The name of each parameter: that of its first place."""
-        return self.first_of(self.places)
+    def __getitem__(self, param: nn.Parameter) -> IndexedParameter:
+        """Look up a parameter."""
+        return self._first[id(param)]
 
-    @property
-    def module_names(self) -> list[str]:
-        """The name of each visited module."""
-        return [prefix[:-1] for prefix in self.prefixes]
+    def inside(self, test: Callable[[nn.Module], bool]) -> list[IndexedModule]:
+        """Return the modules that pass a test, and all that lie in them."""
+        found: dict[IndexedModule, None] = {}
+        for each in self.modules:
+            if each.outer in found or test(each.module):
+                found[each] = None
+        return list(found)
 
-    @cached_property
-    def by_type(self) -> dict[type, list[int]]:
-        """The visits to modules of each type."""
-        visits: dict[type, list[int]] = defaultdict(list)
-        for visit, module in enumerate(self.modules):
-            visits[type(module)].append(visit)
-        return visits
-
-    @cached_property
-    def scripted(self) -> list[int]:
-        """The visits to scripted modules."""
-        return [
-            visit
-            for kind, visits in self.by_type.items()
-            if issubclass(kind, torch.jit.ScriptModule)
-            for visit in visits
-        ]
-
-    @cached_property
-    def index(self) -> dict[str, int]:
-        """The place of each name."""
-        return {name: place for place, name in enumerate(self.places)}
-
-    @cached_property
-    def dims(self) -> bytes:
-        """The number of dimensions at each place."""
-        return bytes(map(Tensor.dim, self.tensors))
+    def info(self, record: IndexedParameter) -> ParamInfo:
+        """Return what a predicate is asked about a parameter at one of its names."""
+        name, owner = record.name, record.owner
+        aliases: tuple[str, ...] = ()
+        if len(record.names) > 1:
+            aliases = tuple(other for other in record.names if other != name)
+        info = ParamInfo(name, record.param, owner.module, owner.name, aliases)
+        info._index = self
+        return info
 
     @property
     def lazy(self) -> list[str]:
         """The names of the parameters that get their shape from the first batch."""
-        if not any(issubclass(kind, _LAZY) for kind in set(map(type, self.tensors))):
-            return []
-        places = zip(self.places, self.tensors, strict=True)
-        return [name for name, param in places if isinstance(param, _LAZY)]
+        return [record.name for record in self if is_lazy(record.param)]
 
-    @property
-    def params(self) -> Sequence[nn.Parameter]:
-        """The parameters, each once."""
-        return self.first_of(self.tensors)
+    @cached_property
+    def scripted(self) -> list[str]:
+        """The names of the scripted modules, which hide their type."""
+        scripted = torch.jit.ScriptModule
+        return [each.name for each in self.modules if isinstance(each.module, scripted)]
 
-    def first_of(self, column: Sequence[_T]) -> Sequence[_T]:
-        """Keep, of a column with an entry for each place, the entry of each first place."""
-        return column if self.firsts is None else list(compress(column, self.firsts))
 
-    def infos(self) -> Iterator[ParamInfo]:
-        """Give every place, tied ones too: what is named there, and the other names."""
-        columns = zip(
-            self.places,
-            self.tensors,
-            map(self.modules.__getitem__, self.owners),
-            map(self.module_names.__getitem__, self.owners),
-            self._aliases(),
-            strict=True,
+def _around(module: IndexedModule) -> Iterator[IndexedModule]:
+    """Yield the modules that a module lies in."""
+    while module.outer is not None:
+        module = module.outer
+        yield module
+
+
+def _roots(model: object) -> Mapping[str, nn.Module]:
+    """Bring both forms of a model to a mapping, or say what was passed instead."""
+    if isinstance(model, nn.Module):
+        return {"": model}
+    if not isinstance(model, Mapping):
+        raise TypeError(
+            f"model must be a torch.nn.Module, or a mapping of names to modules, not {_what(model)}"
         )
-        # What the class does itself, in twice the time.
-        return map(tuple.__new__, repeat(ParamInfo), columns)
+    wrong = [
+        f"{key!r} is {_what(value)}"
+        for key, value in model.items()
+        if not (isinstance(key, str) and isinstance(value, nn.Module))
+    ]
+    if wrong:
+        raise TypeError(f"model must map names to torch.nn.Module: {first_few(wrong)}")
+    return model
 
-    def _aliases(self) -> list[tuple[str, ...]]:
-        """Give, for each place, the other names of its parameter."""
-        aliases: list[tuple[str, ...]] = [()] * len(self.places)
-        for tie in self.ties:
-            for place in tie:
-                aliases[place] = tuple(self.places[other] for other in tie if other != place)
-        return aliases
+
+def _what(value: object) -> str:
+    """Name the type of a value, and the content of a string."""
+    return f"the string {value!r}" if isinstance(value, str) else type(value).__name__
+
+
+def _refuse_name_clash(names: list[str]) -> None:
+    """Refuse a model, or several, in which two parameters have the same name."""
+    if len(set(names)) < len(names):
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        raise GroupError(
+            f"two parameters would have the same name: {first_few(twice)}. "
+            "Rename one, or give each model a key that no name of another begins with."
+        )

@@ -1,11 +1,11 @@
-"""What the tests of changed groups share."""
+"""What the tests of groups share."""
 
 import pytest
 import torch
 from torch import nn
 from torch.optim import SGD
 
-from optimkit import GroupError, add_param_group
+from optimkit import GroupError, add_param_group, param_groups, when
 
 
 def state_of(optimizer, schedulers):
@@ -43,3 +43,17 @@ def fresh():
         return optimizer, {"params": [nn.Parameter(torch.ones(1))], "lr": 0.02}
 
     return fresh
+
+
+@pytest.fixture
+def chosen():
+    """The names of the parameters of a model that are selected."""
+
+    def chosen(select, model):
+        rule = when(select, name="chosen")
+        groups = param_groups(model, rule, frozen="keep", unused="ignore")
+        return [
+            name for group in groups if group["name"] == "chosen" for name, _ in group["params"]
+        ]
+
+    return chosen

@@ -35,7 +35,7 @@ def test_a_name_that_no_parameter_has():
     rule = when("3.*", lr=1.0)
     text = (
         "when('3.*', lr=1.0): no parameter is called '3.*'. "
-        'Mend the rule, or pass unused="ignore".'
+        'Correct the rule, or pass unused="ignore".'
     )
     assert refused(net(), rule) == text
     with pytest.warns(UserWarning, match="no parameter is called") as caught:
@@ -69,7 +69,7 @@ def test_all_that_is_wrong_is_said_at_once():
         "  4. when(is_bias, weigth_decay=0.0): AdamW has no option 'weigth_decay'; "
         "did you mean 'weight_decay'?\n"
         "  5. when('head.*', lr=-1.0): no parameter is called 'head.*'. "
-        'Mend the rule, or pass unused="ignore".'
+        'Correct the rule, or pass unused="ignore".'
     )
 
 
@@ -115,7 +115,7 @@ def test_matrices_for_muon():
     """Muon takes two dimensions and no other: what has another number is named before it is built."""
     assert refused(net(), optimizer=torch.optim.Muon) == (
         "Muon takes parameters of two dimensions only, not 0.bias (3,), 1.weight (3,), "
-        "1.bias (3,), 2.bias (1,). Give these to another optimizer; partition splits a model."
+        "1.bias (3,), 2.bias (1,). Pass these to another optimizer; partition splits a model."
     )
     flat = is_matrix & (lambda info: info.param.ndim == 2)
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(2, 2))
@@ -142,7 +142,7 @@ def test_words_and_reserved_names():
     assert refused(net(), when("*", params=[]), name="all") == (
         "2 problems:\n"
         "  1. param_groups(...): 'name' is for one group; pass when(select, name=...) instead.\n"
-        "  2. when('*', params=[]): 'params' holds the parameters, and is no option."
+        "  2. when('*', params=[]): 'params' holds the parameters and is not an option."
     )
 
 

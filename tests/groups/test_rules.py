@@ -126,7 +126,7 @@ def test_a_factor_that_overflows_is_refused():
         param_groups(nn.Sequential(nn.Linear(1, 1)), layer_decay(2.0, layers.__getitem__), lr=0.1)
     assert str(caught.value) == (
         "layer_decay(2.0, __getitem__): 2.0 ** 5000 is too large a factor. Check that layer_of "
-        "gives the number of a layer, and that decay is at most 1."
+        "returns the number of a layer, and that decay is at most 1."
     )
 
 
@@ -160,8 +160,8 @@ def test_layer_of_must_give_numbers():
     with pytest.raises(GroupError) as caught:
         param_groups(layers(2), layer_decay(0.5, lambda name: None), lr=1.0)
     assert str(caught.value) == (
-        "layer_decay(0.5, <lambda>): layer_of must give each name an int, the number of its "
-        "layer, but gave 0.weight -> None, 1.weight -> None."
+        "layer_decay(0.5, <lambda>): layer_of must return an int for each name, the number of its "
+        "layer, but returned 0.weight -> None, 1.weight -> None."
     )
 
 

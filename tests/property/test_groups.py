@@ -1,6 +1,7 @@
-"""Laws of parameter groups, on models and rules that nobody thought of."""
+"""Laws of parameter groups, on models and rules that no one thought of."""
 
 import re
+from fnmatch import fnmatchcase
 from operator import and_, or_
 
 import torch
@@ -18,10 +19,9 @@ from optimkit import (
     partition,
     when,
 )
-from optimkit._groups.options import identity
-from optimkit._groups.selectors import select_by
-from optimkit._walking import walk
+from optimkit._values import same
 
+ANY = is_bias | ~is_bias  # a selector to combine others with
 LEAVES = [
     lambda: nn.Linear(2, 2),
     lambda: nn.Linear(2, 3, bias=False),
@@ -48,7 +48,7 @@ SELECTS = [
 ]
 
 selectors = st.recursive(
-    st.sampled_from(SELECTS).map(select_by),
+    st.sampled_from(SELECTS).map(lambda select: ANY & select),
     lambda inner: st.one_of(
         inner.map(lambda selector: ~selector),
         st.builds(
@@ -61,15 +61,16 @@ values = st.sampled_from([0.0, 0.1, 0.5])
 options = st.fixed_dictionaries(
     {}, optional={"lr": values, "weight_decay": values, "momentum": values}
 )
-rules = st.lists(
+recipes = st.lists(
     st.builds(
-        lambda select, named, found: when(select, name=named, **found),
+        lambda select, named, found: (select, {**found, **({"name": named} if named else {})}),
         selectors,
         st.sampled_from([None, None, "head", "tail"]),
         options,
     ),
     max_size=4,
 )
+rules = recipes.map(lambda found: [when(select, **given_) for select, given_ in found])
 
 
 @st.composite
@@ -98,6 +99,12 @@ def build(model, found, **kwargs):
     return param_groups(model, *found, unused="ignore", lr=0.1, weight_decay=0.1, **kwargs)
 
 
+def chosen(select, model):
+    """Return the names of the parameters that are selected."""
+    groups = build(model, [when(select, name="chosen")], frozen="keep")
+    return {name for group in groups if group["name"] == "chosen" for name, _ in group["params"]}
+
+
 def settled(groups):
     """Return the options of each parameter, and in which order the groups list them."""
     return [([name for name, _ in group["params"]], {**group, "params": None}) for group in groups]
@@ -122,13 +129,13 @@ def test_fewest_groups(model, found):
     groups = build(model, found)
     names = [group["name"] for group in groups]
     assert len(set(names)) == len(names)
-    kinds = [
-        identity({key: value for key, value in group.items() if key not in ("params", "name")})
-        for group in groups
-    ]
     asked = [name.split(",")[0].split(" #")[0] for name in names]
     asked = [name if name in ("head", "tail") else None for name in asked]
-    assert len(set(zip(kinds, asked, strict=True))) == len(groups)
+    kinds = [
+        (name, *((key, group[key]) for key in sorted(group.keys() - {"params", "name"})))
+        for name, group in zip(asked, groups, strict=True)
+    ]
+    assert len(set(kinds)) == len(groups)
 
 
 @given(models(), rules)
@@ -144,31 +151,25 @@ def test_the_last_rule_decides(model, found, last):
         assert {key: group[key] for key in last} == last
 
 
-@given(models(), rules)
+@given(models(), recipes)
 def test_each_parameter_gets_what_the_rules_say(model, found):
     """The groups are what the rules give when applied to one parameter after another."""
-    walked = walk(model)
-    expected = {}
-    for index, place in enumerate(walked.places):
-        merged = {"lr": 0.1, "weight_decay": 0.1}
-        for rule in found:
-            if rule.selector.over(walked)[index]:
-                merged.update(rule.options)
-        merged.pop("name", None)
-        expected[place] = merged
-    for group in build(model, found):
-        given_options = {key: group[key] for key in group if key not in ("params", "name")}
+    expected = {name: {"lr": 0.1, "weight_decay": 0.1} for name, _ in model.named_parameters()}
+    for select, changes in found:
+        for name in chosen(select, model):
+            expected[name].update({key: changes[key] for key in changes.keys() - {"name"}})
+    for group in build(model, [when(select, **changes) for select, changes in found]):
+        own = {key: group[key] for key in group.keys() - {"params", "name"}}
         for name, _ in group["params"]:
-            assert given_options == expected[name]
+            assert own == expected[name]
 
 
 @given(models(), st.lists(selectors, max_size=3))
 def test_a_partition_covers_or_raises(model, found):
     """A partition has each trainable parameter once, or says which ones it has not."""
-    walked = walk(model)
-    answers = [selector.over(walked) for selector in found]
+    answers = [chosen(selector, model) for selector in found]
     counts = {
-        name: sum(answer[walked.places.index(name)] for answer in answers)
+        name: sum(name in answer for answer in answers)
         for name, param in model.named_parameters()
         if param.requires_grad
     }
@@ -195,10 +196,54 @@ def test_a_selector_and_its_opposite_are_a_partition(model, selector):
 @given(models(), selectors, selectors)
 def test_boolean_laws(model, one, other):
     """De Morgan and double negation hold for selectors."""
-    found = walk(model)
-    assert (~(one & other)).over(found) == (~one | ~other).over(found)
-    assert (~(one | other)).over(found) == (~one & ~other).over(found)
-    assert (~~one).over(found) == one.over(found)
+    for left, right in [
+        (~(one & other), ~one | ~other),
+        (~(one | other), ~one & ~other),
+        (~~one, one),
+    ]:
+        assert chosen(left, model) == chosen(right, model)
+
+
+@given(st.text("ab*?[]!", max_size=8), st.lists(st.text("ab", min_size=1, max_size=6), min_size=1))
+def test_any_glob_means_what_fnmatch_means(pattern, names):
+    """Whatever the glob and the names, it selects what fnmatch finds."""
+    model = nn.ParameterDict({name: nn.Parameter(torch.ones(1)) for name in names})
+    assert chosen(pattern, model) == {name for name in names if fnmatchcase(name, pattern)}
+
+
+numbers = st.sampled_from([0, 0.0, 1, 1.0, True, False, None, 0.5, float("nan"), "a"])
+tensors = st.builds(
+    torch.tensor,
+    st.sampled_from([[0.0, 1.0], 0.5, 1.0, float("nan")]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+nested = st.recursive(
+    numbers | tensors,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2),
+        st.lists(inner, max_size=2).map(tuple),
+        st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    ),
+    max_leaves=3,
+)
+
+
+def forms(value):
+    """Return the tensors in a value as their dtypes, and all else as nothing."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype
+    if isinstance(value, dict):
+        return {key: forms(item) for key, item in value.items()}
+    return list(map(forms, value)) if isinstance(value, (list, tuple)) else None
+
+
+@settings(max_examples=200)
+@given(nested, nested)
+def test_options_that_are_the_same_share_a_group(one, other):
+    """Options share a group if they mean the same, but for a tensor beside a number or a dtype."""
+    model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    groups = param_groups(model, when("0.*", option=one), when("1.*", option=other))
+    assert (len(groups) == 1) == (same(one, other) and forms(one) == forms(other))
 
 
 @settings(max_examples=20)

@@ -8,31 +8,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from itertools import compress, repeat
-from operator import attrgetter
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
+import torch
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
-from .._errors import GroupError
-from .._parameters import Walk
-from .._walking import walk
-from .naming import name_groups
-from .options import identity, own_options
-from .problems import (
-    Frozen,
-    Named,
-    Unused,
-    check_arguments,
-    not_in_one_part,
-    without_shape,
-    wrong_groups,
-    wrong_options,
-    wrong_parameters,
-)
-from .rules import Rule
-from .selectors import Select, ask_predicates, select_by
+from .._errors import GroupError, first_few
+from .._parameters import IndexedParameter, ParameterIndex
+from .options import bad_options, class_of, identity, name_groups, own_options
+from .rules import NO_LR, Change, Rule
+from .selectors import Select, select_by
+
+Frozen = Literal["skip", "keep", "error"]
+Unused = Literal["error", "warn", "ignore"]
+Named = tuple[str, nn.Parameter]
 
 
 def param_groups(
@@ -110,28 +101,25 @@ def param_groups(
     >>> optimizer.param_groups[0]["param_names"]
     ['0.weight']
     """
-    check_arguments(rules, optimizer, frozen, unused)
-    found = walk(model)
-    problems = wrong_options(rules, base, optimizer)
-    if found.lazy:  # a rule may look at shapes
-        problems.append(without_shape(found))
-        raise GroupError(*problems)
-    trainable = _trainable(found)
-    problems += wrong_parameters(found, trainable, frozen)
-    ask_predicates(found, (each for rule in rules for each in rule.selectors()))
-    misses = [] if unused == "ignore" else [text for rule in rules for text in rule.misses(found)]
+    _check_arguments(rules, optimizer, frozen, unused)
+    index = ParameterIndex(model)
+    problems = _wrong_options(rules, base, optimizer)
+    if index.lazy:  # a rule may look at shapes
+        raise GroupError(*problems, _without_shape(index))
+    problems += _wrong_parameters(index, frozen)
+    misses = [] if unused == "ignore" else [text for rule in rules for text in rule._misses(index)]
     if problems or (misses and unused == "error"):
         raise GroupError(*problems, *misses)
     for text in misses:
         warnings.warn(text, stacklevel=2)
-    groups = _sort(found, rules, base, trainable if frozen == "skip" else b"")
-    problems = wrong_groups(groups.options, groups.members, optimizer)
-    if problems:
+    wanted = [each for each in index if frozen == "keep" or each.param.requires_grad]
+    groups = _sort(wanted, _changes(index, rules), base)
+    if problems := _wrong_groups(groups, optimizer):
         raise GroupError(*problems)
-    names = name_groups(groups.options, base)
+    names = name_groups([group.options for group in groups], base)
     return [
-        {"params": pairs, **own_options(options), "name": name}
-        for pairs, options, name in zip(groups.members, groups.options, names, strict=True)
+        {"params": group.members, **own_options(group.options), "name": name}
+        for group, name in zip(groups, names, strict=True)
     ]
 
 
@@ -176,64 +164,177 @@ def partition(
     {'muon': ['1.weight'], 'adamw': ['0.weight', '1.bias', '2.weight', '2.bias']}
     """
     chosen = {part: select_by(select) for part, select in selectors.items()}
-    found = walk(model)
-    if found.lazy:
-        raise GroupError(without_shape(found))
-    trainable = _trainable(found)
-    problems = wrong_parameters(found, trainable, None)
+    index = ParameterIndex(model)
+    if index.lazy:
+        raise GroupError(_without_shape(index))
+    if problems := _wrong_parameters(index, None):
+        raise GroupError(*problems)
+    parts: dict[str, list[Named]] = {part: [] for part in chosen}
+    left, several = [], []
+    for record in index:
+        if not record.param.requires_grad:
+            continue
+        inside = [
+            part for part, selector in chosen.items() if record.position in selector._chosen(index)
+        ]
+        for part in inside:
+            parts[part].append((record.name, record.param))
+        if not inside:
+            left.append(record.name)
+        elif len(inside) > 1:
+            several.append(f"{record.name} ({' and '.join(inside)})")
+    if problems := _not_in_one_part(left, several):
+        raise GroupError(*problems)
+    return parts
+
+
+@dataclass
+class _Group:
+    """The parameters that have the same options."""
+
+    options: dict[str, Any]
+    members: list[Named] = field(default_factory=list)
+
+
+def _changes(index: ParameterIndex, rules: Sequence[Rule]) -> list[list[Change]]:
+    """List, for each parameter, what the rules change, in their order."""
+    changes: list[list[Change]] = [[] for _ in index]
+    for rule in rules:
+        for position, change in rule._changes(index):
+            changes[position].append(change)
+    return changes
+
+
+def _sort(
+    wanted: Iterable[IndexedParameter], changes: list[list[Change]], base: Mapping[str, Any]
+) -> list[_Group]:
+    """Put each parameter into the group that has its options."""
+    groups: dict[Hashable, _Group] = {}
+    groups_by_changes: dict[tuple[Change, ...], _Group] = {}  # options are merged once for each
+    for record in wanted:
+        own = tuple(changes[record.position])
+        group = groups_by_changes.get(own)
+        if group is None:
+            options = dict(base)
+            for change in own:
+                change._apply(options)
+            group = groups.setdefault(identity(options), _Group(options))
+            groups_by_changes[own] = group
+        group.members.append((record.name, record.param))
+    return list(groups.values())
+
+
+# What is wrong, and what to do about it
+
+
+def _check_arguments(rules: Iterable[object], optimizer: object, frozen: str, unused: str) -> None:
+    """Refuse what is of a wrong type, or not one of the words."""
+    for rule in rules:
+        if not isinstance(rule, Rule):
+            raise TypeError(
+                f"a rule comes from when(...) or layer_decay(...), not {type(rule).__name__}"
+            )
+    if isinstance(optimizer, Optimizer) or not (optimizer is None or callable(optimizer)):
+        raise TypeError(
+            f"optimizer must be the class that will take the groups, not {type(optimizer).__name__}"
+        )
+    words = (("frozen", frozen, get_args(Frozen)), ("unused", unused, get_args(Unused)))
+    problems = [
+        f"{option}={value!r}: choose one of {', '.join(map(repr, choices))}."
+        for option, value, choices in words
+        if value not in choices
+    ]
     if problems:
         raise GroupError(*problems)
-    pairs = list(compress(zip(found.names, found.params, strict=True), trainable))
-    ask_predicates(found, chosen.values())
-    answers = {
-        part: list(compress(found.first_of(selector.over(found)), trainable))
-        for part, selector in chosen.items()
-    }
-    problems = not_in_one_part([name for name, _ in pairs], answers)
-    if problems:
-        raise GroupError(*problems)
-    return {part: list(compress(pairs, answer)) for part, answer in answers.items()}
 
 
-def _trainable(found: Walk) -> bytes:
-    """Tell, for each parameter, whether it requires a gradient."""
-    return bytes(map(attrgetter("requires_grad"), found.params))
+def _wrong_options(
+    rules: Iterable[Rule], base: Mapping[str, Any], optimizer: Callable[..., Optimizer] | None
+) -> list[str]:
+    """Say which options, of all parameters or of a rule, can't be."""
+    wrong = [f"param_groups(...): {text}" for text in bad_options(base, optimizer)]
+    if "name" in base:
+        wrong.append(
+            "param_groups(...): 'name' is for one group; pass when(select, name=...) instead."
+        )
+    return wrong + [text for rule in rules for text in rule._wrong_options(optimizer)]
 
 
-class _Groups(dict[tuple[Any, ...], list[Named]]):
-    """The list that a parameter belongs to, by its entries in the rules' columns."""
-
-    def __init__(self, rules: Sequence[Rule], base: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.rules = rules
-        self.base = base
-        self.options: list[dict[str, Any]] = []
-        self.members: list[list[Named]] = []
-        self._with: dict[Hashable, list[Named]] = {}
-
-    def __missing__(self, key: tuple[Any, ...]) -> list[Named]:
-        """Resolve the options of a new kind of parameter, and find or open its group."""
-        options = dict(self.base)
-        for rule, entry in zip(self.rules, key, strict=True):
-            if entry:
-                rule.apply(entry, options)
-        same = identity(options)
-        if same not in self._with:
-            self._with[same] = []
-            self.options.append(options)
-            self.members.append(self._with[same])
-        self[key] = members = self._with[same]
-        return members
+def _without_shape(index: ParameterIndex) -> str:
+    """Say which parameters wait for the first batch."""
+    return (
+        f"these parameters have no shape before the first batch: {first_few(index.lazy)}. "
+        "Run the model on a batch, then build the groups."
+    )
 
 
-def _sort(found: Walk, rules: Sequence[Rule], base: Mapping[str, Any], wanted: bytes) -> _Groups:
-    """Put each wanted parameter into its group, in one pass."""
-    columns = [found.first_of(rule.column(found)) for rule in rules]
-    pairs: Iterable[Named] = zip(found.names, found.params, strict=True)
-    keys: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if columns else repeat(())
-    if 0 in wanted:
-        pairs, keys = compress(pairs, wanted), compress(keys, wanted)
-    groups = _Groups(rules, base)
-    for members, pair in zip(map(groups.__getitem__, keys), pairs, strict=False):
-        members.append(pair)
-    return groups
+def _wrong_parameters(index: ParameterIndex, frozen: Frozen | None) -> list[str]:
+    """Say why these parameters can't be optimized."""
+    if not len(index):
+        return ["the model has no parameters: there is nothing to optimize."]
+    names = [record.name for record in index if not record.param.requires_grad]
+    if frozen == "keep" or not names:
+        return []
+    if len(names) == len(index):
+        advice = "Unfreeze some." if frozen is None else 'Unfreeze some, or pass frozen="keep".'
+        return [
+            "the model has no trainable parameter: requires_grad is False for all "
+            f"{len(names)}. {advice}"
+        ]
+    if frozen == "error":
+        return [
+            f"these parameters are frozen: {first_few(names)}. "
+            'Unfreeze them, or pass frozen="skip" or "keep".'
+        ]
+    return []
+
+
+def _wrong_groups(
+    groups: Sequence[_Group], optimizer: Callable[..., Optimizer] | None
+) -> list[str]:
+    """Say which lr is scaled but not set, and which groups the optimizer refuses."""
+    problems = []
+    unscaled = [
+        name for group in groups if group.options.get("lr") is NO_LR for name, _ in group.members
+    ]
+    if unscaled:
+        problems.append(
+            f"layer_decay has no lr to scale for {first_few(unscaled)}. "
+            "Pass param_groups(..., lr=...)."
+        )
+    kind = class_of(optimizer)
+    if not isinstance(kind, type):
+        return problems
+    wrong = [
+        f"{name} {tuple(param.shape)}"
+        for group in groups
+        for name, param in group.members
+        if param.dim() != 2
+    ]
+    if wrong and hasattr(torch.optim, "Muon") and issubclass(kind, torch.optim.Muon):
+        problems.append(
+            f"Muon takes parameters of two dimensions only, not {first_few(wrong)}. "
+            "Pass these to another optimizer; partition splits a model."
+        )
+    if len(groups) > 1 and issubclass(kind, LBFGS):
+        problems.append(
+            f"LBFGS takes one group, and the rules make {len(groups)}. "
+            "Leave the rules out, or take another optimizer."
+        )
+    return problems
+
+
+def _not_in_one_part(left: Sequence[str], several: Sequence[str]) -> list[str]:
+    """Say which parameters are in no part, and which in several."""
+    problems = []
+    if left:
+        problems.append(
+            f"these parameters are in no part: {first_few(left)}. "
+            "Widen a selector, add a part, or freeze them."
+        )
+    if several:
+        problems.append(
+            f"these parameters are in several parts: {first_few(several)}. "
+            "Narrow a selector, for instance with & ~."
+        )
+    return problems

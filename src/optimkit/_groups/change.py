@@ -14,8 +14,15 @@ from torch.optim.lr_scheduler import LRScheduler
 from .._errors import GroupError, first_few
 from .._values import copied
 from .extend import Extension, Start, extend, keys_of, roots_of, start_of
-from .naming import is_made, number_made
-from .options import RESERVED, bad_options, own_options, takes, unknown_options
+from .options import (
+    RESERVED,
+    bad_options,
+    is_made,
+    number_made,
+    own_options,
+    takes,
+    unknown_options,
+)
 
 Named = tuple[str, Tensor]
 

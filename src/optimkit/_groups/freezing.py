@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from torch import Tensor, nn
 
 from .._errors import GroupError, first_few
-from .._walking import walk
+from .._parameters import ParameterIndex
 
 Target = nn.Module | Tensor | Mapping[str, nn.Module] | Iterable[Any]
 
@@ -132,8 +132,8 @@ def _within(target: object) -> Iterator[tuple[str, object]]:
     if isinstance(target, Tensor):
         yield "a parameter", target
     elif isinstance(target, nn.Module) or _are_modules(target):
-        for info in walk(target):
-            yield info.name, info.param
+        for record in ParameterIndex(target):
+            yield record.name, record.param
     elif isinstance(target, Mapping):
         yield from _within(target.items())
     elif isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], str):

@@ -1,11 +1,12 @@
-"""The options of a group: which there are, what they may be, when two are the same."""
+"""The options of a group: which there are, when two are the same, and the name they make."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cache, partial
+from itertools import count
 from numbers import Number, Real
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .._errors import first_few
+from .._tables import text
 from .._torch_optimizers import closest_option, is_extra
 from .._values import PLAIN, copied
 
@@ -29,9 +31,9 @@ def bad_options(
     wrong = []
     for key, value in options.items():
         if key in RESERVED:
-            wrong.append(f"{key!r} holds the parameters, and is no option.")
-        elif key in _NOT_NEGATIVE and (text := _no_amount(value)):
-            wrong.append(f"{key}={value!r} {text}")
+            wrong.append(f"{key!r} holds the parameters and is not an option.")
+        elif key in _NOT_NEGATIVE and (reason := _no_amount(value)):
+            wrong.append(f"{key}={value!r} {reason}")
     if optimizer is not None:
         known = takes(optimizer)
         if known is not None:
@@ -76,22 +78,25 @@ def takes(optimizer: Any) -> tuple[str, ...] | None:
 
 def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Copy options: no tensor is shared, and a number of numpy's is one of Python's."""
-    return {
-        key: value.item() if isinstance(value, Number) and hasattr(value, "item") else value
-        for key, value in copied(options).items()
-    }
+    own: dict[str, Any] = copied(options)
+    for key, value in own.items():
+        if type(value) not in PLAIN and isinstance(value, Number) and hasattr(value, "item"):
+            own[key] = value.item()
+    return own
 
 
 def identity(value: object) -> Hashable:
-    """Give two values the same key if, as options, they are equal."""
+    """Return a key that two values share if, as options, they are equal and of one form.
+
+    It agrees with :func:`~optimkit._values.same`, but that a tensor stays apart from a number,
+    and from a tensor of another dtype or device: a group can't have both.
+    """
     if type(value) in PLAIN:
-        return value
+        return value if value == value else "nan"
     if isinstance(value, dict):
-        if PLAIN.issuperset(map(type, value.values())):
-            return frozenset(value.items())
         return frozenset([(key, identity(item)) for key, item in value.items()])
     if isinstance(value, (list, tuple)):
-        return (type(value), tuple(map(identity, value)))
+        return tuple(map(identity, value))
     if isinstance(value, Tensor):
         if value.is_meta:
             return ("tensor", id(value))
@@ -116,3 +121,79 @@ def _no_amount(value: object) -> str:
     if math.isnan(value):
         return "is not a number; it must be 0 or more."
     return "is negative; it must be 0 or more." if value < 0 else ""
+
+
+# A readable, unique name for each group: the one asked for, else what sets it apart.
+
+
+def name_groups(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[str]:
+    """Name each group."""
+    apart = _differences(groups, base)
+    asked: dict[str | None, list[int]] = {}
+    for index, options in enumerate(groups):
+        asked.setdefault(options.get("name"), []).append(index)
+    names = [""] * len(groups)
+    for name, indices in asked.items():
+        parts = [apart[index] for index in indices]
+        if name:
+            common = set.intersection(*map(set, parts))
+            parts = [[name, *(each for each in own if each not in common)] for own in parts]
+        for index, own in zip(indices, parts, strict=True):
+            names[index] = ", ".join(own) or "default"
+    return _unique(names, [options.get("name") for options in groups])
+
+
+def is_made(name: object, options: Mapping[str, Any]) -> bool:
+    """Tell whether a name is one of ours: nobody asked for it, so it may be changed."""
+    if not isinstance(name, str):
+        return False
+    return name == "default" or all(part.partition("=")[0] in options for part in name.split(", "))
+
+
+def number_made(name: Any, options: Mapping[str, Any], taken: Collection[str]) -> Any:
+    """Number a name of ours that another group has."""
+    if name not in taken or not is_made(name, options):
+        return name
+    number = next(number for number in count(2) if f"{name} #{number}" not in taken)
+    return f"{name} #{number}"
+
+
+def _differences(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[list[str]]:
+    """Write, for each group, the options that are not those of the base."""
+    same = {key: identity(value) for key, value in base.items()}
+    return [
+        [
+            f"{key}={_short(value)}"
+            for key, value in options.items()
+            if key != "name"
+            and not (key in base and (value is base[key] or same[key] == identity(value)))
+        ]
+        for options in groups
+    ]
+
+
+def _short(value: object) -> str:
+    """Write an option's value in few letters."""
+    if (
+        type(value) not in PLAIN
+        and isinstance(value, Tensor)
+        and value.numel() == 1
+        and not value.is_meta
+    ):
+        value = value.item()
+    return text(value) if value is not None else "None"
+
+
+def _unique(names: list[str], asked: Sequence[str | None]) -> list[str]:
+    """Number what still looks the same; a name that was asked for goes first."""
+    if len(set(names)) == len(names):
+        return names
+    taken: set[str] = set()
+    unique = list(names)
+    for index in sorted(range(len(names)), key=lambda index: names[index] != asked[index]):
+        number = 1
+        while unique[index] in taken:
+            number += 1
+            unique[index] = f"{names[index]} #{number}"
+        taken.add(unique[index])
+    return unique

@@ -3,136 +3,152 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Protocol
 
 from torch.optim import Optimizer
 
 from .._errors import GroupError, first_few
-from .._parameters import Walk
-from .columns import collect
+from .._parameters import ParameterIndex
 from .options import bad_options
-from .selectors import Select, Selector, select_by
+from .selectors import Select, Selector, failed_for, select_by
 
-NOTHING = object()
-"""Stands for an ``lr`` that a rule scales, and nobody gave."""
+NO_LR = object()
+"""Stands for an ``lr`` that a rule scales, and that no one has set."""
 
 
 class Rule:
-    """One rule of :func:`~optimkit.param_groups`; made by :func:`~optimkit.when` and :func:`~optimkit.layer_decay`.
+    """One rule of :func:`~optimkit.param_groups`, made by :func:`~optimkit.when` or :func:`~optimkit.layer_decay`.
+
+    Rules are kept in a list, put together and passed on like any other value; each can serve
+    for any number of models.
 
     Examples
     --------
-    >>> from optimkit import is_bias, when
-    >>> when(is_bias, weight_decay=0.0)
-    when(is_bias, weight_decay=0.0)
+    >>> from torch import nn
+    >>> from optimkit import Rule, is_bias, is_norm, param_groups, when
+    >>> def recipe(head: str) -> list[Rule]:
+    ...     return [when(is_bias | is_norm, weight_decay=0.0), when(head, name="head", lr=1e-2)]
+    >>> recipe("1.*")
+    [when(is_bias | is_norm, weight_decay=0.0), when('1.*', name='head', lr=0.01)]
+    >>> model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Linear(3, 1, bias=False))
+    >>> [group["name"] for group in param_groups(model, *recipe("1.*"), lr=1e-3)]
+    ['default', 'head']
     """
 
-    def column(self, found: Walk) -> Sequence[Any]:
-        """Give, for each place, what :meth:`apply` needs to know of it; 0 if nothing changes."""
+    def _changes(self, index: ParameterIndex) -> Iterable[tuple[int, Change]]:
+        """Yield the positions of the parameters that this rule is about, each with what changes."""
         raise NotImplementedError
 
-    def apply(self, entry: Any, options: dict[str, Any]) -> None:
-        """Change the options of a parameter that has this entry in the column."""
-        raise NotImplementedError
-
-    def wrong_options(self, optimizer: Callable[..., Optimizer] | None) -> list[str]:
+    def _wrong_options(self, optimizer: Callable[..., Optimizer] | None) -> list[str]:
         """Say which options can't be."""
         return []
 
-    def misses(self, found: Walk) -> list[str]:
+    def _misses(self, index: ParameterIndex) -> list[str]:
         """Say which names no parameter has."""
         return []
 
-    def selectors(self) -> tuple[Selector, ...]:
-        """Give the selectors that will be asked."""
-        return ()
+
+class Change(Protocol):
+    """What a rule changes; parameters for which it changes the same have the same object."""
+
+    def _apply(self, options: dict[str, Any]) -> None:
+        """Change the options of a parameter."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class _When(Rule):
-    selector: Selector
-    options: Mapping[str, Any]
+    def __init__(self, selector: Selector, options: Mapping[str, Any]) -> None:
+        self._selector = selector
+        self._options = options
 
-    def column(self, found: Walk) -> bytes:
-        return self.selector.over(found)
+    def _changes(self, index: ParameterIndex) -> Iterable[tuple[int, Change]]:
+        return ((position, self) for position in self._selector._chosen(index))
 
-    def apply(self, entry: int, options: dict[str, Any]) -> None:
-        options.update(self.options)
+    def _apply(self, options: dict[str, Any]) -> None:
+        options.update(self._options)
 
-    def wrong_options(self, optimizer: Callable[..., Optimizer] | None) -> list[str]:
-        return [f"{self}: {text}" for text in bad_options(self.options, optimizer)]
+    def _wrong_options(self, optimizer: Callable[..., Optimizer] | None) -> list[str]:
+        return [f"{self}: {text}" for text in bad_options(self._options, optimizer)]
 
-    def misses(self, found: Walk) -> list[str]:
+    def _misses(self, index: ParameterIndex) -> list[str]:
         return [
-            f'{self}: {text}. Mend the rule, or pass unused="ignore".'
-            for text in self.selector.misses(found)
+            f'{self}: {text}. Correct the rule, or pass unused="ignore".'
+            for text in self._selector._misses(index)
         ]
 
-    def selectors(self) -> tuple[Selector, ...]:
-        return (self.selector,)
+    def __repr__(self) -> str:
+        options = "".join(f", {key}={value!r}" for key, value in self._options.items())
+        return f"when({self._selector}{options})"
+
+
+class _LayerDecay(Rule):
+    def __init__(self, decay: float, layer_of: Callable[[str], int], min_scale: float) -> None:
+        self._decay = decay
+        self._layer_of = layer_of
+        self._min_scale = min_scale
+
+    def _changes(self, index: ParameterIndex) -> Iterable[tuple[int, Change]]:
+        layers: list[Any] = []
+        for each in index:  # at its first name: an alias is in no list of layers
+            try:
+                layers.append(self._layer_of(each.name))
+            except Exception as error:
+                raise failed_for(each.name, f"{self}: layer_of", error) from error
+        wrong = [
+            f"{each.name} -> {layer!r}"
+            for each, layer in zip(index, layers, strict=True)
+            if not isinstance(
+                layer, (int, Integral)
+            )  # int first: an abstract class is slow to tell
+        ]
+        if wrong:
+            raise GroupError(
+                f"{self}: layer_of must return an int for each name, the number of its layer, "
+                f"but returned {first_few(wrong)}."
+            )
+        numbers = list(map(int, layers))  # one of numpy's may overflow
+        deepest = max(numbers, default=0)
+        scales = {number: _Scale(self, deepest - number) for number in set(numbers)}
+        return enumerate(map(scales.__getitem__, numbers))
 
     def __repr__(self) -> str:
-        options = "".join(f", {key}={value!r}" for key, value in self.options.items())
-        return f"when({self.selector}{options})"
+        layer_of = getattr(self._layer_of, "__name__", type(self._layer_of).__name__)
+        least = f", min_scale={self._min_scale}" if self._min_scale else ""
+        return f"layer_decay({self._decay}, {layer_of}{least})"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class _LayerDecay(Rule):
-    decay: float
-    layer_of: Callable[[str], int]
-    min_scale: float
+@dataclass(eq=False)
+class _Scale:
+    """What a decay changes for all parameters of one layer."""
 
-    def column(self, found: Walk) -> list[int]:
-        places = found.names  # an alias is no parameter's name
-        layers = collect(map(self.layer_of, places), places, f"{self}: layer_of")
-        if not all(issubclass(kind, Integral) for kind in set(map(type, layers))):
-            wrong = [
-                f"{name} -> {layer!r}"
-                for name, layer in zip(places, layers, strict=True)
-                if not isinstance(layer, Integral)
-            ]
-            raise GroupError(
-                f"{self}: layer_of must give each name an int, the number of its layer, "
-                f"but gave {first_few(wrong)}."
-            )
-        numbers = list(map(int, layers))  # an int of numpy's may overflow
-        above = max(numbers, default=0) + 1
-        entries = [above - number for number in numbers]
-        if found.firsts is None:
-            return entries
-        first = iter(entries)
-        return [next(first) if is_first else 0 for is_first in found.firsts]
+    rule: _LayerDecay
+    layers_above: int
 
-    def apply(self, entry: int, options: dict[str, Any]) -> None:
-        lr = options.get("lr", NOTHING)
+    def _apply(self, options: dict[str, Any]) -> None:
+        decay, lr = self.rule._decay, options.get("lr", NO_LR)
         try:
-            scale = max(self.min_scale, self.decay ** (entry - 1))
+            factor = max(self.rule._min_scale, decay**self.layers_above)
         except OverflowError as error:
             raise GroupError(
-                f"{self}: {self.decay} ** {entry - 1} is too large a factor. Check that layer_of "
-                "gives the number of a layer, and that decay is at most 1."
+                f"{self.rule}: {decay} ** {self.layers_above} is too large a factor. Check that "
+                "layer_of returns the number of a layer, and that decay is at most 1."
             ) from error
-        options["lr"] = lr if lr is NOTHING else lr * scale
-
-    def __repr__(self) -> str:
-        least = f", min_scale={self.min_scale}" if self.min_scale else ""
-        return f"layer_decay({self.decay}, {_called(self.layer_of)}{least})"
+        options["lr"] = lr if lr is NO_LR else lr * factor
 
 
 def when(select: Select, *, name: str | None = None, **options: Any) -> Rule:
-    """Give options to the parameters that are selected.
+    """Set options for the parameters that are selected.
 
     Parameters
     ----------
     select : str, re.Pattern, type, torch.nn.Module, callable or Selector
         Which parameters: a glob for the whole name, where ``*`` crosses dots; a compiled
         regular expression, searched for in the name; a module, a module type, or types joined
-        by ``|``, for all that is inside; a predicate, which is asked of a
-        :class:`~optimkit.ParamInfo`, as in ``lambda info: "attn" in info.name``; or these combined with ``&``, ``|`` and ``~``,
-        beginning with a selector such as `is_bias`.
+        by ``|``, for all that is inside; a predicate, which is called with a
+        :class:`~optimkit.ParamInfo`, as in ``lambda info: "attn" in info.name``; or these
+        combined with ``&``, ``|`` and ``~``, beginning with a selector such as `is_bias`.
     name : str, optional
         What to call their group. With a name, they get a group of their own.
     **options
@@ -146,7 +162,7 @@ def when(select: Select, *, name: str | None = None, **options: Any) -> Rule:
     Raises
     ------
     TypeError
-        If `select` is none of these, or `name` is no string.
+        If `select` is none of these, or `name` is not a string.
 
     Notes
     -----
@@ -168,7 +184,7 @@ def when(select: Select, *, name: str | None = None, **options: Any) -> Rule:
 
 
 def layer_decay(decay: float, layer_of: Callable[[str], int], min_scale: float = 0.0) -> Rule:
-    """Let the learning rate fall from the last layer to the first.
+    """Lower the learning rate from layer to layer, from the last to the first.
 
     A parameter's ``lr``, as it is where the rule stands, is multiplied by
     ``decay ** (deepest layer - its layer)``. A real ``lr`` comes out, which every optimizer
@@ -179,7 +195,7 @@ def layer_decay(decay: float, layer_of: Callable[[str], int], min_scale: float =
     decay : float
         The factor from a layer to the one before it.
     layer_of : callable
-        Gives, for a parameter's name, the number of its layer. The deepest layer is the
+        Returns the number of its layer for the name of a parameter. The deepest layer is the
         highest number that any parameter of the model has, frozen ones included.
     min_scale : float, optional
         The factor is never below this.
@@ -194,7 +210,7 @@ def layer_decay(decay: float, layer_of: Callable[[str], int], min_scale: float =
     GroupError
         If `decay` is not above 0, or `min_scale` is below 0.
     TypeError
-        If `layer_of` can't be called.
+        If `layer_of` is not callable, or a number is not one.
 
     References
     ----------
@@ -223,8 +239,3 @@ def layer_decay(decay: float, layer_of: Callable[[str], int], min_scale: float =
     if problems:
         raise GroupError(*problems)
     return _LayerDecay(decay, layer_of, min_scale)
-
-
-def _called(function: Callable[..., object]) -> str:
-    """Name a function."""
-    return getattr(function, "__name__", type(function).__name__)

@@ -1,55 +1,35 @@
-"""Which parameters? Globs, expressions, modules, predicates, and what combines them.
+"""Which parameters? Globs, expressions, modules, predicates, kinds, and what combines them.
 
-A selector is asked of all parameters at once. Its answer is a column: a byte for each place
-of the walk, 1 for yes. So the parts of a combination are joined by three operations on
-bytes, whatever the number of parameters.
+A selector is asked once for each model, about all its parameters; the answer is a set of them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import cached_property, reduce
-from itertools import chain
-from operator import or_, truth
+from difflib import get_close_matches
+from fnmatch import translate
+from functools import reduce
+from glob import escape
+from operator import or_
 from types import UnionType
-from typing import Any, TypeAlias, Union, get_args, get_origin
+from typing import Literal, TypeAlias, Union, get_args, get_origin
 
 from torch import nn
 
-from .._parameters import ParamInfo, Walk
-from .._walking import walk
-from .._wrappers import held_as
-from .columns import collect, inside, same_for_ties, visits_by_type
-from .globs import matching, matching_glob, nearest
+from .._errors import GroupError, first_few
+from .._parameters import IndexedModule, IndexedParameter, ParameterIndex, ParamInfo, held_as
 
-# The walk whose parameters a predicate is being asked about: it may ask selectors in turn.
-_WALKS: ContextVar[Walk | None] = ContextVar("_WALKS", default=None)
-_FLIP = bytes([1, 0]) + bytes(254)
+Chosen: TypeAlias = frozenset[int]  # positions in the index of a model
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Selector:
-    """A question about a parameter, to be combined with ``&``, ``|`` and ``~``.
+    """A question about the parameters of a model, to be combined with ``&``, ``|`` and ``~``.
 
-    `is_bias`, `is_norm`, `is_embedding` and `is_matrix` are selectors. Whatever :func:`~optimkit.when`
-    takes can stand on the other side of ``&`` and ``|``. It may also be called, with one
-    :class:`~optimkit.ParamInfo`.
-
-    Parameters
-    ----------
-    text : str
-        How it is written in messages.
-    ask : callable
-        Gives, for a walk, a byte for each place: 1 where the answer is yes.
-    unmatched : callable, optional
-        For a selector by name: says what is wrong if the answer is no everywhere.
-    parts : tuple of Selector, optional
-        What a combination is made of.
-    predicate : callable, optional
-        The user's question about one parameter, if this is one.
+    `is_bias`, `is_norm`, `is_embedding` and `is_matrix` are selectors, and so is what they are
+    combined to. Whatever :func:`~optimkit.when` takes can stand on the other side of ``&`` and
+    ``|``. Called with a :class:`~optimkit.ParamInfo`, as in a predicate of yours, a selector
+    returns whether it selects this parameter.
 
     Examples
     --------
@@ -63,97 +43,42 @@ class Selector:
     is_bias & '2.*'
     """
 
-    text: str
-    ask: Callable[[Walk], bytes]
-    unmatched: Callable[[Walk], str] | None = None
-    parts: tuple[Selector, ...] = ()
-    predicate: Callable[[ParamInfo], object] | None = None
+    _parts: tuple[Selector, ...] = ()  # what a combination is made of
 
-    def over(self, found: Walk) -> bytes:
-        """Ask about every place of a walk.
+    def _select(self, index: ParameterIndex) -> Chosen:
+        """Find the parameters of a model that are selected."""
+        raise NotImplementedError
 
-        Parameters
-        ----------
-        found : Walk
-            The walk over a model.
+    def _chosen(self, index: ParameterIndex) -> Chosen:
+        """Return the selected parameters of a model, which are looked for once."""
+        if self not in index.answers:
+            index.answers[self] = self._select(index)
+        return index.answers[self]
 
-        Returns
-        -------
-        bytes
-            A byte for each place; the places of a tied parameter have the same.
-        """
-        if self not in found.answers:
-            answer = self.ask(found)
-            found.answers[self] = answer if self.parts else same_for_ties(answer, found)
-        return found.answers[self]
-
-    def misses(self, found: Walk) -> list[str]:
-        """Say which names, in this selector or its parts, no parameter has.
-
-        Parameters
-        ----------
-        found : Walk
-            The walk over a model.
-
-        Returns
-        -------
-        list of str
-            What is wrong; empty when every name is found.
-        """
-        if not self.names_something:
-            return []
-        wrong = [text for part in self.parts for text in part.misses(found)]
-        if not wrong and self.by_name and 1 not in self.over(found):
-            wrong.append(self.unmatched(found) if self.unmatched else f"{self} is empty")
-        return wrong
-
-    @cached_property
-    def by_name(self) -> bool:
-        """Whether this names something of this model, rather than a kind of parameter."""
-        if self.parts:
-            return all(part.by_name for part in self.parts)
-        return self.unmatched is not None
-
-    @cached_property
-    def names_something(self) -> bool:
-        """Whether this, or a part of it, is by name."""
-        return any(leaf.unmatched for leaf in self.leaves)
-
-    @cached_property
-    def leaves(self) -> tuple[Selector, ...]:
-        """What this is combined of: each that is no combination."""
-        return tuple(leaf for part in self.parts for leaf in part.leaves) or (self,)
+    def _misses(self, index: ParameterIndex) -> list[str]:
+        """Return a problem for each name, in this selector or its parts, that no parameter has."""
+        return [text for part in self._parts for text in part._misses(index)]
 
     def __call__(self, info: ParamInfo) -> bool:
-        """Ask about one parameter; of the model as a whole, when a rule's predicate asks."""
-        asked = _WALKS.get()
-        if asked is not None and info.name in asked.index:
-            place = asked.index[info.name]
-            if asked.tensors[place] is info.param:
-                return bool(self.over(asked)[place])
-        found = walk({info.module_name: info.module})
-        here = [tensor is info.param for tensor in found.tensors].index(True)
-        return bool(self.over(found)[here])
+        index = info._index
+        if index is None:  # made by hand: all that is known is the module
+            index = ParameterIndex({info.module_name: info.module})
+        return index[info.param].position in self._chosen(index)
 
     def __and__(self, other: Select) -> Selector:
-        return _combine(self, "&", select_by(other))
+        return _Joined("&", self, select_by(other))
 
     def __rand__(self, other: Select) -> Selector:
-        return _combine(select_by(other), "&", self)
+        return _Joined("&", select_by(other), self)
 
     def __or__(self, other: Select) -> Selector:
-        return _combine(self, "|", select_by(other))
+        return _Joined("|", self, select_by(other))
 
     def __ror__(self, other: Select) -> Selector:
-        return _combine(select_by(other), "|", self)
+        return _Joined("|", select_by(other), self)
 
     def __invert__(self) -> Selector:
-        return Selector(
-            f"~{_bracketed(self)}", lambda found: self.over(found).translate(_FLIP), parts=(self,)
-        )
-
-    def __repr__(self) -> str:
-        return self.text
+        return _Not(self)
 
 
 Select: TypeAlias = (
@@ -173,17 +98,17 @@ def select_by(select: Select) -> Selector:
     if isinstance(select, Selector):
         return select
     if isinstance(select, str):
-        return _glob(select)
+        return _Glob(select)
     if isinstance(select, re.Pattern) and isinstance(select.pattern, str):
-        return _expression(select)
+        return _Expression(select)
     if isinstance(select, type) and issubclass(select, nn.Module):
-        return _module_type(select)
+        return _ModuleType(select)
     if get_origin(select) in (Union, UnionType):
         return reduce(or_, map(select_by, get_args(select)))
     if isinstance(select, nn.Module):
-        return _instance(select)
+        return _Module(select)
     if callable(select) and not isinstance(select, type):
-        return _predicate(select)
+        return _Predicate(select)
     what = select.__name__ if isinstance(select, type) else type(select).__name__
     raise TypeError(
         "select must be a glob, a compiled regular expression, a module, a module type, "
@@ -191,103 +116,283 @@ def select_by(select: Select) -> Selector:
     )
 
 
-def ask_predicates(found: Walk, selectors: Iterable[Selector]) -> None:
-    """Ask all predicates of the same records: to make a ParamInfo costs more than to ask."""
-    predicates = dict.fromkeys(
-        leaf for selector in selectors for leaf in selector.leaves if leaf.predicate
+def failed_for(name: str, title: str, error: Exception) -> GroupError:
+    """Name the parameter for which a function of the user's fails."""
+    reason = "next() finds nothing" if isinstance(error, StopIteration) else error
+    return GroupError(
+        f"{title} fails at {name}: {type(error).__name__}: {reason}. "
+        "It must have an answer for every parameter."
     )
-    if not predicates:
-        return
-    infos: Iterable[ParamInfo] = found.infos()
-    if len(predicates) > 1:
-        infos = list(infos)
-    for leaf in predicates:
-        found.answers[leaf] = same_for_ties(_ask(leaf, infos, found), found)
 
 
-def _combine(left: Selector, sign: str, right: Selector) -> Selector:
-    """Join two selectors with ``&`` or ``|``."""
+# Combinations
 
-    def ask(found: Walk) -> bytes:
-        one = int.from_bytes(left.over(found), "big")
-        other = int.from_bytes(right.over(found), "big")
-        joined = one & other if sign == "&" else one | other
-        return joined.to_bytes(len(found.places), "big")
 
-    return Selector(f"{_bracketed(left)} {sign} {_bracketed(right)}", ask, parts=(left, right))
+class _Joined(Selector):
+    def __init__(self, sign: Literal["&", "|"], *parts: Selector) -> None:
+        self._sign = sign
+        self._parts = parts
+
+    def _select(self, index: ParameterIndex) -> Chosen:
+        one, other = (part._chosen(index) for part in self._parts)
+        return one & other if self._sign == "&" else one | other
+
+    def __repr__(self) -> str:
+        return f" {self._sign} ".join(map(_bracketed, self._parts))
+
+
+class _Not(Selector):
+    def __init__(self, part: Selector) -> None:
+        self._parts = (part,)
+
+    def _select(self, index: ParameterIndex) -> Chosen:
+        return frozenset(range(len(index))) - self._parts[0]._chosen(index)
+
+    def __repr__(self) -> str:
+        return f"~{_bracketed(self._parts[0])}"
 
 
 def _bracketed(selector: Selector) -> str:
     """Write a selector as a part of a larger one."""
-    return f"({selector})" if " & " in selector.text or " | " in selector.text else selector.text
+    return f"({selector})" if isinstance(selector, _Joined) else str(selector)
 
 
-def _glob(pattern: str) -> Selector:
-    """Select by the whole name, ``*`` standing for anything, dots too."""
-
-    def unmatched(found: Walk) -> str:
-        near = nearest(pattern, found)
-        return f"no parameter is called {pattern!r}" + (f" (is it {near!r}?)" if near else "")
-
-    among = matching_glob(pattern)
-    return Selector(repr(pattern), lambda found: among(found.places), unmatched)
+# By name
 
 
-def _expression(pattern: re.Pattern[str]) -> Selector:
-    """Select by a regular expression found anywhere in the name."""
-    among = matching(pattern.search)
-    return Selector(
-        f"re.compile({pattern.pattern!r})",
-        lambda found: among(found.places),
-        lambda found: f"{pattern.pattern!r} is found in no parameter's name",
-    )
+class _Named(Selector):
+    """A selector by name: it must select something."""
+
+    def _misses(self, index: ParameterIndex) -> list[str]:
+        return [] if self._chosen(index) else [self._unmatched(index)]
+
+    def _unmatched(self, index: ParameterIndex) -> str:
+        """Return the problem if nothing is selected."""
+        raise NotImplementedError
 
 
-def _module_type(kind: type[nn.Module]) -> Selector:
-    """Select all that is inside modules of a type."""
+class _Glob(_Named):
+    """The whole name, ``*`` standing for anything, dots too."""
 
-    def ask(found: Walk) -> bytes:
-        visits = (each for type_, each in visits_by_type(found).items() if issubclass(type_, kind))
-        return inside(chain.from_iterable(visits), found)
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._match = re.compile(translate(pattern)).match
 
-    return Selector(kind.__name__, ask)
+    def _select(self, index: ParameterIndex) -> Chosen:
+        return frozenset(each.position for each in index.occurrences if self._match(each.name))
 
+    def _unmatched(self, index: ParameterIndex) -> str:
+        near = nearest(self._pattern, index)
+        return f"no parameter is called {self}" + (f" (is it {near!r}?)" if near else "")
 
-def _instance(module: nn.Module) -> Selector:
-    """Select all that is inside one module, wrapped or not."""
-    kind: Any = type(module)
-    while attribute := held_as(kind):
-        module = getattr(module, attribute)
-        kind = type(module)
-
-    def ask(found: Walk) -> bytes:
-        visits = (visit for visit, each in enumerate(found.modules) if each is module)
-        return inside(visits, found)
-
-    def unmatched(found: Walk) -> str:
-        if next(module.parameters(), None) is None:
-            return f"this {type(module).__name__} has no parameters"
-        return f"this {type(module).__name__} is not in the model (a copy, or replaced?)"
-
-    return Selector(f"<{type(module).__name__}>", ask, unmatched)
+    def __repr__(self) -> str:
+        return repr(self._pattern)
 
 
-def _predicate(predicate: Callable[[ParamInfo], object]) -> Selector:
-    """Select by a question of the user's."""
-    selector = Selector(
-        getattr(predicate, "__name__", type(predicate).__name__),
-        lambda found: _ask(selector, found.infos(), found),
-        predicate=predicate,
-    )
-    return selector
+class _Expression(_Named):
+    """A regular expression found anywhere in the name."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self._pattern = pattern
+
+    def _select(self, index: ParameterIndex) -> Chosen:
+        search = self._pattern.search
+        return frozenset(each.position for each in index.occurrences if search(each.name))
+
+    def _unmatched(self, index: ParameterIndex) -> str:
+        return f"{self._pattern.pattern!r} is found in no parameter's name"
+
+    def __repr__(self) -> str:
+        return f"re.compile({self._pattern.pattern!r})"
 
 
-def _ask(selector: Selector, infos: Iterable[ParamInfo], found: Walk) -> bytes:
-    """Ask a predicate about every place."""
-    predicate: Any = selector.predicate
-    answers = map(truth, map(predicate, infos))
-    token = _WALKS.set(found)
-    try:
-        return bytes(collect(answers, found.places, f"the predicate {selector}"))
-    finally:
-        _WALKS.reset(token)
+class _Module(_Named):
+    """All that is inside one module, wrapped or not."""
+
+    def __init__(self, module: nn.Module) -> None:
+        while attribute := held_as(module):
+            module = getattr(module, attribute)
+        self._module = module
+
+    def _select(self, index: ParameterIndex) -> Chosen:
+        return _owned_by(index.inside(lambda module: module is self._module))
+
+    def _unmatched(self, index: ParameterIndex) -> str:
+        kind = type(self._module).__name__
+        if next(self._module.parameters(), None) is None:
+            return f"this {kind} has no parameters"
+        return f"this {kind} is not in the model (a copy, or replaced?)"
+
+    def __repr__(self) -> str:
+        return f"<{type(self._module).__name__}>"
+
+
+def _owned_by(owners: Iterable[IndexedModule]) -> Chosen:
+    """Return the parameters that these modules own."""
+    return frozenset(position for owner in owners for position in owner.positions)
+
+
+def nearest(pattern: str, index: ParameterIndex) -> str | None:
+    """Return the glob that was perhaps meant."""
+    modules = {each.name for each in index.modules}
+    names = [each.name for each in index.occurrences]
+    if pattern.removesuffix(".") in modules:
+        return f"{pattern.removesuffix('.')}.*"
+    if "[" in pattern and pattern in names:
+        return escape(pattern)
+    if len(names) > 2_000:  # to compare a misspelt name with so many takes minutes
+        return None
+    known = set(names)
+    if "*" in pattern:
+        leaves = {name.rpartition(".")[2] for name in names}
+        known = {f"{name}.*" for name in modules if name}
+        known |= {f"*.{leaf}" for leaf in leaves} | {f"*{leaf}" for leaf in leaves}
+    return next(iter(get_close_matches(pattern, sorted(known), 1, 0.8)), None)
+
+
+# By kind
+
+
+class _ModuleType(Selector):
+    """All that is inside modules of a type."""
+
+    def __init__(self, kind: type[nn.Module]) -> None:
+        self._kind = kind
+
+    def _select(self, index: ParameterIndex) -> Chosen:
+        _refuse_scripted(index)
+        return _owned_by(index.inside(lambda module: isinstance(module, self._kind)))
+
+    def __repr__(self) -> str:
+        return self._kind.__name__
+
+
+class _Predicate(Selector):
+    """A question of the user's about one parameter at one of its names."""
+
+    def __init__(self, predicate: Callable[[ParamInfo], object]) -> None:
+        self._predicate = predicate
+
+    def _select(self, index: ParameterIndex) -> Chosen:
+        chosen = set()
+        for each in index.occurrences:
+            try:
+                if self._predicate(index.info(each)):
+                    chosen.add(each.position)
+            except Exception as error:
+                raise failed_for(each.name, f"the predicate {self}", error) from error
+        return frozenset(chosen)
+
+    def __repr__(self) -> str:
+        return getattr(self._predicate, "__name__", type(self._predicate).__name__)
+
+
+def _refuse_scripted(index: ParameterIndex) -> None:
+    """Refuse scripted modules, of which nothing says what type they were."""
+    if index.scripted:
+        names = [name or "the model" for name in index.scripted]
+        raise GroupError(
+            f"these modules are scripted, which hides their types: {first_few(names)}. "
+            "Build the groups before torch.jit.script, or select by name."
+        )
+
+
+# The kinds that have a name of their own
+
+_NORMS = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+    *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
+)
+_CALLED_NORM = ("Norm", "NormGated", "Norm1d", "Norm2d", "Norm3d")  # LlamaRMSNorm, SimpleNorm2d
+_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+
+
+class _Bias(Selector):
+    """What is called a bias, and is no table."""
+
+    def _select(self, index: ParameterIndex) -> Chosen:
+        return frozenset(
+            each.position for each in index.occurrences if "bias" in each.name and _is_bias(each)
+        )
+
+    def __repr__(self) -> str:
+        return "is_bias"
+
+
+class _Norm(Selector):
+    """What belongs to a normalization layer: of torch, or one that is called so."""
+
+    def _select(self, index: ParameterIndex) -> Chosen:
+        return _owned_by(_layers(index, _is_norm))
+
+    def __repr__(self) -> str:
+        return "is_norm"
+
+
+class _Embedding(Selector):
+    """What belongs to an embedding."""
+
+    def _select(self, index: ParameterIndex) -> Chosen:
+        return _owned_by(_layers(index, lambda module: isinstance(module, _EMBEDDINGS)))
+
+    def __repr__(self) -> str:
+        return "is_embedding"
+
+
+class _Matrix(Selector):
+    """What has two dimensions or more, and is none of the other kinds."""
+
+    def _select(self, index: ParameterIndex) -> Chosen:
+        several = frozenset(each.position for each in index if each.param.dim() > 1)
+        return several.difference(
+            *(kind._chosen(index) for kind in (is_bias, is_norm, is_embedding))
+        )
+
+    def __repr__(self) -> str:
+        return "is_matrix"
+
+
+is_bias = _Bias()
+is_norm = _Norm()
+is_embedding = _Embedding()
+is_matrix = _Matrix()
+
+
+def _is_bias(record: IndexedParameter) -> bool:
+    """Return whether a parameter is called a bias, and is no table but for a row per matrix."""
+    leaf = record.name.rpartition(".")[2]
+    if not (leaf == "bias" or leaf.startswith("bias_") or leaf.endswith("_bias")):
+        return False
+    param = record.param
+    if param.dim() < 2 or sum(size > 1 for size in param.shape) < 2:
+        return True
+    stem = leaf.removesuffix("bias")  # experts, or an ensemble, have their matrices in one tensor
+    for weight in (f"{stem}weight", stem.removesuffix("_")):
+        matrices = record.owner.module._parameters.get(weight)
+        if matrices is not None and matrices.dim() > 2 and len(matrices) == len(param):
+            return True
+    return False
+
+
+def _layers(index: ParameterIndex, test: Callable[[nn.Module], bool]) -> list[IndexedModule]:
+    """Return the layers that pass a test; of a parametrized one, what computes its weight too."""
+    _refuse_scripted(index)
+    layers = [each for each in index.modules if test(each.module)]
+    # torch/nn/utils/parametrize.py, 2.15: the layer gets a ModuleDict called "parametrizations".
+    computed = [each.module._modules.get("parametrizations") for each in layers]
+    if all(each is None for each in computed):
+        return layers
+    return layers + index.inside(lambda module: any(module is each for each in computed))
+
+
+def _is_norm(layer: nn.Module) -> bool:
+    """Return whether a layer is a norm of torch's, or is called one and owns only vectors."""
+    if isinstance(layer, _NORMS):
+        return True
+    if not type(layer).__name__.endswith(_CALLED_NORM):
+        return False
+    parametrizations = layer._modules.get("parametrizations")
+    own = [param for param in layer._parameters.values() if param is not None]
+    own += parametrizations.parameters() if parametrizations is not None else []
+    return all(param.dim() < 2 for param in own)

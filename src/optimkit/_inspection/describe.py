@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .._errors import first_few
 from .._optimizer_view import OptimizerView, Source, entries, view_of_any
-from .._parameters import Walk
+from .._parameters import ParameterIndex
 from .._torch_optimizers import layouts_of
 from .._values import copied, nbytes, plain, same, tensors_in
 from .models import Models, Schedulers, list_schedulers, names_by_id, walk_models
@@ -104,7 +104,9 @@ def describe(
     )
 
 
-def _rows(view: OptimizerView, walks: Sequence[Walk], values: bool) -> Iterator[ParameterRow]:
+def _rows(
+    view: OptimizerView, walks: Sequence[ParameterIndex], values: bool
+) -> Iterator[ParameterRow]:
     """Yield a record for each parameter."""
     norms: Sequence[Mapping[str, float]] = (
         state_norms(view.states) if values else [_NO_NORMS] * len(view.states)
@@ -134,14 +136,14 @@ def _rows(view: OptimizerView, walks: Sequence[Walk], values: bool) -> Iterator[
         )
 
 
-def _shaped(view: OptimizerView, walks: Sequence[Walk]) -> list[Tensor | None]:
+def _shaped(view: OptimizerView, walks: Sequence[ParameterIndex]) -> list[Tensor | None]:
     """Return what has the shape of each parameter: of a saved one the model's, or its state."""
     if view.optimizer is not None:
         return [param if isinstance(param, Tensor) else None for param in view.params]
     known = {
-        name: param
+        each.name: each.param
         for found in (walks if view.named else ())
-        for name, param in zip(found.places, found.tensors, strict=True)
+        for each in found.occurrences
     }
     return [
         known[name] if name in known else _of_its_shape(state)
@@ -202,7 +204,7 @@ def _groups(view: OptimizerView, rows: Sequence[ParameterRow]) -> Iterator[Group
         )
 
 
-def _missing(view: OptimizerView, walks: Iterable[Walk]) -> Iterator[tuple[str, bool]]:
+def _missing(view: OptimizerView, walks: Iterable[ParameterIndex]) -> Iterator[tuple[str, bool]]:
     """Yield what the models have and the optimizer does not: name, trainable."""
     if view.optimizer is None and not view.named:
         return  # positions do not tell
@@ -211,21 +213,19 @@ def _missing(view: OptimizerView, walks: Iterable[Walk]) -> Iterator[tuple[str, 
     names = set() if live else set(view.names)
     seen: set[int] = set()
     for found in walks:
-        if live and ids.issuperset(map(id, found.tensors)):
-            continue
-        aliases = {tie[0]: tie for tie in found.ties}
-        firsts = found.first_of(list(range(len(found.places))))
-        for place in firsts:
-            param = found.tensors[place]
-            known_as = [found.places[other] for other in aliases.get(place, (place,))]
-            held_here = id(param) in ids if live else not names.isdisjoint(known_as)
-            if not held_here and id(param) not in seen:
-                seen.add(id(param))
-                yield found.places[place], param.requires_grad
+        for each in found:
+            key = id(each.param)
+            held_here = key in ids if live else not names.isdisjoint(each.names)
+            if not held_here and key not in seen:
+                seen.add(key)
+                yield each.name, each.param.requires_grad
 
 
 def _notes(
-    view: OptimizerView, walks: Sequence[Walk], missing: Sequence[object], schedulers: Schedulers
+    view: OptimizerView,
+    walks: Sequence[ParameterIndex],
+    missing: Sequence[object],
+    schedulers: Schedulers,
 ) -> Iterator[str]:
     """Say what does not fit in a record."""
     for scheduler in list_schedulers(schedulers):

@@ -9,26 +9,25 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from .._parameters import Walk
+from .._parameters import ParameterIndex
 from .._torch_schedulers import outermost
-from .._walking import walk
 
 Model = nn.Module | Mapping[str, nn.Module]
 Models = Model | Iterable[Model]
 Schedulers = LRScheduler | Iterable[LRScheduler]
 
 
-def walk_models(models: Models) -> list[Walk]:
-    """Walk one model or several, so that no two parameters have the same name."""
+def walk_models(models: Models) -> list[ParameterIndex]:
+    """Index one model or several, so that no two parameters have the same name."""
     given: list[Any] = [models] if isinstance(models, (nn.Module, Mapping)) else _listed(models)
-    walks = [walk(model) for model in given]
+    walks = [ParameterIndex(model) for model in given]
     if len(walks) == 1:
         return walks
     owners: dict[str, int] = {}
     clash = False
     for found in walks:
-        for name, param in zip(found.places, found.tensors, strict=True):
-            clash |= owners.setdefault(name, id(param)) != id(param)
+        for each in found.occurrences:
+            clash |= owners.setdefault(each.name, id(each.param)) != id(each.param)
     if not clash:
         return walks
     kinds = [type(model).__name__ for model in given]
@@ -37,19 +36,19 @@ def walk_models(models: Models) -> list[Walk]:
         for index, kind in enumerate(kinds)
     ]
     return [
-        walk({prefix: model})
+        ParameterIndex({prefix: model})
         if isinstance(model, nn.Module)
-        else walk({f"{prefix}.{key}": each for key, each in model.items()})
+        else ParameterIndex({f"{prefix}.{key}": each for key, each in model.items()})
         for prefix, model in zip(prefixes, given, strict=True)
     ]
 
 
-def names_by_id(walks: Iterable[Walk]) -> dict[int, str]:
+def names_by_id(walks: Iterable[ParameterIndex]) -> dict[int, str]:
     """Map each parameter to its first name."""
     names: dict[int, str] = {}
     for found in walks:
-        for name, param in zip(found.names, found.params, strict=True):
-            names.setdefault(id(param), name)
+        for each in found:
+            names.setdefault(id(each.param), each.name)
     return names
 
 

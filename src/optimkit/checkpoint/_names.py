@@ -10,8 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from .._optimizer_view import view_of
-from .._walking import walk
-from .._wrappers import held_as
+from .._parameters import ParameterIndex, held_as
 
 _COMPILED = "_orig_mod."  # no one's own name
 _WRAPPED = "module."
@@ -69,19 +68,19 @@ def _text(model: str | None, name: str) -> str:
 def names_of(optimizer: Optimizer, models: Mapping[Any, nn.Module]) -> Names | None:
     """Name an optimizer's parameters: as in the models beside it, or by its own names."""
     view = view_of(optimizer)
-    places = [(key, info) for key, model in models.items() for info in walk(model)]
+    places = [(key, each) for key, model in models.items() for each in ParameterIndex(model)]
     known: dict[int, ParamName] = {}
-    for key, info in places:  # the first model that has a parameter counts
-        known.setdefault(id(info.param), ParamName(key, info.name, info.aliases))
+    for key, each in places:  # the first model that has a parameter counts
+        known.setdefault(id(each.param), ParamName(key, each.name, tuple(each.names[1:])))
     found = [known[id(param)] for param in view.params if id(param) in known]
     if len(found) < len(view.params):
         return Names([ParamName(None, name) for name in view.names]) if view.named else None
     held = set(map(id, view.params))
     frozen = [
         ParamName(key, name)
-        for key, info in places
-        if not info.param.requires_grad and id(info.param) not in held
-        for name in (info.name, *info.aliases)
+        for key, each in places
+        if not each.param.requires_grad and id(each.param) not in held
+        for name in each.names
     ]
     several = len({each.model for each in found}) > 1
     if several and view.named and all(map(_is_prefixed, view.names, found)):
@@ -102,8 +101,7 @@ def own_name(model: nn.Module) -> Callable[[str], str]:
     """Return what cuts the wrappers out of a name in a model's state dict."""
     cuts: list[tuple[str, int]] = []
     for path, module in model.named_modules(remove_duplicate=False):
-        kind: Any = type(module)
-        attribute = held_as(kind)
+        attribute = held_as(module)
         if attribute is not None:
             cuts.append((f"{path}.{attribute}." if path else f"{attribute}.", len(attribute) + 1))
     if not cuts:

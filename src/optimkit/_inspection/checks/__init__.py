@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..._optimizer_view import OptimizerView, view_of
-from ..._parameters import Walk
+from ..._parameters import ParameterIndex
 from ..findings import SEVERITIES, Finding, Severity
 from ..models import Models, Schedulers, list_schedulers, names_by_id, walk_models
 
@@ -31,7 +31,7 @@ class AuditContext:
     """The optimizers, models and schedulers of a run."""
 
     views: list[OptimizerView]
-    walks: list[Walk]
+    walks: list[ParameterIndex]
     schedulers: list[Any]
 
     @cached_property
@@ -51,13 +51,15 @@ class AuditContext:
 
     def named(self) -> Iterator[tuple[str, Any]]:
         """Yield every name that a model has for a parameter; a tied one has several."""
-        for walk in self.walks:
-            yield from zip(walk.places, walk.tensors, strict=True)
+        for index in self.walks:
+            for each in index.occurrences:
+                yield each.name, each.param
 
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield the modules of the models that hold a parameter, with their names."""
-        for walk in self.walks:
-            yield from zip(walk.module_names, walk.modules, strict=True)
+        for index in self.walks:
+            for each in index.modules:
+                yield each.name, each.module
 
     def optimizers(self) -> Iterator[tuple[str, OptimizerView]]:
         """Yield each optimizer with its label."""
