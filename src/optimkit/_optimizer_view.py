@@ -12,15 +12,12 @@ from torch.optim import Optimizer
 
 from ._errors import CheckpointError, first_few
 from ._files import read
-from ._torch_optimizers import is_state_dict, optimizers_in, torch_class
+from ._torch_optimizers import NOT_OPTIONS, is_state_dict, optimizers_in, torch_class
 from ._values import plain
 
 Source = Optimizer | Mapping[str, Any] | str | os.PathLike[str]
 Names = Mapping[int, str]
 """The id of a parameter -> its name."""
-
-NOT_OPTIONS = frozenset({"params", "param_names"})
-"""The keys of a group that are no options."""
 
 _NOTHING: Mapping[Any, Any] = {}
 

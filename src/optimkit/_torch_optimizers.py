@@ -82,9 +82,12 @@ STATE: dict[str, Mapping[str, Kept]] = {
 }
 """The class -> the keys of its state -> what is kept there."""
 
-# Parameters and their names; what Lightning and the trackers read; what unpickling adds (torch/
-# optim/optimizer.py, 2.15: Optimizer.__setstate__).
-_EXTRAS = frozenset({"params", "param_names", "name", "differentiable"})
+NOT_OPTIONS = frozenset({"params", "param_names"})
+"""Keys of a group that are no options: they hold the parameters."""
+
+# What Lightning and the trackers read; what unpickling adds (torch/optim/optimizer.py, 2.15:
+# Optimizer.__setstate__).
+_EXTRAS = NOT_OPTIONS | {"name", "differentiable"}
 
 
 def is_extra(key: str) -> bool:

@@ -12,10 +12,10 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import GroupError, first_few
+from .._torch_optimizers import NOT_OPTIONS
 from .._values import copied
 from .extend import Extension, Start, extend, keys_of, roots_of, start_of
 from .options import (
-    RESERVED,
     bad_options,
     is_made,
     number_made,
@@ -108,7 +108,7 @@ def add_param_group(
     _check_arguments(optimizer, group, lr_lambda, start)
     roots = roots_of(schedulers)
     pairs = _pairs(group)
-    given = {key: value for key, value in group.items() if key not in RESERVED}
+    given = {key: value for key, value in group.items() if key not in NOT_OPTIONS}
     options = {**optimizer.defaults, **start_of(optimizer, roots), **given}
     problems = _wrong_parameters(optimizer, pairs)
     problems += _wrong_options(optimizer, given, roots, options.get("lr"))
@@ -227,7 +227,7 @@ def _wrong_options(
     """Return a problem for each option that can't be added."""
     kind: Any = type(optimizer)
     known = [*optimizer.defaults, *(takes(kind) or ())]
-    known += [key for old in optimizer.param_groups for key in old if key not in RESERVED]
+    known += [key for old in optimizer.param_groups for key in old if key not in NOT_OPTIONS]
     known += [*keys_of(roots), "initial_lr"]
     title = kind.__name__
     problems = bad_options(options) + unknown_options(options, dict.fromkeys(known), title)

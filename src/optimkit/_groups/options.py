@@ -15,11 +15,8 @@ from torch.optim import Optimizer
 
 from .._errors import first_few
 from .._tables import text
-from .._torch_optimizers import closest_option, is_extra
+from .._torch_optimizers import NOT_OPTIONS, closest_option, is_extra
 from .._values import PLAIN, copied
-
-RESERVED = frozenset({"params", "param_names"})
-"""Keys of a group that are no options: they hold the parameters."""
 
 _NOT_NEGATIVE = ("lr", "weight_decay", "momentum")
 
@@ -30,7 +27,7 @@ def bad_options(
     """Say which options can't be, and what would be right."""
     wrong = []
     for key, value in options.items():
-        if key in RESERVED:
+        if key in NOT_OPTIONS:
             wrong.append(f"{key!r} holds the parameters and is not an option.")
         elif key in _NOT_NEGATIVE and (reason := _no_amount(value)):
             wrong.append(f"{key}={value!r} {reason}")

@@ -13,7 +13,7 @@ from .._optimizer_view import OptimizerView, Source, entries, view_of_any
 from .._parameters import ParameterIndex
 from .._torch_optimizers import layouts_of
 from .._values import copied, nbytes, plain, same, tensors_in
-from .models import Models, Schedulers, list_schedulers, names_by_id, walk_models
+from .models import Models, Schedulers, index_models, list_schedulers, names_by_id
 from .norms import state_norms
 from .report import GroupRow, ParameterRow, Report, Shape, total
 
@@ -90,22 +90,22 @@ def describe(
       differentiable=False, decoupled_weight_decay=True
     Trainable, but not in this optimizer: 1: 2.bias
     """
-    walks = walk_models(models)
-    view = view_of_any(optimizer, names_by_id(walks), key)
-    rows = tuple(_rows(view, walks, values))
-    missing = list(_missing(view, walks))
+    indexes = index_models(models)
+    view = view_of_any(optimizer, names_by_id(indexes), key)
+    rows = tuple(_rows(view, indexes, values))
+    missing = list(_missing(view, indexes))
     return Report(
         optimizer=view.kind,
         groups=tuple(_groups(view, rows)),
         rows=rows,
         unmanaged=tuple(name for name, trainable in missing if trainable),
         frozen=tuple(name for name, trainable in missing if not trainable),
-        notes=tuple(_notes(view, walks, missing, schedulers)),
+        notes=tuple(_notes(view, indexes, missing, schedulers)),
     )
 
 
 def _rows(
-    view: OptimizerView, walks: Sequence[ParameterIndex], values: bool
+    view: OptimizerView, indexes: Sequence[ParameterIndex], values: bool
 ) -> Iterator[ParameterRow]:
     """Yield a record for each parameter."""
     norms: Sequence[Mapping[str, float]] = (
@@ -113,7 +113,7 @@ def _rows(
     )
     lrs = [copied(options.get("lr")) for options in view.options]
     decays = [copied(options.get("weight_decay")) for options in view.options]
-    shaped = _shaped(view, walks)
+    shaped = _shaped(view, indexes)
     for place, (name, group, state) in enumerate(
         zip(view.names, view.group_of, view.states, strict=True)
     ):
@@ -136,14 +136,14 @@ def _rows(
         )
 
 
-def _shaped(view: OptimizerView, walks: Sequence[ParameterIndex]) -> list[Tensor | None]:
+def _shaped(view: OptimizerView, indexes: Sequence[ParameterIndex]) -> list[Tensor | None]:
     """Return what has the shape of each parameter: of a saved one the model's, or its state."""
     if view.optimizer is not None:
         return [param if isinstance(param, Tensor) else None for param in view.params]
     known = {
         each.name: each.param
-        for found in (walks if view.named else ())
-        for each in found.occurrences
+        for index in (indexes if view.named else ())
+        for each in index.occurrences
     }
     return [
         known[name] if name in known else _of_its_shape(state)
@@ -204,7 +204,7 @@ def _groups(view: OptimizerView, rows: Sequence[ParameterRow]) -> Iterator[Group
         )
 
 
-def _missing(view: OptimizerView, walks: Iterable[ParameterIndex]) -> Iterator[tuple[str, bool]]:
+def _missing(view: OptimizerView, indexes: Iterable[ParameterIndex]) -> Iterator[tuple[str, bool]]:
     """Yield what the models have and the optimizer does not: name, trainable."""
     if view.optimizer is None and not view.named:
         return  # positions do not tell
@@ -212,8 +212,8 @@ def _missing(view: OptimizerView, walks: Iterable[ParameterIndex]) -> Iterator[t
     live = view.optimizer is not None
     names = set() if live else set(view.names)
     seen: set[int] = set()
-    for found in walks:
-        for each in found:
+    for index in indexes:
+        for each in index:
             key = id(each.param)
             held_here = key in ids if live else not names.isdisjoint(each.names)
             if not held_here and key not in seen:
@@ -223,7 +223,7 @@ def _missing(view: OptimizerView, walks: Iterable[ParameterIndex]) -> Iterator[t
 
 def _notes(
     view: OptimizerView,
-    walks: Sequence[ParameterIndex],
+    indexes: Sequence[ParameterIndex],
     missing: Sequence[object],
     schedulers: Schedulers,
 ) -> Iterator[str]:
@@ -235,7 +235,7 @@ def _notes(
             yield f"lr set by {kind}" + ("" if at is None else f", at step {at}")
         else:
             yield f"{kind} sets the lr of another optimizer"
-    count = sum(len(found) for found in walks)
+    count = sum(len(index) for index in indexes)
     if count and len(missing) == count:
         yield (
             "The model and the optimizer share no parameter: one of them was copied, loaded "

@@ -17,19 +17,19 @@ Models = Model | Iterable[Model]
 Schedulers = LRScheduler | Iterable[LRScheduler]
 
 
-def walk_models(models: Models) -> list[ParameterIndex]:
+def index_models(models: Models) -> list[ParameterIndex]:
     """Index one model or several, so that no two parameters have the same name."""
     given: list[Any] = [models] if isinstance(models, (nn.Module, Mapping)) else _listed(models)
-    walks = [ParameterIndex(model) for model in given]
-    if len(walks) == 1:
-        return walks
+    indexes = [ParameterIndex(model) for model in given]
+    if len(indexes) == 1:
+        return indexes
     owners: dict[str, int] = {}
     clash = False
-    for found in walks:
-        for each in found.occurrences:
+    for index in indexes:
+        for each in index.occurrences:
             clash |= owners.setdefault(each.name, id(each.param)) != id(each.param)
     if not clash:
-        return walks
+        return indexes
     kinds = [type(model).__name__ for model in given]
     prefixes = [
         kind if kinds.count(kind) == 1 and kind != "dict" else f"models[{index}]"
@@ -43,11 +43,11 @@ def walk_models(models: Models) -> list[ParameterIndex]:
     ]
 
 
-def names_by_id(walks: Iterable[ParameterIndex]) -> dict[int, str]:
+def names_by_id(indexes: Iterable[ParameterIndex]) -> dict[int, str]:
     """Map each parameter to its first name."""
     names: dict[int, str] = {}
-    for found in walks:
-        for each in found:
+    for index in indexes:
+        for each in index:
             names.setdefault(id(each.param), each.name)
     return names
 

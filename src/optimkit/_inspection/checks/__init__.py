@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from ..._optimizer_view import OptimizerView, view_of
 from ..._parameters import ParameterIndex
 from ..findings import SEVERITIES, Finding, Severity
-from ..models import Models, Schedulers, list_schedulers, names_by_id, walk_models
+from ..models import Models, Schedulers, index_models, list_schedulers, names_by_id
 
 Optimizers = Optimizer | Iterable[Optimizer]
 Found = tuple[Iterable[str], str]
@@ -31,7 +31,7 @@ class AuditContext:
     """The optimizers, models and schedulers of a run."""
 
     views: list[OptimizerView]
-    walks: list[ParameterIndex]
+    indexes: list[ParameterIndex]
     schedulers: list[Any]
 
     @cached_property
@@ -51,13 +51,13 @@ class AuditContext:
 
     def named(self) -> Iterator[tuple[str, Any]]:
         """Yield every name that a model has for a parameter; a tied one has several."""
-        for index in self.walks:
+        for index in self.indexes:
             for each in index.occurrences:
                 yield each.name, each.param
 
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield the modules of the models that hold a parameter, with their names."""
-        for index in self.walks:
+        for index in self.indexes:
             for each in index.modules:
                 yield each.name, each.module
 
@@ -127,10 +127,10 @@ def context_of(optimizers: Optimizers, models: Models, schedulers: Schedulers) -
     given = _optimizers(optimizers)
     if isinstance(models, Optimizer):
         raise TypeError("audit takes several optimizers as a list: audit([one, other], models)")
-    walks = walk_models(models)
-    names = names_by_id(walks)
+    indexes = index_models(models)
+    names = names_by_id(indexes)
     views = [view_of(optimizer, names) for optimizer in given]
-    return AuditContext(views, walks, list_schedulers(schedulers))
+    return AuditContext(views, indexes, list_schedulers(schedulers))
 
 
 def _optimizers(optimizers: Any) -> list[Optimizer]:

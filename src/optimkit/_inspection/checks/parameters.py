@@ -100,7 +100,7 @@ def wrong_names(context: AuditContext) -> Iterator[Found]:
 )
 def stale(context: AuditContext) -> Iterator[Found]:
     """Find parameters that are in no model."""
-    if not context.walks:
+    if not context.indexes:
         return
     for label, view in context.optimizers():
         names = [

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..._errors import first_few
-from ..._optimizer_view import NOT_OPTIONS, OptimizerView, view_of, view_of_saved
+from ..._optimizer_view import OptimizerView, view_of, view_of_saved
 from ..._torch_optimizers import (
+    NOT_OPTIONS,
     is_extra,
     is_state_dict,
     keys_of,
