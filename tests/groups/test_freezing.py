@@ -102,12 +102,12 @@ def test_what_can_not_have_a_gradient():
         unfreeze(model[0], {"made": made})
     assert str(caught.value) == (
         "these were made in inference mode, and can't be trained: made.weight, made.bias. "
-        "Make them outside of it."
+        "Create them outside of it."
     )
     assert not any(param.requires_grad for param in model.parameters())
     result = nn.Parameter(torch.ones(1)) * 2
     with pytest.raises(GroupError) as caught:
         freeze([("y", result)])
     assert str(caught.value) == (
-        "these are results of a computation, not parameters: y. Name what they were computed from."
+        "these are results of a computation, not parameters: y. Pass what they were computed from."
     )

@@ -42,8 +42,8 @@ def param_groups(
         A model, or several by name; each parameter's name then begins with its key. Names are
         the model's own, whether or not it is wrapped or compiled.
     *rules : Rule
-        What :func:`~optimkit.when` and :func:`~optimkit.layer_decay` give. They apply from left to right, and a
-        later one wins, option by option.
+        What :func:`~optimkit.when` and :func:`~optimkit.layer_decay` return. They apply from left
+        to right, and a later one wins, option by option.
     optimizer : type, optional
         The class that will take the groups, or a ``functools.partial`` of it. Each option is
         then checked against it.
@@ -66,7 +66,7 @@ def param_groups(
     ------
     GroupError
         If a name in a rule is no parameter's, nothing can be trained, the optimizer has no
-        such option, a value is out of range, a learning rate is scaled that nobody gave, or a
+        such option, a value is out of range, a rule scales a learning rate that is not set, or a
         function in a rule fails.
     TypeError
         If an argument is of a wrong type.
@@ -251,7 +251,7 @@ def _check_arguments(rules: Iterable[object], optimizer: object, frozen: str, un
 def _wrong_options(
     rules: Iterable[Rule], base: Mapping[str, Any], optimizer: Callable[..., Optimizer] | None
 ) -> list[str]:
-    """Say which options, of all parameters or of a rule, can't be."""
+    """Return a problem for each option, of all parameters or of a rule, that can't be."""
     wrong = [f"param_groups(...): {text}" for text in bad_options(base, optimizer)]
     if "name" in base:
         wrong.append(
@@ -261,7 +261,7 @@ def _wrong_options(
 
 
 def _without_shape(index: ParameterIndex) -> str:
-    """Say which parameters wait for the first batch."""
+    """Return the problem of parameters that wait for the first batch."""
     return (
         f"these parameters have no shape before the first batch: {first_few(index.lazy)}. "
         "Run the model on a batch, then build the groups."
@@ -269,7 +269,7 @@ def _without_shape(index: ParameterIndex) -> str:
 
 
 def _wrong_parameters(index: ParameterIndex, frozen: Frozen | None) -> list[str]:
-    """Say why these parameters can't be optimized."""
+    """Return why these parameters can't be optimized."""
     if not len(index):
         return ["the model has no parameters: there is nothing to optimize."]
     names = [record.name for record in index if not record.param.requires_grad]
@@ -292,7 +292,7 @@ def _wrong_parameters(index: ParameterIndex, frozen: Frozen | None) -> list[str]
 def _wrong_groups(
     groups: Sequence[_Group], optimizer: Callable[..., Optimizer] | None
 ) -> list[str]:
-    """Say which lr is scaled but not set, and which groups the optimizer refuses."""
+    """Return which lr is scaled but not set, and which groups the optimizer refuses."""
     problems = []
     unscaled = [
         name for group in groups if group.options.get("lr") is NO_LR for name, _ in group.members
@@ -325,7 +325,7 @@ def _wrong_groups(
 
 
 def _not_in_one_part(left: Sequence[str], several: Sequence[str]) -> list[str]:
-    """Say which parameters are in no part, and which in several."""
+    """Return which parameters are in no part, and which in several."""
     problems = []
     if left:
         problems.append(

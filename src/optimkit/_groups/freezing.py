@@ -100,7 +100,7 @@ def unfreeze(*targets: Target) -> None:
     if made:
         problems.append(
             f"these were made in inference mode, and can't be trained: {first_few(made)}. "
-            "Make them outside of it."
+            "Create them outside of it."
         )
     if problems:
         raise GroupError(*problems)
@@ -122,13 +122,13 @@ def _found(targets: Iterable[object]) -> list[tuple[str, Tensor]]:
     if wrong:
         raise GroupError(
             f"these are results of a computation, not parameters: {first_few(wrong)}. "
-            "Name what they were computed from."
+            "Pass what they were computed from."
         )
     return pairs
 
 
 def _within(target: object) -> Iterator[tuple[str, object]]:
-    """Give the parameters of one target, and whatever else is found in their place."""
+    """Yield the parameters of one target, and whatever else is found in their place."""
     if isinstance(target, Tensor):
         yield "a parameter", target
     elif isinstance(target, nn.Module) or _are_modules(target):
@@ -147,7 +147,7 @@ def _within(target: object) -> Iterator[tuple[str, object]]:
 
 
 def _are_modules(target: object) -> TypeGuard[Mapping[str, nn.Module]]:
-    """Tell whether this is a mapping of names to modules."""
+    """Return whether this is a mapping of names to modules."""
     return isinstance(target, Mapping) and all(
         isinstance(value, nn.Module) for value in target.values()
     )
