@@ -119,6 +119,7 @@ def test_a_function_that_makes_an_optimizer_is_not_checked():
         (torch.tensor(0.1), 0.1, False),
         ((torch.tensor(0.9), 0.99), (torch.tensor(0.9), 0.99), True),
         ({"a": [1]}, {"a": [1]}, True),
+        ([float("nan")], ["nan"], False),
         (set(), set(), False),
         (torch.tensor(0.1, device="meta"), torch.tensor(0.1, device="meta"), False),
     ],

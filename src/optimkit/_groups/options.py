@@ -18,13 +18,14 @@ from .._tables import text
 from .._torch_optimizers import NOT_OPTIONS, closest_option, is_extra
 from .._values import PLAIN, copied
 
+_NAN = object()  # as an option, NaN is equal to itself
 _NOT_NEGATIVE = ("lr", "weight_decay", "momentum")
 
 
 def bad_options(
     options: Mapping[str, Any], optimizer: Callable[..., Optimizer] | None = None
 ) -> list[str]:
-    """Say which options can't be, and what would be right."""
+    """Return a problem for each option that can't be, with what would be right."""
     wrong = []
     for key, value in options.items():
         if key in NOT_OPTIONS:
@@ -39,7 +40,7 @@ def bad_options(
 
 
 def unknown_options(options: Iterable[str], known: Iterable[str], title: str) -> list[str]:
-    """Say which options an optimizer doesn't have."""
+    """Return a problem for each option that an optimizer doesn't have."""
     known = list(known)
     wrong = []
     for key in options:
@@ -89,7 +90,7 @@ def identity(value: object) -> Hashable:
     and from a tensor of another dtype or device: a group can't have both.
     """
     if type(value) in PLAIN:
-        return value if value == value else "nan"
+        return value if value == value else _NAN
     if isinstance(value, dict):
         return frozenset([(key, identity(item)) for key, item in value.items()])
     if isinstance(value, (list, tuple)):
@@ -106,7 +107,7 @@ def identity(value: object) -> Hashable:
 
 
 def _no_amount(value: object) -> str:
-    """Say why a value is no learning rate or weight decay; nothing if it is one."""
+    """Return why a value is no learning rate or weight decay; nothing if it is one."""
     if type(value) not in PLAIN and isinstance(value, Tensor):
         if value.numel() != 1:
             return "has more than one element; it must have one."
@@ -126,22 +127,24 @@ def _no_amount(value: object) -> str:
 def name_groups(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[str]:
     """Name each group."""
     apart = _differences(groups, base)
-    asked: dict[str | None, list[int]] = {}
-    for index, options in enumerate(groups):
-        asked.setdefault(options.get("name"), []).append(index)
-    names = [""] * len(groups)
-    for name, indices in asked.items():
-        parts = [apart[index] for index in indices]
+    asked = [options.get("name") for options in groups]
+    names = []
+    for name, own in zip(asked, apart, strict=True):
+        parts = own
         if name:
-            common = set.intersection(*map(set, parts))
-            parts = [[name, *(each for each in own if each not in common)] for own in parts]
-        for index, own in zip(indices, parts, strict=True):
-            names[index] = ", ".join(own) or "default"
-    return _unique(names, [options.get("name") for options in groups])
+            alike = [set(each) for other, each in zip(asked, apart, strict=True) if other == name]
+            common = set.intersection(*alike)
+            parts = [name, *(part for part in own if part not in common)]
+        names.append(", ".join(parts) or "default")
+    taken: set[str] = set()
+    for index in sorted(range(len(names)), key=lambda index: names[index] != asked[index]):
+        names[index] = _numbered(names[index], taken)  # one that was asked for goes first
+        taken.add(names[index])
+    return names
 
 
 def is_made(name: object, options: Mapping[str, Any]) -> bool:
-    """Tell whether a name is one of ours: nobody asked for it, so it may be changed."""
+    """Return whether a name is one of ours, which may be changed: no one has asked for it."""
     if not isinstance(name, str):
         return False
     return name == "default" or all(part.partition("=")[0] in options for part in name.split(", "))
@@ -149,21 +152,23 @@ def is_made(name: object, options: Mapping[str, Any]) -> bool:
 
 def number_made(name: Any, options: Mapping[str, Any], taken: Collection[str]) -> Any:
     """Number a name of ours that another group has."""
-    if name not in taken or not is_made(name, options):
+    return _numbered(name, taken) if is_made(name, options) else name
+
+
+def _numbered(name: str, taken: Collection[str]) -> str:
+    if name not in taken:
         return name
-    number = next(number for number in count(2) if f"{name} #{number}" not in taken)
-    return f"{name} #{number}"
+    return next(new for number in count(2) if (new := f"{name} #{number}") not in taken)
 
 
 def _differences(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[list[str]]:
     """Write, for each group, the options that are not those of the base."""
-    same = {key: identity(value) for key, value in base.items()}
+    common = {key: identity(value) for key, value in base.items()}
     return [
         [
             f"{key}={_short(value)}"
             for key, value in options.items()
-            if key != "name"
-            and not (key in base and (value is base[key] or same[key] == identity(value)))
+            if key != "name" and not (key in common and common[key] == identity(value))
         ]
         for options in groups
     ]
@@ -171,26 +176,6 @@ def _differences(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -
 
 def _short(value: object) -> str:
     """Write an option's value in few letters."""
-    if (
-        type(value) not in PLAIN
-        and isinstance(value, Tensor)
-        and value.numel() == 1
-        and not value.is_meta
-    ):
+    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_meta:
         value = value.item()
     return text(value) if value is not None else "None"
-
-
-def _unique(names: list[str], asked: Sequence[str | None]) -> list[str]:
-    """Number what still looks the same; a name that was asked for goes first."""
-    if len(set(names)) == len(names):
-        return names
-    taken: set[str] = set()
-    unique = list(names)
-    for index in sorted(range(len(names)), key=lambda index: names[index] != asked[index]):
-        number = 1
-        while unique[index] in taken:
-            number += 1
-            unique[index] = f"{names[index]} #{number}"
-        taken.add(unique[index])
-    return unique
