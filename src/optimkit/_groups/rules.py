@@ -43,11 +43,11 @@ class Rule:
         raise NotImplementedError
 
     def _wrong_options(self, optimizer: Callable[..., Optimizer] | None) -> list[str]:
-        """Say which options can't be."""
+        """Return a problem for each option that can't be."""
         return []
 
     def _misses(self, index: ParameterIndex) -> list[str]:
-        """Say which names no parameter has."""
+        """Return a problem for each name that no parameter has."""
         return []
 
 
@@ -99,9 +99,7 @@ class _LayerDecay(Rule):
         wrong = [
             f"{each.name} -> {layer!r}"
             for each, layer in zip(index, layers, strict=True)
-            if not isinstance(
-                layer, (int, Integral)
-            )  # int first: an abstract class is slow to tell
+            if not isinstance(layer, (int, Integral))  # the abstract class is slow: last
         ]
         if wrong:
             raise GroupError(

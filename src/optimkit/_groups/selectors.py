@@ -43,6 +43,7 @@ class Selector:
     is_bias & '2.*'
     """
 
+    _text = ""  # how it is written in messages
     _parts: tuple[Selector, ...] = ()  # what a combination is made of
 
     def _select(self, index: ParameterIndex) -> Chosen:
@@ -79,6 +80,9 @@ class Selector:
 
     def __invert__(self) -> Selector:
         return _Not(self)
+
+    def __repr__(self) -> str:
+        return self._text
 
 
 Select: TypeAlias = (
@@ -132,24 +136,20 @@ class _Joined(Selector):
     def __init__(self, sign: Literal["&", "|"], *parts: Selector) -> None:
         self._sign = sign
         self._parts = parts
+        self._text = f" {sign} ".join(map(_bracketed, parts))
 
     def _select(self, index: ParameterIndex) -> Chosen:
         one, other = (part._chosen(index) for part in self._parts)
         return one & other if self._sign == "&" else one | other
 
-    def __repr__(self) -> str:
-        return f" {self._sign} ".join(map(_bracketed, self._parts))
-
 
 class _Not(Selector):
     def __init__(self, part: Selector) -> None:
         self._parts = (part,)
+        self._text = f"~{_bracketed(part)}"
 
     def _select(self, index: ParameterIndex) -> Chosen:
         return frozenset(range(len(index))) - self._parts[0]._chosen(index)
-
-    def __repr__(self) -> str:
-        return f"~{_bracketed(self._parts[0])}"
 
 
 def _bracketed(selector: Selector) -> str:
@@ -177,6 +177,7 @@ class _Glob(_Named):
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self._match = re.compile(translate(pattern)).match
+        self._text = repr(pattern)
 
     def _select(self, index: ParameterIndex) -> Chosen:
         return frozenset(each.position for each in index.occurrences if self._match(each.name))
@@ -185,15 +186,13 @@ class _Glob(_Named):
         near = nearest(self._pattern, index)
         return f"no parameter is called {self}" + (f" (is it {near!r}?)" if near else "")
 
-    def __repr__(self) -> str:
-        return repr(self._pattern)
-
 
 class _Expression(_Named):
     """A regular expression found anywhere in the name."""
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         self._pattern = pattern
+        self._text = f"re.compile({pattern.pattern!r})"
 
     def _select(self, index: ParameterIndex) -> Chosen:
         search = self._pattern.search
@@ -201,9 +200,6 @@ class _Expression(_Named):
 
     def _unmatched(self, index: ParameterIndex) -> str:
         return f"{self._pattern.pattern!r} is found in no parameter's name"
-
-    def __repr__(self) -> str:
-        return f"re.compile({self._pattern.pattern!r})"
 
 
 class _Module(_Named):
@@ -213,6 +209,7 @@ class _Module(_Named):
         while attribute := held_as(module):
             module = getattr(module, attribute)
         self._module = module
+        self._text = f"<{type(module).__name__}>"
 
     def _select(self, index: ParameterIndex) -> Chosen:
         return _owned_by(index.inside(lambda module: module is self._module))
@@ -222,9 +219,6 @@ class _Module(_Named):
         if next(self._module.parameters(), None) is None:
             return f"this {kind} has no parameters"
         return f"this {kind} is not in the model (a copy, or replaced?)"
-
-    def __repr__(self) -> str:
-        return f"<{type(self._module).__name__}>"
 
 
 def _owned_by(owners: Iterable[IndexedModule]) -> Chosen:
@@ -258,13 +252,11 @@ class _ModuleType(Selector):
 
     def __init__(self, kind: type[nn.Module]) -> None:
         self._kind = kind
+        self._text = kind.__name__
 
     def _select(self, index: ParameterIndex) -> Chosen:
         _refuse_scripted(index)
         return _owned_by(index.inside(lambda module: isinstance(module, self._kind)))
-
-    def __repr__(self) -> str:
-        return self._kind.__name__
 
 
 class _Predicate(Selector):
@@ -272,6 +264,7 @@ class _Predicate(Selector):
 
     def __init__(self, predicate: Callable[[ParamInfo], object]) -> None:
         self._predicate = predicate
+        self._text = getattr(predicate, "__name__", type(predicate).__name__)
 
     def _select(self, index: ParameterIndex) -> Chosen:
         chosen = set()
@@ -282,9 +275,6 @@ class _Predicate(Selector):
             except Exception as error:
                 raise failed_for(each.name, f"the predicate {self}", error) from error
         return frozenset(chosen)
-
-    def __repr__(self) -> str:
-        return getattr(self._predicate, "__name__", type(self._predicate).__name__)
 
 
 def _refuse_scripted(index: ParameterIndex) -> None:
@@ -311,46 +301,42 @@ _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 class _Bias(Selector):
     """What is called a bias, and is no table."""
 
+    _text = "is_bias"
+
     def _select(self, index: ParameterIndex) -> Chosen:
         return frozenset(
             each.position for each in index.occurrences if "bias" in each.name and _is_bias(each)
         )
 
-    def __repr__(self) -> str:
-        return "is_bias"
-
 
 class _Norm(Selector):
     """What belongs to a normalization layer: of torch, or one that is called so."""
 
+    _text = "is_norm"
+
     def _select(self, index: ParameterIndex) -> Chosen:
         return _owned_by(_layers(index, _is_norm))
-
-    def __repr__(self) -> str:
-        return "is_norm"
 
 
 class _Embedding(Selector):
     """What belongs to an embedding."""
 
+    _text = "is_embedding"
+
     def _select(self, index: ParameterIndex) -> Chosen:
         return _owned_by(_layers(index, lambda module: isinstance(module, _EMBEDDINGS)))
-
-    def __repr__(self) -> str:
-        return "is_embedding"
 
 
 class _Matrix(Selector):
     """What has two dimensions or more, and is none of the other kinds."""
+
+    _text = "is_matrix"
 
     def _select(self, index: ParameterIndex) -> Chosen:
         several = frozenset(each.position for each in index if each.param.dim() > 1)
         return several.difference(
             *(kind._chosen(index) for kind in (is_bias, is_norm, is_embedding))
         )
-
-    def __repr__(self) -> str:
-        return "is_matrix"
 
 
 is_bias = _Bias()
