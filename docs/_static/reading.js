@@ -5,13 +5,39 @@ function remember(key, value) {
   try { localStorage.setItem(key, value); } catch { /* private windows have no memory */ }
 }
 
-function currentHeading() {
+// Both languages of a page have the same blocks: the reader's place is the number of one, and its height.
+function blocks() {
+  const all = document.querySelectorAll("article :is(h1, h2, h3, h4, p, li, dt, dd, tr, pre, img, summary)");
+  return [...all].filter((block) => !block.closest(".bi-other"));
+}
+
+function currentPlace() {
+  const header = document.querySelector("#pst-header").getBoundingClientRect().bottom;
+  const all = blocks();
+  const shown = (edge) => (block) => block.checkVisibility() && block.getBoundingClientRect()[edge] > header - 4;
+  let number = all.findIndex(shown("top"));
+  if (!(all[number]?.getBoundingClientRect().top < window.innerHeight / 2)) number = all.findIndex(shown("bottom"));
+  return { count: all.length, number, top: all[number]?.getBoundingClientRect().top };
+}
+
+// What an address can name: what it names now, while that is seen, else the last heading, function, term or row above.
+function currentAnchor() {
+  const named = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const { top = -1, bottom = -1 } = named ? named.getBoundingClientRect() : {};
+  if (bottom > 0 && top < window.innerHeight) return named.id;
+  if (window.scrollY < 80) return "";
   const line = window.innerHeight / 3;
-  let found = "";
-  for (const section of document.querySelectorAll("article section[id], article details[id]")) {
-    if (section.getBoundingClientRect().top < line) found = section.id;
-  }
-  return window.scrollY < 80 && !location.hash ? "" : found;
+  const above = [...document.querySelectorAll("article section section[id], article :is(details, dt, tr)[id]")]
+    .filter((one) => one.getBoundingClientRect().top < line && one.checkVisibility());
+  return above.at(-1)?.id ?? "";
+}
+
+function goTo({ page, count, number, top }) {
+  const all = blocks();
+  if (page !== location.pathname.replace(/^.*\/(en|zh)\//, "") || count !== all.length || number < 0) return;
+  const fold = !all[number].matches("summary") && all[number].closest("details");
+  if (fold) fold.open = true;
+  window.scrollBy({ top: all[number].getBoundingClientRect().top - top, behavior: "instant" });
 }
 
 function setReading(mode) {
@@ -39,9 +65,11 @@ for (const button of document.querySelectorAll(".reading-switch button")) {
 for (const link of document.querySelectorAll(".reading-switch a")) {
   link.addEventListener("click", () => {
     remember("optimkit-language", link.dataset.language);
-    const heading = currentHeading();
-    link.hash = heading ? `#${heading}` : "";
+    link.hash = currentAnchor();
     link.search = location.search;
+    if (window.scrollY < 80) return;
+    const page = location.pathname.replace(/^.*\/(en|zh)\//, "");
+    try { sessionStorage.setItem("optimkit-place", JSON.stringify({ page, ...currentPlace() })); } catch { /* as above */ }
   });
 }
 
@@ -56,6 +84,16 @@ function unfold() {
 }
 unfold();
 window.addEventListener("hashchange", unfold);
+
+// The place in the other language, once the browser has gone to the address.
+window.addEventListener("load", () => {
+  let place = null;
+  try {
+    place = JSON.parse(sessionStorage.getItem("optimkit-place"));
+    sessionStorage.removeItem("optimkit-place");
+  } catch { /* as above */ }
+  if (place) requestAnimationFrame(() => goTo(place));
+});
 
 // Wide outputs scroll. The theme lets the keyboard reach them, but not those that a fold has hidden.
 document.addEventListener("toggle", (event) => {

@@ -65,6 +65,70 @@ def test_switch_keeps_page_and_heading(visit, site, tutorial):
         assert -1 < page.evaluate(HEADING_TOP, heading) < 150
 
 
+# Every part of a page that an address can name, but its title.
+ANCHORS = """() => [...document.querySelectorAll("article section section[id], article :is(details, dt, tr)[id]")]
+  .filter((one) => one.checkVisibility()).map((one) => one.id)"""
+# At the end of a page there is no room to scroll further.
+AT_END = "innerHeight + scrollY >= document.documentElement.scrollHeight - 2"
+TOP = "(id) => document.getElementById(id).getBoundingClientRect().top"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "reference/checkpoint",
+            "reference/inspection",
+            "reference/errors",
+            "glossary",
+            "coverage",
+        ),
+        *("auto_examples/plot_05_step", "auto_examples/plot_12_resume"),
+    ],
+)
+def test_switch_keeps_every_anchor(visit, site, name):
+    """Whoever came to a function, a term, an item or a heading is at it in the other language."""
+    page = visit(f"en/{name}.html")
+    anchors = page.evaluate(ANCHORS)
+    lost = []
+    for anchor in anchors[:: max(1, len(anchors) // 8)]:
+        page.goto(f"{site.url}en/{name}.html#{anchor}")
+        before = page.evaluate(TOP, anchor)
+        press(page, "[hreflang=zh-CN]")
+        page.wait_for_url(f"{site.url}zh/{name}.html*#*")
+        page.wait_for_load_state()
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        after = page.evaluate(TOP, anchor)
+        kept = abs(after - before) <= 4 or (page.evaluate(AT_END) and 0 < after < 800)
+        if not page.url.endswith(f"#{anchor}") or not kept:
+            lost.append((anchor, before, page.url, after))
+    assert lost == []
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        *(("promises", "tr"), ("start", "tr"), ("start", "pre"), ("glossary", "dd")),
+        *(("reference/groups", "li"), ("reference/groups", "dd"), ("reference/groups", "pre")),
+    ],
+)
+def test_switch_keeps_the_block_that_is_read(visit, site, name, block):
+    """A row, an item, a piece of code or a definition stays where it was, though no address names it."""
+    page = visit(f"en/{name}.html", viewport={"width": 900, "height": 500})
+    seen = f"article {block}:not(.bi-other, .bi-other *)"
+    number = page.locator(seen).count() * 2 // 3
+    page.locator(seen).nth(number).evaluate("one => one.scrollIntoView({ behavior: 'instant' })")
+    before = page.locator(seen).nth(number).evaluate("one => one.getBoundingClientRect().top")
+    press(page, "[hreflang=zh-CN]")
+    page.wait_for_url(re.compile(rf"{site.url}zh/{name}\.html"))
+    page.wait_for_load_state()
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    after = page.locator(seen).nth(number).evaluate("one => one.getBoundingClientRect().top")
+    assert abs(after - before) <= 4 or (page.evaluate(AT_END) and 0 < after < 500)
+
+
 def test_switch_keeps_page(visit, site, address):
     """At the top of a page the other language opens at the top of the same page, on a phone too."""
     page = visit(address, viewport={"width": 375, "height": 800})
