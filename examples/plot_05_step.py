@@ -137,13 +137,12 @@ plt.show()
 # Five update rules by hand | 手写五种更新规则
 # --------------------------------------------
 # The note names three families: stochastic gradient descent, momentum, and "autograd
-# adaptive learning rates". The last is a slip: autograd is automatic differentiation,
-# it computes the gradients. ``Adagrad`` must be meant, a forerunner of Adam. Below,
-# ``m`` remembers gradients, ``v`` their squares, both start at 0, and ``t`` counts steps
-# from 1.
+# adaptive learning rates". The last is a slip for ``Adagrad``, a forerunner of Adam:
+# autograd computes the gradients. Below, ``m`` remembers gradients, ``v`` their squares,
+# both start at 0, and ``t`` counts steps from 1.
 #
-# 笔记列了三类方法：随机梯度下降法、动量方法、“autograd 自适应学习率”。最后一个是笔误：
-# autograd 是自动微分，负责算梯度；想说的应该是 ``Adagrad``，它是 Adam 的前辈。
+# 笔记列了三类方法：随机梯度下降法、动量方法、“autograd 自适应学习率”。最后一个是笔误，
+# 该是 ``Adagrad``，Adam 的前辈；autograd 是自动微分，负责算梯度。
 # 下面 ``m`` 记梯度，``v`` 记梯度的平方，都从 0 开始，``t`` 是步数，从 1 数起。
 
 # sphinx_gallery_covers = "C26"
@@ -169,18 +168,22 @@ def rule(name, g, m, v, t):
 # %%
 # A step is not minus the gradient | 一步不等于负梯度
 # ---------------------------------------------------
-# Feed all five with the gradients 1, -0.5, 2, 0, 0. ``torch.optim`` makes the same
-# moves. Read the line of Adam: on the second step the gradient has changed sign and the
-# step has not, -0.266, uphill. On steps 4 and 5 the gradient is zero and Adam moves on
-# by 0.539 and 0.456. Momentum coasts in the same way; SGD, Adagrad and RMSprop stop. And
-# RMSprop starts with ten times the learning rate: it lacks Adam's bias correction.
+# The note sums up that an optimizer "uses gradient descent". "Gradient based" is safer:
+# Rprop, for one, reads only signs, and L-BFGS estimates the curvature. Feed the five with
+# the gradients 1, -0.5, 2, 0, 0; ``torch.optim`` makes the same moves. In the line of
+# Adam, on the second step the gradient has changed sign and the step has not: -0.266,
+# uphill. On steps 4 and 5 the gradient is zero and Adam moves on by 0.539 and 0.456.
+# Momentum coasts in the same way; SGD, Adagrad and RMSprop stop. RMSprop starts with ten
+# times the learning rate: it lacks Adam's bias correction.
 #
-# 依次喂给它们梯度 1、-0.5、2、0、0，``torch.optim`` 走出来的每一步都一样。
+# 笔记总结说优化器“采用梯度下降法”，说成“基于梯度”更稳妥：比如 Rprop 只看符号，L-BFGS 会估计曲率。
+# 依次喂给这五种规则梯度 1、-0.5、2、0、0，``torch.optim`` 走出来的每一步都一样。
 # 看 Adam 那一行：第 2 步梯度已经变号，步子却没有：-0.266，走的是上坡。
 # 第 4、5 步梯度为零，Adam 仍然走了 0.539 和 0.456。动量法也会这样滑行；
-# SGD、Adagrad 和 RMSprop 则停住不动。另外，RMSprop 的第一步是学习率的 10 倍，
+# SGD、Adagrad 和 RMSprop 则停住不动。RMSprop 的第一步是学习率的 10 倍，
 # 因为它没有 Adam 的偏差修正。
 
+# sphinx_gallery_covers = "C4 C5"
 gradients = torch.tensor([1.0, -0.5, 2.0, 0.0, 0.0])
 moves = {}
 for name in ("SGD", "momentum", "Adagrad", "RMSprop", "Adam"):
@@ -230,18 +233,17 @@ plt.show()
 # %%
 # How old gradients fade | 旧梯度的影响怎样消退
 # ---------------------------------------------
-# How does it coast? The note says that momentum caches "the gradient values of the
-# previous few times". What is kept is one tensor per parameter, as tutorial 03 shows.
-# Give a gradient of 1 once, then zeros, and read it: a gradient that is :math:`k` steps
-# old counts :math:`0.9^k` in the momentum buffer. Adam's first moment is an exponential
-# moving average, so there it counts :math:`0.1 \cdot 0.9^k`. A list of the last four
-# would drop it all at once; here it takes 7 steps until more than half is gone.
+# The note says that momentum caches "the gradient values of the previous few times". What
+# is kept is one tensor per parameter. Give a gradient of 1 once, then zeros, and read it:
+# a gradient that is :math:`k` steps old counts :math:`0.9^k` in the momentum buffer, and
+# :math:`0.1 \cdot 0.9^k` in Adam's first moment, an exponential moving average. A list of
+# the last four would drop it all at once; here, after 7 steps, nearly half is left.
 #
-# 它凭什么滑行？笔记说动量要“把前几次的梯度值缓存下来”，实际上每个参数只存一个张量，
-# 见教程 03。先给一次梯度 1，之后全给 0，再读出来看：:math:`k` 步以前的梯度，
+# 笔记说动量要“把前几次的梯度值缓存下来”，实际上每个参数只存一个张量。
+# 先给一次梯度 1，之后全给 0，再读出来看：:math:`k` 步以前的梯度，
 # 在动量缓冲区里只剩 :math:`0.9^k`；Adam 的一阶矩是指数移动平均，
 # 它占 :math:`0.1 \cdot 0.9^k`。要是只存最近四次，四步之后就忘得一干二净；
-# 这里过了 7 步，才剩下不到一半。
+# 这里过了 7 步，还剩将近一半。
 
 # sphinx_gallery_covers = "C13"
 a, b = (torch.zeros(1, requires_grad=True) for _ in range(2))
