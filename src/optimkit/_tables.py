@@ -96,7 +96,7 @@ class Table(Shown):
     headers : mapping of str to str, optional
         What to write above a column, where its own name will not do.
     formats : mapping of str to callable, optional
-        How to write the values of a column, where :func:`text` will not do.
+        How to write the values of a column, where plain text will not do.
     summed : str, optional
         A column of numbers to add up in a last line.
 
