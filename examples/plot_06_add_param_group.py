@@ -85,7 +85,7 @@ assert all((w == 2).all() for w in (w2, w3, w4))
 
 # %%
 # By name a typo passes, by rule it is refused | 按名字分组，笔误能过；按规则，过不了
-# ----------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------
 # To tell more groups apart, people filter names. Wrong: one letter too many below, and
 # the fast group is empty. torch takes it, and everything learns slowly. Right: assert
 # that it is not. Or give ``optimkit.param_groups`` rules, made with ``optimkit.when``, and
