@@ -24,35 +24,29 @@ new parameter group leaves out, and ``state`` is what one step leaves for the ne
 """
 
 # %%
-# ``defaults``: five keys then, more today | ``defaults``：当年五个键，如今更多
-# -----------------------------------------------------------------------------
-# Here is the note's program that prints ``defaults``, with two layers in place of its
-# class; ``note`` is what it passed. It got those five keys back, and no others. Today's
-# Adam has the same five, and several more that came between PyTorch 1.11 (``maximize``)
-# and 2.7 (``decoupled_weight_decay``).
+# ``defaults``: the options of the class | ``defaults``：这个类的选项
+# -------------------------------------------------------------------
+# The note, the Chinese post that these pages began with (checked line by line), prints
+# ``defaults`` and gets five keys. Today's Adam has the same five, and several more that
+# came between PyTorch 1.11 (``maximize``) and 2.7 (``decoupled_weight_decay``).
 #
-# 下面是笔记里打印 ``defaults`` 的程序，只是把那个类换成了两个卷积层，
-# ``note`` 里是它传的参数。当年打印出来就是这五个键，再无其他。今天的 Adam 里五个都在，
-# 另外多了几个，是 PyTorch 从 1.11（``maximize``）到 2.7（``decoupled_weight_decay``）陆续加上的。
+# 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），打印 ``defaults`` 得到五个键。
+# 今天的 Adam 里五个都在，另外多了几个，是 PyTorch 从 1.11（``maximize``）到
+# 2.7（``decoupled_weight_decay``）陆续加上的。
 
 # sphinx_gallery_covers = "S4"
-import matplotlib.pyplot as plt
 import torch
 from torch import nn
 
-import optimkit
-
-fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
-plt.rcParams["font.sans-serif"] = fonts
-torch.manual_seed(0)
-
 net = nn.ModuleDict({"conv1": nn.Conv2d(3, 3, 3), "conv2": nn.Conv2d(3, 3, 3)})
+optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+print(*optimizer.defaults)
+# sphinx_gallery_start_ignore
 note = {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-08}
 note |= {"weight_decay": 0, "amsgrad": False}
-optimizer = torch.optim.Adam(net.parameters(), **note)
-print("the note:", *note)
-print("since   :", *list(optimizer.defaults)[5:])
 assert note.items() <= optimizer.defaults.items()
+assert list(optimizer.defaults)[:5] == list(note)
+# sphinx_gallery_end_ignore
 
 # %%
 # Wrong: change ``defaults`` in mid-training | 错误：训练中途改 ``defaults``
@@ -74,115 +68,116 @@ sgd.defaults["lr"] = 9.0
 a.grad = torch.ones(1)
 sgd.step()
 print(f"gradient 1, moved by {a.item():.1f}")
-torch.testing.assert_close(a.item(), -0.1)
-
 sgd.add_param_group({"params": [b]})
 print("lr of the two groups:", [group["lr"] for group in sgd.param_groups])
+# sphinx_gallery_start_ignore
+torch.testing.assert_close(a.item(), -0.1)
 assert [group["lr"] for group in sgd.param_groups] == [0.1, 9.0]
+# sphinx_gallery_end_ignore
 
 # %%
 # Right: change the groups | 正确：改参数组
 # -----------------------------------------
-# Write to ``param_groups`` and the next step obeys; ``defaults`` stays as it was. This
-# explains a line that the note prints without comment: an Adam whose ``defaults`` say
-# 0.001 while its groups say 0.1. There, every group brought its own ``lr``. To know the
-# learning rate, ask the groups.
+# Write to ``param_groups`` and the next step obeys; ``defaults`` stays as it was. So an
+# Adam can say 0.001 in its ``defaults`` and train with 0.1, as one in the note does: every
+# group brought its own ``lr``. To know the learning rate, ask the groups.
 #
 # 直接写 ``param_groups``，下一步就生效，``defaults`` 则保持原样。
-# 笔记里有一行没加说明的输出，道理也在这里：参数组里是 0.1，
-# ``defaults`` 里却写着 0.001。
-# 那里的每个参数组都自带 ``lr``。想知道学习率是多少，要去问参数组。
+# 所以 ``defaults`` 里写着 0.001 的 Adam，可能是在用 0.1 训练，笔记里就有一个：
+# 它的每个参数组都自带 ``lr``。想知道学习率是多少，要去问参数组。
 
 # sphinx_gallery_covers = "C12 C44"
 for group in sgd.param_groups:
     group["lr"] = 0.5
 sgd.step()
 print(f"moved by {a.item() + 0.1:.1f}; defaults still say {sgd.defaults['lr']}")
+# sphinx_gallery_start_ignore
 torch.testing.assert_close(a.item(), -0.1 - 0.5)
 adam = torch.optim.Adam([{"params": [a], "lr": 0.1}, {"params": [b], "lr": 0.1}])
-print([group["lr"] for group in adam.param_groups], "defaults:", adam.defaults["lr"])
 assert adam.param_groups[1]["lr"] == 0.1 and adam.defaults["lr"] == 0.001
+# sphinx_gallery_end_ignore
 
 # %%
 # ``param_groups``: a list of dicts | ``param_groups``：由字典组成的列表
 # ----------------------------------------------------------------------
-# The note calls this the optimizer's "most important attribute", and rightly so. It is
-# a list of dicts. In each, the key ``params`` holds a list of tensors, and every other
-# key is a hyperparameter of that group alone: all that ``defaults`` has, so here, too,
-# more is printed today.
+# The note calls this the optimizer's "most important attribute", and rightly so. In each
+# dict, the key ``params`` holds a list of tensors, and every other key is a hyperparameter
+# of that group alone. The note's sketch of it, ``[{'params':param_groups,'lr': 0.01,}]``,
+# has curly quotes, which are not Python, and puts the list inside itself: what goes in
+# there is tensors.
 #
 # 笔记说它是“优化器最重要的属性”，说得很对。它是一个列表，每个元素是一个字典：
-# ``params`` 这个键存着张量的列表，其余的键都是这一组自己的超参数，
-# ``defaults`` 里有的它都有，所以今天打印出来也比当年长。
+# ``params`` 这个键存着张量的列表，其余的键都是这一组自己的超参数。
+# 笔记把它画成 ``[{'params':param_groups,'lr': 0.01,}]``，原文用的是弯引号，不是 Python 语法；
+# 换成直引号，又成了自己装自己。该装进去的是张量。
 
-# sphinx_gallery_covers = "S7 C15"
+# sphinx_gallery_covers = "S6 S7 C15 C16"
 weight = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
-weight.grad = torch.ones((2, 2))
-optimizer = torch.optim.Adam([weight], **note)
+optimizer = torch.optim.Adam([{"params": [weight], "lr": 0.01}])
 (group,) = optimizer.param_groups
+print(*group)
 print(group["params"])
-assert note.items() <= group.items()
+# sphinx_gallery_start_ignore
 assert set(group) == {"params"} | set(optimizer.defaults)
-
-# %%
-# The note also draws its shape in a line of code, and that line cannot run. Its curly
-# quotes are not Python; with straight quotes, it puts the list inside itself, before
-# there is one. A blog editor curls quotes for you, so the first slip is hard to see.
-# What goes in there is tensors.
-#
-# 笔记还用一行代码画出了它的样子，可惜跑不起来：弯引号不是 Python 语法；
-# 换成直引号，又成了自己装自己，而这时它自己还不存在。
-# 博客编辑器会自动把引号变弯，前一处很难察觉。该装进去的是张量。
-
-# sphinx_gallery_covers = "S6 C16"
 line = "param_groups=[{‘params’:param_groups,‘lr’: 0.01,}]"
-for text in (line, line.replace("‘", "'").replace("’", "'")):
+for text, kind in ((line, SyntaxError), (line.replace("‘", "'").replace("’", "'"), NameError)):
     try:
         exec(compile(text, "note", "exec"), {})
-    except (SyntaxError, NameError) as error:
-        print(type(error).__name__, "-", str(error).splitlines()[0][:70])
-param_groups = [{"params": [weight], "lr": 0.01}]
-assert torch.optim.Adam(param_groups).param_groups[0]["params"][0] is weight
+        raise AssertionError
+    except kind:
+        pass
+# sphinx_gallery_end_ignore
 
 # %%
-# Wrong: a key that nobody reads | 错误：写一个没人读的键
-# -------------------------------------------------------
-# The note says that "only 'params' stores the parameters of the model". True; but
-# nobody checks the other keys. Misspell ``lr``, and torch takes the group and trains it
-# with the fallback. ``optimkit.audit`` knows which keys the class reads.
+# Wrong: a key that nothing reads | 错误：写一个没人读的键
+# --------------------------------------------------------
+# The note says that "only 'params' stores the parameters of the model". True; but the
+# other keys are not checked. Misspell ``lr``, and torch takes the group and trains it
+# with the fallback. Compare the keys with those of ``defaults``, or ask
+# ``optimkit.audit``, which knows what the class reads.
 #
 # 笔记说“只有‘params’当中才会存储训练模型的参数”，没错；可其余的键没人检查。
 # 把 ``lr`` 写错了，torch 照收不误，然后用备用值训练这一组。
-# ``optimkit.audit`` 知道这个类读哪些键，写错了会告诉你。
+# 可以拿它的键和 ``defaults`` 的键比一比，也可以问 ``optimkit.audit``，它知道这个类读哪些键。
 
 # sphinx_gallery_covers = "C17"
+import optimkit
+
 sgd = torch.optim.SGD([{"params": [a], "learning_rate": 0.5}], lr=0.1)
 print("lr:", sgd.param_groups[0]["lr"])
+print("unread:", set(sgd.param_groups[0]) - {"params"} - set(sgd.defaults))
+# sphinx_gallery_start_ignore
 assert sgd.param_groups[0]["lr"] == 0.1
 assert optimkit.audit(sgd).codes == ("unknown-option",)
+# sphinx_gallery_end_ignore
 optimkit.audit(sgd)
 
 # %%
-# Everyone holds the same tensors | 大家拿的是同一批张量
+# All three hold the same tensors | 三处拿的是同一批张量
 # ------------------------------------------------------
 # ``params`` holds references, not copies: the optimizer updates the very tensors that
 # your model computes with. ``state`` is a dict whose keys are those same tensors.
-# The figure is drawn from a real optimizer: group 0 took its 0.01 from
-# ``defaults``, group 1 brought 0.1 along.
+# The figure is drawn from this optimizer: group 0 took its 0.01 from ``defaults``, group 1
+# brought 0.1 along.
 #
 # ``params`` 里是引用，不是副本：优化器更新的，就是模型计算时用的那些张量。
-# ``state`` 是一个字典，键也是这些张量。下图照着一个真实的优化器画成：
+# ``state`` 是一个字典，键也是这些张量。下图照着这个优化器画成：
 # 第 0 组的 0.01 取自 ``defaults``，第 1 组的 0.1 是自带的。
 
 # sphinx_gallery_covers = "C3 C17"
-# sphinx_gallery_thumbnail_number = 1
 bias = torch.zeros(2, requires_grad=True)
-bias.grad = torch.ones(2)
+weight.grad, bias.grad = torch.ones(2, 2), torch.ones(2)
 adam = torch.optim.Adam([{"params": [weight]}, {"params": [bias], "lr": 0.1}], lr=0.01)
 adam.step()
+print(adam.param_groups[0]["params"][0] is weight, next(iter(adam.state)) is weight)
+# sphinx_gallery_start_ignore
 assert adam.param_groups[0]["params"][0] is weight
 assert [id(key) for key in adam.state] == [id(weight), id(bias)]
 
+import matplotlib.pyplot as plt
+
+fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
+plt.rcParams["font.sans-serif"] = fonts
 fig, ax = plt.subplots(figsize=(7.8, 3.7), layout="constrained")
 fig.set_label(
     "Defaults feed group 0 once; each group points to a tensor, "
@@ -215,67 +210,59 @@ ax.set(xlim=(-0.1, 19.6), ylim=(-0.2, 7.1))
 ax.axis("off")
 ax.set_title("A step asks the groups, not defaults | step() 问参数组，不问 defaults")
 plt.show()
+# sphinx_gallery_end_ignore
 
 # %%
 # ``state`` is empty until the first step | 第一步之前，``state`` 是空的
 # ----------------------------------------------------------------------
-# The note prints ``state`` right after construction and gets an empty dict. So do we:
-# no step has happened yet. A parameter gets its entry at the first ``step()`` that
-# finds it with a gradient. Below, the loss uses ``conv1`` alone, and
-# ``optimkit.describe`` shows that ``conv2`` has no state.
+# The note prints ``state`` right after construction and gets an empty dict. So do we. A
+# parameter gets its entry at the first ``step()`` that finds it with a gradient: below,
+# the loss uses ``conv1`` alone. To look, use ``get`` or ``in``: ``state`` is a
+# ``defaultdict``, and square brackets create the entry that is missing. Adagrad is the
+# exception: it fills ``state`` when it is built.
 #
-# 笔记刚建好优化器就打印 ``state``，得到一个空字典。今天也一样，因为还没走过一步。
-# 参数第一次带着梯度遇上 ``step()``，才会有自己的条目。
-# 下面的损失只用到 ``conv1``，用 ``optimkit.describe`` 一看，``conv2`` 果然没有状态。
+# 笔记刚建好优化器就打印 ``state``，得到一个空字典。今天也一样。
+# 参数第一次带着梯度遇上 ``step()``，才会有自己的条目：下面的损失只用到 ``conv1``。
+# 查的时候用 ``get`` 或 ``in``：``state`` 是 ``defaultdict``，用方括号去查，
+# 条目不存在时会当场新建一个。Adagrad 例外，一建好就把 ``state`` 填上了。
 
 # sphinx_gallery_covers = "S5 C14"
-optimizer = torch.optim.Adam(net.parameters(), **note)
+optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
 print(optimizer.state)
-assert len(optimizer.state) == 0
 net.conv1(torch.randn(1, 3, 8, 8)).sum().backward()
 optimizer.step()
+print({name: param in optimizer.state for name, param in net.named_parameters()})
+print(*optimizer.state[net.conv1.weight])
+# sphinx_gallery_start_ignore
 assert list(optimizer.state) == list(net.conv1.parameters())
-optimkit.describe(optimizer, net)
-
-# %%
-# To look by hand, use ``get`` or ``in``. ``state`` is a ``defaultdict``: square
-# brackets are the wrong way, since they create the entry that is missing. By the way,
-# Adagrad does not wait for a step: it fills ``state`` when it is built.
-#
-# 自己动手查，用 ``get`` 或 ``in``。``state`` 是 ``defaultdict``，
-# 用方括号去查是错的：条目不存在时，会当场新建一个。
-# 顺带一提，Adagrad 不等第一步，一建好就把 ``state`` 填上了。
-
-# sphinx_gallery_covers = "C14"
 adam, adagrad = torch.optim.Adam([a]), torch.optim.Adagrad([a])
-print("Adam, get:", adam.state.get(a), len(adam.state))
-print("Adam, [] :", adam.state[a], len(adam.state))
-print("Adagrad  :", list(adagrad.state[a]))
-assert len(adam.state) == 1 and "step" in adagrad.state[a]
+assert adam.state.get(a) is None and len(adam.state) == 0
+assert adam.state[a] == {} and len(adam.state) == 1
+assert "step" in adagrad.state[a]
+# sphinx_gallery_end_ignore
 
 # %%
 # One running value, not a list | 一个滚动更新的值，不是一张列表
 # --------------------------------------------------------------
 # The note says that momentum caches "the gradient values of the previous few times".
-# Let us count. Through three gradients of 1, SGD with momentum 0.9 holds one tensor of
-# the parameter's own shape: 1, then 0.9 × 1 + 1, then 0.9 × 1.9 + 1. Tutorial 05 shows
-# how the old gradients fade in it.
+# Through three gradients of 1, SGD with momentum 0.9 holds one tensor of the parameter's
+# own shape: 1, then 0.9 × 1 + 1, then 0.9 × 1.9 + 1. Tutorial 05 shows how old gradients
+# fade in it.
 #
-# 笔记说，采用动量时会“把前几次的梯度值缓存下来”。我们数一数：
+# 笔记说，采用动量时会“把前几次的梯度值缓存下来”。
 # 连续三次梯度都是 1，动量为 0.9 的 SGD 手里始终只有一个和参数同形的张量，
-# 值依次是 1、0.9 × 1 + 1、0.9 × 1.9 + 1。旧梯度怎样在里面慢慢变淡，见教程 05。
+# 值依次是 1、0.9 × 1 + 1、0.9 × 1.9 + 1。旧梯度的影响怎样在里面消退，见教程 05。
 
 # sphinx_gallery_covers = "C13"
 p = nn.Parameter(torch.zeros(1))
 sgd = torch.optim.SGD([p], lr=0.1, momentum=0.9)
-held = []
 for _ in range(3):
     p.grad = torch.ones(1)
     sgd.step()
-    held.append(sgd.state[p]["momentum_buffer"].item())
-print("momentum_buffer:", [f"{value:.2f}" for value in held])
-torch.testing.assert_close(held, [1.0, 1.9, 2.71])
-assert sgd.state[p]["momentum_buffer"].shape == p.shape
+    print(sgd.state[p]["momentum_buffer"])
+# sphinx_gallery_start_ignore
+torch.testing.assert_close(sgd.state[p]["momentum_buffer"], torch.tensor([2.71]))
+# sphinx_gallery_end_ignore
 
 # %%
 # What thirteen settings keep | 十三种设置各存什么
@@ -296,10 +283,11 @@ kept = {}
 for name, options in settings.items():
     p = nn.Parameter(torch.zeros(100))
     p.grad = torch.ones(100)
-    fresh = getattr(torch.optim, name.split(",")[0])([p], lr=0.1, **options)
-    fresh.step()
-    state = fresh.state.get(p, {})
+    optimizer = getattr(torch.optim, name.split(",")[0])([p], lr=0.1, **options)
+    optimizer.step()
+    state = optimizer.state.get(p, {})
     kept[name] = [key for key in state if state[key].shape == p.shape]
+# sphinx_gallery_start_ignore
 kept = dict(sorted(kept.items(), key=lambda item: len(item[1])))
 assert [len(keys) for keys in kept.values()] == [0] + [1] * 4 + [2] * 7 + [3]
 
@@ -319,21 +307,27 @@ ax.grid(False)
 ax.set_xlabel("tensors as large as the parameter | 与参数同样大小的张量（个）")
 ax.set_title("State takes 0 to 3 copies of the model | 状态要占 0 到 3 份模型")
 plt.show()
+# sphinx_gallery_end_ignore
 
 # %%
-# ``optimkit.state_memory`` counts the bytes. Of our two layers, one has state; with
-# ``predict=True`` the other is counted too, before its first step: 1344 bytes for the
-# averages, twice the 672 of the model, and 16 for four counts.
+# How many bytes is that? Sum them up. ``optimkit.state_memory`` does it by group and by
+# key, and with ``predict=True`` before the first step: of our two layers, both averages
+# take 1344 bytes, twice the 672 of the model, and four counts take 16.
 #
-# 字节数用 ``optimkit.state_memory`` 来数。我们的两层里，只有一层有状态；
-# 加上 ``predict=True``，还没走第一步的那层也会算进去：两种平均值共 1344 字节，
+# 一共多少字节？加起来就是。``optimkit.state_memory`` 会按组、按键分别数；
+# 加上 ``predict=True``，还没走第一步也能算：我们的两层，两种平均值共 1344 字节，
 # 是模型 672 字节的两倍，另有四个计数，占 16 字节。
 
-print("now:", optimkit.state_memory(optimizer).total, "bytes")
-model_bytes = sum(param.nbytes for param in net.parameters())
-memory = optimkit.state_memory(optimizer, predict=True)
-assert (model_bytes, memory.total) == (672, 2 * 672 + 16)
-memory
+optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+print("before the first step:", optimkit.state_memory(optimizer, predict=True).total)
+nn.Sequential(*net.values())(torch.randn(1, 3, 8, 8)).sum().backward()
+optimizer.step()
+print("after:", sum(t.nbytes for state in optimizer.state.values() for t in state.values()))
+# sphinx_gallery_start_ignore
+memory = optimkit.state_memory(optimizer)
+assert sum(param.nbytes for param in net.parameters()) == 672
+assert memory.total == 2 * 672 + 16
+# sphinx_gallery_end_ignore
 
 # %%
 # Ask yourself | 问问自己
@@ -354,11 +348,13 @@ memory
 # - 不会。Adam 就当自己是新建的，步数又从 1 数起。
 
 optimizer.step()
-print("step", optimkit.describe(optimizer).rows[0].step)
+print(optimizer.state[net.conv1.bias]["step"])
 optimizer.state.clear()
 optimizer.step()
-print("step", optimkit.describe(optimizer).rows[0].step)
-assert optimkit.describe(optimizer).rows[0].step == 1
+print(optimizer.state[net.conv1.bias]["step"])
+# sphinx_gallery_start_ignore
+assert optimizer.state[net.conv1.bias]["step"] == 1
+# sphinx_gallery_end_ignore
 
 # %%
 # Exercise | 练习
@@ -394,9 +390,11 @@ opt.step()
 lrs = [opt.defaults["lr"], *(group["lr"] for group in opt.param_groups)]
 print(lrs, len(opt.state), y in opt.state)
 print(f"{opt.state[x]['momentum_buffer'].item():.1f} {x.item():.3f}")
+# sphinx_gallery_start_ignore
 assert (lrs, len(opt.state), y in opt.state) == ([0.1, 0.01, 0.5], 1, False)
 torch.testing.assert_close(opt.state[x]["momentum_buffer"].item(), 1.9)
 torch.testing.assert_close(x.item(), -0.029)
+# sphinx_gallery_end_ignore
 
 # %%
 # Where to go next | 接下来读什么
