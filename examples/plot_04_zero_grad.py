@@ -27,103 +27,97 @@ out of small ones.
 """
 
 # %%
-# The note's program, run today | 今天再跑一遍笔记的程序
-# ------------------------------------------------------
-# Here is the note's example. It prints a matrix of ones, clears it, and prints again: a
-# matrix of zeros then, ``None`` today. The note was right in its day: ``zero_grad()``
-# has an argument ``set_to_none``, whose default became ``True`` in PyTorch 2.0. Pass
-# ``False`` and the zeros come back, with the memory they take.
+# After ``zero_grad()`` | ``zero_grad()`` 之后
+# --------------------------------------------
+# The note, the Chinese post that these pages began with (checked line by line), prints a
+# gradient of ones, clears it, and prints zeros. Today it prints ``None``: the default of
+# the argument ``set_to_none`` became ``True`` in PyTorch 2.0. Pass ``False`` and the zeros
+# come back, with the memory they take.
 #
-# 下面是笔记里的例子：先打印全 1 矩阵，清零之后再打印，当年是全零矩阵，今天是 ``None``。
-# 笔记在当时没有错：``zero_grad()`` 有个参数 ``set_to_none``，
+# 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），清零之后打印出来的是全零矩阵。
+# 今天打印的是 ``None``：``zero_grad()`` 有个参数 ``set_to_none``，
 # PyTorch 2.0 起默认值改成了 ``True``。传 ``False``，零就回来了，它占的内存也回来了。
 
 # sphinx_gallery_covers = "S8 C24"
-import warnings
-
-import matplotlib.pyplot as plt
 import torch
 from torch import nn
 
-import optimkit
-
-fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
-plt.rcParams["font.sans-serif"] = fonts
-torch.manual_seed(0)
-
 weight = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
-weight.grad = torch.ones((2, 2))
-optimizer = torch.optim.Adam([weight], lr=0.01, betas=(0.9, 0.999), eps=1e-08)
-print(weight.grad)
-optimizer.zero_grad()
-print(weight.grad)
-assert weight.grad is None
-
-weight.grad = torch.ones((2, 2))
-optimizer.zero_grad(set_to_none=False)
-print(weight.grad, weight.grad.nbytes, "bytes")
+optimizer = torch.optim.Adam([weight], lr=0.01)
+for set_to_none in (True, False):
+    weight.grad = torch.ones((2, 2))
+    optimizer.zero_grad(set_to_none=set_to_none)
+    print(weight.grad)
+# sphinx_gallery_start_ignore
 assert torch.equal(weight.grad, torch.zeros(2, 2)) and weight.grad.nbytes == 16
+optimizer.zero_grad()
+assert weight.grad is None
+# sphinx_gallery_end_ignore
 
 # %%
 # Not every tensor has a gradient | 不是每个张量都有梯度
 # ------------------------------------------------------
 # ``None`` is also how it begins. "Every tensor has a gradient", says the note. Almost:
 # every tensor has the attribute ``.grad``. A value arrives with ``backward()``, and
-# only in a leaf tensor that requires a gradient. Ask a tensor computed on the way, and
-# PyTorch warns, and answers ``None``, unless you had called its ``retain_grad()``. So
-# old code that reads a gradient after clearing now fails, which is better than logging
-# a zero. Read first, or test for ``None``.
+# only in a leaf tensor that requires a gradient. Read ``.grad`` of an intermediate tensor:
+# PyTorch warns and returns ``None``, unless you called its ``retain_grad()`` first. And
+# old code that reads a gradient after clearing now fails. Read first, or test for
+# ``None``.
 #
 # ``.grad`` 一开始就是 ``None``。笔记说“张量当中都会有梯度 grad”，差一点：
 # 属性每个张量都有，值却要等 ``backward()`` 之后才有，而且只给需要梯度的叶子张量。
-# 去问一个中间结果，PyTorch 会先警告，再答 ``None``，除非事先调用过它的 ``retain_grad()``。
-# 所以老代码若在清零之后才读梯度，如今会报错，这比悄悄记下一个零要好。
-# 要么先读再清，要么先判断是不是 ``None``。
+# 读中间结果的 ``.grad``，PyTorch 会先警告，再返回 ``None``，除非事先调用过它的 ``retain_grad()``。
+# 老代码若在清零之后才读梯度，如今会报错。要么先读再清，要么先判断是不是 ``None``。
 
 # sphinx_gallery_covers = "C20 C24"
-x, constant = torch.tensor(3.0, requires_grad=True), torch.tensor(2.0)
-middle = constant * x
-print("before:", x.grad)
+import warnings
+
+x = torch.tensor(3.0, requires_grad=True)
+middle = 2 * x
 middle.backward()
-print("after :", x.grad, constant.grad)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    assert middle.grad is None
-print(caught[0].category.__name__, "-", str(caught[0].message).split(". ")[0])
-assert x.grad == 2 and constant.grad is None
-
+    print("x:", x.grad, " middle:", middle.grad)
+print("UserWarning:", caught[0].message)
 optimizer.zero_grad()
 try:
     weight.grad.norm()
 except AttributeError as error:
-    print("AttributeError -", error)
+    print("AttributeError:", error)
+# sphinx_gallery_start_ignore
+assert x.grad == 2 and torch.tensor(2.0).grad is None and len(caught) == 1
+# sphinx_gallery_end_ignore
 
 # %%
 # Each ``backward()`` adds | 每次 ``backward()`` 都在累加
 # -------------------------------------------------------
 # Take :math:`x^2` at 3, where the gradient is 6, and run backpropagation in three
 # iterations, without a ``step()``. If you don't clear, ``.grad`` reads 6, 12, 18. If
-# you do, 6, 6, 6. The note is right: gradients are "not cleared automatically". Its
-# picture is lost; here is a new one.
+# you do, 6, 6, 6. The note is right: gradients are "not cleared automatically".
 #
 # 在 3 处对 :math:`x^2` 求导，梯度是 6。连续三次迭代都做反向传播，但不调用 ``step()``：
 # 不清零，``.grad`` 依次是 6、12、18；每次清零，就是 6、6、6。
-# 笔记说得对，梯度“不自动清零”。笔记里的配图已经丢失，这里重画一张。
+# 笔记说得对，梯度“不自动清零”。
 
 # sphinx_gallery_covers = "C19 C21"
-# sphinx_gallery_thumbnail_number = 1
-kept, cleared = [], []
-for seen in (kept, cleared):
+for clear in (False, True):
     x = torch.tensor(3.0, requires_grad=True)
     optimizer = torch.optim.SGD([x], lr=0.1)
+    seen = []
     for _ in range(3):
-        if seen is cleared:
+        if clear:
             optimizer.zero_grad()
         (x**2).backward()
         seen.append(x.grad.item())
-print("kept:", kept, " cleared:", cleared)
-assert (kept, cleared) == ([6.0, 12.0, 18.0], [6.0, 6.0, 6.0])
+    print(seen)
+    # sphinx_gallery_start_ignore
+    assert seen == ([6.0, 6.0, 6.0] if clear else [6.0, 12.0, 18.0])
+kept, cleared = [6.0, 12.0, 18.0], [6.0, 6.0, 6.0]
 
+import matplotlib.pyplot as plt
+
+fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
+plt.rcParams["font.sans-serif"] = fonts
 fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.6), layout="constrained")
 fig.set_label(
     "Bars of the gradient: 6, 12, 18 when kept, and 6, 6, 6 when cleared | "
@@ -144,18 +138,20 @@ axes[0].text(0.7, 14.5, "new gradient | 新的梯度", color="C0", fontsize=11)
 axes[0].text(0.7, 12.4, "left over | 上次留下的", color="C1", fontsize=11)
 fig.suptitle("backward() adds, never replaces | backward() 只累加，从不覆盖")
 plt.show()
+# sphinx_gallery_end_ignore
 
 # %%
 # Wrong: forget to clear | 错误：忘了清零
 # ---------------------------------------
-# Now train with the old gradients left in. The loss falls, climbs back, and falls
-# again, for ever. A gradient that is never cleared is a sum of all gradients so far,
-# and that is momentum with factor 1.0: a pendulum without friction.
+# Now train with the old gradients left in. The loss falls, climbs back, and falls again,
+# forever. A gradient that is never cleared is the sum of all so far, and that is momentum
+# with factor 1.0: a pendulum without friction.
 #
 # 现在带着旧梯度训练：损失降下去，又爬回来，再降下去，没完没了。
 # 一直不清的梯度，就是至今所有梯度之和，等于系数为 1.0 的动量，像一个没有摩擦的摆。
 
 # sphinx_gallery_covers = "C22"
+torch.manual_seed(0)
 inputs = torch.randn(64, 3)
 targets = inputs @ torch.tensor([[1.0], [-2.0], [0.5]])
 
@@ -165,19 +161,18 @@ def train(clear, momentum=0.0):
     optimizer = torch.optim.SGD([weight], lr=0.05, momentum=momentum)
     losses = []
     for _ in range(80):
-        loss = nn.functional.mse_loss(inputs @ weight, targets)
         if clear:
             optimizer.zero_grad()
-        loss.backward()
+        losses.append(nn.functional.mse_loss(inputs @ weight, targets))
+        losses[-1].backward()
         optimizer.step()
-        losses.append(loss.item())
-    return losses
+    return torch.stack(losses).detach()
 
 
 right, wrong = train(clear=True), train(clear=False)
-low, high = max(right[-20:]), max(wrong[-20:])
-print(f"worst of the last 20: cleared {low:.2f}, kept {high:.2f}")
-assert low < 0.05 < 1.0 < high
+print(f"worst of the last 20: {right[-20:].max():.2f} cleared, {wrong[-20:].max():.2f} not")
+# sphinx_gallery_start_ignore
+assert right[-20:].max() < 0.05 < 1.0 < wrong[-20:].max()
 torch.testing.assert_close(wrong, train(clear=True, momentum=1.0))
 
 fig, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
@@ -192,6 +187,7 @@ ax.text(80, 0.06, "cleared | 清零", color="C0")
 ax.set(ylim=(0, None), xlim=(0, 91), xlabel="iteration | 迭代", ylabel="loss | 损失")
 ax.set_title("Without zero_grad() the loss swings on | 不清零，损失来回摆动")
 plt.show()
+# sphinx_gallery_end_ignore
 
 # %%
 # When to clear | 什么时候清
@@ -216,48 +212,50 @@ def run(order):
             (weight**2).backward()
         else:
             getattr(optimizer, action)()
-    print(f"{order}: {weight.item():.3f}")
     return weight.item()
 
 
+for order in ("zero_grad backward step", "backward step zero_grad", "backward zero_grad step"):
+    print(f"{order}: {run(order):.3f}")
+# sphinx_gallery_start_ignore
 torch.testing.assert_close(run("zero_grad backward step"), 1.536)
 torch.testing.assert_close(run("backward step zero_grad"), 1.536)
 torch.testing.assert_close(run("backward zero_grad step"), 3.0)
+# sphinx_gallery_end_ignore
 
 # %%
 # ``None`` and zero train differently | ``None`` 和零，训练结果不同
 # -----------------------------------------------------------------
 # ``step()`` skips a parameter whose ``.grad`` is ``None``. A gradient of zero is still
 # a gradient: momentum coasts on, and weight decay pulls. Take one real step, clear, and
-# step again. The weight moves by 0.0670 with Adam, and by 0.1835 with SGD that has
-# momentum and weight decay. With ``None`` it stays. This matters for any parameter that
-# a batch does not use.
+# go on stepping. With zeros the weight moves on, with ``None`` it stays. This matters for
+# any parameter that a batch does not use.
 #
 # 参数的 ``.grad`` 是 ``None``，``step()`` 就跳过它。值为零的梯度也是梯度：
-# 动量带着参数继续滑，权重衰减照样拉它。先用真实的梯度走一步，清零，再走一步：
-# 用 Adam，权重又移动 0.0670；用带动量和权重衰减的 SGD，又移动 0.1835；
-# 清成 ``None``，就一动不动。有的参数在这个批量里没用上，这时就要留意这个差别。
+# 动量带着参数继续滑，权重衰减照样拉它。先用真实的梯度走一步，清零，再接着走：
+# 清成零，权重继续移动；清成 ``None``，就一动不动。有的参数在这个批量里没用上，这时就要留意这个差别。
 
 # sphinx_gallery_covers = "C24"
 
 
 def drift(kind, set_to_none, **options):
-    weight = torch.tensor([[2.0, 3.0], [4.0, 5.0]], requires_grad=True)
+    weight = torch.tensor([5.0], requires_grad=True)
     optimizer = kind([weight], lr=0.1, **options)
-    weight.grad = torch.ones((2, 2))
+    weight.grad = torch.ones(1)
     optimizer.step()
-    start, moved = weight.detach().clone(), [0.0]
+    positions = [weight.item()]
     for _ in range(20):
         optimizer.zero_grad(set_to_none=set_to_none)
         optimizer.step()
-        moved.append((weight.detach() - start).abs().max().item())
-    return moved
+        positions.append(weight.item())
+    return [positions[0] - position for position in positions]
 
 
+adam, none = drift(torch.optim.Adam, False), drift(torch.optim.Adam, True)
+print(f"one step later, moved by {adam[1]:.4f} with a zero, {none[1]:.4f} with None")
+# sphinx_gallery_start_ignore
 decay = {"momentum": 0.9, "weight_decay": 0.1}
-adam, sgd = drift(torch.optim.Adam, False), drift(torch.optim.SGD, False, **decay)
-none = drift(torch.optim.Adam, True)
-print(f"zeros: Adam {adam[1]:.4f}, SGD {sgd[1]:.4f}  None: {none[1]:.4f}")
+sgd = drift(torch.optim.SGD, False, **decay)
 torch.testing.assert_close([adam[1], sgd[1]], [0.0670, 0.1835], atol=1e-4, rtol=0)
 assert none == drift(torch.optim.SGD, True, **decay) == [0.0] * 21
 
@@ -274,18 +272,25 @@ ax.set(xlim=(0, 24.5), xticks=range(0, 21, 5), ylabel="moved by | 移动了多�
 ax.set_xlabel("steps without a gradient | 没有梯度的步数")
 ax.set_title("Zeros push a weight on; None stops it | 零推着权重走，None 才停")
 plt.show()
+# sphinx_gallery_end_ignore
 
 # %%
-# Only what it manages | 只清自己管理的
-# -------------------------------------
-# ``optimizer.zero_grad()`` reaches the parameters in its groups, no others. A layer
-# that you leave out of the optimizer still gets gradients, and they pile up. This is
-# wrong, and torch says nothing; ``optimkit.audit`` does.
+# It clears only what it manages | 只清自己管理的
+# -----------------------------------------------
+# ``optimizer.zero_grad()`` reaches the parameters in its groups, no others. Wrong: a layer
+# that you leave out of the optimizer still gets gradients, and they silently pile up.
+# Right: ``zero_grad()`` of the model, which reaches every parameter in it. Or freeze the
+# layer with ``requires_grad_(False)``, and no gradient is made at all. ``optimkit.audit``
+# finds such layers; tutorial 06 shows what happens when one joins later.
 #
-# ``optimizer.zero_grad()`` 只清自己参数组里的参数。没交给优化器的层照样会算梯度，
-# 于是越积越多。这是错误的写法，torch 却不吭声，``optimkit.audit`` 会指出来。
+# ``optimizer.zero_grad()`` 只清自己参数组里的参数。错误：没交给优化器的层照样会算梯度，
+# 于是越积越多，torch 也不吭声。正确的做法：调用模型的 ``zero_grad()``，
+# 模型里的参数一个不漏；或者用 ``requires_grad_(False)`` 冻结这一层，就根本不会算它的梯度。
+# ``optimkit.audit`` 能查出这样的层；这一层要是以后才加进来会怎样，见教程 06。
 
 # sphinx_gallery_covers = "C18"
+import optimkit
+
 net = nn.ParameterDict({"head": torch.zeros(1), "body": torch.zeros(1)})
 optimizer = torch.optim.SGD([net["head"]], lr=0.1)
 for _ in range(10):
@@ -293,26 +298,16 @@ for _ in range(10):
     (3 * net["head"] + 3 * net["body"]).backward()
     optimizer.step()
 print("head:", net["head"].grad.item(), " body:", net["body"].grad.item())
-assert (net["head"].grad, net["body"].grad) == (3.0, 30.0)
-assert optimkit.audit(optimizer, models=net).codes == ("unmanaged", "stale-grad")
-optimkit.audit(optimizer, models=net)
-
-# %%
-# The right way: ``zero_grad()`` of the model, which reaches every parameter in it. Or
-# freeze the layer with ``requires_grad_(False)``, and no gradient is made at all.
-# Tutorial 06 shows what the piled-up gradient does when the layer joins later.
-#
-# 正确的做法：调用模型的 ``zero_grad()``，模型里的参数一个不漏；
-# 或者用 ``requires_grad_(False)`` 冻结这一层，就根本不会算它的梯度。
-# 这一层要是以后才加进来，攒下的梯度会闯什么祸，见教程 06。
-
-# sphinx_gallery_covers = "C18"
+print("audit:", *optimkit.audit(optimizer, models=net).codes)
 net.zero_grad()
+print("after net.zero_grad():", net["body"].grad)
+# sphinx_gallery_start_ignore
 assert net["body"].grad is None
+assert optimkit.audit(optimizer, models=net).codes == ("unmanaged",)
 net["body"].requires_grad_(False)
 (3 * net["head"] + 3 * net["body"]).backward()
-print("head:", net["head"].grad.item(), " body:", net["body"].grad)
-assert net["body"].grad is None
+assert net["body"].grad is None and net["head"].grad == 3
+# sphinx_gallery_end_ignore
 
 # %%
 # On purpose: gradient accumulation | 有意为之：梯度累积
@@ -343,8 +338,10 @@ def gradient(size, share, samples=8):
 whole = gradient(8, lambda n: 1)
 divided, forgot = gradient(2, lambda n: 1 / 4), gradient(2, lambda n: 1)
 print(f"divided: {(divided / whole).mean():.2f}, forgot: {(forgot / whole).mean():.2f}")
+# sphinx_gallery_start_ignore
 torch.testing.assert_close(divided, whole)
 torch.testing.assert_close(forgot, 4 * whole)
+# sphinx_gallery_end_ignore
 
 # %%
 # Ask yourself | 问问自己
@@ -371,13 +368,15 @@ once, twice = (torch.tensor(3.0, requires_grad=True) for _ in range(2))
 (twice**2).backward()
 (5 * twice).backward()
 print(once.grad, twice.grad)
+# sphinx_gallery_start_ignore
 assert once.grad == twice.grad == 11
+# sphinx_gallery_end_ignore
 
 # %%
 # Exercise | 练习
 # ---------------
 # Ten samples, in pieces of 4, 4 and 2. Dividing each loss by 3 is wrong now: it gives
-# a sample of the last piece twice the say of the others. Find the share that makes the
+# a sample of the last piece twice the weight of the others. Find the share that makes the
 # gradient equal to that of the whole batch.
 #
 # 十个样本，分成 4、4、2 三份。这时每个损失除以 3 就错了：
@@ -398,7 +397,9 @@ print(f"divided by 3, off by {(naive - whole).abs().max():.2f}")
 
 fair = gradient(4, lambda n: n / 10, samples=10)
 torch.testing.assert_close(fair, whole)
+# sphinx_gallery_start_ignore
 assert (naive - whole).abs().max() > 0.01
+# sphinx_gallery_end_ignore
 
 # %%
 # Where to go next | 接下来读什么
