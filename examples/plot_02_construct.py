@@ -193,61 +193,30 @@ for wrong in (torch.ones((2, 3)), torch.ones((2, 2), dtype=torch.int64)):
         print("RuntimeError:", error)
 
 # %%
-# A whole network | 传入整个网络
-# ------------------------------
-# That is what you will nearly always pass. The ``forward`` of the note's network is
-# ``pass``, so ``net(x)`` is ``None``: no loss, no gradient, no training. And its class is
-# called ``model``: once you write ``model = model()``, the name means the network, and
-# the next ``model()`` runs ``forward``. Begin the name of a class with a capital.
+# Which tensors of a network are learnable? | 网络里哪些张量是可学习参数？
+# -----------------------------------------------------------------------
+# What you will nearly always pass is a whole network. Its learnable parameters are weights
+# and biases, says the note. There is more: an embedding's table, the scale and shift of a
+# normalization, the slope of a PReLU, an ``nn.Parameter`` of your own. Buffers, such as
+# the running mean of a BatchNorm, are recorded, not learned. And two things look
+# learnable, but ``parameters()`` can't see them: a plain tensor, and a layer in a Python
+# list. The figure shows 30 steps of training; the brighter, the farther a tensor has moved.
 #
-# 平时几乎都是这么用。笔记里的网络，``forward`` 里只有 ``pass``，
-# 所以 ``net(x)`` 是 ``None``：没有损失，没有梯度，没法训练。类名又叫 ``model``，
-# 哪天顺手写了 ``model = model()``，这个名字从此指的是网络，
-# 再写 ``model()``，跑的是 ``forward``。所以类名请用大写开头。
-
-# sphinx_gallery_covers = "S3 C11 C52"
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels=3, out_channels=3, kernel_size=(3, 3))
-        self.conv2 = nn.Conv2d(in_channels=3, out_channels=3, kernel_size=(3, 3))
-
-    def forward(self, x):
-        pass
-
-
-net = Model()
-optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
-print(net(torch.zeros(1, 3, 8, 8)), len(optimizer.param_groups[0]["params"]))
-# sphinx_gallery_start_ignore
-model = Model
-model = model()
-try:
-    model()
-    raise AssertionError
-except TypeError:
-    pass
-# sphinx_gallery_end_ignore
-
-# %%
-# Which tensors are learnable? | 哪些张量是可学习参数？
-# -----------------------------------------------------
-# The note says weights and biases. There is more: an embedding's table, the scale and
-# shift of a normalization, the slope of a PReLU, an ``nn.Parameter`` of your own. Buffers,
-# such as the running mean of a BatchNorm, are not among them: they are recorded, not
-# learned. And two things look learnable, but ``parameters()`` can't see them: a plain
-# tensor, and a layer in a Python list. The figure shows 30 steps of training; the brighter,
-# the farther a tensor has moved.
-#
-# 笔记说可学习参数就是权重和偏置，其实不止：嵌入表、归一化层的缩放和平移、
-# PReLU 的斜率、自己写的 ``nn.Parameter`` 都算。
+# 平时传的几乎都是整个网络。笔记说可学习参数就是权重和偏置，其实不止：嵌入表、
+# 归一化层的缩放和平移、PReLU 的斜率、自己写的 ``nn.Parameter`` 都算。
 # 缓冲区不算，比如 BatchNorm 的滑动均值，那是记下来的，不是学出来的。
 # 还有两样看着像，``parameters()`` 却看不见：普通张量，和放在 Python 列表里的层。
 # 下图训练 30 步，越亮，说明张量累计移动得越远。
+#
+# The note's own network can't be trained: its ``forward`` is ``pass``, so ``net(x)`` is
+# ``None``. And its class is called ``model``: after ``model = model()`` the name means the
+# network, and the next ``model()`` runs ``forward``. Begin a class with a capital.
+#
+# 笔记自己的网络没法训练：``forward`` 里只有 ``pass``，所以 ``net(x)`` 是 ``None``。
+# 类名又叫 ``model``：一旦写了 ``model = model()``，这个名字就指网络了，
+# 再写 ``model()``，跑的是 ``forward``。所以类名请用大写开头。
 
-# sphinx_gallery_covers = "C2"
+# sphinx_gallery_covers = "S3 C2 C11 C52"
 
 
 class Net(nn.Module):
@@ -271,6 +240,27 @@ net = Net()
 optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
 print(*(name for name, _ in net.named_parameters()))
 # sphinx_gallery_start_ignore
+
+
+class model(nn.Module):  # noqa: N801 (the name is what is wrong)
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels=3, out_channels=3, kernel_size=(3, 3))
+        self.conv2 = nn.Conv2d(in_channels=3, out_channels=3, kernel_size=(3, 3))
+
+    def forward(self, x):
+        pass
+
+
+model = model()
+assert model(torch.zeros(1, 3, 8, 8)) is None
+assert len(torch.optim.Adam(model.parameters(), lr=0.1).param_groups[0]["params"]) == 4
+try:
+    model()
+    raise AssertionError
+except TypeError:
+    pass
+
 hidden = {"shift": net.shift, "layers[0].weight": net.layers[0].weight}
 tensors = dict(net.named_parameters()) | dict(net.named_buffers()) | hidden
 words = torch.arange(4).repeat(4)
