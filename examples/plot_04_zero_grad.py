@@ -57,17 +57,16 @@ assert weight.grad is None
 # %%
 # Not every tensor has a gradient | 不是每个张量都有梯度
 # ------------------------------------------------------
-# ``None`` is also how it begins. "Every tensor has a gradient", says the note. Almost:
-# every tensor has the attribute ``.grad``. A value arrives with ``backward()``, and
-# only in a leaf tensor that requires a gradient. Read ``.grad`` of an intermediate tensor:
-# PyTorch warns and returns ``None``, unless you called its ``retain_grad()`` first. And
-# old code that reads a gradient after clearing now fails. Read first, or test for
-# ``None``.
+# "Every tensor has a gradient", says the note. Every tensor has the attribute ``.grad``; a
+# value arrives with ``backward()``, and only in a leaf tensor that requires a gradient.
+# Read it from an intermediate tensor, and PyTorch warns and returns ``None``, unless you
+# called ``retain_grad()`` first. Old code that reads a gradient after clearing now fails:
+# read first, or test for ``None``.
 #
-# ``.grad`` 一开始就是 ``None``。笔记说“张量当中都会有梯度 grad”，差一点：
-# 属性每个张量都有，值却要等 ``backward()`` 之后才有，而且只给需要梯度的叶子张量。
-# 读中间结果的 ``.grad``，PyTorch 会先警告，再返回 ``None``，除非事先调用过它的 ``retain_grad()``。
-# 老代码若在清零之后才读梯度，如今会报错。要么先读再清，要么先判断是不是 ``None``。
+# 笔记说“张量当中都会有梯度 grad”，差一点：属性每个张量都有，值却要等 ``backward()`` 之后才有，
+# 而且只给需要梯度的叶子张量。读中间结果的 ``.grad``，PyTorch 会先警告，再返回 ``None``，
+# 除非事先调用过它的 ``retain_grad()``。老代码若在清零之后才读梯度，如今会报错。
+# 要么先读再清，要么先判断是不是 ``None``。
 
 # sphinx_gallery_covers = "C20 C24"
 import warnings
@@ -100,18 +99,16 @@ assert x.grad == 2 and torch.tensor(2.0).grad is None and len(caught) == 1
 # 笔记说得对，梯度“不自动清零”。
 
 # sphinx_gallery_covers = "C19 C21"
-for clear in (False, True):
-    x = torch.tensor(3.0, requires_grad=True)
-    optimizer = torch.optim.SGD([x], lr=0.1)
-    seen = []
-    for _ in range(3):
-        if clear:
-            optimizer.zero_grad()
-        (x**2).backward()
-        seen.append(x.grad.item())
-    print(seen)
-    # sphinx_gallery_start_ignore
-    assert seen == ([6.0, 6.0, 6.0] if clear else [6.0, 12.0, 18.0])
+x = torch.tensor(3.0, requires_grad=True)
+for _ in range(3):
+    (x**2).backward()
+    print(x.grad.item())
+# sphinx_gallery_start_ignore
+assert x.grad == 18
+for _ in range(3):
+    torch.optim.SGD([x], lr=0.1).zero_grad()
+    (x**2).backward()
+    assert x.grad == 6
 kept, cleared = [6.0, 12.0, 18.0], [6.0, 6.0, 6.0]
 
 import matplotlib.pyplot as plt
@@ -236,6 +233,16 @@ torch.testing.assert_close(run("backward zero_grad step"), 3.0)
 # 清成零，权重继续移动；清成 ``None``，就一动不动。有的参数在这个批量里没用上，这时就要留意这个差别。
 
 # sphinx_gallery_covers = "C24"
+for set_to_none in (False, True):
+    weight = torch.tensor([5.0], requires_grad=True)
+    optimizer = torch.optim.Adam([weight], lr=0.1)
+    weight.grad = torch.ones(1)
+    optimizer.step()
+    before = weight.item()
+    optimizer.zero_grad(set_to_none=set_to_none)
+    optimizer.step()
+    print(f"gradient {weight.grad}: moved by {before - weight.item():.4f}")
+# sphinx_gallery_start_ignore
 
 
 def drift(kind, set_to_none, **options):
@@ -252,8 +259,6 @@ def drift(kind, set_to_none, **options):
 
 
 adam, none = drift(torch.optim.Adam, False), drift(torch.optim.Adam, True)
-print(f"one step later, moved by {adam[1]:.4f} with a zero, {none[1]:.4f} with None")
-# sphinx_gallery_start_ignore
 decay = {"momentum": 0.9, "weight_decay": 0.1}
 sgd = drift(torch.optim.SGD, False, **decay)
 torch.testing.assert_close([adam[1], sgd[1]], [0.0670, 0.1835], atol=1e-4, rtol=0)
@@ -278,15 +283,13 @@ plt.show()
 # It clears only what it manages | 只清自己管理的
 # -----------------------------------------------
 # ``optimizer.zero_grad()`` reaches the parameters in its groups, no others. Wrong: a layer
-# that you leave out of the optimizer still gets gradients, and they silently pile up.
-# Right: ``zero_grad()`` of the model, which reaches every parameter in it. Or freeze the
-# layer with ``requires_grad_(False)``, and no gradient is made at all. ``optimkit.audit``
-# finds such layers; tutorial 06 shows what happens when one joins later.
+# left out of the optimizer still gets gradients, and they silently pile up (tutorial 06
+# shows the harm). Right: ``zero_grad()`` of the model, or freeze the layer with
+# ``requires_grad_(False)``. ``optimkit.audit`` finds such layers.
 #
 # ``optimizer.zero_grad()`` 只清自己参数组里的参数。错误：没交给优化器的层照样会算梯度，
-# 于是越积越多，torch 也不吭声。正确的做法：调用模型的 ``zero_grad()``，
-# 模型里的参数一个不漏；或者用 ``requires_grad_(False)`` 冻结这一层，就根本不会算它的梯度。
-# ``optimkit.audit`` 能查出这样的层；这一层要是以后才加进来会怎样，见教程 06。
+# 于是越积越多，torch 也不吭声（害处见教程 06）。正确的做法：调用模型的 ``zero_grad()``，
+# 或者用 ``requires_grad_(False)`` 冻结这一层。``optimkit.audit`` 能查出这样的层。
 
 # sphinx_gallery_covers = "C18"
 import optimkit
@@ -312,16 +315,16 @@ assert net["body"].grad is None and net["head"].grad == 3
 # %%
 # On purpose: gradient accumulation | 有意为之：梯度累积
 # ------------------------------------------------------
-# The note says that accumulating "causes errors". It does when you forget; it is a tool
-# when you mean it. Suppose a batch of 8 does not fit in memory. Send 4 batches of 2,
-# divide each loss by 4, clear once at the start and step once at the end. The gradient
-# is that of the whole batch; forget the division, and it is 4 times as large. (A
-# BatchNorm layer would still see 2 samples at a time.)
+# The note says that accumulating "causes errors". Forgotten, it does; on purpose, it is a
+# tool. If a batch of 8 does not fit in memory, send 4 batches of 2, divide each loss by 4,
+# clear once at the start and step once at the end. The gradient is that of the whole
+# batch; without the division, 4 times that. (A BatchNorm layer still sees 2 samples at a
+# time.)
 #
 # 笔记说累加会“造成错误”。忘了清零时确实如此，有意使用时它却是工具。
 # 假如 8 个样本的批量放不进内存，就分成 4 个小批量，每个 2 个样本：
-# 每个损失除以 4，开头清零一次，最后走一步。得到的梯度和整批一样。
-# 忘了除，梯度就成了 4 倍。（如果有 BatchNorm，它每次看到的仍是 2 个样本。）
+# 每个损失除以 4，开头清零一次，最后走一步。得到的梯度和整批一样；
+# 忘了除，就成了 4 倍。（如果有 BatchNorm，它每次看到的仍是 2 个样本。）
 
 # sphinx_gallery_covers = "C22"
 linear = nn.Linear(3, 1)
