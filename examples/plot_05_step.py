@@ -168,20 +168,18 @@ def rule(name, g, m, v, t):
 # %%
 # A step is not minus the gradient | 一步不等于负梯度
 # ---------------------------------------------------
-# The note sums up that an optimizer "uses gradient descent". "Gradient based" is safer:
-# Rprop, for one, reads only signs, and L-BFGS estimates the curvature. Feed the five with
-# the gradients 1, -0.5, 2, 0, 0; ``torch.optim`` makes the same moves. In the line of
-# Adam, on the second step the gradient has changed sign and the step has not: -0.266,
-# uphill. On steps 4 and 5 the gradient is zero and Adam moves on by 0.539 and 0.456.
-# Momentum coasts in the same way; SGD, Adagrad and RMSprop stop. RMSprop starts with ten
-# times the learning rate: it lacks Adam's bias correction.
+# Feed the five with the gradients 1, -0.5, 2, 0, 0; ``torch.optim`` makes the same moves.
+# Adam: on the second step the gradient has changed sign and the step has not, -0.266,
+# uphill; on steps 4 and 5 the gradient is zero and it moves on by 0.539 and 0.456.
+# Momentum coasts too; SGD, Adagrad and RMSprop stop. RMSprop starts with ten times the
+# learning rate: it lacks Adam's bias correction. So where the note says that an
+# optimizer "uses gradient descent", "is based on gradients" is safer.
 #
-# 笔记总结说优化器“采用梯度下降法”，说成“基于梯度”更稳妥：比如 Rprop 只看符号，L-BFGS 会估计曲率。
 # 依次喂给这五种规则梯度 1、-0.5、2、0、0，``torch.optim`` 走出来的每一步都一样。
-# 看 Adam 那一行：第 2 步梯度已经变号，步子却没有：-0.266，走的是上坡。
-# 第 4、5 步梯度为零，Adam 仍然走了 0.539 和 0.456。动量法也会这样滑行；
+# 看 Adam 那一行：第 2 步梯度已经变号，步子却没有：-0.266，走的是上坡；
+# 第 4、5 步梯度为零，它仍然走了 0.539 和 0.456。动量法也会这样滑行；
 # SGD、Adagrad 和 RMSprop 则停住不动。RMSprop 的第一步是学习率的 10 倍，
-# 因为它没有 Adam 的偏差修正。
+# 因为它没有 Adam 的偏差修正。所以笔记说优化器“采用梯度下降法”，说成“基于梯度”更稳妥。
 
 # sphinx_gallery_covers = "C4 C5"
 gradients = torch.tensor([1.0, -0.5, 2.0, 0.0, 0.0])
