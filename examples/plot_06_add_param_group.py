@@ -116,12 +116,12 @@ except optimkit.GroupError as error:
 head = when("head.*", name="head", lr=1e-2)
 plain = when(is_bias | is_norm, name="plain", weight_decay=0.0)
 groups = optimkit.param_groups(model, head, plain, lr=1e-4, weight_decay=0.1)
-optimizer = torch.optim.AdamW(groups)
+for group in torch.optim.AdamW(groups).param_groups:
+    print(len(group["params"]), "parameters:", group["lr"], group["weight_decay"])
 # sphinx_gallery_start_ignore
 assert fast == []
-assert [len(group["params"]) for group in optimizer.param_groups] == [6, 18, 1, 1]
+assert [len(group["params"]) for group in groups] == [6, 18, 1, 1]
 # sphinx_gallery_end_ignore
-optimkit.describe(optimizer, model)
 
 # %%
 # A learning rate for every layer | 每层一个学习率
