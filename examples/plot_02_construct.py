@@ -194,7 +194,7 @@ for wrong in (torch.ones((2, 3)), torch.ones((2, 2), dtype=torch.int64)):
 
 # %%
 # Which tensors of a network are learnable? | 网络里哪些张量是可学习参数？
-# -----------------------------------------------------------------------
+# ------------------------------------------------------------------------
 # What you will nearly always pass is a whole network. Its learnable parameters are weights
 # and biases, says the note. There is more: an embedding's table, the scale and shift of a
 # normalization, the slope of a PReLU, an ``nn.Parameter`` of your own. Buffers, such as
