@@ -96,7 +96,7 @@ def test_pager_is_whole(visit, language, width):
 def test_a_heading_comes_to_rest_below_the_header(visit, width):
     """A link to a heading, a function or a term leaves air between it and the header."""
     for address in (
-        "zh/auto_examples/plot_05_step.html#how-long-is-the-first-step",
+        "zh/auto_examples/plot_05_step.html#how-far-does-the-first-step-go",
         "zh/reference/checkpoint.html#optimkit.load",
         "zh/glossary.html#term-learning-rate",
     ):
