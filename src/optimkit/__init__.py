@@ -29,8 +29,7 @@ from ._inspection.snapshot import Snapshot, SnapshotRow, snapshot
 from ._parameters import ParamInfo
 from ._tables import Table
 from ._version import __version__ as __version__
-from .checkpoint._directory import CheckpointDir
-from .checkpoint._policies import Best, Last
+from .checkpoint._directory import Best, CheckpointDir, Last
 from .checkpoint._results import Loaded, LoadReport, LoadRow
 from .checkpoint._rng import get_rng_state, set_rng_state
 from .checkpoint._single import load, load_optimizer, save

@@ -8,13 +8,14 @@ goes back to an earlier step is the one to go on from.
 from __future__ import annotations
 
 import contextlib
+import math
 import operator
 import os
 import re
 import threading
 import warnings
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,12 +24,122 @@ from .._errors import CheckpointError, CorruptCheckpointError, first_few
 from ._arguments import gather, refuse_values
 from ._header import KEY
 from ._matching.base import Options
-from ._policies import Best, Last, Record, timeline
 from ._results import Loaded, Match
 from ._single import load_read, save_with
 
 _NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})\.pt")
 _naming = threading.RLock()  # of all directories; the handler of a signal may save meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A checkpoint of a directory."""
+
+    path: Path
+    step: int
+    number: int
+    run: str
+
+
+_Metrics = Mapping[_Record, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Last:
+    """Keep the checkpoints that were saved last.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+
+    Raises
+    ------
+    ValueError
+        If it is less than 1.
+
+    Examples
+    --------
+    >>> from optimkit import Last
+    >>> Last(3)
+    Last(n=3)
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        """Validate n."""
+        _check_number("Last", self.n)
+
+    def wanted(self, records: Sequence[_Record], metrics: _Metrics) -> list[_Record]:
+        """Return those to keep; the latest come first."""
+        return list(records[: self.n])
+
+
+@dataclass(frozen=True)
+class Best:
+    """Keep the checkpoints with the best value of a metric. NaN is never best.
+
+    When a run goes back to an earlier step, or starts again, the best of what it leaves behind
+    stays as well.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    metric : str
+        Which: a key of ``save(step, metrics=...)``.
+    mode : {"min", "max"}
+        Whether less is better, or more.
+
+    Raises
+    ------
+    ValueError
+        If `n` is less than 1, or `mode` is neither.
+
+    Examples
+    --------
+    >>> from optimkit import Best
+    >>> Best(1, "accuracy", "max")
+    Best(n=1, metric='accuracy', mode='max')
+    """
+
+    n: int
+    metric: str
+    mode: Literal["min", "max"]
+
+    def __post_init__(self) -> None:
+        """Validate n and mode."""
+        _check_number("Best", self.n)
+        if self.mode not in ("min", "max"):
+            raise ValueError(f"Best: mode must be 'min' or 'max', not {self.mode!r}")
+
+    def ranked(self, records: Sequence[_Record], metrics: _Metrics) -> list[_Record]:
+        """Return those whose metric is a number, the best first; among equals, the latest first."""
+        values = {record: metrics[record].get(self.metric, math.nan) for record in records}
+        ranked = [record for record in records if not math.isnan(values[record])]
+        sign = 1 if self.mode == "min" else -1
+        return sorted(ranked, key=lambda record: sign * values[record])
+
+    def wanted(self, records: Sequence[_Record], metrics: _Metrics) -> list[_Record]:
+        """Return those to keep; the latest come first."""
+        return self.ranked(records, metrics)[: self.n]
+
+
+def _timeline(records: Sequence[_Record]) -> list[_Record]:
+    """Leave out the steps from which a later save went back; the latest come first."""
+    kept: list[_Record] = []
+    for record in records:
+        if not kept or record.step < kept[-1].step:
+            kept.append(record)
+    return kept
+
+
+def _check_number(name: str, n: int) -> None:
+    if not isinstance(n, int):
+        raise TypeError(f"{name}: n must be an int, not {type(n).__name__}")
+    if n < 1:
+        raise ValueError(f"{name}: n must be 1 or more, not {n!r}")
 
 
 class CheckpointDir:
@@ -71,7 +182,7 @@ class CheckpointDir:
                 raise TypeError(f"keep takes Last and Best, not {policy!r}")
         self._run: files.RunLock | None = None
         self._number = 0  # of its last save
-        self._metrics: dict[Record, Mapping[str, float]] = {}
+        self._metrics: dict[_Record, Mapping[str, float]] = {}
 
     def __repr__(self) -> str:
         """Return the call that makes it."""
@@ -186,7 +297,7 @@ class CheckpointDir:
         """
         found = gather("load", objects, stateful)
         refuse_values(found)
-        problems: dict[Record, tuple[str, ...]] = {}
+        problems: dict[_Record, tuple[str, ...]] = {}
         while (record := self._first(which, problems)) is not None:
             try:
                 reading = _read_intact(record.path, map_location, verify)
@@ -224,7 +335,7 @@ class CheckpointDir:
                 found.append(error)
         return found
 
-    def _next(self, step: int) -> Record:
+    def _next(self, step: int) -> _Record:
         """Name a checkpoint as no other: of a fork, or of a save that has not ended yet."""
         with _naming:
             if self._run is None or self._run.forked:
@@ -232,27 +343,27 @@ class CheckpointDir:
             numbers = [record.number for record in self._records()]
             number = self._number = max(self._number, *numbers, 0) + 1
             run = self._run.name
-        return Record(self.path / f"step-{step:09d}.{number:06d}-{run}.pt", step, number, run)
+        return _Record(self.path / f"step-{step:09d}.{number:06d}-{run}.pt", step, number, run)
 
-    def _records(self) -> list[Record]:
+    def _records(self) -> list[_Record]:
         """List the checkpoints, the latest first."""
         found = []
         with contextlib.suppress(FileNotFoundError):  # what can't be looked into is not empty
             for name in os.listdir(self.path):
                 if match := _NAME.fullmatch(name):
                     step, number, run = match.groups()
-                    found.append(Record(self.path / name, int(step), int(number), run))
+                    found.append(_Record(self.path / name, int(step), int(number), run))
         return sorted(found, key=lambda record: (record.number, record.run), reverse=True)
 
-    def _first(self, which: str, passed: Container[Record]) -> Record | None:
+    def _first(self, which: str, passed: Container[_Record]) -> _Record | None:
         """Find the first choice that has not been passed over."""
         return next((each for each in self._candidates(which) if each not in passed), None)
 
-    def _candidates(self, which: str) -> list[Record]:
+    def _candidates(self, which: str) -> list[_Record]:
         """List what may be restored, the first choice first."""
         if which not in ("latest", "best"):
             raise ValueError(f"which must be 'latest' or 'best', not {which!r}")
-        records = timeline(self._records())
+        records = _timeline(self._records())
         if which == "latest":
             return records
         policy = next((policy for policy in self.keep if isinstance(policy, Best)), None)
@@ -269,7 +380,7 @@ class CheckpointDir:
             )
         return ranked
 
-    def _metrics_of(self, records: Sequence[Record]) -> dict[Record, Mapping[str, float]]:
+    def _metrics_of(self, records: Sequence[_Record]) -> _Metrics:
         """Look up the metrics of checkpoints; a damaged one has none."""
         for record in records:
             if record not in self._metrics:
@@ -291,7 +402,7 @@ class CheckpointDir:
                 )
             )
 
-    def _delete(self, latest: Record) -> None:
+    def _delete(self, latest: _Record) -> None:
         """Delete what no policy wants, unless its run is alive."""
         records = self._records()
         wanted = {latest}
@@ -299,7 +410,7 @@ class CheckpointDir:
             metrics = {} if isinstance(policy, Last) else self._metrics_of(records)
             wanted.update(policy.wanted(records, metrics))
             if isinstance(policy, Best):  # a run that goes back has a best of its own
-                wanted.update(policy.wanted(timeline(records), metrics))
+                wanted.update(policy.wanted(_timeline(records), metrics))
             # No one could look into these. Asked one by one: another thread may be saving, too.
             wanted.update(record for record in metrics if record not in self._metrics)
         others = files.live_runs(self.path) - {latest.run}
