@@ -6,7 +6,7 @@ that it was written from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,6 +81,20 @@ def parts_of(objects: Mapping[str, Any]) -> dict[str, Any]:
         else:
             parts[name] = value
     return parts
+
+
+def parts_in(content: Mapping[Any, Any], known: Container[str]) -> dict[Any, Any]:
+    """Name what is in a checkpoint in the same way, by the known names of objects."""
+    parts: dict[Any, Any] = {}
+    for name, value in content.items():
+        inner = {f"{name}.{key}": each for key, each in _items(value)}
+        group = {full: each for full, each in inner.items() if full in known}
+        parts.update(group if group and name not in known else {name: value})
+    return parts
+
+
+def _items(value: object) -> Iterable[tuple[Any, Any]]:
+    return value.items() if isinstance(value, Mapping) else ()
 
 
 def describe(objects: Mapping[str, Any]) -> dict[str, Any]:

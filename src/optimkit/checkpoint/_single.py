@@ -18,7 +18,7 @@ from . import _contents as contents
 from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
 from ._header import KEY, checked_header, describe
 from ._matching.base import Options
-from ._matching.plan import plain_values, plan
+from ._matching.plan import plan
 from ._results import Loaded, LoadReport, Match
 
 Models = nn.Module | Mapping[str, nn.Module] | Iterable[nn.Module]
@@ -204,7 +204,7 @@ def load_read(
             warnings.warn(note, stacklevel=3)
     return Loaded(
         path=path,
-        plain=reading.keep(plain_values(content, header, objects)),
+        plain=reading.keep(found.plain),
         metadata={} if header is None else header["metadata"],
         reports=found.reports,
         verified=reading.integrity.verified,

@@ -29,7 +29,7 @@ from . import _shards as shards
 from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
 from ._header import KEY, checked_header, describe
 from ._matching.base import Options
-from ._matching.plan import Plan, plain_values, plan
+from ._matching.plan import Plan, plan
 from ._results import Loaded, Match
 
 __all__ = ["load", "save"]
@@ -255,18 +255,17 @@ def load(
             content, header, given, where=str(path), strict=strict, options=options, match=match
         )
     )
-    plain = plain_values(content, header, given)
     # Without room in one process, the others must not wait for it.
-    tensors = ranks.run(lambda: _room(found, plain))
+    tensors = ranks.run(lambda: _room(found))
     if any(ranks.gather(bool(tensors))):
         reader = _SafeReader(folder)
         ranks.run(reader.read_metadata)  # torch would wrap what is wrong with it
         _unwrapped(lambda: state_dict_loader.load(tensors, storage_reader=reader))
-    found.bind(shards.filled(content, tensors), given)
+    found.bind(shards.filled(content, tensors))
     found.load(ranks.run)
     return Loaded(
         path=Path(path),
-        plain=shards.filled(plain, tensors),
+        plain=found.plain,
         metadata=header["metadata"],
         reports=found.reports,
         verified=reading.integrity.verified,
@@ -286,11 +285,11 @@ def _read(
     return reading
 
 
-def _room(found: Plan, plain: Mapping[str, Any]) -> dict[str, Tensor]:
+def _room(found: Plan) -> dict[str, Tensor]:
     """Make room for each tensor to read, by its key: laid out as the current one it goes into."""
     tensors = {
         each.key: torch.empty(each.shape, dtype=each.dtype)
-        for each in shards.placeholders_in(plain)
+        for each in shards.placeholders_in(found.plain)
     }
     for saved, current in found.wanted():
         if isinstance(saved, shards.Placeholder):

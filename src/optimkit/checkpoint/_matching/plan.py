@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from ..._errors import CheckpointError, MismatchError
 from ..._torch_optimizers import torch_class
-from .._header import is_group, kind_of, models_in, parts_of
+from .._header import kind_of, models_in, parts_in, parts_of
 from .._results import LoadReport, Match
 from .base import ABSENT, Loader, Options, Source
 from .lbfgs import LBFGSLoader
@@ -58,77 +58,31 @@ def plan(
         raise ValueError(f'match must be "name" or "position", not {match!r}')
     about: Mapping[str, Any] = (header or {}).get("objects", {})
     parts = parts_of(objects)
+    known = parts.keys() if header is None else about.keys()
+    saved = parts_in(content, known)
     source = Source(
         where=where,
-        names=_names_in(content, about),
+        names=list(saved),
         models=models_in(parts) if models is None else models,
         foreign=header is None,
         strict=strict,
         options=options,
         match=match,
     )
-    saved = _saved_parts(content, about, objects)
     loaders = [
         loader_for(value)(name, value, saved.get(name, ABSENT), about.get(name), source)
         for name, value in parts.items()
     ]
-    found = Plan(loaders)
+    found = Plan(loaders, {name: value for name, value in saved.items() if name not in known})
     found.check()
     return found
 
 
-def plain_values(
-    content: Mapping[Any, Any], header: Mapping[str, Any] | None, objects: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the values in a checkpoint that no object was saved as.
-
-    Without a header, it is the objects themselves that tell.
-    """
-    known = objects if header is None else header["objects"]
-    return {
-        name: value
-        for name, value in content.items()
-        if name not in known and not _group_in(name, value, known)
-    }
-
-
-def _group_in(name: object, value: object, about: Mapping[str, Any]) -> list[str]:
-    """Return the names of the objects that were saved together under a name."""
-    inner = value if isinstance(value, Mapping) else ()
-    return [full for key in inner if (full := f"{name}.{key}") in about]
-
-
-def _names_in(content: Mapping[Any, Any], about: Mapping[str, Any]) -> list[Any]:
-    """List what there is in a checkpoint."""
-    return [
-        each
-        for name, value in content.items()
-        for each in (name not in about and _group_in(name, value, about)) or [name]
-    ]
-
-
-def _saved_parts(
-    content: Mapping[Any, Any], about: Mapping[str, Any], objects: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Look up what was saved of each object."""
-    found = {}
-    for name, value in objects.items():
-        if name not in content:
-            continue
-        saved = content[name]
-        if is_group(value):
-            inner = saved if isinstance(saved, Mapping) and name not in about else {}
-            found.update({f"{name}.{key}": inner[key] for key in value if key in inner})
-        elif name in about or not _group_in(name, saved, about):
-            found[name] = saved
-    return found
-
-
 class Plan:
-    """The loaders of a call, in the order that the objects were given in."""
+    """The loaders of a call, in the order that the objects were given in, and the plain values."""
 
-    def __init__(self, loaders: Sequence[Loader]) -> None:
-        self.loaders = loaders
+    def __init__(self, loaders: Sequence[Loader], plain: dict[Any, Any]) -> None:
+        self.loaders, self.plain = loaders, plain
         self.schedulers = [each for each in loaders if isinstance(each, SchedulerLoader)]
         for scheduler in self.schedulers:
             for each in loaders:
@@ -154,11 +108,12 @@ class Plan:
         for loader in self.loaders:
             yield from loader.wanted()
 
-    def bind(self, content: Mapping[Any, Any], objects: Mapping[str, Any]) -> None:
+    def bind(self, content: Mapping[Any, Any]) -> None:
         """Take what was saved again, now that its tensors have been read."""
-        saved = _saved_parts(content, {}, objects)
+        saved = parts_in(content, self.reports)
         for loader in self.loaders:
             loader.bind(saved[loader.name])
+        self.plain = {name: content[name] for name in self.plain}
 
     def load(self, together: Callable[[Callable[[], None]], None] = lambda work: work()) -> None:
         """Load all objects, or none: if one raises, all get their former state back.
