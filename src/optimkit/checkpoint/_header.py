@@ -59,7 +59,7 @@ _WORDS = {
 
 
 def in_words(kind: str) -> str:
-    """Say what a kind is."""
+    """Describe a kind in words."""
     return _WORDS.get(kind, "a plain value")
 
 
@@ -98,7 +98,7 @@ def _items(value: object) -> Iterable[tuple[Any, Any]]:
 
 
 def describe(objects: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what the objects of a checkpoint are, as plain data: kinds, classes, names, shapes."""
+    """Describe the objects of a checkpoint as plain data: kinds, classes, names, shapes."""
     parts = parts_of(objects)
     models = models_in(parts)
     return {

@@ -57,9 +57,9 @@ class LoadReport(Shown):
     match : {"name", "position"} or None
         How an optimizer's parameters were matched.
     missing : tuple of LoadRow
-        What the object has and the file has not: left as it was.
+        What the object has and the file does not: left as it was.
     unexpected : tuple of LoadRow
-        What the file has and the object has not: left out.
+        What the file has and the object does not: left out.
     mismatched : tuple of LoadRow
         What is of another shape or kind: left out.
     cast : tuple of LoadRow

@@ -253,7 +253,7 @@ def load_optimizer(
     Raises
     ------
     TypeError
-        If `optimizer` is none.
+        If `optimizer` is no optimizer.
     CheckpointError
         If the file holds no optimizer, or several.
     MismatchError

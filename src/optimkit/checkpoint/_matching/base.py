@@ -34,9 +34,11 @@ class Source:
 
 
 class Loader:
-    """Checks one object against what was saved of it; loads it; gives its former state back."""
+    """Checks one object against what was saved of it; loads it; takes that back."""
 
-    turn = 0  # those that may raise code of the user's first, then by who sets what of whom
+    turn = (
+        0  # lower ones load first: code of the user's, which may raise; then who is set right last
+    )
 
     def __init__(
         self, name: str, live: Any, saved: Any, about: Mapping[str, Any] | None, source: Source
@@ -61,17 +63,14 @@ class Loader:
 
     def check(self) -> None:
         """Compare the object with what was saved, and touch nothing."""
-        where = self.source.where
+        where, kind = self.source.where, in_words(kind_of(self.live))
         try:
+            was = in_words(self.about["kind"]) if self.about else kind
             if self.saved is ABSENT:
                 names = first_few(map(repr, self.source.names)) or "nothing"
                 self.add_problem(f"{where} has nothing under this name; it has {names}.")
-            elif self.about and (was := in_words(self.about["kind"])) != in_words(
-                kind_of(self.live)
-            ):
-                self.add_problem(
-                    f"{where} has {was} under this name, not {in_words(kind_of(self.live))}."
-                )
+            elif was != kind:
+                self.add_problem(f"{where} has {was} under this name, not {kind}.")
             else:
                 self.compare()
         except Exception as error:  # a file may hold anything, in any form
@@ -99,12 +98,12 @@ class Loader:
         raise NotImplementedError
 
     def undo(self) -> None:
-        """Give the object its former state, if load() has begun to change it."""
+        """Restore the former state of the object, if load() has begun to change it."""
         if self.former is not ABSENT:
             self.restore()
 
     def restore(self) -> None:
-        """Give the object the state that load() has noted."""
+        """Put back the state that load() has noted."""
         raise NotImplementedError
 
     def wanted(self) -> Iterable[tuple[Tensor, Tensor | None]]:

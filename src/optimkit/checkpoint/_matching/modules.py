@@ -113,7 +113,7 @@ class ModuleLoader(Loader):
         return True
 
     def _refuse_differences(self) -> None:
-        """Say what does not fit, each kind in a sentence."""
+        """Add a problem for each kind of difference."""
         where = self.source.where
         if self.missing:
             self.add_problem(
@@ -201,7 +201,7 @@ def _shape(value: Any) -> Any:
 
 
 def _layout(value: Tensor) -> str:
-    """Say how a tensor lies: between two ways of it, torch does not copy."""
+    """Name the layout of a tensor: torch does not copy from one to another."""
     if hasattr(value, "_local_tensor"):  # torch/distributed/tensor/_api.py, 2.15: a DTensor
         return "sharded"
     return "quantized" if value.is_quantized else str(value.layout)[6:]

@@ -107,7 +107,7 @@ class OptimizerLoader(Loader):
             )
 
     def _other_class(self) -> str:
-        """Say by what a state dict gives away that another class wrote it; else nothing."""
+        """Return what shows that another class wrote a state dict; else nothing."""
         kind, saved, live = self.kind, self.was, self.live
         state = next(filter(None, saved.states), {})
         if kind is not None and state:
@@ -183,7 +183,7 @@ class OptimizerLoader(Loader):
             )
 
     def _why_by_position(self) -> str:
-        """Say why names were of no use."""
+        """Explain why names were of no use."""
         where = self.source.where
         if not self.was.named:
             return f"{where} has no names for it"
@@ -224,7 +224,7 @@ class OptimizerLoader(Loader):
             self._refuse_state(orphans, lost)
 
     def _refuse_state(self, orphans: list[Any], lost: list[LoadRow]) -> None:
-        """Say what of the state does not fit, each kind in a sentence."""
+        """Add a problem for each kind of misfit."""
         where = self.source.where
         if orphans:
             self.add_problem(
@@ -378,7 +378,7 @@ class OptimizerLoader(Loader):
                 _restore_dtypes(live.state[self.params[index]], each, self.params[index].device)
 
     def restore(self) -> None:
-        """Give the optimizer its state and its groups back."""
+        """Put back the state and the groups of the optimizer."""
         if type(self.live).load_state_dict is Optimizer.load_state_dict:
             vars(self.live).update(self.former)
         else:
@@ -410,7 +410,7 @@ class OptimizerLoader(Loader):
 
 
 def _restore_dtypes(now: dict[str, Any], state: Mapping[str, Any], device: torch.device) -> None:
-    """Give state back the dtype that torch takes from it.
+    """Restore the dtypes that torch has cast.
 
     torch/optim/optimizer.py, 2.15: _process_value_according_to_param_policy casts to the dtype of
     the parameter, all but what is called step; what is no tensor it does not copy.

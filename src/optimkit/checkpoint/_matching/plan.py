@@ -148,7 +148,7 @@ class Plan:
 
 
 def _undone(loader: Loader) -> list[str]:
-    """Give an object its former state; say so if it does not take it."""
+    """Undo a load; return what went wrong if the object does not take its former state."""
     try:
         loader.undo()
     except Exception as error:

@@ -71,7 +71,7 @@ class ScalerLoader(Loader):
         self.live.load_state_dict(copied(state))
 
     def restore(self) -> None:
-        """Give the scaler its attributes back."""
+        """Put back the attributes of the scaler."""
         vars(self.live).update(self.former)
 
 
