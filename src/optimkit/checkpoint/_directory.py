@@ -23,7 +23,7 @@ from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, first_few
 from ._arguments import gather, refuse_values
 from ._header import KEY
-from ._matching.base import Options
+from ._matching.loaders import Options
 from ._results import Loaded, Match
 from ._single import load_read, save_with
 

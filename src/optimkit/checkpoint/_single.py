@@ -17,7 +17,7 @@ from .._torch_optimizers import is_state_dict, optimizers_in
 from . import _contents as contents
 from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
 from ._header import KEY, checked_header, describe
-from ._matching.base import Options
+from ._matching.loaders import Options
 from ._matching.plan import plan
 from ._results import Loaded, LoadReport, Match
 

@@ -28,7 +28,7 @@ from . import _contents as contents
 from . import _shards as shards
 from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
 from ._header import KEY, checked_header, describe
-from ._matching.base import Options
+from ._matching.loaders import Options
 from ._matching.plan import Plan, plan
 from ._results import Loaded, Match
 

@@ -15,7 +15,7 @@ from ..._errors import first_few
 from ..._values import copied, dtype_name
 from .._names import align, own_name
 from .._results import LoadRow
-from .base import Loader
+from .loaders import Loader, in_sentence
 
 _LAZY = (nn.UninitializedParameter, nn.UninitializedBuffer)
 _EXTRA = "_extra_state"  # how torch calls what a module adds of its own
@@ -126,12 +126,8 @@ class ModuleLoader(Loader):
                 "model does not have. Pass strict=False to leave them out."
             )
         if self.mismatched:
-            rows = (
-                f"{row.name} ({row.key}: saved {row.saved}, current {row.current})"
-                for row in self.mismatched
-            )
             self.add_problem(
-                f"{where} does not fit {first_few(rows)}. Make the layers as they were, or pass "
+                f"{where} does not fit {in_sentence(self.mismatched)}. Make the layers as they were, or pass "
                 "strict=False to leave them as they are."
             )
 

@@ -26,7 +26,7 @@ from ..._values import as_form_of, copied, dtype_name, tensors_in
 from .._header import class_of, same_class, short
 from .._names import align, names_of
 from .._results import LoadRow
-from .base import Loader
+from .loaders import Loader, in_sentence
 from .pairing import (
     LABELS,
     Pairing,
@@ -237,12 +237,8 @@ class OptimizerLoader(Loader):
                 "Pass strict=False to start afresh what lacks it."
             )
         if self.mismatched:
-            shown = (
-                f"{row.name} ({row.key}: saved {row.saved}, current {row.current})"
-                for row in self.mismatched
-            )
             self.add_problem(
-                f"{where} does not fit {first_few(shown)}. Make the parameters as they were, or "
+                f"{where} does not fit {in_sentence(self.mismatched)}. Make the parameters as they were, or "
                 "pass strict=False to start these afresh."
             )
 

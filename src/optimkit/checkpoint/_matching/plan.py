@@ -12,11 +12,10 @@ from ..._errors import CheckpointError, MismatchError
 from ..._torch_optimizers import torch_class
 from .._header import kind_of, models_in, parts_in, parts_of
 from .._results import LoadReport, Match
-from .base import ABSENT, Loader, Options, Source
 from .lbfgs import LBFGSLoader
+from .loaders import ABSENT, Loader, ObjectLoader, Options, ScalerLoader, Source
 from .modules import ModuleLoader
 from .optimizers import OptimizerLoader
-from .scalers_and_objects import ObjectLoader, ScalerLoader
 from .schedulers import SchedulerLoader
 
 _LOADERS: dict[str, type[Loader]] = {

@@ -23,7 +23,7 @@ from ..._torch_schedulers import (
 from ..._values import as_form_of, copied, plain, same, tensors_in
 from .._header import config_of, same_class, short
 from .._results import LoadRow
-from .base import Loader
+from .loaders import Loader
 from .optimizers import OptimizerLoader
 
 Config = Mapping[str, Any]  # of a scheduler, as a header has it

@@ -1,15 +1,21 @@
-"""What loads one object: all are checked before the first is loaded, and each can be undone."""
+"""What loads one object: all are checked before the first is loaded, and each can be undone.
+
+Models, optimizers and schedulers have files of their own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from ..._errors import first_few
 from ..._torch_schedulers import Copies
+from ..._values import copied, same, tensors_in
 from .._header import in_words, kind_of
 from .._results import LoadReport, LoadRow, Match
 
@@ -36,9 +42,8 @@ class Source:
 class Loader:
     """Checks one object against what was saved of it; loads it; takes that back."""
 
-    turn = (
-        0  # lower ones load first: code of the user's, which may raise; then who is set right last
-    )
+    # Lower ones load first: what may raise code of the user's, then those that others set right.
+    turn = 0
 
     def __init__(
         self, name: str, live: Any, saved: Any, about: Mapping[str, Any] | None, source: Source
@@ -123,3 +128,93 @@ class Loader:
         problem = f"{self.name}: {text}"
         self.report = replace(self.report, problems=(*self.report.problems, problem))
         return problem
+
+
+_SCALER_PROGRESS = ("scale", "_growth_tracker")
+
+
+def in_sentence(rows: Iterable[LoadRow]) -> str:
+    """Write the first few differences into an error."""
+    return first_few(
+        f"{row.name} ({row.key}: saved {row.saved}, current {row.current})" for row in rows
+    )
+
+
+class ScalerLoader(Loader):
+    """Loads a gradient scaler: its scale, and with it or without it how that grows."""
+
+    turn = 3
+    live: GradScaler
+    skipped = False  # enabled on one side only
+    changed: tuple[str, ...] = ()
+
+    def compare(self) -> None:
+        """Compare whether both are enabled, then the options."""
+        where, saved, live = self.source.where, self.saved, self.live
+        if not isinstance(saved, Mapping):
+            self.add_problem(f"{where} holds a {type(saved).__name__} under this name, no scaler.")
+            return
+        enabled = bool((self.about or {}).get("enabled", saved))
+        if enabled != live.is_enabled():
+            self.skipped = True
+            was, now = ("enabled" if each else "disabled" for each in (enabled, live.is_enabled()))
+            row = LoadRow(self.name, "enabled", enabled, live.is_enabled())
+            self.options_changed.append(row)
+            self.notes.append(
+                f"{self.name} was {was} when it was saved, and is {now} now: its scale was left "
+                "as it is."
+            )
+            return
+        current = live.state_dict()
+        lacking = [key for key in current if key not in saved] if enabled else []
+        if lacking:
+            self.add_problem(
+                f"{where} holds no scaler under this name: it lacks {', '.join(lacking)}."
+            )
+            return
+        self.changed = tuple(
+            key
+            for key in current
+            if key not in _SCALER_PROGRESS and not same(saved[key], current[key])
+        )
+        self.options_changed += [
+            LoadRow(self.name, key, saved[key], current[key]) for key in self.changed
+        ]
+
+    def load(self) -> None:
+        """Load the scale, and with it the saved options or the current ones."""
+        if self.skipped or not self.live.is_enabled():
+            return
+        # torch/amp/grad_scaler.py, 2.15: _per_optimizer_states is a note of the step at hand.
+        self.former = {
+            key: copied(value)
+            for key, value in vars(self.live).items()
+            if not key.startswith("_per")
+        }
+        state = dict(self.saved)
+        if self.source.options == "current":
+            current = self.live.state_dict()
+            state |= {key: current[key] for key in self.changed}
+        self.live.load_state_dict(copied(state))
+
+    def restore(self) -> None:
+        """Put back the attributes of the scaler."""
+        vars(self.live).update(self.former)
+
+
+class ObjectLoader(Loader):
+    """Loads an object that only itself can check: it may raise, and is undone if it does."""
+
+    def load(self) -> None:
+        """Load, through the object's own ``load_state_dict``."""
+        self.former = copy.deepcopy(self.live.state_dict())
+        self.live.load_state_dict(copied(self.saved))
+
+    def restore(self) -> None:
+        """Load the former state."""
+        self.live.load_state_dict(self.former)
+
+    def wanted(self) -> Iterator[tuple[Tensor, None]]:
+        """Yield every saved tensor."""
+        for value in tensors_in(self.saved):
+            yield value, None
