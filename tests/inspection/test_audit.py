@@ -247,7 +247,7 @@ def test_a_new_check_needs_one_decorator(monkeypatch):
 
     @check("too-fast", "warning", "S40", "Slow down.")
     def too_fast(context):
-        for label, view in context.optimizers():
+        for label, view in context.optimizers.items():
             yield view.labels, f"{label} is too fast."
 
     optimizer = SGD([{"params": []}, {"params": [nn.Parameter(torch.ones(1))], "lr": -1.0}])

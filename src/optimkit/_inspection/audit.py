@@ -1,8 +1,7 @@
 """Find what is wrong with an optimizer, before it shows in a curve.
 
-Each check is about a way in which torch trains on without a word. The rows S1 to S34 are the list
-of these ways that the project keeps, each with a script that shows it; a check names its rows where
-it is registered, and the rows that no check finds are here.
+Each check finds a way in which torch trains on without a word: a row, S1 to S34, of the table of
+silent failures. A check names its rows where it is registered.
 """
 
 from __future__ import annotations
@@ -43,9 +42,8 @@ def audit(optimizers: Optimizers, models: Models = (), *, schedulers: Schedulers
     Returns
     -------
     Findings
-        Records first (``rows``, each with ``code``, ``severity``, ``names``, ``message``,
-        ``remedy``), then text, a rich table, HTML; ``raise_if("error")`` for a script. The worst
-        come first, and what is found in the same run always comes in the same order.
+        The records are its ``rows``, the worst first, in the same run always in the same order;
+        it prints itself, and ``raise_if("error")`` stops a script.
 
     Raises
     ------
@@ -55,12 +53,9 @@ def audit(optimizers: Optimizers, models: Models = (), *, schedulers: Schedulers
     Examples
     --------
     >>> import torch
-    >>> from torch import nn
-    >>> from optimkit import audit
-    >>> model = nn.Linear(2, 2)
+    >>> model = torch.nn.Linear(2, 2)
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    >>> scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 10)
-    >>> print(audit(optimizer, model, schedulers=scheduler))
+    >>> print(audit(optimizer, model))
     Nothing found.
     >>> optimizer.param_groups[0]["weigth_decay"] = 0.1
     >>> print(audit(optimizer, model))

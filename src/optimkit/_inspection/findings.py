@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -33,11 +34,8 @@ class Finding(NamedTuple):
 
     Examples
     --------
-    >>> import torch
-    >>> from optimkit import audit
-    >>> [found] = audit(torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.0))
-    >>> found.code, found.severity, found.names
-    ('zero-lr', 'note', ('group 0',))
+    >>> Finding("zero-lr", "note", ("group 0",), "lr is 0 in group 0.", "Set it.").names
+    ('group 0',)
     """
 
     code: str
@@ -49,9 +47,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Findings(Shown):
-    """What an audit found, the worst first; see :func:`optimkit.audit`.
-
-    It is false when there is nothing to say, it can be iterated, and it has a length.
+    """What an audit found, the worst first: a sequence, false when there is nothing to say.
 
     Parameters
     ----------
@@ -60,11 +56,9 @@ class Findings(Shown):
 
     Examples
     --------
-    >>> import torch
-    >>> from torch import nn
-    >>> from optimkit import audit
-    >>> model = nn.Linear(2, 1)
-    >>> found = audit(torch.optim.SGD([model.weight], lr=0.1), model)
+    >>> import optimkit, torch
+    >>> model = torch.nn.Linear(2, 1)
+    >>> found = optimkit.audit(torch.optim.SGD([model.weight], lr=0.1), model)
     >>> found.codes, found.rows[0].names
     (('unmanaged',), ('bias',))
     """
@@ -72,11 +66,9 @@ class Findings(Shown):
     rows: tuple[Finding, ...]
 
     def __iter__(self) -> Iterator[Finding]:
-        """Yield the findings."""
         return iter(self.rows)
 
     def __len__(self) -> int:
-        """Return how many there are."""
         return len(self.rows)
 
     @property
@@ -85,52 +77,23 @@ class Findings(Shown):
         return tuple(row.code for row in self.rows)
 
     def at_least(self, severity: Severity) -> Findings:
-        """Return the findings of a severity or worse.
-
-        Parameters
-        ----------
-        severity : {"error", "warning", "note"}
-            The mildest to keep.
-
-        Returns
-        -------
-        Findings
-            Some of these.
-        """
+        """Return the findings of a severity, and those that are worse."""
         if severity not in SEVERITIES:
             raise ValueError(f"severity must be one of {', '.join(SEVERITIES)}, not {severity!r}")
         kept = SEVERITIES[: SEVERITIES.index(severity) + 1]
         return Findings(tuple(row for row in self.rows if row.severity in kept))
 
     def raise_if(self, severity: Severity = "error") -> None:
-        """Raise if there is a finding of a severity or worse.
-
-        Parameters
-        ----------
-        severity : {"error", "warning", "note"}, optional
-            The mildest to raise for.
-
-        Raises
-        ------
-        AuditError
-            With a sentence or two for each such finding.
-        """
+        """Raise an AuditError that names each finding of a severity or worse, with its remedy."""
         problems = [f"{row.code}: {row.message} {row.remedy}" for row in self.at_least(severity)]
         if problems:
             raise AuditError(*problems)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the findings as data that ``json`` can write.
-
-        Returns
-        -------
-        dict
-            ``rows``, each with its ``code``, ``severity``, ``names``, ``message``, ``remedy``.
-        """
+        """Return the findings, under ``rows``, as data that ``json`` can write."""
         return {"rows": [{**row._asdict(), "names": list(row.names)} for row in self.rows]}
 
     def _blocks(self) -> list[str]:
-        """Return each finding in a paragraph."""
         if not self.rows:
             return ["Nothing found."]
         blocks = [self._caption]
@@ -139,20 +102,12 @@ class Findings(Shown):
         return blocks
 
     def _html_blocks(self) -> list[Table]:
-        """Return a table of the findings."""
-        table = Table(
-            self.rows,
-            columns=("severity", "code", "message", "remedy"),
-            caption=self._caption,
-            headers={"message": "finding", "remedy": "what to do"},
-        )
-        return [table]
+        headers = {"message": "finding", "remedy": "what to do"}
+        columns = ("severity", "code", "message", "remedy")
+        return [Table(self.rows, columns, self._caption, headers)]
 
     @property
     def _caption(self) -> str:
-        counts = [
-            counted(number, severity)
-            for severity in SEVERITIES
-            if (number := sum(row.severity == severity for row in self.rows))
-        ]
-        return f"Audit: {', '.join(counts) or 'nothing found'}"
+        counts = Counter(row.severity for row in self.rows)
+        found = [counted(counts[each], each) for each in SEVERITIES if counts[each]]
+        return f"Audit: {', '.join(found) or 'nothing found'}"

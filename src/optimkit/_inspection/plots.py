@@ -31,18 +31,15 @@ def plot_lr(curve: LrCurve, ax: Axes | None = None) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        The axes, with a line for each group.
+        With a line for each group.
 
     Examples
     --------
-    >>> import torch, matplotlib
+    >>> import matplotlib, optimkit
     >>> matplotlib.use("agg")
-    >>> from torch import nn
-    >>> from optimkit import lr_curve
-    >>> optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
-    >>> ax = plot_lr(lr_curve(torch.optim.lr_scheduler.StepLR(optimizer, 2), 6))
-    >>> ax.get_title(), len(ax.lines)
-    ('lr by StepLR', 1)
+    >>> rows = (optimkit.LrRow(0, 0, 0.1), optimkit.LrRow(1, 0, 0.05))
+    >>> plot_lr(optimkit.LrCurve("StepLR", ("head",), rows)).get_title()
+    'lr by StepLR'
     """
     ax = _axes(ax)
     groups = range(len(curve.names))
@@ -54,15 +51,9 @@ def plot_lr(curve: LrCurve, ax: Axes | None = None) -> Axes:
     elif len(lines) > 1:  # a label at the end of its line is found sooner than in a legend
         for index, line in enumerate(lines):
             end = (len(curve.rows) // len(lines) - 1, curve.rows[index - len(lines)].lr)
-            ax.annotate(
-                str(line.get_label()),
-                end,
-                (4, 0),
-                textcoords="offset points",
-                color=line.get_color(),
-                va="center",
-                fontsize="small",
-            )
+            style: Any = {"color": line.get_color(), "va": "center", "fontsize": "small"}
+            name = curve.names[index]
+            ax.annotate(name, end, (4, 0), textcoords="offset points", **style)
     ax.set(title=f"lr by {curve.scheduler}", xlabel="scheduler.step()", ylabel="lr")
     ax.set_ylim(bottom=0 if all(row.lr >= 0 for row in curve.rows) else None)
     return ax
@@ -78,23 +69,21 @@ def plot_layers(report: Report, option: str = "lr", ax: Axes | None = None) -> A
     option : {"lr", "weight_decay"}, optional
         What to draw.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; without it, in a new figure.
+        As for :func:`optimkit.plot_lr`.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The axes, with a dot for each value that a layer has.
+        With a dot for each value that a layer has.
 
     Examples
     --------
-    >>> import torch, matplotlib
+    >>> import matplotlib, optimkit, torch
     >>> matplotlib.use("agg")
-    >>> from torch import nn
-    >>> from optimkit import describe
-    >>> model = nn.Linear(2, 2)
-    >>> ax = plot_layers(describe(torch.optim.AdamW(model.parameters()), model), "weight_decay")
-    >>> ax.get_xlabel(), [label.get_text() for label in ax.get_yticklabels()]
-    ('weight_decay', ['(model)'])
+    >>> model = torch.nn.Linear(2, 2)
+    >>> optimizer = torch.optim.AdamW(model.parameters())
+    >>> plot_layers(optimkit.describe(optimizer, model), "weight_decay").get_title()
+    'weight_decay by layer, AdamW'
     """
     if option not in ("lr", "weight_decay"):
         raise ValueError(f"option must be lr or weight_decay, not {option!r}")
@@ -122,23 +111,20 @@ def plot_memory(table: MemoryTable, ax: Axes | None = None) -> Axes:
     table : MemoryTable
         What :func:`optimkit.state_memory` returned.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; without it, in a new figure.
+        As for :func:`optimkit.plot_lr`.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The axes, with a bar for each row, its size written at its end.
+        With a bar for each row, its size written at its end.
 
     Examples
     --------
-    >>> import torch, matplotlib
+    >>> import matplotlib, optimkit
     >>> matplotlib.use("agg")
-    >>> from torch import nn
-    >>> from optimkit import state_memory
-    >>> optimizer = torch.optim.AdamW(nn.Linear(100, 100).parameters())
-    >>> ax = plot_memory(state_memory(optimizer, predict=True))
-    >>> [text.get_text() for text in ax.texts]
-    [' 8 B', ' 39.5 KiB', ' 39.5 KiB']
+    >>> table = optimkit.MemoryTable([optimkit.MemoryRow("exp_avg", 40400, 2)], "State")
+    >>> [text.get_text() for text in plot_memory(table).texts]
+    [' 39.5 KiB']
     """
     ax = _axes(ax)
     places = range(len(table.rows))

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .._optimizer_view import group_label
-from .._tables import Shown, Table
+from .._tables import Shown, Table, jsonable
 from .._torch_schedulers import Copies, undisturbed
 
 _LINES = 21  # so many steps are shown in text, evenly spaced
@@ -47,9 +47,9 @@ class LrCurve(Shown):
     Parameters
     ----------
     scheduler : str
-        The scheduler's class.
+        Its class.
     names : tuple of str
-        The name of each group.
+        Of the groups.
     rows : tuple of LrRow
         Step by step, group by group.
 
@@ -65,55 +65,25 @@ class LrCurve(Shown):
     rows: tuple[LrRow, ...]
 
     def lrs(self, group: int = 0) -> list[float]:
-        """Return the learning rates of one group.
-
-        Parameters
-        ----------
-        group : int, optional
-            Its index.
-
-        Returns
-        -------
-        list of float
-            One for each step, now included.
-        """
+        """Return the learning rates of the group at an index, one for each step, now included."""
         return [row.lr for row in self.rows if row.group == group]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the curve as data that ``json`` can write.
-
-        Returns
-        -------
-        dict
-            ``scheduler``, ``names`` and ``rows``.
-        """
-        return {
-            "scheduler": self.scheduler,
-            "names": list(self.names),
-            "rows": [row._asdict() for row in self.rows],
-        }
+        """Return ``scheduler``, ``names`` and ``rows`` as data that ``json`` can write."""
+        data: dict[str, Any] = jsonable(self)
+        return data
 
     def _blocks(self) -> list[Table]:
-        """Lay out steps by groups; of many steps, some."""
-        columns = [self.lrs(group) for group in range(len(self.names))]
-        last = len(columns[0]) - 1 if columns else 0
-        count = min(last + 1, _LINES)
-        steps = sorted({round(at * last / max(count - 1, 1)) for at in range(count)})
-        # Two groups may have one name.
-        heads = [f"{index}" for index in range(len(self.names))]
-        table = Table(
-            [
-                {
-                    "step": step,
-                    **{head: lrs[step] for head, lrs in zip(heads, columns, strict=False)},
-                }
-                for step in steps
-            ],
-            columns=("step", *heads),
-            caption=f"lr by {self.scheduler}, {last} steps",
-            headers=dict(zip(heads, self.names, strict=False)),
-        )
-        return [table]
+        headers = {
+            str(index): name for index, name in enumerate(self.names)
+        }  # maybe one name twice
+        lrs = {key: self.lrs(int(key)) for key in headers}
+        last = max(map(len, lrs.values()), default=1) - 1
+        lines = min(last, _LINES - 1)
+        steps = sorted({round(line * last / (lines or 1)) for line in range(lines + 1)})
+        rows = [{"step": step, **{key: lrs[key][step] for key in headers}} for step in steps]
+        caption = f"lr by {self.scheduler}, {last} steps"
+        return [Table(rows, ("step", *headers), caption, headers)]
 
 
 def lr_curve(
@@ -121,13 +91,12 @@ def lr_curve(
 ) -> LrCurve:
     """Return the learning rates that a schedule will set, without stepping it.
 
-    A copy of the scheduler steps a copy of the optimizer's options. The live ones stay as
-    they are, bit for bit, and so do warnings and random numbers.
+    Copies are stepped; the live objects and the random numbers stay as they are, bit for bit.
 
     Parameters
     ----------
     scheduler : torch.optim.lr_scheduler.LRScheduler
-        The scheduler, maybe of others, at any point of its way.
+        At any point of its way; it may consist of others.
     steps : int
         How many times to step it.
     metrics : float or sequence of float, optional
@@ -136,8 +105,7 @@ def lr_curve(
     Returns
     -------
     LrCurve
-        Records first (``rows``, each with ``step``, ``group``, ``lr``), then text, a rich
-        table, HTML.
+        The records are its ``rows``; it prints itself.
 
     Raises
     ------
@@ -149,19 +117,15 @@ def lr_curve(
     Examples
     --------
     >>> import torch
-    >>> from torch import nn
-    >>> optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+    >>> optimizer = torch.optim.SGD([torch.ones(1)], lr=0.1)
     >>> scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 0.5, total_iters=2)
-    >>> print(lr_curve(scheduler, 3))
-    lr by LinearLR, 3 steps
+    >>> print(lr_curve(scheduler, 2))
+    lr by LinearLR, 2 steps
     step  group 0
     ----  -------
        0     0.05
        1    0.075
        2      0.1
-       3      0.1
-    >>> optimizer.param_groups[0]["lr"]
-    0.05
     """
     optimizer = getattr(scheduler, "optimizer", None)
     if not hasattr(scheduler, "step") or not isinstance(optimizer, Optimizer):

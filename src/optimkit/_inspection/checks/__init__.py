@@ -1,19 +1,18 @@
 """What an audit looks at, and the register of its checks.
 
 A check is a generator that is given the whole run, and yields the names and the message of each
-finding. Its decorator says the rest, and registers it; to add one, write it in the module that it
-belongs to, a line in docs/reference/inspection.md, and a set-up in tests/inspection/test_audit.py.
+finding; one without names is none. To add a check, write it in the module that it belongs to, a
+line in docs/reference/inspection.md, and a set-up in tests/inspection/test_audit.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from ..._optimizer_view import OptimizerView, view_of
@@ -22,7 +21,7 @@ from ..findings import SEVERITIES, Finding, Severity
 from ..models import Models, Schedulers, index_models, list_schedulers, names_by_id
 
 Optimizers = Optimizer | Iterable[Optimizer]
-Found = tuple[Iterable[str], str]
+Found = tuple[Collection[str], str]
 """The parameters, groups or modules that a finding is about, and its message."""
 
 
@@ -30,30 +29,14 @@ Found = tuple[Iterable[str], str]
 class AuditContext:
     """The optimizers, models and schedulers of a run."""
 
-    views: list[OptimizerView]
+    optimizers: dict[str, OptimizerView]  # by class, and by index if there are several
     indexes: list[ParameterIndex]
     schedulers: list[Any]
 
     @cached_property
-    def managed(self) -> set[int]:
-        """The ``id`` of each parameter that an optimizer has."""
-        return {id(param) for view in self.views for param in view.params}
-
-    @cached_property
-    def modelled(self) -> set[int]:
-        """The ``id`` of each parameter of a model."""
-        return {id(param) for _, param in self.named()}
-
-    @cached_property
-    def addresses(self) -> set[int | None]:
-        """Where the values of the models' parameters are."""
-        return {address_of(param) for _, param in self.named()}
-
-    def named(self) -> Iterator[tuple[str, Any]]:
-        """Yield every name that a model has for a parameter; a tied one has several."""
-        for index in self.indexes:
-            for each in index.occurrences:
-                yield each.name, each.param
+    def named(self) -> list[tuple[str, Any]]:
+        """Every name that a model has for a parameter; a tied one has several."""
+        return [(each.name, each.param) for index in self.indexes for each in index.occurrences]
 
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield the modules of the models that hold a parameter, with their names."""
@@ -61,23 +44,15 @@ class AuditContext:
             for each in index.modules:
                 yield each.name, each.module
 
-    def optimizers(self) -> Iterator[tuple[str, OptimizerView]]:
-        """Yield each optimizer with its label."""
-        for index, view in enumerate(self.views):
-            yield self.label(index), view
-
-    def label(self, index: int) -> str:
-        """Name an optimizer by its class, and by its index if there are several."""
-        kind = self.views[index].kind
-        return kind if len(self.views) == 1 else f"{kind} (optimizer {index})"
-
-    def driven_by(self, scheduler: Any) -> int | None:
-        """Return the index of the optimizer that a scheduler drives."""
+    def driven_by(self, scheduler: Any) -> str | None:
+        """Return which optimizer a scheduler drives."""
         driven = getattr(scheduler, "optimizer", None)
-        for index, view in enumerate(self.views):
-            if view.optimizer is driven:
-                return index
-        return None
+        labels = (label for label, view in self.optimizers.items() if view.optimizer is driven)
+        return next(labels, None)
+
+    def driving(self, label: str) -> list[Any]:
+        """List the schedulers that drive an optimizer."""
+        return [each for each in self.schedulers if self.driven_by(each) == label]
 
 
 Find = Callable[[AuditContext], Iterator[Found]]
@@ -119,38 +94,28 @@ def run_checks(context: AuditContext) -> tuple[Finding, ...]:
         Finding(each.code, each.severity, tuple(names), message, each.remedy)
         for each in sorted(CHECKS.values(), key=lambda each: each.order)
         for names, message in each.find(context)
+        if names
     )
 
 
-def context_of(optimizers: Optimizers, models: Models, schedulers: Schedulers) -> AuditContext:
+def context_of(optimizers: Any, models: Models, schedulers: Schedulers) -> AuditContext:
     """Check what was passed, and look at it once."""
-    given = _optimizers(optimizers)
-    if isinstance(models, Optimizer):
-        raise TypeError("audit takes several optimizers as a list: audit([one, other], models)")
-    indexes = index_models(models)
-    names = names_by_id(indexes)
-    views = [view_of(optimizer, names) for optimizer in given]
-    return AuditContext(views, indexes, list_schedulers(schedulers))
-
-
-def _optimizers(optimizers: Any) -> list[Optimizer]:
-    """List one optimizer or several."""
     one = isinstance(optimizers, (Optimizer, nn.Module)) or not isinstance(optimizers, Iterable)
     given = [optimizers] if one else list(optimizers)
     if not given:
         raise TypeError("audit needs at least one optimizer: audit(optimizer, model)")
     for each in given:
+        kind = type(each).__name__
         if isinstance(each, nn.Module):
-            raise TypeError(
-                f"audit takes optimizers first, not {type(each).__name__}: audit(optimizer, model)"
-            )
+            raise TypeError(f"audit takes optimizers first, not {kind}: audit(optimizer, model)")
         if not isinstance(each, Optimizer):
-            raise TypeError(f"audit takes torch.optim.Optimizer objects, not {type(each).__name__}")
-    return given
-
-
-def address_of(tensor: Tensor) -> int | None:
-    """Return where the values of a tensor are; None for one that is no ordinary tensor."""
-    if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
-        return None
-    return tensor.data_ptr() or None
+            raise TypeError(f"audit takes torch.optim.Optimizer objects, not {kind}")
+    if isinstance(models, Optimizer):
+        raise TypeError("audit takes several optimizers as a list: audit([one, other], models)")
+    indexes = index_models(models)
+    names = names_by_id(indexes)
+    views = [view_of(optimizer, names) for optimizer in given]
+    labels = [f"{view.kind} (optimizer {index})" for index, view in enumerate(views)]
+    if len(views) == 1:
+        labels = [views[0].kind]
+    return AuditContext(dict(zip(labels, views, strict=True)), indexes, list_schedulers(schedulers))

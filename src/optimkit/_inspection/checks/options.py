@@ -24,8 +24,7 @@ _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on eithe
     "unknown-option", "error", "S29", "Correct its name in optimizer.param_groups, or delete it."
 )
 def unknown_option(context: AuditContext) -> Iterator[Found]:
-    """Find options that the optimizer does not know, and ignores."""
-    for label, view in context.optimizers():
+    for label, view in context.optimizers.items():
         options = [key for key in view.defaults if isinstance(key, str)]
         where: dict[str, list[str]] = {}
         for group_label, group in zip(view.labels, view.options, strict=True):
@@ -33,61 +32,52 @@ def unknown_option(context: AuditContext) -> Iterator[Found]:
                 known = key in view.defaults or is_extra(key)
                 if not known and (view.torch_class or closest_option(key, options, _ALIKE)):
                     where.setdefault(key, []).append(group_label)
-        if where:
-            guesses = {key: closest_option(key, options, _ALIKE) for key in where}
-            hints = [f"{key} -> {guess}" for key, guess in guesses.items() if guess]
-            hint = (
-                f"Did you mean {first_few(hints)}?"
-                if hints
-                else f"It knows {first_few(options, 12)}."
-            )
-            yield (
-                _labels(where),
-                f"{label} ignores {first_few(where)}, which it does not know: torch takes any key "
-                f"in a group. {hint}",
-            )
+        guesses = {key: closest_option(key, options, _ALIKE) for key in where}
+        hints = [f"{key} -> {guess}" for key, guess in guesses.items() if guess]
+        hint = f"It knows {first_few(options, 12)}."
+        if hints:
+            hint = f"Did you mean {first_few(hints)}?"
+        yield (
+            _labels(where),
+            f"{label} ignores {first_few(where)}, which it does not know: torch takes any key in a "
+            f"group. {hint}",
+        )
 
 
 @check("bad-option", "error", "S29", "Set it in optimizer.param_groups to what the class takes.")
 def bad_option(context: AuditContext) -> Iterator[Found]:
-    """Find options that the class itself would have refused as a default."""
-    for label, view in context.optimizers():
+    for label, view in context.optimizers.items():
         wrong: list[tuple[str, str]] = []
         for group_label, group in zip(view.labels, view.options, strict=True):
             lacking = [key for key in view.defaults if key not in group and key != "differentiable"]
             reason = f"{first_few(lacking)} missing" if lacking else _refused(view, group)
             if reason:
                 wrong.append((group_label, reason))
-        if wrong:
-            reasons = first_few((f"{group}: {reason}" for group, reason in wrong), 3)
-            yield (
-                [group for group, _ in wrong],
-                f"{label} can't use {reasons}. torch checks the defaults, not the groups.",
-            )
+        reasons = first_few((f"{group}: {reason}" for group, reason in wrong), 3)
+        yield (
+            [group for group, _ in wrong],
+            f"{label} can't use {reasons}. torch checks the defaults, not the groups.",
+        )
 
 
 @check("empty-group", "warning", "S29", "Leave the group out, or pass a list of parameters.")
 def empty_group(context: AuditContext) -> Iterator[Found]:
-    """Find groups without parameters."""
-    for label, view in context.optimizers():
-        full = set(view.group_of)
-        empty = [each for index, each in enumerate(view.labels) if index not in full]
-        if empty:
-            yield (
-                empty,
-                f"{label} has no parameters in {first_few(empty)}: nothing matched, or a generator "
-                "was used up.",
-            )
+    for label, view in context.optimizers.items():
+        empty = [each for index, each in enumerate(view.labels) if index not in view.group_of]
+        yield (
+            empty,
+            f"{label} has no parameters in {first_few(empty)}: nothing matched, or a generator was "
+            "used up.",
+        )
 
 
 @check("aliased-lr", "error", "S31", "Give each group a tensor of its own: lr=lr.clone().")
 def aliased_lr(context: AuditContext) -> Iterator[Found]:
-    """Find groups that share one tensor as their lr."""
     owners: dict[int, list[str]] = {}
-    for label, view in context.optimizers():
+    for label, view in context.optimizers.items():
         for group_label, group in zip(view.labels, view.groups, strict=True):
             if isinstance(group.get("lr"), Tensor):
-                where = group_label if len(context.views) == 1 else f"{label} {group_label}"
+                where = group_label if len(context.optimizers) == 1 else f"{label} {group_label}"
                 owners.setdefault(id(group["lr"]), []).append(where)
     for labels in owners.values():
         if len(labels) > 1:
@@ -96,25 +86,27 @@ def aliased_lr(context: AuditContext) -> Iterator[Found]:
 
 @check("zero-lr", "note", "S25", "To freeze parameters, set requires_grad=False and .grad = None.")
 def zero_lr(context: AuditContext) -> Iterator[Found]:
-    """Find groups whose lr is 0."""
-    for label, view in context.optimizers():
+    for label, view in context.optimizers.items():
         zero = [
             group_label
             for group_label, group in zip(view.labels, view.options, strict=True)
             if isinstance(group.get("lr"), (int, float)) and group["lr"] == 0
         ]
-        if zero:
-            yield (
-                zero,
-                f"{label}: lr is 0 in {first_few(zero)}. The parameters stand still, while "
-                "momentum goes on building up.",
-            )
+        yield (
+            zero,
+            f"{label}: lr is 0 in {first_few(zero)}. The parameters stand still, while momentum "
+            "goes on building up.",
+        )
 
 
-@check("differs-from-defaults", "note", "S30", "Pass every option to add_param_group.")
+@check(
+    "differs-from-defaults",
+    "note",
+    "S30",
+    "Pass every option to add_param_group; editing optimizer.defaults changes no group.",
+)
 def differs_from_defaults(context: AuditContext) -> Iterator[Found]:
-    """Find options that a later add_param_group will not inherit."""
-    for label, view in context.optimizers():
+    for label, view in context.optimizers.items():
         where: dict[str, list[str]] = {}
         for group_label, group in zip(view.labels, view.options, strict=True):
             for key, default in view.defaults.items():
@@ -123,13 +115,12 @@ def differs_from_defaults(context: AuditContext) -> Iterator[Found]:
                     value = plain(group.get("initial_lr", value))
                 if not same(value, plain(default)) and not _cycled(key, group):
                     where.setdefault(key, []).append(group_label)
-        if where:
-            texts = "; ".join(f"{key} in {first_few(names, 3)}" for key, names in where.items())
-            yield (
-                _labels(where),
-                f"{label}.defaults is not what the groups have: {texts}. A group that is added "
-                "later starts from the defaults.",
-            )
+        texts = "; ".join(f"{key} in {first_few(names, 3)}" for key, names in where.items())
+        yield (
+            _labels(where),
+            f"{label}.defaults is not what the groups have: {texts}. A group that is added later "
+            "starts from the defaults.",
+        )
 
 
 def _labels(where: Mapping[str, list[str]]) -> list[str]:

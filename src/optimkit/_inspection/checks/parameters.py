@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim.swa_utils import AveragedModel
@@ -12,83 +13,89 @@ from torch.optim.swa_utils import AveragedModel
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView, entries
 from ..._tables import counted
-from . import AuditContext, Found, address_of, check
+from . import AuditContext, Found, check
 
 
 @check("duplicate", "error", "S19", "Pass each once, as model.parameters() lists a tied one.")
 def duplicate(context: AuditContext) -> Iterator[Found]:
-    """Find parameters that an optimizer has twice."""
-    for label, view in context.optimizers():
-        counts: dict[int, list[int]] = {}
+    for label, view in context.optimizers.items():
+        places: dict[int, list[int]] = {}
         for place, param in enumerate(view.params):
-            counts.setdefault(id(param), []).append(place)
-        twice = [_all_names(context, view, each) for each in counts.values() if len(each) > 1]
-        if twice:
-            them = "them" if len(twice) > 1 else "it"
-            yield (
-                [name for names in twice for name in names],
-                f"{label} has {counted(len(twice), 'parameter')} more than once, and each step "
-                f"updates {them} more than once: {first_few(' = '.join(names) for names in twice)}.",
-            )
+            places.setdefault(id(param), []).append(place)
+        twice = [_all_names(context, view, each) for each in places.values() if len(each) > 1]
+        them = "them" if len(twice) > 1 else "it"
+        yield (
+            [name for names in twice for name in names],
+            f"{label} has {counted(len(twice), 'parameter')} more than once, and each step "
+            f"updates {them} more than once: {first_few(' = '.join(names) for names in twice)}.",
+        )
 
 
 @check("shared", "error", "S20", "Leave each parameter to one optimizer.")
 def shared(context: AuditContext) -> Iterator[Found]:
-    """Find parameters that several optimizers have."""
-    holders: dict[int, dict[int, str]] = {}  # parameter -> the optimizers, and its name in each
-    for index, view in enumerate(context.views):
+    holders: dict[int, dict[str, str]] = {}  # parameter -> the optimizers, and its name in each
+    for label, view in context.optimizers.items():
         for name, param in zip(view.names, view.params, strict=True):
-            holders.setdefault(id(param), {}).setdefault(index, name)
+            holders.setdefault(id(param), {}).setdefault(label, name)
     several = [owners for owners in holders.values() if len(owners) > 1]
     if several:
         names = [next(iter(owners.values())) for owners in several]
-        who = " and ".join(map(context.label, several[0]))
+        who = " and ".join(several[0])
         yield names, f"{who} both have {first_few(names)}: each updates what the other has updated."
 
 
-@check("duplicate-name", "error", "S21", "Pass param_groups a mapping of models: it adds prefixes.")
+@check(
+    "duplicate-name",
+    "error",
+    "S21",
+    "Begin each model's names with a prefix of its own, as param_groups does for a mapping of "
+    "models.",
+)
 def duplicate_name(context: AuditContext) -> Iterator[Found]:
-    """Find parameters of one optimizer that have the same name."""
-    for label, view in context.optimizers():
+    for label, view in context.optimizers.items():
         owners: dict[str, int] = {}
-        twice: dict[str, None] = {}
-        for name, param in _own_names(view):
-            if owners.setdefault(name, id(param)) != id(param):
-                twice[name] = None
-        if twice:
-            yield (
-                twice,
-                f"{label} has two parameters called {first_few(twice)}: loaded by name, one of "
-                "them gets the state of the other.",
-            )
+        named = list(_own_names(view))
+        twice = dict.fromkeys(
+            name for name, param in named if owners.setdefault(name, id(param)) != id(param)
+        )
+        yield (
+            twice,
+            f"{label} has two parameters called {first_few(twice)}: loaded by name, one of them "
+            "gets the state of the other.",
+        )
 
 
-@check("wrong-names", "error", "S1 S2 S3", "Load it by name: optimkit.load_optimizer does.")
+@check(
+    "wrong-names",
+    "error",
+    "S1 S2 S3",
+    "Load the state by name, as optimkit.load_optimizer does, or build the groups in the order in "
+    "which they were saved.",
+)
 def wrong_names(context: AuditContext) -> Iterator[Found]:
-    """Find parameters that a group calls by the name of another one."""
     owners: dict[str, set[int]] = {}
     real: dict[int, set[str]] = {}
-    for name, param in context.named():
+    for name, param in context.named:
         owners.setdefault(name, set()).add(id(param))
         real.setdefault(id(param), set()).add(name)
-    for label, view in context.optimizers():
-        wrong = []
-        for name, param in _own_names(view):
-            own = real.get(id(param))
-            if own and any(
+    for label, view in context.optimizers.items():
+        wrong = [
+            (min(own), name)
+            for name, param in _own_names(view)
+            if (own := real.get(id(param)))
+            and any(
                 known in owners
                 and id(param) not in owners[known]
                 and not any(_nested(each, known) for each in own)
                 for known in (name, _unwrapped(name))
-            ):
-                wrong.append((min(own), name))
-        if wrong:
-            pairs = first_few((f"{right} by the name of {name}" for right, name in wrong), 3)
-            yield (
-                [right for right, _ in wrong],
-                f"{label} calls {pairs}: a state dict was loaded by position, and the state belongs "
-                "to the parameter of that name.",
             )
+        ]
+        pairs = first_few((f"{right} by the name of {name}" for right, name in wrong), 3)
+        yield (
+            [right for right, _ in wrong],
+            f"{label} calls {pairs}: a state dict was loaded by position, and the state belongs to "
+            "the parameter of that name.",
+        )
 
 
 @check(
@@ -99,75 +106,67 @@ def wrong_names(context: AuditContext) -> Iterator[Found]:
     "new head, assign=True, weight_norm, a copy), or pass the model that has these too.",
 )
 def stale(context: AuditContext) -> Iterator[Found]:
-    """Find parameters that are in no model."""
     if not context.indexes:
         return
-    for label, view in context.optimizers():
+    modelled = {id(param) for _, param in context.named}
+    addresses = {_address(param) for _, param in context.named} - {None}
+    for label, view in context.optimizers.items():
         names = [
             name
             for name, param in zip(view.names, view.params, strict=True)
-            if id(param) not in context.modelled
-            and (isinstance(param, nn.Parameter) or _is_cut_off(context, param))
+            if id(param) not in modelled
+            and (isinstance(param, nn.Parameter) or _cut_off_address(param) in addresses)
         ]
-        if names:
-            are = "are" if len(names) > 1 else "is"
-            yield (
-                names,
-                f"{label} has {counted(len(names), 'parameter')} that {are} in none of the models: "
-                f"{first_few(names)}. Their updates reach no model.",
-            )
+        are = "are" if len(names) > 1 else "is"
+        yield (
+            names,
+            f"{label} has {counted(len(names), 'parameter')} that {are} in none of the models: "
+            f"{first_few(names)}. Their updates reach no model.",
+        )
 
 
 @check("unmanaged", "warning", "S22", "Add them to a group, or set requires_grad=False.")
 def unmanaged(context: AuditContext) -> Iterator[Found]:
-    """Find trainable parameters that are in no optimizer."""
     names = [name for name, param in _left_out(context) if param.requires_grad]
-    if names:
-        yield names, f"No optimizer has {first_few(names)}: trainable, and never updated."
+    yield names, f"No optimizer has {first_few(names)}: trainable, and never updated."
 
 
 @check("stale-grad", "warning", "S28", "Set .grad = None, and clear with model.zero_grad().")
 def stale_grad(context: AuditContext) -> Iterator[Found]:
-    """Find gradients that no optimizer will ever clear."""
     names = [name for name, param in _left_out(context) if param.grad is not None]
-    if names:
-        yield (
-            names,
-            f"No optimizer clears the gradient of {first_few(names)}: it adds up, and counts when "
-            "all gradients are clipped together.",
-        )
+    yield (
+        names,
+        f"No optimizer clears the gradient of {first_few(names)}: it adds up, and counts when all "
+        "gradients are clipped together.",
+    )
 
 
 @check("frozen-with-grad", "warning", "S24", "Set .grad = None, as optimkit.freeze does.")
 def frozen_with_grad(context: AuditContext) -> Iterator[Found]:
-    """Find frozen parameters that the next step still updates."""
-    for label, view in context.optimizers():
+    for label, view in context.optimizers.items():
         names = [
             name
             for name, param in zip(view.names, view.params, strict=True)
             if isinstance(param, Tensor) and not param.requires_grad and param.grad is not None
         ]
-        if names:
-            yield (
-                names,
-                f"{label} still updates {first_few(names)}: frozen, but with a gradient; one of "
-                "zeros is enough for momentum and weight decay.",
-            )
+        yield (
+            names,
+            f"{label} still updates {first_few(names)}: frozen, but with a gradient; one of zeros "
+            "is enough for momentum and weight decay.",
+        )
 
 
 @check("frozen-batchnorm", "note", "S27", "Call .eval() on these after each model.train().")
 def frozen_batchnorm(context: AuditContext) -> Iterator[Found]:
-    """Find frozen normalisation layers whose running statistics go on changing."""
     names: dict[int, str] = {}
     for name, module in context.modules():
         if isinstance(module, _NormBase) and _changes_frozen(module):
             names.setdefault(id(module), name or type(module).__name__)
-    if names:
-        yield (
-            names.values(),
-            f"{first_few(names.values())}: the parameters are frozen, and the running statistics "
-            "still follow every batch.",
-        )
+    yield (
+        names.values(),
+        f"{first_few(names.values())}: the parameters are frozen, and the running statistics still "
+        "follow every batch.",
+    )
 
 
 def _changes_frozen(module: Any) -> bool:
@@ -184,11 +183,11 @@ def _changes_frozen(module: Any) -> bool:
 
 def _left_out(context: AuditContext) -> Iterator[tuple[str, Any]]:
     """Yield the parameters of the models that are in no optimizer; not those of an average."""
-    seen = set(context.managed)
+    seen = {id(param) for view in context.optimizers.values() for param in view.params}
     for _, module in context.modules():
         if isinstance(module, AveragedModel):
             seen.update(map(id, module.parameters()))
-    for name, param in context.named():
+    for name, param in context.named:
         if id(param) not in seen:
             seen.add(id(param))
             yield name, param
@@ -205,17 +204,21 @@ def _own_names(view: OptimizerView) -> Iterator[tuple[str, Any]]:
 def _all_names(context: AuditContext, view: OptimizerView, places: list[int]) -> list[str]:
     """Return every name of a parameter, or its name once for each time it is there."""
     param = view.params[places[0]]
-    named = [*context.named(), *_own_names(view)]
+    named = [*context.named, *_own_names(view)]
     names = list(dict.fromkeys(name for name, each in named if each is param))
     return names if len(names) > 1 else [view.names[place] for place in places]
 
 
-def _is_cut_off(context: AuditContext, tensor: Any) -> bool:
-    """Return whether a tensor shares a parameter's memory without its gradient: of a state dict."""
-    if type(tensor) is not Tensor or tensor.requires_grad:
-        return False
-    address = address_of(tensor)
-    return address is not None and address in context.addresses
+def _cut_off_address(tensor: Any) -> int | None:
+    """Return the address of a tensor without gradient: a state dict's are those of parameters."""
+    return _address(tensor) if type(tensor) is Tensor and not tensor.requires_grad else None
+
+
+def _address(tensor: Any) -> int | None:
+    """Return where the values of a tensor are; None for one that is no ordinary tensor."""
+    if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
+        return None
+    return tensor.data_ptr() or None
 
 
 def _nested(one: str, other: str) -> bool:

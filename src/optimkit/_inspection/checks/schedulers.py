@@ -24,29 +24,29 @@ from . import AuditContext, Found, check
     "by optimkit.add_param_group(..., schedulers=...).",
 )
 def scheduler_groups(context: AuditContext) -> Iterator[Found]:
-    """Find schedulers made for other groups than there are, or for another optimizer."""
     for scheduler in context.schedulers:
-        index = context.driven_by(scheduler)
-        if index is not None:
-            yield from _made_for_others(context, index, scheduler)
+        kind, label = type(scheduler).__name__, context.driven_by(scheduler)
+        if label is not None:
+            yield from _made_for_others(label, context.optimizers[label].labels, scheduler)
         elif getattr(scheduler, "optimizer", None) is not None:
-            kind = type(scheduler).__name__
             yield (
                 [kind],
                 f"{kind} drives an optimizer that was not passed: those that were do not follow it.",
             )
 
 
-@check("lr-mismatch", "error", "S14 S15", "Make both, then load both, the optimizer last.")
+@check(
+    "lr-mismatch",
+    "error",
+    "S14 S15",
+    "Make both, then load the scheduler, then the optimizer: its lr is then the saved one.",
+)
 def lr_mismatch(context: AuditContext) -> Iterator[Found]:
-    """Find groups whose lr is not the one that the scheduler has set."""
-    for index, view in enumerate(context.views):
-        driving = [each for each in context.schedulers if context.driven_by(each) == index]
-        if not driving:
-            continue
+    for label, view in context.optimizers.items():
+        driving = context.driving(label)
         actual = [plain(group.get("lr")) for group in view.options]
         known = [_last_set(each) for each in driving]
-        if all(lrs is not None and not _agree(lrs, actual) for lrs in known):
+        if driving and all(lrs is not None and not _agree(lrs, actual) for lrs in known):
             yield _mismatch(view.labels, driving[-1], known[-1] or (), actual)
         elif len(driving) == 1:
             planned = _planned(driving[0])
@@ -56,10 +56,8 @@ def lr_mismatch(context: AuditContext) -> Iterator[Found]:
 
 @check("several-schedulers", "note", "S18", "Step them in turn, or chain them by SequentialLR.")
 def several_schedulers(context: AuditContext) -> Iterator[Found]:
-    """Find optimizers that several schedulers drive."""
-    for index, (label, _) in enumerate(context.optimizers()):
-        driving = [each for each in context.schedulers if context.driven_by(each) == index]
-        kinds = [type(each).__name__ for each in driving]
+    for label in context.optimizers:
+        kinds = [type(each).__name__ for each in context.driving(label)]
         if len(kinds) > 1:
             yield (
                 kinds,
@@ -68,17 +66,16 @@ def several_schedulers(context: AuditContext) -> Iterator[Found]:
             )
 
 
-def _made_for_others(context: AuditContext, index: int, scheduler: Any) -> Iterator[Found]:
+def _made_for_others(label: str, groups: list[str], scheduler: Any) -> Iterator[Found]:
     """Find that a scheduler, or one nested in it, was made for another number of groups."""
-    labels = context.views[index].labels
     for each in members_of(scheduler):
-        made_for = _made_for(each, len(labels))
+        made_for = _made_for(each, len(groups))
         if made_for is not None:
             yield (
-                labels[made_for:] or labels,
-                f"{type(each).__name__} was made for {counted(made_for, 'group')}, "
-                f"{context.label(index)} has {len(labels)}: the others start in the middle of its "
-                "schedule, or its next step fails.",
+                groups[made_for:] or groups,
+                f"{type(each).__name__} was made for {counted(made_for, 'group')}, {label} has "
+                f"{len(groups)}: the others start in the middle of its schedule, or its next step "
+                "fails.",
             )
             return
 
