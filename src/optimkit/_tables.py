@@ -102,24 +102,13 @@ class Table(Shown):
 
     Examples
     --------
-    >>> table = Table(
-    ...     [
-    ...         {"name": "weight", "numel": 1200, "lr": 0.1},
-    ...         {"name": "bias", "numel": 30, "lr": 1e-5},
-    ...     ],
-    ...     caption="Two parameters",
-    ...     summed="numel",
-    ... )
-    >>> print(table)
-    Two parameters
-    name    numel     lr
-    ------  -----  -----
-    weight   1200    0.1
-    bias       30  1e-05
-    ------  -----  -----
-    total    1230
-    >>> table.total, table.rows[1]["numel"]
-    (1230, 30)
+    >>> print(Table([{"name": "weight", "numel": 6}, {"name": "bias", "numel": 2}], summed="numel"))
+    name    numel
+    ------  -----
+    weight      6
+    bias        2
+    ------  -----
+    total       8
     """
 
     rows: Sequence[Any]
@@ -147,13 +136,7 @@ class Table(Shown):
         return total
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the table as data that ``json`` can write.
-
-        Returns
-        -------
-        dict
-            ``caption``, ``columns`` and ``rows``, and ``total`` if a column is summed.
-        """
+        """Return ``caption``, ``columns``, ``rows`` and any ``total`` as data for ``json``."""
         data: dict[str, Any] = {
             "caption": self.caption,
             "columns": list(self.columns),

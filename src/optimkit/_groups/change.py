@@ -36,9 +36,7 @@ def add_param_group(
 ) -> None:
     """Add a parameter group to an optimizer, and to its learning-rate schedulers.
 
-    From now on the group's learning rate is what it would be had the group been there from
-    the start, or the one asked for, by `start`. The schedule of the old groups stays as it is,
-    to the last bit.
+    The schedule of the old groups stays as it is, to the last bit.
 
     Parameters
     ----------
@@ -63,10 +61,8 @@ def add_param_group(
     GroupError
         If the optimizer has one of the parameters already, an option is unknown or out of
         range, or a scheduler can't be extended. Nothing has been changed then.
-    TypeError
-        If an argument is of a wrong type.
-    ValueError
-        If `start` is another word.
+    TypeError, ValueError
+        If an argument is of a wrong type, or `start` another word.
 
     Warns
     -----
@@ -84,25 +80,13 @@ def add_param_group(
     Examples
     --------
     >>> import torch
-    >>> from torch import nn
-    >>> from torch.optim.lr_scheduler import LambdaLR
-    >>> backbone, head = nn.Linear(2, 2), nn.Linear(2, 1)
-    >>> optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
-    >>> scheduler = LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
+    >>> optimizer = torch.optim.SGD([torch.ones(1)], lr=0.1)
+    >>> scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
     >>> optimizer.step(), scheduler.step()
     (None, None)
-    >>> group = {"params": backbone.parameters(), "lr": 0.01}
-    >>> add_param_group(optimizer, group, schedulers=[scheduler])
-    >>> [group["lr"] for group in optimizer.param_groups]
-    [0.05, 0.005]
+    >>> add_param_group(optimizer, {"params": [torch.ones(1)], "lr": 0.01}, scheduler)
+    >>> add_param_group(optimizer, {"params": [torch.ones(1)], "lr": 0.01}, scheduler, start="now")
     >>> scheduler.get_last_lr()
-    [0.05, 0.005]
-
-    With the learning rate that it has from here on:
-
-    >>> group = {"params": nn.Linear(2, 2).parameters(), "lr": 0.01}
-    >>> add_param_group(optimizer, group, scheduler, start="now")
-    >>> [group["lr"] for group in optimizer.param_groups]
     [0.05, 0.005, 0.01]
     """
     _check_arguments(optimizer, group, lr_lambda, start)
