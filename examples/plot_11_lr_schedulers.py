@@ -2,19 +2,21 @@
 Adjust the learning rate | 调整学习率
 =====================================
 
-Make a scheduler from the optimizer, and call ``scheduler.step()`` once per epoch, after
-``optimizer.step()``. All it does is write ``lr`` into the parameter groups. torch has
-16 kinds; the figure below shows every one.
+Make a scheduler from the optimizer, and call ``scheduler.step()`` after
+``optimizer.step()``, in the loop whose turns its numbers count: that of the epochs if
+they are epochs, that of the batches if they are steps. All it does is write ``lr`` into
+the parameter groups. torch has 16 kinds; the figure below shows every one.
 
-用优化器建一个调度器，每轮在 ``optimizer.step()`` 之后调用一次 ``scheduler.step()``。
+用优化器建一个调度器，在 ``optimizer.step()`` 之后调用 ``scheduler.step()``。
+它参数里的数是按哪层循环数的，就在哪层循环里调用：按轮数，放进轮的循环；按步数，放进批次的循环。
 它所做的，不过是往参数组里写 ``lr``。torch 有 16 种调度器，下面一张图全部画出。
 
 **What you will learn**
 
-* What each of the 16 schedulers does, in one picture.
-* When to step it, and how to see where it will go before you train.
-* How to warm up, how not to run past the end, and how to follow a metric.
-* Level: intermediate. Time: 15 minutes. Needs: tutorial 03, tutorial 06.
+- What each of the 16 schedulers does, in one picture.
+- When to step it, and how to see where it will go before you train.
+- How to warm up, how not to run past the end, and how to follow a metric.
+- Level: intermediate. Time: 15 minutes. Needs: tutorial 03, tutorial 06.
 
 **你会学到**
 
@@ -24,39 +26,29 @@ Make a scheduler from the optimizer, and call ``scheduler.step()`` once per epoc
 - 难度：进阶。用时：15 分钟。预备：教程 03、教程 06。
 """
 
-import warnings
-
-import matplotlib.pyplot as plt
-import torch
-from torch import nn, optim
-from torch.optim import lr_scheduler as sched
-from torch.optim.swa_utils import SWALR
-
-import optimkit
-
-fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
-plt.rcParams["font.sans-serif"] = fonts
-torch.manual_seed(0)
-
 # %%
 # By hand, then by a scheduler | 先手动改，再交给调度器
 # -----------------------------------------------------
-# Here the note breaks off, with a heading and one line: "torch.optim.lr_scheduler:
-# adjust the learning rate". This page writes the chapter. A learning rate lives in
-# ``param_groups``, so a loop can change it: a tenth, every ten epochs. ``StepLR`` is
-# that loop, and keeps count for you. ``get_last_lr()`` tells what it has set.
+# The note, the Chinese post that these pages began with (checked line by line), breaks
+# off here, with a heading and one line: "torch.optim.lr_scheduler: adjust the learning
+# rate". This page writes the chapter. A learning rate lives in ``param_groups``, so a loop
+# can change it: a tenth, every ten epochs. ``StepLR`` is that loop, and keeps count for
+# you. ``get_last_lr()`` tells what it has set.
 #
-# 笔记写到这里就断了，只有一个标题和一行“torch.optim.lr_scheduler:调整学习率”，
-# 这一章由本页补上。学习率就放在 ``param_groups`` 里，写个循环就能改：
-# 每十轮变成十分之一。``StepLR`` 就是这个循环，还替你数着轮数。
-# ``get_last_lr()`` 会告诉你它设成了多少。
+# 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），写到这里就断了，
+# 只有一个标题和一行“torch.optim.lr_scheduler:调整学习率”，这一章由本页补上。
+# 学习率就放在 ``param_groups`` 里，写个循环就能改：每十轮降为原来的十分之一。
+# ``StepLR`` 就是这个循环，还替你数着轮数。``get_last_lr()`` 会告诉你它设成了多少。
 
 # sphinx_gallery_covers = "C51"
+import torch
+from torch import nn, optim
+from torch.optim import lr_scheduler as sched
 
 
 def make_sgd(*lrs):
     groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": lr} for lr in lrs]
-    return optim.SGD(groups, lr=lrs[0], momentum=0.9)
+    return optim.SGD(groups, momentum=0.9)
 
 
 by_hand, scheduled = make_sgd(1.0), make_sgd(1.0)
@@ -65,62 +57,73 @@ for epoch in range(1, 31):
     scheduled.step()
     scheduler.step()
     if epoch % 10 == 0:
-        for group in by_hand.param_groups:
-            group["lr"] *= 0.1
+        by_hand.param_groups[0]["lr"] *= 0.1
         print(f"epoch {epoch}: lr {scheduler.get_last_lr()[0]:.3f}")
     assert scheduler.get_last_lr() == [by_hand.param_groups[0]["lr"]]
 
 # %%
 # All 16 schedulers | 全部 16 种调度器
 # ------------------------------------
-# To see where a scheduler will go you need no training: ``optimkit.lr_curve`` steps a
-# copy, and leaves yours as it is. Each row of the figure is a family. Row 1 multiplies
-# by a factor; row 2 follows a curve down; row 3 starts low; row 4 follows your
-# function, your metric, or joins other schedulers, one after the other or all at once.
+# To see where a scheduler will go you need no training: call ``step()`` of an optimizer
+# with an empty parameter, as above, then of the scheduler, and note ``lr``.
+# ``optimkit.lr_curve`` does that with a copy of yours, and leaves yours as it is. Row 1 of
+# the figure multiplies by a factor; row 2 follows a curve down; row 3 starts low; row 4
+# follows your function, your metric, or joins other schedulers, one after the other
+# (``SequentialLR``) or all at once (``ChainedScheduler``).
 #
-# 想知道调度器会怎么走，不必真的训练：``optimkit.lr_curve`` 让一个副本走，你手里的原样不动。
-# 图里一行是一类：第一行每次乘以一个因子；第二行沿曲线下降；第三行从低处起步；
-# 第四行听你的函数，或者听你的指标，或者把别的调度器接起来用、叠起来用。
+# 想知道调度器会怎么走，不必真的训练：像上面那样，用一个空参数建优化器，让它和调度器轮流 ``step()``，
+# 把 ``lr`` 记下来。``optimkit.lr_curve`` 就是这样做的，走的是副本，你手里的原样不动。
+# 图里第一行每次乘以一个因子；第二行沿曲线下降；第三行从低处起步；
+# 第四行听你的函数，或者听你的指标，或者把别的调度器接起来（``SequentialLR``）、叠起来（``ChainedScheduler``）用。
 
 # sphinx_gallery_covers = "C51"
 # sphinx_gallery_thumbnail_number = 1
+import optimkit
+
 recipes = {
-    sched.StepLR: (14, 0.5),
-    sched.MultiStepLR: ([10, 40], 0.4),
-    sched.ExponentialLR: (0.95,),
-    sched.MultiplicativeLR: (lambda t: 0.8 if t % 4 == 0 else 1.0,),
-    sched.PolynomialLR: (50, 2.0),
-    sched.CosineAnnealingLR: (60,),
-    sched.CosineAnnealingWarmRestarts: (9, 2),
-    SWALR: (0.2, 30),
-    sched.ConstantLR: (0.3, 20),
-    sched.LinearLR: (0.1, 1.0, 30),
-    sched.OneCycleLR: (1.0, 60),
-    sched.CyclicLR: (0.1, 1.0, 10),
-    sched.LambdaLR: (lambda t: 1 / (1 + t / 10),),
-    sched.ReduceLROnPlateau: ("min", 0.5, 9),
-    sched.SequentialLR: ((sched.LinearLR, 0.1, 1.0, 10), (sched.CosineAnnealingLR, 50)),
-    sched.ChainedScheduler: ((sched.LinearLR, 0.1, 1.0, 20), (sched.StepLR, 25, 0.5)),
+    sched.StepLR: {"step_size": 14, "gamma": 0.5},
+    sched.MultiStepLR: {"milestones": [10, 40], "gamma": 0.4},
+    sched.ExponentialLR: {"gamma": 0.95},
+    sched.MultiplicativeLR: {"lr_lambda": lambda t: 0.8 if t % 4 == 0 else 1.0},
+    sched.PolynomialLR: {"total_iters": 50, "power": 2.0},
+    sched.CosineAnnealingLR: {"T_max": 60},
+    sched.CosineAnnealingWarmRestarts: {"T_0": 9, "T_mult": 2},
+    optim.swa_utils.SWALR: {"swa_lr": 0.2, "anneal_epochs": 30},
+    sched.ConstantLR: {"factor": 0.3, "total_iters": 20},
+    sched.LinearLR: {"start_factor": 0.1, "total_iters": 30},
+    sched.OneCycleLR: {"max_lr": 1.0, "total_steps": 60},
+    sched.CyclicLR: {"base_lr": 0.1, "max_lr": 1.0, "step_size_up": 10},
+    sched.LambdaLR: {"lr_lambda": lambda t: 1 / (1 + t / 10)},
+    sched.ReduceLROnPlateau: {"factor": 0.5, "patience": 9},
 }
+curve = optimkit.lr_curve(sched.StepLR(make_sgd(1.0), **recipes[sched.StepLR]), steps=60)
+print([round(lr, 3) for lr in curve.lrs()[::14]])
 
 
+# sphinx_gallery_start_ignore
 def make(kind, optimizer):
-    if kind not in (sched.SequentialLR, sched.ChainedScheduler):
-        return kind(optimizer, *recipes[kind])
-    parts = [part(optimizer, *arguments) for part, *arguments in recipes[kind]]
+    if kind in recipes:
+        return kind(optimizer, **recipes[kind])
+    rise = 20 if kind is sched.ChainedScheduler else 10
+    parts = [sched.LinearLR(optimizer, 0.1, total_iters=rise)]
     if kind is sched.ChainedScheduler:
-        return kind(parts)
-    return kind(optimizer, parts, milestones=[10])
+        return kind([*parts, sched.StepLR(optimizer, 25, 0.5)])
+    return kind(optimizer, [*parts, sched.CosineAnnealingLR(optimizer, 50)], milestones=[10])
 
 
-names = {kind.__name__ for kind in recipes}
+kinds = [*recipes, sched.SequentialLR, sched.ChainedScheduler]
+names = {kind.__name__ for kind in kinds}
 assert names == {*sched.__all__, "SWALR"} - {"LRScheduler"} and len(names) == 16
 
+import matplotlib.pyplot as plt
+
+fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
+plt.rcParams["font.sans-serif"] = fonts
 stalled = [max(1 - t / 15, 0.3) for t in range(60)]
 rows = ["× a factor | 乘以因子", "a curve | 沿曲线", "start low | 低处起步", "yours | 你来定"]
 fig, axes = plt.subplots(4, 4, figsize=(8, 6.4), sharex=True, sharey=True)
 fig.set_layout_engine("constrained")
-for i, (ax, kind) in enumerate(zip(axes.flat, recipes, strict=True)):
+for i, (ax, kind) in enumerate(zip(axes.flat, kinds, strict=True)):
     metrics = stalled if kind is sched.ReduceLROnPlateau else None
     curve = optimkit.lr_curve(make(kind, make_sgd(1.0)), 60, metrics)
     ax.plot(curve.lrs(), f"C{i // 4}", lw=2.5)
@@ -136,10 +139,11 @@ fig.set_label(
     "torch 的 16 种调度器在 60 步里的学习率曲线，每行四种"
 )
 plt.show()
+# sphinx_gallery_end_ignore
 
 # %%
-# What it buys, and how often to call it | 有什么用，多久调用一次
-# ---------------------------------------------------------------
+# What you gain, and how often to call it | 有什么用，多久调用一次
+# ----------------------------------------------------------------
 # Large steps travel fast and end in noise; small ones settle. In a noisy bowl, 30
 # epochs of 10 batches: a constant 0.5 ends at a loss of 0.12, ``StepLR(10, 0.1)`` at
 # 0.02. Wrong: the same ``scheduler.step()`` in the batch loop. It counts calls, not
@@ -150,41 +154,37 @@ plt.show()
 # 10 个批次：学习率恒为 0.5，损失停在 0.12；用 ``StepLR(10, 0.1)``，是 0.02。
 # 错误写法：把同一句 ``scheduler.step()`` 放进批次循环。它只数调用次数，不认轮数，
 # 到第 3 轮 ``lr`` 就降得所剩无几，损失停在 0.40。
-# 正确写法：参数里的数按哪层循环计，就放进哪层循环。
+# 正确写法：参数里的数是按哪层循环数的，就在哪层循环里调用它。
 
 # sphinx_gallery_covers = "C51"
 
 
-def train(gamma=0.1, per_batch=False):
+def train(gamma, per_batch=False):
     torch.manual_seed(0)
     curvature = torch.linspace(0.05, 1, 200)
     w = nn.Parameter(torch.full((200,), 10.0))
     optimizer = optim.SGD([w], lr=0.5)
     scheduler = sched.StepLR(optimizer, 10, gamma)
     losses = []
-    for _ in range(30):
-        for _ in range(10):
-            w.grad = curvature * w.detach() + torch.randn(200)
-            optimizer.step()
-            if per_batch:
-                scheduler.step()
-            losses.append((curvature * w.detach() ** 2).mean().item() / 2)
-        if not per_batch:
+    for batch in range(1, 301):
+        w.grad = curvature * w.detach() + torch.randn(200)
+        optimizer.step()
+        if per_batch or batch % 10 == 0:
             scheduler.step()
+        losses.append((curvature * w.detach() ** 2).mean().item() / 2)
     return losses
 
 
-runs = {
-    "per epoch | 每轮": train(),
-    "constant | 恒定": train(gamma=1.0),
-    "wrong: per batch | 错误：每个批次": train(per_batch=True),
-}
+runs = {"per epoch": train(0.1), "constant": train(1.0), "per batch": train(0.1, per_batch=True)}
+for name, losses in runs.items():
+    print(f"{name:9}  final loss {losses[-1]:.2f}")
+# sphinx_gallery_start_ignore
 final = [losses[-1] for losses in runs.values()]
-print("per epoch, constant, per batch:", [f"{loss:.2f}" for loss in final])
 torch.testing.assert_close(final, [0.016, 0.119, 0.398], rtol=0.05, atol=0)
 
+names = ["per epoch | 每轮", "constant | 恒定", "wrong: per batch | 错误：每个批次"]
 fig, ax = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
-for i, (name, losses) in enumerate(runs.items()):
+for i, (name, losses) in enumerate(zip(names, runs.values(), strict=True)):
     ax.semilogy([batch / 10 for batch in range(300)], losses, f"C{i}", lw=2)
     ax.text(30.4, losses[-1], name, color=f"C{i}", va="center")
 ax.set(xlim=(0, 38), xticks=range(0, 31, 10), xlabel="epoch | 轮", ylabel="loss | 损失")
@@ -194,6 +194,7 @@ fig.set_label(
     "30 轮的损失：每轮调一次，降到 0.02；不调，0.12；每个批次调一次，0.40"
 )
 plt.show()
+# sphinx_gallery_end_ignore
 
 # %%
 # Wrong: the scheduler first | 错误：先调度器，后优化器
@@ -205,9 +206,11 @@ plt.show()
 #
 # PyTorch 1.1 之前是调度器在前，老文章里还这么写。这样一来，学习率表上的第一个值就用不上了，
 # PyTorch 会发出警告。另外，读 ``lr`` 不要用 ``get_lr()``，那是调度器用来算下一个值的：
-# 这里它答 0.25，而正在用的是 0.5。正确写法：先 ``optimizer.step()``，读数用 ``get_last_lr()``。
+# 这里它返回 0.25，而正在用的是 0.5。正确写法：先 ``optimizer.step()``，读数用 ``get_last_lr()``。
 
 # sphinx_gallery_covers = "C51"
+import warnings
+
 optimizer = make_sgd(1.0)
 scheduler = sched.ExponentialLR(optimizer, gamma=0.5)
 with warnings.catch_warnings(record=True) as caught:
@@ -216,17 +219,19 @@ with warnings.catch_warnings(record=True) as caught:
     optimizer.step()
     computed = scheduler.get_lr()
 for warning in caught:
-    print(warning.category.__name__, "-", str(warning.message)[:64])
+    print(f"{warning.category.__name__}: {warning.message}")
 print("get_lr:", computed, " get_last_lr:", scheduler.get_last_lr())
+# sphinx_gallery_start_ignore
 assert len(caught) == 2 and computed == [0.25]
 assert scheduler.get_last_lr() == [optimizer.param_groups[0]["lr"]] == [0.5]
+# sphinx_gallery_end_ignore
 
 # %%
 # Past the end of the plan | 走过了头
 # -----------------------------------
 # Wrong: a schedule made for 10 steps, in a loop that makes more. ``OneCycleLR`` raises an
-# error at step 11, perhaps at the end of a long night. ``CosineAnnealingLR`` climbs back
-# up without a word, after 20 steps to the top; ``optimkit.lr_curve`` shows that before you
+# error at step 11, perhaps at the end of a long night. ``CosineAnnealingLR`` silently
+# climbs back up, after 20 steps to the top; ``optimkit.lr_curve`` shows that before you
 # train. Right: count the steps once, and give loop and scheduler the same number.
 #
 # 错误写法：计划按 10 步定，循环却走得更多。``OneCycleLR`` 在第 11 步报错，可能已经白跑了一夜；
@@ -236,19 +241,24 @@ assert scheduler.get_last_lr() == [optimizer.param_groups[0]["lr"]] == [0.5]
 # sphinx_gallery_covers = "C51"
 optimizer = make_sgd(1.0)
 scheduler = sched.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
-step = 0
 try:
-    while True:
-        step += 1
+    for _ in range(11):
         optimizer.step()
         scheduler.step()
+    # sphinx_gallery_start_ignore
+    raise AssertionError
+    # sphinx_gallery_end_ignore
 except ValueError as error:
-    print(type(error).__name__, "-", error)
-assert step == 11
+    print("ValueError:", error)
+    # sphinx_gallery_start_ignore
+    assert "step 11 times" in str(error)
+    # sphinx_gallery_end_ignore
 
 lrs = optimkit.lr_curve(sched.CosineAnnealingLR(make_sgd(1.0), 10), 20).lrs()
 print("cosine at 0, 10, 11, 20:", [f"{lrs[t]:.3f}" for t in (0, 10, 11, 20)])
+# sphinx_gallery_start_ignore
 torch.testing.assert_close(lrs[:11], lrs[:9:-1])
+# sphinx_gallery_end_ignore
 
 # %%
 # Warm up, then anneal: two groups | 先预热，再退火：两个参数组
@@ -260,7 +270,7 @@ torch.testing.assert_close(lrs[:11], lrs[:9:-1])
 #
 # 错误写法：在同一个优化器上建 ``LinearLR`` 和 ``CosineAnnealingLR``，两个都调用，
 # 结果互相乘在一起，``lr`` 最高只到 0.85。正确写法：``SequentialLR`` 让它们一个接一个，
-# 过了里程碑，后一个从 0 数起。每个参数组各有各的高低：这两个调度器给出的是倍数，
+# 过了里程碑，后一个从 0 数起。每个参数组各有各的幅度：这两个调度器给出的是倍数，
 # 乘在各组自己的 ``initial_lr`` 上。
 
 # sphinx_gallery_covers = "C51"
@@ -268,24 +278,26 @@ torch.testing.assert_close(lrs[:11], lrs[:9:-1])
 
 def warm_up_and_cosine(optimizer):
     warm_up = sched.LinearLR(optimizer, start_factor=0.1, total_iters=10)
-    return warm_up, sched.CosineAnnealingLR(optimizer, T_max=40)
+    return [warm_up, sched.CosineAnnealingLR(optimizer, T_max=40)]
 
 
-optimizer = make_sgd(1.0)
-both, highest = warm_up_and_cosine(optimizer), 0.0
+optimizer, highest = make_sgd(1.0), 0.0
+both = warm_up_and_cosine(optimizer)
 for _ in range(40):
-    highest = max(highest, optimizer.param_groups[0]["lr"])
     optimizer.step()
     for scheduler in both:
         scheduler.step()
+    highest = max(highest, optimizer.param_groups[0]["lr"])
 print(f"both at once: the highest lr is {highest:.2f}")
-assert round(highest, 2) == 0.85
 
 optimizer = make_sgd(1.0, 0.3)
 parts = warm_up_and_cosine(optimizer)
 scheduler = sched.SequentialLR(optimizer, parts, milestones=[10])
 curve = optimkit.lr_curve(scheduler, 35)
-print("initial_lr:", [group["initial_lr"] for group in optimizer.param_groups])
+print("one after the other:", max(curve.lrs(0)), max(curve.lrs(1)))
+# sphinx_gallery_start_ignore
+assert round(highest, 2) == 0.85
+assert [group["initial_lr"] for group in optimizer.param_groups] == [1.0, 0.3]
 assert max(curve.lrs(0)) == curve.lrs(0)[10] == 1.0
 torch.testing.assert_close(curve.lrs(1), [0.3 * lr for lr in curve.lrs(0)])
 
@@ -293,12 +305,13 @@ fig, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
 optimkit.plot_lr(curve, ax)
 ax.axvline(10, color="0.5", ls=":")
 ax.text(10.5, 0.04, "milestone | 里程碑", color="0.5")
-ax.set(title="One schedule, two scales | 一张计划，两种高低", xlim=(0, 39))
+ax.set(title="One schedule, two scales | 同一条曲线，两种幅度", xlim=(0, 39))
 fig.set_label(
     "Two curves, one 0.3 of the other: 10 steps up in a line, then down a cosine | "
     "两条曲线，一条是另一条的 0.3 倍：先用 10 步直线上升，再沿余弦下降"
 )
 plt.show()
+# sphinx_gallery_end_ignore
 
 # %%
 # A scheduler that watches | 看指标的调度器
@@ -315,41 +328,58 @@ optimizer = make_sgd(1.0)
 scheduler = sched.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
 try:
     scheduler.step()
+    # sphinx_gallery_start_ignore
+    raise AssertionError
+    # sphinx_gallery_end_ignore
 except TypeError as error:
-    print(type(error).__name__, "-", str(error).partition("step() ")[2])
+    print("TypeError:", error)
 lrs = []
 for _ in range(4):
     optimizer.step()
     scheduler.step(0.7)
     lrs.append(optimizer.param_groups[0]["lr"])
 print(lrs)
+# sphinx_gallery_start_ignore
 assert lrs == [1.0, 1.0, 1.0, 0.5]
+# sphinx_gallery_end_ignore
 
 # %%
 # Ask yourself | 问问自己
 # -----------------------
-# * You write ``group["lr"] = 0.01`` under a ``LambdaLR``. How long does it last?
-# * You double the batch size. What changes for a scheduler stepped per batch?
+# - You write ``group["lr"] = 0.01``, once under a ``LambdaLR``, once under a ``StepLR``.
+#   How long does it last?
+# - You double the batch size. What changes for a scheduler stepped per batch?
 #
-# - 有 ``LambdaLR`` 在管着，你手动写了 ``group["lr"] = 0.01``，能管多久？
-# - 批量加倍，每个批次调用一次的调度器要改什么？
+# - 你手动写了 ``group["lr"] = 0.01``。管着它的如果是 ``LambdaLR``，能管多久？是 ``StepLR`` 呢？
+# - 批大小加倍，每个批次调用一次的调度器要改什么？
 
 # %%
 # Answers | 答案
 # --------------
-# * Until the next ``scheduler.step()``, which starts from ``initial_lr``, not ``lr``.
-# * Its numbers of steps: an epoch now has half as many.
+# - ``LambdaLR`` undoes it at the next ``scheduler.step()``: it starts from ``initial_lr``,
+#   not ``lr``. ``StepLR`` multiplies the ``lr`` that it finds: yours stays, and is lowered
+#   with the next step down.
+# - Its numbers of steps: an epoch now has half as many.
 #
-# - 到下一次 ``scheduler.step()`` 为止：它从 ``initial_lr`` 算起，不看 ``lr``。
+# - ``LambdaLR`` 只容它到下一次 ``scheduler.step()``：它从 ``initial_lr`` 算起，不看 ``lr``。
+#   ``StepLR`` 拿眼下的 ``lr`` 来乘：你写的值留着，到下一级台阶再跟着降。
 # - 里面的步数：一轮的步数只剩一半。
 
-optimizer = make_sgd(1.0)
-scheduler = sched.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
-optimizer.param_groups[0]["lr"] = 0.01
-optimizer.step()
-scheduler.step()
-print(optimizer.param_groups[0]["lr"])
-assert optimizer.param_groups[0]["lr"] == 0.5
+for kind, argument in ((sched.LambdaLR, lambda epoch: 0.5**epoch), (sched.StepLR, 2)):
+    optimizer = make_sgd(1.0)
+    scheduler = kind(optimizer, argument)
+    optimizer.param_groups[0]["lr"] = 0.01
+    # sphinx_gallery_start_ignore
+    lrs = []
+    # sphinx_gallery_end_ignore
+    for _ in range(2):
+        optimizer.step()
+        scheduler.step()
+        print(kind.__name__, optimizer.param_groups[0]["lr"])
+        # sphinx_gallery_start_ignore
+        lrs.append(optimizer.param_groups[0]["lr"])
+    assert lrs == ([0.5, 0.25] if kind is sched.LambdaLR else [0.01, 0.001])
+# sphinx_gallery_end_ignore
 
 # %%
 # Exercise | 练习
@@ -360,7 +390,7 @@ assert optimizer.param_groups[0]["lr"] == 0.5
 # ``LambdaLR``.
 #
 # `Goyal 等人 <https://arxiv.org/abs/1706.02677>`__ 用一小时训练完 ImageNet：前 5 轮，
-# ``lr`` 从 0.1 直线升到 3.2，然后在第 30、60、80 轮各降到十分之一，共 90 轮。
+# ``lr`` 从 0.1 直线升到 3.2，然后在第 30、60、80 轮各降为原来的十分之一，共 90 轮。
 # 用 ``SequentialLR`` 写一遍，再只用一个 ``LambdaLR`` 写一遍。
 
 # %%
@@ -385,18 +415,21 @@ def factor(epoch):
 
 single = sched.LambdaLR(make_sgd(3.2), factor)
 one, other = (optimkit.lr_curve(each, 89).lrs() for each in (joined, single))
-print("epochs 0, 5, 30, 60, 80:", [f"{one[t]:.4f}" for t in (0, 5, 30, 60, 80)])
+for lrs in (one, other):
+    print([round(lrs[epoch], 4) for epoch in (0, 5, 30, 60, 80)])
+# sphinx_gallery_start_ignore
 torch.testing.assert_close(one, other)
 torch.testing.assert_close([one[0], one[5], one[-1]], [0.1, 3.2, 0.0032])
+# sphinx_gallery_end_ignore
 
 # %%
 # Where to go next | 接下来读什么
 # -------------------------------
-# * Tutorial 06 adds a parameter group while a scheduler is at work; tutorial 12 resumes
+# - Tutorial 06 adds a parameter group while a scheduler is at work; tutorial 12 resumes
 #   a run, scheduler included.
-# * PyTorch's list of `schedulers
+# - PyTorch's list of `schedulers
 #   <https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate>`__.
-# * Loshchilov and Hutter's paper on cosine annealing, `SGDR
+# - Loshchilov and Hutter's paper on cosine annealing, `SGDR
 #   <https://arxiv.org/abs/1608.03983>`__.
 #
 # - 教程 06 讲调度器工作时怎样加入新的参数组；教程 12 恢复训练，调度器也一起恢复。
