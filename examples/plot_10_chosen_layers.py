@@ -396,6 +396,11 @@ w.sum().backward()
 optimkit.freeze(w)
 sgd.step()
 assert w.item() == 0
+decayed = nn.Parameter(torch.ones(1))
+sgd = optim.SGD([decayed], lr=0.1, weight_decay=0.1)
+decayed.grad = torch.zeros(1)
+sgd.step()
+assert decayed.item() < 1
 # sphinx_gallery_end_ignore
 
 # %%
