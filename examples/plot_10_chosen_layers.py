@@ -34,7 +34,7 @@ their gradients, which pile up and cost time although no one uses them.
 #
 # 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），最后一段程序“只优化网络的某些指定的层”：
 # 交给优化器的是 ``layer0`` 和 ``layer2``，``layer4`` 它根本不知道。（两个组的 ``lr`` 相同，
-# 合成一组效果也一样。）``optimkit.describe`` 的最后一行，就是它手里没有的参数。
+# 合成一组效果也一样。）它手里没有的参数，列在 ``optimkit.describe`` 的最后一行。
 
 # sphinx_gallery_covers = "S19 S20 C46"
 from collections import OrderedDict
