@@ -27,9 +27,9 @@ does not go by names: parameters are numbered, and on loading their order decide
 # ---------------------------------------
 # The note, the Chinese post that these pages began with (checked line by line), prints
 # a state dict four times and shows none of the outputs. Here are the first two. Before
-# ``step()``, ``state`` is empty. After it, there is an entry for 0 alone: ``w2`` and
-# ``w3`` have no gradient, and were not stepped. The 0 stands for the first tensor you
-# passed, 1 and 2 for the next; the tensors themselves are not in the dict.
+# ``step()``, ``state`` is empty; after it, there is an entry for 0 alone, since ``w2`` and
+# ``w3`` have no gradient. The 0 stands for the first tensor you passed, 1 and 2 for the
+# next; the tensors themselves are not in the dict.
 #
 # 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），把状态字典打印了四次，输出一次也没贴。
 # 先看前两次：``step()`` 之前，``state`` 是空的；之后只有编号 0 这一项，
@@ -52,7 +52,7 @@ weight.grad = torch.ones((2, 2))
 before = optimizer.state_dict()
 optimizer.step()
 saved = optimizer.state_dict()
-print("state:", before["state"], "->", {n: list(kept) for n, kept in saved["state"].items()})
+print("state:", before["state"], "->", list(saved["state"]), list(saved["state"][0]))
 print("groups:", [group["params"] for group in saved["param_groups"]])
 # sphinx_gallery_start_ignore
 assert before["state"] == {} and list(saved["state"]) == [0]
@@ -139,36 +139,28 @@ assert zipfile.is_zipfile(path)
 # ------------------------------------------------------------
 # Now the note builds the optimizer again, this time with ``lr=0.1``, and loads, to
 # "train on from the current state". Your 0.1 silently becomes the file's 1, and only
-# ``defaults`` still says 0.1. To use another learning rate, write it into the groups
-# **after** loading. (Tutorial 12 has a way that schedulers follow, too.)
+# ``defaults`` still says 0.1. Look before you load: ``state_dict["param_groups"]`` is a
+# plain list of dicts, and ``optimkit.diff`` lists all that loading would change. To use
+# another learning rate, write it into the groups **after** loading. (Tutorial 12 has a way
+# that schedulers follow, too.)
 #
 # 接着笔记重建优化器，这次写的是 ``lr=0.1``，然后加载，“接着当前状态往下训练”。
-# 你写的 0.1 变成了文件里的 1，没有任何提示，``defaults`` 却还是 0.1。
+# 你写的 0.1 变成了文件里的 1，没有任何提示，``defaults`` 却还是 0.1。加载之前先看一眼：
+# ``state_dict["param_groups"]`` 就是一个由字典组成的列表；加载会改动什么，``optimkit.diff`` 全部列出来。
 # 想换个学习率接着训练，要在加载 **之后** 写进参数组。（教程 12 有个办法，调度器也会跟着变。）
-
-# sphinx_gallery_covers = "S13 C38"
-fresh, optimizer = build(lr=0.1)
-optimizer.load_state_dict(state_dict)
-lrs = [group["lr"] for group in optimizer.param_groups]
-print("groups", lrs, " defaults", optimizer.defaults["lr"])
-assert lrs == [1, 0.0001] and optimizer.defaults["lr"] == 0.1
-
-# %%
-# Look before you load: ``state_dict["param_groups"]`` is a plain list of dicts.
-# ``optimkit.diff`` puts an optimizer beside a file, or beside a dict, and lists all that
-# loading would change.
-#
-# 加载之前先看一眼：``state_dict["param_groups"]`` 就是一个由字典组成的普通列表。
-# ``optimkit.diff`` 拿优化器和文件（或字典）相比，加载会改动什么，全部列出来。
 
 # sphinx_gallery_covers = "S13 C38"
 import optimkit
 
-_, untouched = build(lr=0.1)
+fresh, optimizer = build(lr=0.1)
+print(optimkit.diff(optimizer, path))
+optimizer.load_state_dict(state_dict)
+lrs = [group["lr"] for group in optimizer.param_groups]
+print("now", lrs, " defaults", optimizer.defaults["lr"])
 # sphinx_gallery_start_ignore
+assert lrs == [1, 0.0001] and optimizer.defaults["lr"] == 0.1
 assert not optimkit.diff(optimizer, path)
 # sphinx_gallery_end_ignore
-optimkit.diff(untouched, path)
 
 # %%
 # The weights are not inside | 权重不在里面
@@ -370,17 +362,11 @@ assert sgd.param_groups[0]["momentum"] == 0.9
 # 它收到优化器和字典，可以返回另一个字典。然后用 optimkit 一行做完同样的事。
 
 # sphinx_gallery_covers = "C34"
-tensors = {name: torch.zeros(2, requires_grad=True) for name in "abc"}
-for size, tensor in enumerate(tensors.values()):
+named = [(name, torch.zeros(2, requires_grad=True)) for name in "abc"]
+for size, (_, tensor) in enumerate(named):
     tensor.grad = torch.full((2,), float(size))
-
-
-def adam_over(*groups, lr=0.0):
-    named = [{"params": [(name, tensors[name]) for name in group]} for group in groups]
-    return torch.optim.Adam(named, lr)
-
-
-two, three = adam_over("a", "bc", lr=0.1), adam_over("a", "b", "c")
+two = torch.optim.Adam([{"params": named[:1]}, {"params": named[1:]}], lr=0.1)
+three = torch.optim.Adam([{"params": [pair]} for pair in named], lr=0.0)
 two.step()
 try:
     three.load_state_dict(two.state_dict())
@@ -413,12 +399,12 @@ def regroup(optimizer, state_dict):
 
 three.register_load_state_dict_pre_hook(regroup)
 three.load_state_dict(two.state_dict())
-mixed = adam_over("c", "b", "a")
+mixed = torch.optim.Adam([{"params": [pair]} for pair in reversed(named)], lr=0.0)
 print(optimkit.load_optimizer(mixed, two.state_dict()))
 # sphinx_gallery_start_ignore
 for optimizer in (three, mixed):
     assert [group["lr"] for group in optimizer.param_groups] == [0.1] * 3
-    for tensor in tensors.values():
+    for _, tensor in named:
         exp_avg = optimizer.state[tensor]["exp_avg"]
         torch.testing.assert_close(exp_avg, tensor.grad / 10)
 folder.cleanup()

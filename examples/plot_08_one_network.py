@@ -329,7 +329,8 @@ loss, _ = validate(net, images, labels)
 print(f"training loss: {train_loss:.2f} in the loop, {loss:.2f} in eval()")
 net.train()
 with torch.no_grad():
-    looks = [(net(val_images).argmax(dim=1) == val_labels).float().mean() for _ in range(3)]
+    guesses = [net(val_images).argmax(dim=1) for _ in range(3)]
+looks = [(guess == val_labels).float().mean() for guess in guesses]
 print(f"validation: {right:.1%}, without eval():", *(f"{look:.1%}" for look in looks))
 # sphinx_gallery_start_ignore
 assert abs(loss - val_loss) < 0.05 < train_loss - loss
@@ -374,7 +375,7 @@ for kind, options in ((torch.optim.SGD, {"momentum": 0.9}), (torch.optim.AdamW, 
         trials.append((validate(trial, val_images, val_labels)[0], lr, trial))
     loss, lr, best = min(trials)
     share = validate(best, test_images, test_labels)[1]
-    print(f"{kind.__name__:5}  loss at 0.01: {trials[1][0]:.2f}, best lr {lr}, test {share:.1%}")
+    print(f"{kind.__name__}: {trials[1][0]:.2f} at lr 0.01; best lr {lr}, test {share:.1%}")
     # sphinx_gallery_start_ignore
     assert share > 0.95 and lr == 0.1
     if kind is torch.optim.SGD:

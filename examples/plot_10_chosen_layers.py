@@ -30,11 +30,11 @@ their gradients, which pile up and cost time although no one uses them.
 # The note, the Chinese post that these pages began with (checked line by line), ends with
 # a program that "optimizes only certain chosen layers": the optimizer gets ``layer0`` and
 # ``layer2``, and knows nothing of ``layer4``. (Two groups with the same ``lr`` do what one
-# would.) The last line of ``optimkit.describe`` names what the optimizer lacks.
+# would.) ``optimkit.describe`` names what an optimizer lacks.
 #
 # 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），最后一段程序“只优化网络的某些指定的层”：
 # 交给优化器的是 ``layer0`` 和 ``layer2``，``layer4`` 它根本不知道。（两个组的 ``lr`` 相同，
-# 合成一组效果也一样。）它手里没有的参数，列在 ``optimkit.describe`` 的最后一行。
+# 合成一组效果也一样。）优化器手里缺了哪些参数，``optimkit.describe`` 会列出来。
 
 # sphinx_gallery_covers = "S19 S20 C46"
 from collections import OrderedDict
@@ -46,18 +46,19 @@ import optimkit
 
 
 def mlp():
-    layers = [nn.Linear(10, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 10), nn.ReLU()]
-    return nn.Sequential(OrderedDict((f"layer{i}", layer) for i, layer in enumerate(layers)))
+    linear = nn.Linear(10, 3), nn.Linear(3, 3), nn.Linear(3, 10)
+    layers = [layer for one in linear for layer in (one, nn.ReLU())]
+    return nn.Sequential(OrderedDict((f"layer{i}", one) for i, one in enumerate(layers)))
 
 
 torch.manual_seed(5)
 model = mlp()
-groups = [{"params": layer.parameters(), "lr": 0.01} for layer in (model.layer0, model.layer2)]
-optimizer = optim.SGD(groups)
+chosen = model.layer0, model.layer2
+optimizer = optim.SGD([{"params": layer.parameters(), "lr": 0.01} for layer in chosen])
+print("left out:", optimkit.describe(optimizer, model).unmanaged)
 # sphinx_gallery_start_ignore
 assert optimkit.describe(optimizer, model).unmanaged == ("layer4.weight", "layer4.bias")
 # sphinx_gallery_end_ignore
-optimkit.describe(optimizer, model)
 
 # %%
 # Two layers learn, one stays | 两层在学，一层不动
@@ -65,13 +66,13 @@ optimkit.describe(optimizer, model)
 # To compare before with after, the note prints the layers at ``i == 0`` and ``i == 99``.
 # The first print is late: one step is taken by then. Right: copy the weights ahead of the
 # loop, as ``start`` does. ``layer4`` has not moved since: the note is right. But the loss
-# has hardly fallen. 100 iterations at ``lr=0.01`` are few, the untrained ``layer4`` holds
-# back the rest (see the exercise), and the next two sections show what else is wrong.
+# has hardly fallen: 100 iterations at ``lr=0.01`` are few, the untrained ``layer4`` holds
+# back the rest, and the next two sections show what else is wrong.
 #
 # 笔记在 ``i == 0`` 和 ``i == 99`` 时各打印一次这几层，想对比训练前后。
 # 差了一步：第一次打印之前已经更新过，算不上“训练前”。正确写法：像 ``start`` 那样，
 # 进循环之前先把权重复制一份。从那以后 ``layer4`` 分毫未动，笔记说得对。
-# 可损失也几乎没降：``lr=0.01`` 只迭代 100 次太少，没训练的 ``layer4`` 也拖了后腿（见练习），
+# 可损失也几乎没降：``lr=0.01`` 只迭代 100 次太少，没训练的 ``layer4`` 也拖了后腿，
 # 还有两处毛病，接下来两节分别说。
 
 # sphinx_gallery_covers = "S20 C45 C50"
@@ -251,7 +252,7 @@ def train(model, clear_model=False, lr=0.01, steps=100):
 _, cleared, _ = train(mlp(), clear_model=True)
 model = mlp()
 optimizer, kept, losses = train(model)
-print(f"layer4, by optimizer.zero_grad(): {kept[-1]:.2f}, by model.zero_grad(): {cleared[-1]:.2f}")
+print(f"norm in layer4: {kept[-1]:.2f}, with model.zero_grad(): {cleared[-1]:.2f}")
 
 used = [p.grad for p in optimizer.param_groups[0]["params"]]
 print(f"useful gradients: norm {nn.utils.get_total_norm(used):.4f}", end=", ")
@@ -305,8 +306,8 @@ assert not optimkit.audit(optimizer, models=model)
 # Fine-tuning goes the other way round: keep the front, train a new head. Here are three
 # ways to keep two of three layers still, with the floating point operations of
 # ``backward()`` and the tensors in Adam's state. ``lr = 0`` saves nothing. Leaving them
-# out saves their state. Freezing them saves that and more: the backward pass ends early,
-# at a fifth of the cost.
+# out saves their state. Freezing them also ends the backward pass early, at a fifth of
+# the cost.
 #
 # 微调时正好相反：保留前面的层，训练新的输出层。下面用三种办法让三层中的前两层不动，并数出
 # ``backward()`` 的浮点运算次数，和 Adam 的状态里有多少个张量。``lr = 0`` 什么也没省；
@@ -339,25 +340,25 @@ assert prices == [(1_000_000, 18), (1_000_000, 6), (200_000, 6)]
 # %%
 # Freeze in mid-training | 训练中途冻结
 # -------------------------------------
-# ``step()`` looks for a gradient, not at ``requires_grad``. So what counts is what happens
-# to the old gradient between freezing and the next ``step()``. In the usual loop
-# ``zero_grad()`` makes it None, and the weight stays. Wrong: freeze between ``backward()``
-# and ``step()``, or while gradients accumulate: the "frozen" weight moves once more, by
-# -0.19. With ``set_to_none=False`` the gradient is zero, not None, so momentum moves the
-# weight on at every step, and weight decay would. Right, wherever you are: drop the
-# gradient, too, with ``w.grad = None``. ``optimkit.freeze`` does both.
+# ``step()`` looks for a gradient, not at ``requires_grad``. In the usual loop ``zero_grad()``
+# makes the old one None before the next step, and the weight stays. Wrong: freeze between
+# ``backward()`` and ``step()``, or while gradients accumulate: nothing clears it, and the
+# "frozen" weight moves once more, by -0.19. With ``set_to_none=False`` it is zero, not None,
+# so momentum moves the weight on at every step, and weight decay would. Right, wherever
+# you are: drop the gradient, too, with ``w.grad = None``. ``optimkit.freeze`` does both.
 #
-# ``step()`` 只看有没有梯度，不看 ``requires_grad``。所以要紧的是，从冻结到下一次 ``step()``，
-# 旧梯度怎么处理。常见的循环里，``zero_grad()`` 会把它变成 None，权重就不动了。
-# 错误写法：在 ``backward()`` 和 ``step()`` 之间冻结，或者梯度累积到一半时冻结，
-# “冻结”的权重会再动一次，动了 -0.19。用 ``set_to_none=False`` 的话，梯度是零而不是 None，
+# ``step()`` 只看有没有梯度，不看 ``requires_grad``。常见的循环里，下一步之前 ``zero_grad()``
+# 会把旧梯度变成 None，权重就不动了。错误写法：在 ``backward()`` 和 ``step()`` 之间冻结，
+# 或者梯度累积到一半时冻结，旧梯度没人清，“冻结”的权重会再动一次，动了 -0.19。
+# 用 ``set_to_none=False`` 的话，梯度是零而不是 None，
 # 动量会让权重步步都动，权重衰减也会。正确写法，放在哪里都管用：梯度也丢掉，即 ``w.grad = None``。
 # ``optimkit.freeze`` 两件事一起做。
 
 # sphinx_gallery_start_ignore
 moves = {}
 # sphinx_gallery_end_ignore
-for until_step in ("zero_grad()", "zero_grad(set_to_none=False)", "nothing", "w.grad = None"):
+calls = ("zero_grad()", "zero_grad(set_to_none=False)", "nothing", "w.grad = None")
+for until_step in calls:
     w = nn.Parameter(torch.zeros(1))
     sgd = optim.SGD([w], lr=0.1, momentum=0.9)
     w.sum().backward()

@@ -52,7 +52,8 @@ def build(kind, lr=0.05):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), nn.Linear(32, 1))
     optimizer = optim.Adam(model.parameters(), lr=lr)
-    return {"model": model, "optimizer": optimizer, "scheduler": schedules[kind](optimizer)}
+    scheduler = schedules[kind](optimizer)
+    return {"model": model, "optimizer": optimizer, "scheduler": scheduler}
 
 
 # %%
@@ -120,18 +121,17 @@ assert note[0] > 5 * losses[14]
 # Leave something out | 少一样试试
 # --------------------------------
 # Load the same file again, each time without one of its four pieces, and take the largest
-# difference from the run that was never interrupted. (The epoch is the fifth piece: here
-# the code knows that 25 are left.) With all of them, each of the 25 losses is the same
-# number. Without the optimizer, Adam's moments start from zero and ``lr`` is back at 0.05:
-# the loss jumps. Without the scheduler it starts well, then drifts: here to a lower loss,
-# on a learning rate higher than planned. Without the random state, data is shuffled
-# differently. Better or worse, it is another run, under each scheduler.
+# difference from the uninterrupted run. (The fifth piece is the epoch: here the code knows
+# that 25 are left.) With all of them, each loss is the same number. Without the optimizer,
+# Adam's moments start from zero, ``lr`` is back at 0.05, and the loss jumps. Without the
+# scheduler it drifts: here to a lower loss, on a learning rate higher than planned.
+# Without the random state, data is shuffled differently. Each is another run.
 #
 # 再加载同一个文件，里面有四样，每次少一样，与不中断的那次训练相比，取差得最多的那个损失。
 # （第五样是轮数，这里代码知道还剩 25 轮。）样样齐全时，后面 25 个损失个个相同。
 # 少了优化器，Adam 的两个矩从零开始，``lr`` 也退回 0.05，损失猛地一跳。少了调度器，开头正常，
 # 随后越走越偏：学习率高过计划，在这里损失反而更低。少了随机数状态，数据打乱的次序就变了。
-# 不论好坏，换哪种调度器，都成了另一次训练。
+# 不论好坏，都成了另一次训练。
 
 # sphinx_gallery_covers = "C38"
 # sphinx_gallery_thumbnail_number = 1
@@ -301,16 +301,9 @@ run = build("LambdaLR")
 loaded = optimkit.load(path, **run)
 optimkit.set_rng_state(loaded["rng"])
 again = train(**run, epochs=40 - loaded["epoch"])
-assert again == whole["LambdaLR"][15:]
-
-try:
-    optimkit.load(path, model=nn.Sequential(nn.Linear(4, 48), nn.Tanh(), nn.Linear(48, 1)))
-    # sphinx_gallery_start_ignore
-    raise AssertionError
-    # sphinx_gallery_end_ignore
-except optimkit.MismatchError as error:
-    print("MismatchError:", str(error).replace(str(here), "here"))
+print("equal:", again == whole["LambdaLR"][15:])
 # sphinx_gallery_start_ignore
+assert again == whole["LambdaLR"][15:]
 other = nn.Sequential(nn.Linear(4, 48), nn.Tanh(), nn.Linear(48, 1))
 weight = other[0].weight.detach().clone()
 try:
