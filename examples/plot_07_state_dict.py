@@ -314,13 +314,14 @@ plt.show()
 # - Still nothing. What an entry holds is shared, but the list of entries was made when
 #   you asked; one that comes later does not show up.
 # - With torch, a step later: the sizes don't match, or SGD, which now has Adam's groups,
-#   finds no ``momentum``. With ``optimkit.load_optimizer``, at once, and the optimizer
-#   stays as it was.
+#   finds no ``momentum``. It refuses at once only where it counts, here two parameters for
+#   one. ``optimkit.load_optimizer`` always does, and the optimizer stays as it was.
 #
 # - 还是空的。条目里的内容是共用的，有哪些条目却在你取字典的那一刻就定了；
 #   后来才有的，不会出现在里面。
 # - 用 torch，要到下一步：或者大小对不上，或者 SGD 找不到 ``momentum``，它的参数组已经成了
-#   Adam 的样子。用 ``optimkit.load_optimizer``，当场就知道，优化器保持原样。
+#   Adam 的样子。只有数目不对，它才当场报错，例如下面一个对两个。
+#   用 ``optimkit.load_optimizer``，总是当场就知道，优化器保持原样。
 
 longer = torch.zeros(5, requires_grad=True)
 longer.grad = torch.ones(5)
@@ -336,6 +337,13 @@ for late in (torch.optim.SGD([weight], lr=0.1), torch.optim.Adam([longer])):
     except (KeyError, RuntimeError) as error:
         print(f"{type(error).__name__}: {error}")
 
+try:
+    torch.optim.Adam([weight, longer]).load_state_dict(adam.state_dict())
+    # sphinx_gallery_start_ignore
+    raise AssertionError
+    # sphinx_gallery_end_ignore
+except ValueError as error:
+    print("ValueError:", error)
 sgd = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
 try:
     optimkit.load_optimizer(sgd, adam.state_dict(), match="position")
