@@ -1,5 +1,7 @@
 """The gallery's figures, videos, cards, words, and which scripts run again."""
 
+import ast
+import builtins
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,11 @@ from matplotlib.artist import Artist
 from matplotlib.text import Annotation, Text
 from sphinx.errors import ExtensionError
 from sphinx_gallery import gen_rst
+from sphinx_gallery.py_source_parser import (
+    remove_config_comments,
+    remove_ignore_blocks,
+    split_code_and_text_blocks,
+)
 
 from bilingual.languages import CHINESE, ENGLISH
 from gallery import figures, page, scripts
@@ -350,3 +357,29 @@ def test_a_notebook_keeps_what_its_page_leaves_out(tmp_path):
     saved = json.loads((tmp_path / "plot_01_a.ipynb.new").read_text("utf-8"))["cells"]
     cells[2] = "step = 1\nassert step == 1\nstep"
     assert [cell["source"] for cell in saved] == [[source] for source in cells]
+
+
+def shown(script):
+    """Return the code of each block of a script that its page shows."""
+    _, blocks = split_code_and_text_blocks(script)
+    codes = [code for kind, code, _ in blocks if kind == "code"]
+    return [remove_config_comments(remove_ignore_blocks(code)).strip() for code in codes]
+
+
+@pytest.mark.parametrize("tutorial", scripts.tutorials(), ids=lambda tutorial: tutorial.name)
+def test_what_a_page_shows_needs_nothing_that_it_hides(tutorial):
+    """Copied from top to bottom a page runs: each name is one that the page defines. No block is long, none empty."""
+    blocks = shown(tutorial.path)
+    nodes = list(ast.walk(ast.parse("\n".join(blocks))))
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    known = {name.id for name in names if isinstance(name.ctx, ast.Store)} | set(dir(builtins))
+    known |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    known |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    known |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler)}
+    known |= {
+        (node.asname or node.name).split(".")[0] for node in nodes if isinstance(node, ast.alias)
+    }
+    assert {name.id for name in names} <= known
+    lines = [sum(bool(line.strip()) for line in block.splitlines()) for block in blocks]
+    assert min(lines) > 0
+    assert max(lines) <= 20
