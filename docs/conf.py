@@ -46,6 +46,9 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 html_math_renderer = "mathml"
 
+# Sphinx leaves the dashes that it writes itself to this, and leaves it out of Chinese.
+smartquotes_excludes = {"builders": ["man", "text"]}
+smartquotes_action = {"en": "qDe", "zh": "D"}[own.path]
 locale_dirs = ["locale"]
 gettext_compact = True
 gettext_location = False

@@ -100,3 +100,52 @@ def test_gettext_extracts_docstrings_only(build, project):
     found = {line.split('"')[1] for line in said.splitlines() if line.startswith("msgid")}
     assert {"Take one step.", "The rate is kept.", "How far."} <= found
     assert not any(words in said for words in ("Steps |", "One.", "一"))
+
+
+TYPED = """# P | 页
+
+```{eval-rst}
+.. py:function:: step(rate, *names, **more)
+
+   :param rate: How far.
+   :type rate: :py:class:`int`, :py:class:`str` or dict of str to tuple of int, *optional*
+   :param \\*names: How far.
+   :type \\*names: :py:class:`tuple` of :py:class:`str` or None
+   :param \\*\\*more: How far.
+```
+"""
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            "en",
+            [
+                "rate (int, str or dict of str to tuple of int, optional) – How far.",
+                "names (tuple of str or None) – How far.",
+                "more – How far.",
+            ],
+        ),
+        (
+            "zh_CN",
+            [
+                "rate (int、str 或 dict（str 到 tuple（int））、可选) – 走多远。",
+                "names (tuple（str）或 None) – 走多远。",
+                "more – 走多远。",
+            ],
+        ),
+    ],
+)
+def test_types_of_parameters(build, language, said):
+    """Parameters stand without stars, and Chinese readers read no English between their types."""
+    site = build(
+        {"index.md": TYPED, PO: CATALOG},
+        language,
+        extensions=CONFIG["extensions"],
+        locale_dirs=["locale"],
+        smartquotes=True,
+        smartquotes_action="D",
+        smartquotes_excludes={"builders": ["man", "text"]},
+    )
+    assert [item.text(hidden=False) for item in site.body().all("li")] == said

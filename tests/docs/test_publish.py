@@ -170,7 +170,7 @@ def test_words_of_the_gallery_are_translated(root):
     assert "First" not in listed
     assert "Download" not in listed
     function = visible((site / "zh" / "index.html").read_text("utf-8"))
-    assert "参数 : rate -- 走多远。" in function
+    assert "参数 : rate – 走多远。" in function
     assert "Parameters" not in function
 
 

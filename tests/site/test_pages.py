@@ -13,7 +13,7 @@ NAMES = {"optimkit", "English", "Ctrl", "Python", "Jupyter"}
 CODE = re.compile(r"optimkit(\.\w+)+")
 """Words that a Chinese reader finds in a Chinese interface."""
 
-MARKUP = ("**", "``", ":math:", ":doc:", ":ref:", ":func:", "`__", "$$", "{{")
+MARKUP = ("**", "``", ":math:", ":doc:", ":ref:", ":func:", "`__", "$$", "{{", " -- ")
 
 OPEN_FOLDS = "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
 
@@ -28,7 +28,7 @@ LINKS = """() => [...document.querySelectorAll("[href], [src], [poster]")]
 # Text that a reader sees as prose: no code, no maths.
 PROSE = """() => {
   const page = document.body.cloneNode(true);
-  for (const code of page.querySelectorAll("pre, code, kbd, math, script, style, noscript, dt.sig, dd strong")) code.remove();
+  for (const code of page.querySelectorAll("pre, code, kbd, math, script, style, noscript, dt.sig")) code.remove();
   return page.textContent;
 }"""
 

@@ -26,6 +26,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_transform(pages.FoldSolutions)
     app.add_transform(glossary.LinkTerms)
     app.add_transform(docstrings.TranslateDocstrings)
+    app.add_transform(docstrings.TranslateTypes)
     app.add_transform(search.CollectSections)
     app.add_post_transform(pairing.ShowTitleHalves)
     app.add_post_transform(pages.SizeImages)
@@ -42,7 +43,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     # Raise env_version with any change of the transforms: it is what makes old doctrees stale.
     return {
         "version": "1",
-        "env_version": 5,
+        "env_version": 6,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,47 @@ class TranslateDocstrings(SphinxTransform):
         """Return the file to write the Chinese of this page into."""
         domain = docname_to_domain(self.env.docname, self.config.gettext_compact)
         return f"{self.config.locale_dirs[0]}/{CHINESE.sphinx}/LC_MESSAGES/{domain}.po"
+
+
+ALONE = {"optional": "可选", "these": "以上任一"}
+"""What stands among the types of a parameter, and is none."""
+
+
+class TranslateTypes(SphinxTransform):
+    """Write parameters without stars, and in Chinese what joins their types: or, of, to, optional."""
+
+    default_priority = 31  # before glossary terms are linked
+
+    def apply(self, **kwargs: Any) -> None:
+        for name in list(self.document.findall(addnodes.literal_strong)):
+            name.replace(name[0], nodes.Text(name.astext().lstrip("*")))
+            if by_sphinx(self.config.language) is CHINESE:
+                translate_types(name)
+
+
+def translate_types(name: nodes.Element) -> None:
+    """Translate what joins the types of one parameter: ``mapping of str to int`` is mapping（str 到 int）."""
+    opened = 0
+
+    def say(joint: re.Match[str]) -> str:
+        nonlocal opened
+        if joint[0] in (" of ", " to ", " and "):
+            opened += joint[0] == " of "
+            return {" of ": "（", " to ": " 到 ", " and ": " 和 "}[joint[0]]
+        closed, opened = "）" * opened, 0
+        return (
+            closed + {"or": "或 " if closed else " 或 ", "": "、", ")": ")"}[joint[0].strip(" ,")]
+        )
+
+    paragraph = name.parent
+    for number in range(paragraph.index(name) + 1, len(paragraph)):
+        node, said = paragraph[number], paragraph[number].astext()
+        if said == " -- ":
+            break
+        if isinstance(node, nodes.Text):
+            paragraph[number] = nodes.Text(re.sub(r" of | to | and |,? or |, |\)$", say, said))
+        elif said in ALONE:
+            paragraph[number] = nodes.Text(ALONE[said])
 
 
 def compile_catalogs(app: Sphinx) -> None:

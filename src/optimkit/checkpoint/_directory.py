@@ -152,7 +152,7 @@ class CheckpointDir:
     ----------
     path : str or os.PathLike
         The directory; the first save makes it.
-    keep : iterable of Last or Best, optional
+    keep : iterable of Last and Best, optional
         The policies.
 
     Examples
