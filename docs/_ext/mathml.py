@@ -1,7 +1,5 @@
 """Maths as MathML, made at build time by docutils' own converter: no script, no font, works offline."""
 
-from __future__ import annotations
-
 from html import escape
 
 from docutils import nodes

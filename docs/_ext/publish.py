@@ -4,8 +4,6 @@ python docs/_ext/publish.py            build docs/_build/site/
 python docs/_ext/publish.py --serve    the same, serve it, build again when a file changes
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -15,6 +13,7 @@ import subprocess
 import sys
 import time
 import traceback
+from functools import partial
 from html import unescape
 from importlib.metadata import distributions
 from pathlib import Path
@@ -71,9 +70,10 @@ def build_languages() -> int:
         said, _ = one.communicate()
         print(f"\n{language.name}\n{said}", file=sys.stderr, flush=True)
         codes[language] = one.returncode
-    for language, code in codes.items():
-        if code:
-            forget(language)
+    # Sphinx would hold what it has read to be up to date, and the next build would not warn again.
+    for language in (language for language, code in codes.items() if code):
+        for folder in (BUILD / "doctrees", NEXT):
+            shutil.rmtree(folder / language.path, ignore_errors=True)
     return max(codes.values())
 
 
@@ -89,15 +89,6 @@ def start_build(language: Language) -> subprocess.Popen[str]:
         encoding="utf-8",
         errors="replace",
     )
-
-
-def forget(language: Language) -> None:
-    """Take away what a failed build has read and written.
-
-    Sphinx would hold it to be up to date, and the next build would not warn again.
-    """
-    for folder in (BUILD / "doctrees", NEXT):
-        shutil.rmtree(folder / language.path, ignore_errors=True)
 
 
 def write_root() -> None:
@@ -127,24 +118,18 @@ def titles() -> dict[str, str]:
 
 def swap() -> None:
     """Put the new site in the place of the last one; the last one stays until the new one is there."""
-    old = BUILD / "old"
-    shutil.rmtree(old, ignore_errors=True)
-    fresh = BUILD / "fresh"
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh, old = BUILD / "fresh", BUILD / "old"
+    for left in (fresh, old):
+        shutil.rmtree(left, ignore_errors=True)
     shutil.copytree(NEXT, fresh, ignore=shutil.ignore_patterns(*UNUSED))
-    cut_styles(fresh)
+    texts = [path.read_text("utf-8") for end in ("html", "js") for path in fresh.rglob(f"*.{end}")]
+    names = {name for text in texts for name in re.findall(r"[\w-]+", text)}
+    for path in (*fresh.glob("*/_static/styles/*.css"), *fresh.glob("*/_static/basic.css")):
+        path.write_text(cut(path.read_text("utf-8"), names), "utf-8")
     if SITE.exists():
         SITE.rename(old)
     fresh.rename(SITE)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def cut_styles(site: Path) -> None:
-    """Leave of the theme's stylesheets the rules that a page can use: a sixth of them."""
-    texts = [path.read_text("utf-8") for path in (*site.rglob("*.html"), *site.rglob("*.js"))]
-    names = {name for text in texts for name in re.findall(r"[\w-]+", text)}
-    for path in (*site.glob("*/_static/styles/*.css"), *site.glob("*/_static/basic.css")):
-        path.write_text(cut(path.read_text("utf-8"), names), "utf-8")
 
 
 def cut(css: str, names: set[str]) -> str:
@@ -204,21 +189,15 @@ def build() -> int:
 
 def serve(port: int) -> int:
     """Serve the site on this machine only, and build it again in a process of its own on each change."""
-    from functools import partial
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-    from threading import Thread
-
     from watchfiles import DefaultFilter, watch
 
-    generated = (str(BUILD), str(DOCS / "auto_examples"))
-    subprocess.run([sys.executable, __file__], check=False)
-    handler = partial(SimpleHTTPRequestHandler, directory=str(SITE))
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    print(f"\nhttp://127.0.0.1:{server.server_port}/  (Ctrl+C stops)", flush=True)
-    ours = DefaultFilter(ignore_paths=generated)
-    for _ in watch(*(DOCS.parent / name for name in WATCHED), watch_filter=ours):
-        subprocess.run([sys.executable, __file__], check=False)
+    rebuild = partial(subprocess.run, [sys.executable, __file__], check=False)
+    rebuild()
+    address = ["--bind", "127.0.0.1", "--directory", SITE, str(port)]
+    with subprocess.Popen([sys.executable, "-u", "-m", "http.server", *address]):
+        ours = DefaultFilter(ignore_paths=(str(BUILD), str(DOCS / "auto_examples")))
+        for _ in watch(*(DOCS.parent / name for name in WATCHED), watch_filter=ours):
+            rebuild()
     return 0
 
 

@@ -3,8 +3,6 @@
 python docs/_ext/typography.py
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -130,8 +130,8 @@ TYPED = """# P | 页
         (
             "zh_CN",
             [
-                "rate (int、str 或 dict（str 到 tuple（int））、可选) – 走多远。",
-                "names (tuple（str）或 None) – 走多远。",
+                "rate (int、str 或 dict：str 到 tuple：int、可选) – 走多远。",
+                "names (tuple：str 或 None) – 走多远。",
                 "more – 走多远。",
             ],
         ),

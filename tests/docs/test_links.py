@@ -1,7 +1,6 @@
 """Scripts and pages name tutorials and functions in plain words, and the site makes links of them."""
 
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -144,6 +143,4 @@ def test_uses_are_listed(both, scripts, extensions):
 
 def test_names_used(scripts):
     """The names that a script uses are those it imports from the package or takes from it."""
-    assert links.names_used(Path(scripts, "plot_01_first.py")) == {
-        *("when", "plots", "describe", "_errors")
-    }
+    assert reading.tutorials(scripts)[0].uses == {*("when", "plots", "describe", "_errors")}

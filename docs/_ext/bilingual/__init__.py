@@ -10,8 +10,6 @@ search      what the search box looks through
 reports     warnings with file and line
 """
 
-from __future__ import annotations
-
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 

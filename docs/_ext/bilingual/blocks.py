@@ -1,7 +1,5 @@
 """What of a document is running text, block by block: its languages, its lines, words that become links."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator
 

@@ -1,7 +1,5 @@
 """Docstrings are English, and a gettext catalog holds their Chinese: all of it, or the build fails."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any
@@ -114,45 +112,35 @@ class TranslateDocstrings(SphinxTransform):
         return f"{self.config.locale_dirs[0]}/{CHINESE.sphinx}/LC_MESSAGES/{domain}.po"
 
 
+JOINTS = {
+    ", or ": " 或 ",
+    " or ": " 或 ",
+    ", ": "、",
+    " of ": "：",
+    " to ": " 到 ",
+    " and ": " 和 ",
+}
+"""What stands between the types of a parameter: a mapping of str to int is a mapping：str 到 int."""
 ALONE = {"optional": "可选", "these": "以上任一"}
-"""What stands among the types of a parameter, and is none."""
 
 
 class TranslateTypes(SphinxTransform):
-    """Write parameters without stars, and in Chinese what joins their types: or, of, to, optional."""
+    """Write parameters without stars, and in Chinese what joins their types."""
 
     default_priority = 31  # before glossary terms are linked
 
     def apply(self, **kwargs: Any) -> None:
         for name in list(self.document.findall(addnodes.literal_strong)):
-            name.replace(name[0], nodes.Text(name.astext().lstrip("*")))
-            if by_sphinx(self.config.language) is CHINESE:
-                translate_types(name)
-
-
-def translate_types(name: nodes.Element) -> None:
-    """Translate what joins the types of one parameter: ``mapping of str to int`` is mapping（str 到 int）."""
-    opened = 0
-
-    def say(joint: re.Match[str]) -> str:
-        nonlocal opened
-        if joint[0] in (" of ", " to ", " and "):
-            opened += joint[0] == " of "
-            return {" of ": "（", " to ": " 到 ", " and ": " 和 "}[joint[0]]
-        closed, opened = "）" * opened, 0
-        return (
-            closed + {"or": "或 " if closed else " 或 ", "": "、", ")": ")"}[joint[0].strip(" ,")]
-        )
-
-    paragraph = name.parent
-    for number in range(paragraph.index(name) + 1, len(paragraph)):
-        node, said = paragraph[number], paragraph[number].astext()
-        if said == " -- ":
-            break
-        if isinstance(node, nodes.Text):
-            paragraph[number] = nodes.Text(re.sub(r" of | to | and |,? or |, |\)$", say, said))
-        elif said in ALONE:
-            paragraph[number] = nodes.Text(ALONE[said])
+            name[0] = nodes.Text(name.astext().lstrip("*"))
+            rest = range(name.parent.index(name) + 1, len(name.parent))
+            for number in rest if by_sphinx(self.config.language) is CHINESE else ():
+                node, said = name.parent[number], name.parent[number].astext()
+                if said == " -- ":
+                    break
+                if isinstance(node, nodes.Text):
+                    said = re.sub("|".join(JOINTS), lambda joint: JOINTS[joint[0]], said)
+                if isinstance(node, nodes.Text) or said in ALONE:
+                    name.parent[number] = nodes.Text(ALONE.get(said, said))
 
 
 def compile_catalogs(app: Sphinx) -> None:

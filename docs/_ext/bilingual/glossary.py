@@ -1,10 +1,8 @@
 """The glossary: one file says what each term is called and means; the page, links and checks follow."""
 
-from __future__ import annotations
-
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +17,8 @@ from sphinx.errors import ConfigError
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 
-from .blocks import link_words, reference, running_texts
-from .languages import CHINESE, ENGLISH, by_sphinx, detect
+from .blocks import ancestors, link_words, reference, running_texts
+from .languages import CHINESE, ENGLISH, Language, by_sphinx, detect
 from .reports import quote, warn
 
 
@@ -146,45 +144,30 @@ class LinkTerms(SphinxTransform):
 
     def apply(self, **kwargs: Any) -> None:
         terms = [term for term in glossary(self.env) if term.means]
-        if not terms or any(self.document.findall(has_terms)):
-            return
-        spelt = {
+        lists = self.document.findall(nodes.definition_list)
+        if not terms or any("terms" in one["classes"] for one in lists):
+            return  # this is the glossary
+        words = {
             ENGLISH: {form: term for term in terms for form in (term.en, term.en + "s")},
             CHINESE: {term.zh: term for term in terms},
         }
-        linked = {ENGLISH: set[Term](), CHINESE: set[Term]()}
-        for text in running_texts(self.document):
-            paragraph = text
-            while not isinstance(paragraph, nodes.paragraph):
-                paragraph = paragraph.parent
-            language = detect(paragraph.astext())
-            if language is None:
-                continue
-            words = spelt[language]
-            link = self.link_first(words, linked[language])
-            link_words(text, any_of(list(words), word=language is ENGLISH), link)
-
-    def link_first(
-        self, words: dict[str, Term], seen: set[Term]
-    ) -> Callable[..., nodes.Node | None]:
-        """Return what links a word to its term, unless the term is among those seen."""
+        found = {ENGLISH: rf"(?<![\w-])(?:{any_of(words[ENGLISH])})(?![\w-])"}
+        found[CHINESE] = any_of(words[CHINESE])
+        seen: set[tuple[Language, Term]] = set()
 
         def link(match: re.Match[str]) -> nodes.Node | None:
-            term = words[match[0].lower()]
-            if term in seen:
+            term = words[language][match[0].lower()]
+            if (language, term) in seen:
                 return None
-            seen.add(term)
+            seen.add((language, term))
             return reference("std", "term", term.en, nodes.Text(match[0]), self.env.docname)
 
-        return link
+        for text in running_texts(self.document):
+            around = next(one for one in ancestors(text) if isinstance(one, nodes.paragraph))
+            if language := detect(around.astext()):
+                link_words(text, re.compile(found[language], re.IGNORECASE), link)
 
 
-def has_terms(node: nodes.Node) -> bool:
-    """Return whether a node is the glossary itself."""
-    return isinstance(node, nodes.definition_list) and "terms" in node["classes"]
-
-
-def any_of(words: list[str], word: bool) -> re.Pattern[str]:
+def any_of(words: Iterable[str]) -> str:
     """Return what finds any of some words, the longest first."""
-    longest = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
-    return re.compile(rf"(?<![\w-])(?:{longest})(?![\w-])" if word else longest, re.IGNORECASE)
+    return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))

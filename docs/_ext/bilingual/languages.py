@@ -1,7 +1,5 @@
 """The two languages of the site, and how to tell them apart in a text."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What an HTML page has beside its text: the switch, alternates, folded solutions."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ It runs after gettext has translated the docstrings (priority 20) and before Sph
 titles, the table of contents and labels, so all of these come out in one language.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """Warnings, each with the file and line that a writer has to open; the build takes them for errors."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path

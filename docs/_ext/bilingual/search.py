@@ -3,8 +3,6 @@
 The browser cuts these texts, and what a reader types, into words by one rule: see search.js.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib

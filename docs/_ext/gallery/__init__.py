@@ -8,8 +8,6 @@ links       to other tutorials and the reference, and back
 wheel       the package that the downloads need
 """
 
-from __future__ import annotations
-
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 

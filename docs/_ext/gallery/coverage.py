@@ -4,13 +4,11 @@ A script says ``# sphinx_gallery_covers = "S8 C18"`` in the block that answers s
 18 of the note; ``docs/note.toml`` says what these are.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from sphinx.util import logging
@@ -25,67 +23,40 @@ NOTE = Path(__file__).parents[2] / "note.toml"
 MARKER = re.compile(r'^# sphinx_gallery_covers = "([^"]*)"$')
 HEADING = re.compile(r"^# ([-~^\"])\1{3,}$")
 VERDICTS = {
-    "right": ("right", "正确"),
-    "incomplete": ("true, but not all of it", "不完整"),
-    "stale": ("no longer", "已过时"),
-    "wrong": ("not so", "有误"),
-    "style": ("spelling", "写法"),
-    "missing": ("left open", "留白"),
+    None: ("", ""),
+    "right": (": right", "：正确"),
+    "incomplete": (": true, but not all of it", "：不完整"),
+    "stale": (": no longer", "：已过时"),
+    "wrong": (": not so", "：有误"),
+    "style": (": spelling", "：写法"),
+    "missing": (": left open", "：留白"),
 }
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Item:
-    """A snippet or a claim of the note, in both languages, and what there is to say of it."""
-
-    id: str
-    line: int
-    says: tuple[str, str]
-    found: tuple[str, str]
-    verdict: str | None = None
-    page: str | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The heading under which a tutorial answers an item, None for its beginning."""
-
-    tutorial: Tutorial
-    heading: str | None
-
-    @property
-    def anchor(self) -> str:
-        """The id of the heading on the page."""
-        return nodes.make_id(self.heading or self.tutorial.title)
-
-
-def items(path: Path = NOTE) -> list[Item]:
-    """Read what the note says, in its order."""
+def items(path: Path = NOTE) -> list[dict[str, Any]]:
+    """Read the snippets and claims of the note, in its order."""
     tables = tomllib.loads(path.read_text("utf-8"))
-    rows = [*tables["snippet"], *tables["claim"]]
-    for row in rows:
-        row["says"] = tuple(row.pop("about", None) or row["says"])
-    return [Item(**row) for row in rows]
+    return [*tables["snippet"], *tables["claim"]]
 
 
-def answers(scripts: list[Tutorial]) -> dict[str, list[Answer]]:
-    """Find where each item is answered."""
-    found: dict[str, list[Answer]] = {}
+def answers(scripts: list[Tutorial]) -> dict[str, list[tuple[Tutorial, str]]]:
+    """Return where each item is answered: a tutorial, and the heading or the title that it is under."""
+    found: dict[str, list[tuple[Tutorial, str]]] = {}
     for tutorial in scripts:
-        for heading, ids in markers(tutorial.path):
+        for heading, ids in markers(tutorial):
             for one in ids:
-                places = found.setdefault(one, [])
-                if (answer := Answer(tutorial, heading)) not in places:
-                    places.append(answer)
+                found.setdefault(one, [])
+                if (tutorial, heading) not in found[one]:
+                    found[one].append((tutorial, heading))
     return found
 
 
-def markers(script: Path) -> Iterator[tuple[str | None, list[str]]]:
+def markers(tutorial: Tutorial) -> Iterator[tuple[str, list[str]]]:
     """Yield the markers of a script, each with the heading that it is under."""
-    lines = script.read_text("utf-8").splitlines()
-    heading = None
+    lines = tutorial.path.read_text("utf-8").splitlines()
+    heading = tutorial.title
     for before, line in zip(["", *lines], lines, strict=False):
         if HEADING.match(line) and before.startswith("# "):
             heading = before.removeprefix("# ").strip()
@@ -103,38 +74,36 @@ class Coverage(SphinxDirective):
         for file in (NOTE, *(tutorial.path for tutorial in scripts)):
             self.env.note_dependency(str(file))
         where = answers(scripts)
-        chosen = [item for item in items() if item.id.startswith(self.arguments[0])]
+        chosen = [item for item in items() if item["id"].startswith(self.arguments[0])]
         shown = nodes.definition_list("", classes=["terms", "note"])
-        shown += [self.item(item, where.get(item.id, [])) for item in chosen]
+        shown += [self.item(item, where.get(item["id"], [])) for item in chosen]
         return [shown]
 
-    def item(self, item: Item, where: list[Answer]) -> nodes.definition_list_item:
+    def item(
+        self, item: dict[str, Any], where: list[tuple[Tutorial, str]]
+    ) -> nodes.definition_list_item:
         """Return one item: its place in the note, what it says, what holds, where that is shown."""
-        line = f"{item.id}, line {item.line}", f"{item.id}，第 {item.line} 行"
-        if item.verdict:
-            english, chinese = VERDICTS[item.verdict]
-            line = f"{line[0]}: {english}", "：".join((line[1], chinese))
-        title = nodes.term("", " | ".join(line), ids=[item.id.lower()])
+        english, chinese = VERDICTS[item.get("verdict")]
+        place = "{id}, line {line}{0} | {id}，第 {line} 行{1}".format(english, chinese, **item)
         body = nodes.definition()
-        for english, chinese in (item.says, item.found):
-            body += self.parse_text_to_nodes(f"{english}\n\n{chinese}")
-        if not where and not item.page:
-            logger.warning("no tutorial covers %s: mark the block that does", item.id)
-        body += [self.places(where, item, language) for language in (0, 1)]
-        return nodes.definition_list_item("", title, body)
+        for pair in (item.get("about") or item["says"], item["found"]):
+            body += self.parse_text_to_nodes("\n\n".join(pair))
+        if not where and "page" not in item:
+            logger.warning("no tutorial covers %s: mark the block that does", item["id"])
+        for language, separator in enumerate(("; ", "；")):
+            links = [self.link(*one, language) for one in where]
+            if "page" in item:
+                words = nodes.Text(("This site", "本站")[language])
+                page = f"/{item['page']}"
+                links.append(reference("std", "doc", page, words, self.env.docname))
+            separated = [piece for link in links for piece in (nodes.Text(separator), link)]
+            body += nodes.paragraph("", "", *separated[1:], classes=["uses"])
+        term = nodes.term("", place, ids=[item["id"].lower()])
+        return nodes.definition_list_item("", term, body)
 
-    def places(self, where: list[Answer], item: Item, language: int) -> nodes.paragraph:
-        """Return links to where an item is answered, in one language."""
-        links: list[nodes.Node] = []
-        for answer in where:
-            number, title = answer.tutorial.number, answer.heading or answer.tutorial.title
-            name = (halves(title.replace("``", "")) or (title, title))[language]
-            label = (f"Tutorial {number}: {name}", f"教程 {number}：{name}")[language]
-            target = f"auto_examples/{answer.tutorial.name}.html#{answer.anchor}"
-            links.append(nodes.reference("", label, refuri=target, internal=True))
-        if item.page:
-            child = nodes.Text(("This site", "本站")[language])
-            links.append(reference("std", "doc", f"/{item.page}", child, self.env.docname))
-        separator = ("; ", "；")[language]
-        separated = [piece for link in links for piece in (nodes.Text(separator), link)]
-        return nodes.paragraph("", "", *separated[1:], classes=["uses"])
+    def link(self, tutorial: Tutorial, heading: str, language: int) -> nodes.Element:
+        """Return a link to a heading of a tutorial, in one language."""
+        name = (halves(heading.replace("``", "")) or (heading, heading))[language]
+        label = (f"Tutorial {tutorial.number}: {name}", f"教程 {tutorial.number}：{name}")[language]
+        target = f"auto_examples/{tutorial.name}.html#{nodes.make_id(heading)}"
+        return nodes.reference("", label, refuri=target, internal=True)

@@ -4,8 +4,6 @@ A script draws a figure once, in black on white, with texts such as ``Loss | 损
 picks ``name.zh_CN.png`` over ``name.png`` on the Chinese site, and the theme hides ``only-dark``.
 """
 
-from __future__ import annotations
-
 import logging
 import subprocess
 from collections.abc import Iterator
@@ -31,11 +29,8 @@ from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, halves
 INK = {"#000000": "#e8eaed", "#ffffff": "#14181e", "#262626": "#e8eaed", "#b0b0b0": "#555b63"}
 """Neutral colours of a light page, and what they become on a dark one."""
 
-# Okabe and Ito's colour-blind-safe set, the light ones darkened to 3:1 on both backgrounds.
-CYCLE = ["#0077bb", "#d55e00", "#009e73", "#b8659a", "#a87b00", "#3a94c7"]
 THEMES = ("light", "dark")
 COLOURS = ("color", "facecolor", "edgecolor", "markeredgecolor", "markerfacecolor")
-FONTS = ["Noto Sans CJK SC", "DejaVu Sans"]
 
 
 def reset_style(gallery_conf: dict[str, Any], script: str) -> None:
@@ -47,24 +42,8 @@ def reset_style(gallery_conf: dict[str, Any], script: str) -> None:
         font_manager.fontManager.addfont(font)
         # It has one weight: of bold text, which is drawn in it, matplotlib would tell each time.
         logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    mpl.rcParams.update(
-        {
-            "animation.ffmpeg_path": imageio_ffmpeg.get_ffmpeg_exe(),
-            "axes.axisbelow": True,
-            "axes.grid": True,
-            "axes.prop_cycle": mpl.cycler(color=CYCLE),
-            "axes.spines.right": False,
-            "axes.spines.top": False,
-            "axes.titlelocation": "left",
-            "axes.titlesize": 12,
-            "figure.dpi": 100,
-            "font.sans-serif": FONTS,
-            "font.size": 11,
-            "grid.alpha": 0.35,
-            "legend.frameon": False,
-            "savefig.dpi": 150,
-        }
-    )
+    plt.style.use(Path(__file__).with_suffix(".mplstyle"))
+    mpl.rcParams["animation.ffmpeg_path"] = imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:

@@ -1,11 +1,6 @@
 """Links that a script need not write: other tutorials, the kit's functions, and back from those."""
 
-from __future__ import annotations
-
-import ast
 import re
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -40,7 +35,7 @@ class ListUses(SphinxTransform):
                 continue
             for tutorial in scripts:
                 self.env.note_dependency(str(tutorial.path))
-            users = [one.number for one in scripts if name in names_used(one.path)]
+            users = [one.number for one in scripts if name in one.uses]
             if not users:
                 continue
             said = {
@@ -76,19 +71,3 @@ class LinkNames(SphinxTransform):
             name = literal.astext()
             if KIT.fullmatch(name) and isinstance(literal.parent, (nodes.paragraph, nodes.inline)):
                 literal.replace_self(reference("py", "obj", name, literal.deepcopy(), docname))
-
-
-def names_used(script: Path) -> set[str]:
-    """Return the names of the kit that a script uses."""
-    return _names_used(script, script.stat().st_mtime_ns)
-
-
-@lru_cache
-def _names_used(script: Path, changed: int) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(script.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "optimkit":
-            found.update(alias.name for alias in node.names)
-        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("optimkit."):
-            found.add(node.attr)
-    return found

@@ -1,7 +1,5 @@
 """What a page of the gallery shows: cards, videos, downloads, and the gallery's sentences in its language."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar

@@ -4,12 +4,11 @@ sphinx-gallery looks at the script alone. Taking away its checksum makes it look
 package, torch, or the figures' style has changed.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -37,6 +36,8 @@ class Tutorial:
     level: tuple[str, str]
     minutes: int
     thumbnail: int
+    uses: frozenset[str]
+    """The names of the kit that it uses."""
 
     @property
     def name(self) -> str:
@@ -57,7 +58,8 @@ def tutorials(folder: Path = SCRIPTS) -> list[Tutorial]:
 @lru_cache
 def read(path: Path, source: str) -> Tutorial:
     """Read the title and the two lead paragraphs of a script, once while it stays as it is."""
-    blocks = re.split(r"\n\s*\n", (ast.get_docstring(ast.parse(source)) or "").strip())
+    tree = ast.parse(source)
+    blocks = re.split(r"\n\s*\n", (ast.get_docstring(tree) or "").strip())
     if len(blocks) < 3:
         raise ValueError(
             f"{path}:1: expected a docstring with a title, an English lead and its Chinese twin, "
@@ -78,7 +80,17 @@ def read(path: Path, source: str) -> Tutorial:
         level=(english["level"], chinese["level"]),
         minutes=int(english["minutes"]),
         thumbnail=int(number[1]) if number else 1,
+        uses=frozenset(names_used(tree)),
     )
+
+
+def names_used(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a script imports from the kit, or takes from it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "optimkit":
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("optimkit."):
+            yield node.attr
 
 
 def digest(paths: list[Path]) -> str:
@@ -91,7 +103,7 @@ def digest(paths: list[Path]) -> str:
 
 def fingerprints() -> dict[str, str]:
     """Return, for each script, a fingerprint of all that it depends on but its own text."""
-    style = digest([Path(__file__).with_name("figures.py")])
+    style = digest([*Path(__file__).parent.glob("figures.*"), Path(__file__).with_name("page.py")])
     shared = f"{version('torch')} {version('matplotlib')} {style}"
     package = digest([*(ROOT / "src").rglob("*.py")])
     return {

@@ -1,7 +1,5 @@
 """The package as a file of the site: what a downloaded tutorial needs, at the version it was run with."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib.metadata import version
@@ -22,13 +20,10 @@ def build_wheel(site: Path) -> None:
         old.unlink()
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"the wheel could not be built:\n{done.stdout}{done.stderr}")
     if not (site / WHEEL).exists():
-        made = ", ".join(path.name for path in folder.glob("*.whl"))
-        raise FileNotFoundError(
-            f"the wheel is {made}, expected {WHEEL}: the version has changed since it was "
-            "installed. Install the package again."
+        raise RuntimeError(
+            f"no {WHEEL}: it could not be built, or the installed package has another version:\n"
+            f"{done.stdout}{done.stderr}"
         )
 
 
