@@ -1,6 +1,8 @@
 """What a page of the gallery shows: cards, videos, downloads, and the gallery's sentences in its language."""
 
 import re
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -31,11 +33,14 @@ WORDS = {
     "Download all examples in Python source code: ": ("All scripts: ", "全部脚本："),
     "Download all examples in Jupyter notebooks: ": ("All notebooks: ", "全部笔记本："),
 }
+TIMING = re.compile(r"\.\. rst-class:: sphx-glr-timing\n\n.*\((\d+) minutes ([\d.]+) seconds\)\n")
 TOP = (
-    "Tutorial {number} · Download: :download:`Python script <{name}.py>` · "
-    ":download:`Jupyter notebook <{name}.ipynb>` · `optimkit <{wheel}>`__",
-    "教程 {number} · 下载： :download:`Python 脚本 <{name}.py>` · "
-    ":download:`Jupyter 笔记本 <{name}.ipynb>` · `optimkit <{wheel}>`__",
+    "Tutorial {number} · ran on torch {torch} in {seconds} s, {date} · Download: "
+    ":download:`Python script <{name}.py>` · :download:`Jupyter notebook <{name}.ipynb>` · "
+    "`optimkit <{wheel}>`__",
+    "教程 {number} · {date} 在 torch {torch} 上运行，用时 {seconds} 秒 · 下载： "
+    ":download:`Python 脚本 <{name}.py>` · :download:`Jupyter 笔记本 <{name}.ipynb>` · "
+    "`optimkit <{wheel}>`__",
 )
 CARD = """\
 .. image:: /auto_examples/images/sphx_glr_{name}_{thumbnail:03}.png
@@ -110,21 +115,26 @@ def visit_video(self: HTML5Translator, node: video) -> None:
 
 
 def rewrite(app: Sphinx, docname: str, content: list[str]) -> None:
-    """Put the downloads on top, the cards of both languages into the list, and translate the rest."""
+    """Say on top when a tutorial ran and what one can take home, drop cards, translate the rest."""
     if not docname.startswith("auto_examples/"):
         return
     chinese = by_sphinx(app.config.language) is not ENGLISH
-    text = NOTE.sub(lambda _: top(PurePosixPath(docname).name, chinese), content[0])
-    text = CARDS.sub("", text)
+    text = CARDS.sub("", content[0])
+    if took := TIMING.search(text):
+        written = Path(app.srcdir, f"{docname}.py.md5")  # by the gallery, after a run
+        line = TOP[chinese].format(
+            name=PurePosixPath(docname).name,
+            number=docname.split("_")[2],
+            wheel=f"../../{WHEEL}",
+            torch=version("torch").split("+")[0],
+            seconds=max(1, round(60 * int(took[1]) + float(took[2]))),
+            date=datetime.fromtimestamp(written.stat().st_mtime).date(),
+        )
+        text = TIMING.sub("", text)
+        text = NOTE.sub(f".. container:: sphx-glr-download-link-note\n\n   {line}\n\n", text)
     for words, translated in WORDS.items():
         text = text.replace(words, translated[chinese])
     content[0] = text
-
-
-def top(name: str, chinese: bool) -> str:
-    """Return the line above a tutorial: its number, and what a reader can take home."""
-    line = TOP[chinese].format(name=name, number=name.split("_")[1], wheel=f"../../{WHEEL}")
-    return f".. container:: sphx-glr-download-link-note\n\n   {line}\n\n"
 
 
 def save_whole_notebook(notebook: dict[str, Any], path: Path) -> None:
