@@ -14,6 +14,8 @@ sys.path.insert(0, str(HERE / "_ext"))
 from bilingual.languages import ENGLISH, by_sphinx  # noqa: E402 (the path comes first)
 from gallery.wheel import install_cell  # noqa: E402
 
+about = tomllib.loads(HERE.with_name("pyproject.toml").read_text("utf-8"))["project"]
+repository = about.get("urls", {}).get("Repository", "")
 project = "optimkit"
 author = "The optimkit authors"
 version = release = installed("optimkit")
@@ -119,7 +121,7 @@ html_sidebars = {
     **{name: [] for name in ("index", "start", "glossary", "coverage", "search")},
 }
 bilingual_base_url = os.environ.get("OPTIMKIT_BASE_URL", "")
-html_context = {"default_mode": "auto"}
+html_context = {"default_mode": "auto", "repository": repository.rstrip("/")}
 html_theme_options = {
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
@@ -127,6 +129,7 @@ html_theme_options = {
     "article_header_start": ["breadcrumbs"],
     "secondary_sidebar_items": ["page-toc"],
     "primary_sidebar_end": [],
+    "article_footer_items": ["page-source"] if repository else [],
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_toc_level": 2,

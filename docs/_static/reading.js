@@ -117,3 +117,12 @@ const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) if (isIntersecting) target.preload = "metadata";
 });
 for (const video of document.querySelectorAll("article video")) seen.observe(video);
+
+// What a reader has marked goes into the report.
+for (const link of document.querySelectorAll("a[data-report]")) {
+  link.addEventListener("pointerdown", () => {
+    const address = new URL(link.href);
+    address.searchParams.set("body", `${location.href}\n\n> ${String(getSelection()).trim().slice(0, 500)}\n`);
+    link.href = address;
+  });
+}
