@@ -92,17 +92,24 @@ def start_build(language: Language) -> subprocess.Popen[str]:
 
 
 def write_root() -> None:
-    """Write the pages above both languages: the door, and the page for a wrong address."""
-    links = "\n".join(
-        f'<a lang="{one.tag}" hreflang="{one.tag}" href="{one.path}/index.html">{one.name}</a>'
-        for one in LANGUAGES
-    )
-    pages = json.dumps(titles(), ensure_ascii=False)
+    """Write what is above both languages: the door, the page for a wrong address, what robots read."""
+    base = os.environ.get("OPTIMKIT_BASE_URL", "").rstrip("/")
+    pages = titles()
+    words = {
+        "base": base,
+        "pages": json.dumps(pages, ensure_ascii=False),
+        "urls": "\n".join(f"<url><loc>{base}/{page}</loc></url>" for page in pages),
+        "list": "\n".join(f"- [{title}]({base or '.'}/{page})" for page, title in pages.items()),
+        "links": "\n".join(
+            f'<a lang="{one.tag}" hreflang="{one.tag}" href="{one.path}/index.html">{one.name}</a>'
+            for one in LANGUAGES
+        ),
+    }
     for page in (DOCS / "_root").iterdir():
         text = page.read_text("utf-8")
-        if page.suffix == ".html":
-            text = Template(text).safe_substitute(links=links, pages=pages)
-        (NEXT / page.name).write_text(text, "utf-8")
+        (NEXT / page.name).unlink(missing_ok=True)
+        if base or "$base" not in text:
+            (NEXT / page.name).write_text(Template(text).safe_substitute(words), "utf-8")
     (NEXT / ".nojekyll").touch()
 
 
@@ -112,7 +119,7 @@ def titles() -> dict[str, str]:
     for page in sorted(path for one in LANGUAGES for path in (NEXT / one.path).rglob("*.html")):
         title = re.search(r"<title>(.*?) &#8212;", page.read_text("utf-8"))
         if title and page.stem not in ("genindex", "search"):
-            found[page.relative_to(NEXT).as_posix()] = unescape(title[1])
+            found[page.relative_to(NEXT).as_posix()] = unescape(title[1]).split(" · ")[0]
     return found
 
 

@@ -1,9 +1,12 @@
 """One command builds both sites out of scripts that run once, and a failure leaves the last site."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -69,10 +72,17 @@ msgstr "走多远。"
 """
 
 
+REPOSITORY = "https://example.org/optimkit"
+BASE = "https://example.org/notes"
+
+
 def publish(root: Path) -> subprocess.CompletedProcess:
-    """Run the one command."""
+    """Run the one command, for a site that has an address."""
     command = [sys.executable, str(root / "docs" / "_ext" / "publish.py")]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    environment = os.environ | {"OPTIMKIT_BASE_URL": BASE}
+    return subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", check=False, env=environment
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -104,6 +114,8 @@ def root(tmp_path_factory):
     package = ("src/optimkit/__init__.py", "src/optimkit/_version.py")
     for name in ("pyproject.toml", "README.md", "LICENSE", *package):
         write(root, name, (DOCS.parent / name).read_text("utf-8"))
+    with (root / "pyproject.toml").open("a", encoding="utf-8") as project:
+        project.write(f'\n[project.urls]\nRepository = "{REPOSITORY}/"\n')
     done = publish(root)
     assert done.returncode == 0, done.stdout + done.stderr
     return root
@@ -158,11 +170,11 @@ def test_words_of_the_gallery_are_translated(root):
     name = "auto_examples/plot_01_first.html"
     english = visible((site / "en" / name).read_text("utf-8"))
     chinese = visible((site / "zh" / name).read_text("utf-8"))
-    assert "Tutorial 01 · Download" in english
+    assert "Tutorial 01 · ran on torch" in english
     assert "Go to the end" not in english
     assert not re.search("[\u4e00-\u9fff]", english)
     # What is left in Latin letters: names of files and formats.
-    names = {"Python", "Jupyter", "optimkit", "plot_01_first", "ipynb", "py", "zip"}
+    names = {"Python", "Jupyter", "optimkit", "plot_01_first", "ipynb", "py", "zip", "torch"}
     assert set(re.findall(r"[A-Za-z_]\w*", chinese)) <= names
     listed = visible((site / "zh" / "auto_examples" / "index.html").read_text("utf-8"))
     assert "第一页" in listed
@@ -172,6 +184,56 @@ def test_words_of_the_gallery_are_translated(root):
     function = visible((site / "zh" / "index.html").read_text("utf-8"))
     assert "参数 : rate – 走多远。" in function
     assert "Parameters" not in function
+
+
+def test_links_to_the_repository(root):
+    """With an address of the repository each page leads to its own source there, and to a report."""
+    site = root / "docs" / "_build" / "site"
+    for language in ("en", "zh"):
+        for page, source in (
+            ("index", "docs/index.md"),
+            ("auto_examples/index", "examples/GALLERY_HEADER.rst"),
+            ("auto_examples/plot_01_first", "examples/plot_01_first.py"),
+        ):
+            html = (site / language / f"{page}.html").read_text("utf-8")
+            assert f'href="{REPOSITORY}/edit/main/{source}"' in html
+            assert f'href="{REPOSITORY}/issues/new?title=' in html
+            assert f'href="{REPOSITORY}"' in html
+
+
+def test_what_a_search_engine_reads(root):
+    """A page has a title with the subject, its first sentences, a card, one address; the site lists all."""
+    site = root / "docs" / "_build" / "site"
+    for language, title, said in (
+        ("en", "First page · PyTorch optimizer tutorial", "This is the lead."),
+        ("zh", "第一页 · PyTorch 优化器教程", "这是导语。"),
+    ):
+        address = f"{language}/auto_examples/plot_01_first.html"
+        html = (site / address).read_text("utf-8")
+        assert f"<title>{title} &#8212; optimkit</title>" in html
+        assert html.count('name="viewport"') == 1
+        assert f'<meta name="description" content="{said}">' in html
+        assert f'<meta property="og:description" content="{said}">' in html
+        assert f'<link rel="canonical" href="{BASE}/{address}">' in html
+        card = f"{language}/_static/card.{language}.png"
+        assert f'<meta property="og:image" content="{BASE}/{card}">' in html
+        assert (site / card).read_bytes().startswith(b"\x89PNG")
+        assert f"<loc>{BASE}/{address}</loc>" in (site / "sitemap.xml").read_text("utf-8")
+        named = f"- [{title.partition(' · ')[0]}]({BASE}/{address})"
+        assert named in (site / "llms.txt").read_text("utf-8")
+    assert f"Sitemap: {BASE}/sitemap.xml" in (site / "robots.txt").read_text("utf-8")
+
+
+def test_a_tutorial_says_what_it_ran_on(root):
+    """The line above a tutorial has the version of torch, the seconds it took, and the day."""
+    site = root / "docs" / "_build" / "site"
+    today, torch = datetime.now().date(), version("torch").split("+")[0]
+    for language, said in (
+        ("en", f"ran on torch {torch} in 1 s, {today}"),
+        ("zh", f"{today} 在 torch {torch} 上运行，用时 1 秒"),
+    ):
+        page = site / language / "auto_examples" / "plot_01_first.html"
+        assert said in visible(page.read_text("utf-8"))
 
 
 @pytest.mark.parametrize(

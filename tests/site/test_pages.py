@@ -1,10 +1,15 @@
 """Every page, in every language, theme and width, is whole and can be read by everyone."""
 
 import re
+import tomllib
+from pathlib import Path
 from urllib.parse import unquote
 
 from playwright.sync_api import expect
 
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))[
+    "project"
+]
 HAN = re.compile(r"[\u4e00-\u9fff]")
 WORD = re.compile(r"[A-Za-z]{2,}")
 THEMES = ("light", "dark")
@@ -192,3 +197,24 @@ def test_menu_of_a_small_screen(visit, violations, site, tutorial):
     assert violations(page) == []
     menu.locator("a[href='../reference/index.html']:visible").first.click()
     page.wait_for_url(f"{site.url}zh/reference/index.html")
+
+
+def test_description(still, address):
+    """Each page of text tells a search engine what it is about, in its language and no other words."""
+    found = still(address).locator("meta[name=description]")
+    if address.endswith(LISTINGS):
+        assert found.count() == 0
+        return
+    said = found.get_attribute("content")
+    assert 10 < len(said) <= 180
+    assert bool(HAN.search(said)) == address.startswith("zh/"), said
+    assert still(address).locator("meta[property='og:title']").count() == 1
+
+
+def test_no_dead_link_without_a_repository(still, address):
+    """A site whose project names no repository offers no link to one."""
+    links = (
+        still(address).locator(".page-source a").evaluate_all("all => all.map((one) => one.href)")
+    )
+    assert all(link.startswith("https://") for link in links)
+    assert ("urls" in PROJECT) == bool(links) or address.endswith(LISTINGS)

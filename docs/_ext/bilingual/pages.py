@@ -41,12 +41,17 @@ def add_context(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
     """Give templates the same page in each language, and its absolute address if there is one."""
-    base = app.config.bilingual_base_url
+    base = context["base_url"] = app.config.bilingual_base_url.rstrip("/")
+    _, prose, *_ = app.env.metadata.get(pagename, {}).get("sections", {}).get("", ("", ""))
+    # docutils writes one more of what Sphinx has written.
+    context["metatags"] = re.sub('<meta name="viewport"[^>]*>', "", context.get("metatags", ""))
+    whole = re.match(r".{1,180}(?:[。？！]|[.?!](?= |$))", prose)
+    context["description"] = whole[0] if whole else prose.partition("\n")[0][:180]
     context["bilingual_pages"] = [
         {
             "language": language,
             "href": f"{context['content_root']}../{language.path}/{pagename}.html",
-            "address": f"{base.rstrip('/')}/{language.path}/{pagename}.html" if base else None,
+            "address": f"{base}/{language.path}/{pagename}.html" if base else None,
             "current": language.sphinx == by_sphinx(app.config.language).sphinx,
             "default": language is ENGLISH,
         }

@@ -26,6 +26,13 @@ logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"[A-Za-z_]\w{2,}")
 TITLES = (nodes.title, nodes.term, fold_summary)
+LEFT_OUT = {
+    OTHER,
+    "tutorial-card",
+    "sphx-glr-download-link-note",
+    "sphx-glr-footer",
+    "sphx-glr-timing",
+}
 UNREAD = (nodes.raw, nodes.math, nodes.math_block, nodes.Invisible, nodes.image)
 
 
@@ -48,7 +55,7 @@ class CollectSections(SphinxTransform):
             elif not isinstance(block, TITLES):
                 prose.append(visible(block))
         self.env.metadata[self.env.docname]["sections"] = {
-            anchor: [title, " ".join(prose), " ".join(dict.fromkeys(names))]
+            anchor: [title, "\n".join(prose), " ".join(dict.fromkeys(names))]
             for anchor, (title, prose, names) in found.items()
         }
 
@@ -68,9 +75,9 @@ def place(node: nodes.Node) -> tuple[str, str] | None:
 
 
 def is_left_out(node: nodes.Node) -> bool:
-    """Return whether a block is in the language of the other site, or repeats another page."""
+    """Return whether a block is in the language of the other site, repeats another page, or is no text."""
     classes = node.get("classes", ()) if isinstance(node, nodes.Element) else ()
-    return OTHER in classes or "tutorial-card" in classes
+    return not LEFT_OUT.isdisjoint(classes)
 
 
 def visible(node: nodes.Node) -> str:
