@@ -267,6 +267,19 @@ def test_rich_shows_the_same():
         assert part in shown
 
 
+@pytest.mark.parametrize("width", [20, 40, 100])
+def test_rich_keeps_to_the_width_of_the_terminal(width):
+    """A terminal that is narrower gets narrower columns, or stacked records: no number is broken."""
+    table = Table(
+        [{"name": "encoder.layers.weight", "state": "exp_avg, exp_avg_sq", "n": 12345678}]
+    )
+    out = io.StringIO()
+    Console(file=out, width=width).print(table)
+    lines = out.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert "12345678" in out.getvalue()
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

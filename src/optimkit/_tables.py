@@ -1,19 +1,14 @@
-"""Records and results, and their three looks: plain text, rich, accessible HTML.
-
-What optimkit returns is data first. :class:`Shown` adds the looks to a result that says of which
-tables and sentences it consists; a :class:`Table` is the simplest such result.
-"""
+"""Records and results, and their looks: text, in a terminal with rich too, and accessible HTML."""
 
 from __future__ import annotations
 
 import html
-import io
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # rich is imported when something is shown: `import optimkit` stays cheap
     import rich.console
@@ -21,7 +16,7 @@ if TYPE_CHECKING:  # rich is imported when something is shown: `import optimkit`
 WIDTH = 100
 """The width of plain text, in columns of a terminal; a Chinese character takes two."""
 
-_NARROWEST = 6  # a column is not squeezed below this: the records are stacked instead
+_NARROWEST = 6  # a column of words is not squeezed below this: the records are stacked instead
 _SHORT = 12  # a cell of this width is not broken, if it can be helped
 _GAP = 2
 
@@ -39,10 +34,7 @@ _STYLE = """\
 
 
 class Shown:
-    """A result that prints itself, from its tables and its sentences.
-
-    A dataclass that is shown needs ``repr=False``.
-    """
+    """A result that prints itself, from its tables and sentences; as a dataclass, ``repr=False``."""
 
     __slots__ = ()
 
@@ -54,25 +46,33 @@ class Shown:
         """Return what is shown in HTML, where there is more room."""
         return self._blocks()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields as data that ``json`` can write."""
+        data: dict[str, Any] = jsonable(self)
+        return data
+
     def __str__(self) -> str:
-        """Return plain text, at most 100 columns wide."""
-        return "\n".join(_fill(b) if isinstance(b, str) else b._plain() for b in self._blocks())
+        return self._plain(WIDTH)
 
     def __repr__(self) -> str:
-        """Return the same: it is what an interactive session shows."""
         return str(self)
 
-    def __rich__(self) -> rich.console.Group:
-        """Return the same for ``rich.print``."""
-        from rich.console import Group
+    def __rich_console__(
+        self, console: rich.console.Console, options: rich.console.ConsoleOptions
+    ) -> Iterator[rich.console.RenderableType]:
         from rich.text import Text
 
-        blocks = self._blocks()
-        return Group(*(Text(one_line(b)) if isinstance(b, str) else b._grid() for b in blocks))
+        yield Text(self._plain(options.max_width))
 
     def _repr_html_(self) -> str:
-        """Return the same as HTML: no script, no colour; the blocks share one style."""
+        """Return HTML: no script, no colour; the blocks share one style."""
         return "\n".join([_STYLE, *map(_html, self._html_blocks())])
+
+    def _plain(self, width: int) -> str:
+        return "\n".join(
+            _fill(block, width) if isinstance(block, str) else block._lines(width)
+            for block in self._blocks()
+        )
 
 
 class Folded(NamedTuple):
@@ -119,13 +119,10 @@ class Table(Shown):
     summed: str | None = None
 
     def __post_init__(self) -> None:
-        """Fix the order of the columns."""
         rows = tuple(self.rows)
-        columns = tuple(self.columns) or tuple(
-            dict.fromkeys(key for row in rows for key in _keys(row))
-        )
+        found = self.columns or dict.fromkeys(key for row in rows for key in _keys(row))
         object.__setattr__(self, "rows", rows)
-        object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "columns", tuple(found))
 
     @property
     def total(self) -> float | None:
@@ -137,17 +134,9 @@ class Table(Shown):
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``caption``, ``columns``, ``rows`` and any ``total`` as data for ``json``."""
-        data: dict[str, Any] = {
-            "caption": self.caption,
-            "columns": list(self.columns),
-            "rows": [
-                {column: jsonable(_entry(row, column)) for column in self.columns}
-                for row in self.rows
-            ],
-        }
-        if self.summed is not None:
-            data["total"] = jsonable(self.total)
-        return data
+        rows = [{key: jsonable(_entry(row, key)) for key in self.columns} for row in self.rows]
+        total = {} if self.summed is None else {"total": jsonable(self.total)}
+        return {"caption": self.caption, "columns": list(self.columns), "rows": rows, **total}
 
     def _blocks(self) -> Iterable[Table | str]:
         return (self,)
@@ -156,21 +145,14 @@ class Table(Shown):
         return [one_line(self.headers.get(column, column)) for column in self.columns]
 
     def _body(self) -> list[list[str]]:
-        return [
-            [self._text(column, _entry(row, column)) for column in self.columns]
-            for row in self.rows
-        ]
+        return [[self._text(key, _entry(row, key)) for key in self.columns] for row in self.rows]
 
     def _foot(self) -> list[list[str]]:
         if self.summed is None:
             return []
-        row = [
-            self._text(column, self.total) if column == self.summed else ""
-            for column in self.columns
-        ]
-        if self.columns and self.columns[0] != self.summed:
-            row[0] = "total"
-        return [row]
+        cells = {**dict.fromkeys(self.columns, ""), **dict.fromkeys(self.columns[:1], "total")}
+        cells[self.summed] = self._text(self.summed, self.total)
+        return [[cells[column] for column in self.columns]]
 
     def _text(self, column: str, value: object) -> str:
         return one_line(self.formats.get(column, text)(value))
@@ -184,62 +166,40 @@ class Table(Shown):
             for values in columns
         ]
 
-    def _grid(self) -> rich.console.Group:
-        """Lay the table out for rich; the rules are rows, as wide as their columns."""
-        from rich.console import Group
-        from rich.rule import Rule
-        from rich.table import Table as Grid
-        from rich.text import Text
-
-        caption = [Text(one_line(self.caption), "bold", overflow="fold")] if self.caption else []
-        if not self.columns:
-            return Group(*caption, "(nothing)")
-        grid = Grid(box=None, show_header=False, padding=(0, _GAP, 0, 0), pad_edge=False)
-        for right in self._numeric():
-            justify: Literal["right", "left"] = "right" if right else "left"
-            grid.add_column(justify=justify, no_wrap=right, overflow="fold")
-        rule = [Rule(characters="-", style="none")] * len(self.columns)
-        grid.add_row(*(Text(cell, "bold") for cell in self._head()))
-        grid.add_row(*rule)
-        for row in self._body():
-            grid.add_row(*map(Text, row))
-        for row in self._foot():
-            grid.add_row(*rule)
-            grid.add_row(*map(Text, row))
-        return Group(*caption, grid)
-
-    def _plain(self) -> str:
-        """Return the lines of the table; where it has too many columns, a paragraph a record."""
-        caption = [_fill(self.caption)] if self.caption else []
+    def _lines(self, width: int) -> str:
+        """Lay the table out; where it has too many columns, a paragraph a record."""
+        caption = [_fill(self.caption, width)] if self.caption else []
         if not self.columns:
             return "\n".join([*caption, "(nothing)"])
         head, body, foot, numeric = self._head(), self._body(), self._foot(), self._numeric()
-        widths = _widths(list(zip(head, *body, *foot, strict=True)), numeric)
+        widths = _widths(list(zip(head, *body, *foot, strict=True)), numeric, width)
         if widths is not None:
-            rule = ["-" * width for width in widths]
+            rule = ["-" * each for each in widths]
             rows = [head, rule, *body, *([rule] if foot else []), *foot]
             return "\n".join([*caption, *(_row(row, widths, numeric) for row in rows)])
         records = [
-            "\n".join(_fill(f"{name}: {cell}") for name, cell in zip(head, row, strict=True))
+            "\n".join(_fill(f"{name}: {cell}", width) for name, cell in zip(head, row, strict=True))
             for row in [*body, *foot]
         ]
         return "\n".join([*caption, "\n\n".join(records)])
 
 
-def _widths(columns: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[int] | None:
+def _widths(
+    columns: Sequence[Sequence[str]], numeric: Sequence[bool], width: int
+) -> list[int] | None:
     """Choose the columns' widths, taking from the widest what is too much; None if in vain."""
     from rich.cells import cell_len
 
-    widths = [min(WIDTH, max(map(cell_len, column))) for column in columns]
+    widths = [min(width, max(map(cell_len, column))) for column in columns]
     words = [max(map(_unbroken, column)) for column in columns]
-    room = WIDTH - _GAP * (len(widths) - 1)
-    for shortest in (WIDTH, _NARROWEST):  # words are kept whole if they can be, numbers always
+    room = width - _GAP * (len(widths) - 1)
+    for shortest in (width, _NARROWEST):  # words are kept whole if they can be, numbers always
         least = [
-            width if number else min(word, shortest)
-            for width, word, number in zip(widths, words, numeric, strict=True)
+            own if number else min(word, shortest)
+            for own, word, number in zip(widths, words, numeric, strict=True)
         ]
         while sum(widths) > room and widths != least:
-            loose = (index for index, width in enumerate(widths) if width > least[index])
+            loose = (index for index, own in enumerate(widths) if own > least[index])
             widths[max(loose, key=widths.__getitem__)] -= 1
     return widths if sum(widths) <= room else None
 
@@ -270,37 +230,31 @@ def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -
 def _broken(cell: str, width: int) -> list[str]:
     """Break a cell that is too long, between words, or a name after its dots."""
     from rich.cells import cell_len
-    from rich.text import Text
 
     if cell_len(cell) <= width:
         return [cell]
     if "." in cell and " " not in cell:
         pieces = rf".{{1,{width}}}$|.{{1,{width - 1}}}\.|.{{1,{width}}}"
         cell = "\n".join(re.findall(pieces, cell))
-    lines = Text(cell).wrap(_console(), width, overflow="fold")
-    return [line.plain.rstrip() for line in lines]
+    return _wrapped(cell, width)
 
 
-def _fill(sentence: str) -> str:
+def _fill(sentence: str, width: int) -> str:
     """Break a sentence between words, and indent its further lines: by its arrow, if it has one."""
-    from rich.text import Text
-
     sentence = one_line(sentence)
     body = sentence.lstrip(" ->") if sentence.startswith("  -> ") else sentence
     lead = sentence[: len(sentence) - len(body)]
     indent = max(2, len(lead))
-    lines = Text(body).wrap(_console(), WIDTH - indent, overflow="fold")
-    first, *more = (line.plain.rstrip() for line in lines)
+    first, *more = _wrapped(body, max(1, width - indent))
     return "\n".join([lead + first, *(" " * indent + line for line in more)])
 
 
-def _console() -> rich.console.Console:
-    """Return a console of :data:`WIDTH` without colours, whatever the environment says."""
-    from rich.console import Console
+def _wrapped(words: str, width: int) -> list[str]:
+    import rich
+    from rich.text import Text
 
-    return Console(
-        file=io.StringIO(), width=WIDTH, color_system=None, force_jupyter=False, _environ={}
-    )
+    lines = Text(words).wrap(rich.get_console(), width, overflow="fold")
+    return [line.plain.rstrip() for line in lines]
 
 
 def _html(block: Table | Folded | str) -> str:
@@ -310,38 +264,37 @@ def _html(block: Table | Folded | str) -> str:
     if isinstance(block, Folded):
         caption = html.escape(block.table.caption)
         return f"<details><summary>{caption}</summary>{_html(block.table)}</details>"
-    numeric = block._numeric()
-    parts = [f'<div class="optimkit-scroll"{_named(block.caption)} tabindex="0">']
-    parts.append('<table class="optimkit-table">')
-    if block.caption:
-        parts.append(f"<caption>{html.escape(block.caption)}</caption>")
-    heads = "".join(
-        _cell("th", text, right, "col") for text, right in zip(block._head(), numeric, strict=True)
-    )
-    parts += [f"<thead><tr>{heads}</tr></thead>", "<tbody>"]
-    parts += [_html_row(row, numeric) for row in block._body()]
-    parts.append("</tbody>")
-    parts += [f"<tfoot>{_html_row(row, numeric)}</tfoot>" for row in block._foot()]
-    return "\n".join([*parts, "</table>", "</div>"])
-
-
-def _named(caption: str) -> str:
-    """Name the scrolling box, which the keyboard can reach."""
-    return f' role="group" aria-label="{html.escape(caption)}"' if caption else ""
-
-
-def _cell(tag: str, content: str, right: bool, scope: str = "") -> str:
-    """Write one cell."""
-    scoped = f' scope="{scope}"' if scope else ""
-    classed = ' class="optimkit-number"' if right else ""
-    return f"<{tag}{scoped}{classed}>{html.escape(content)}</{tag}>"
+    numeric, caption = block._numeric(), html.escape(block.caption)
+    label = f' role="group" aria-label="{caption}"' if caption else ""  # the keyboard reaches it
+    heads = zip(block._head(), numeric, strict=True)
+    lines = [
+        f'<div class="optimkit-scroll"{label} tabindex="0">',
+        '<table class="optimkit-table">',
+        *([f"<caption>{caption}</caption>"] if caption else []),
+        f"<thead><tr>{''.join(_html_cell('th', *head, 'col') for head in heads)}</tr></thead>",
+        "<tbody>",
+        *(_html_row(row, numeric) for row in block._body()),
+        "</tbody>",
+        *(f"<tfoot>{_html_row(row, numeric)}</tfoot>" for row in block._foot()),
+        "</table>",
+        "</div>",
+    ]
+    return "\n".join(lines)
 
 
 def _html_row(row: list[str], numeric: list[bool]) -> str:
     """Write one row; its first cell names it."""
-    cells = [_cell("th", row[0], numeric[0], "row")] if row else []
-    cells += [_cell("td", cell, right) for cell, right in zip(row[1:], numeric[1:], strict=True)]
+    cells = (
+        _html_cell("td" if place else "th", cell, right, "" if place else "row")
+        for place, (cell, right) in enumerate(zip(row, numeric, strict=True))
+    )
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _html_cell(tag: str, content: str, right: bool, scope: str) -> str:
+    scoped = f' scope="{scope}"' if scope else ""
+    classed = ' class="optimkit-number"' if right else ""
+    return f"<{tag}{scoped}{classed}>{html.escape(content)}</{tag}>"
 
 
 def one_line(value: str) -> str:
