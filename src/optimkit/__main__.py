@@ -1,16 +1,4 @@
-"""The command line: what is in a checkpoint, what differs between two, is it verified.
-
-.. code-block:: text
-
-    optimkit show FILE [--key KEY]    what is in it
-    optimkit diff FILE FILE           what differs between two
-    optimkit verify FILE              whether its bytes are those that were written
-    optimkit verify DIRECTORY         the same of every checkpoint of a CheckpointDir, or of the
-                                      directory that checkpoint.distributed saved
-
-With ``--json`` the answer is data. The exit code is 0 for verified, or equal; 1 for not; 2 for a
-command that can't be carried out. Nothing in a file is ever run.
-"""
+"""The command line: ``optimkit show | diff | verify``; see ``optimkit --help``."""
 
 from __future__ import annotations
 
@@ -25,7 +13,7 @@ from typing import Any, TextIO
 from torch import Tensor
 
 from ._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
-from ._files import read
+from ._files import Integrity, read
 from ._inspection.describe import describe
 from ._inspection.diff import diff
 from ._tables import Table
@@ -39,7 +27,7 @@ Answer = tuple[int, str, dict[str, Any]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command."""
+    """Carry out one command, and return the exit code."""
     given = _parser().parse_args(arguments)
     try:
         if given.command == "show":
@@ -67,26 +55,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="show|diff|verify")
     file = "written by optimkit.save or torch.save"
-
-    text = "what is in a checkpoint"
-    show = commands.add_parser("show", help=text, description=text)
-    show.add_argument("file", metavar="FILE", help=file)
-    show.add_argument("--key", help="only this optimizer, as show calls it")
-
-    text = "what differs between two checkpoints"
-    diff = commands.add_parser("diff", help=text, description=text)
-    diff.add_argument("one", metavar="FILE", help=file)
-    diff.add_argument("other", metavar="FILE", help=file)
-
-    text = "whether the bytes are those that were written"
-    verify = commands.add_parser("verify", help=text, description=text)
-    verify.add_argument(
-        "path",
-        metavar="FILE",
-        help=f"{file}; or the directory of a CheckpointDir, or of checkpoint.distributed",
-    )
-    for command in (show, diff, verify):
+    folder = f"{file}; or the directory of a CheckpointDir, or of checkpoint.distributed"
+    for name, text, paths in (
+        ("show", "what is in a checkpoint", {"file": file}),
+        ("diff", "what differs between two checkpoints", {"one": file, "other": file}),
+        ("verify", "whether the bytes are those that were written", {"path": folder}),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        for path, about in paths.items():
+            command.add_argument(path, metavar="FILE", help=about)
         command.add_argument("--json", action="store_true", help="answer with data")
+        if name == "show":
+            command.add_argument("--key", help="only this optimizer, as show calls it")
     return parser
 
 
@@ -100,7 +80,6 @@ def _print(text: str, stream: TextIO) -> None:
 
 
 def _show(path: str, key: str | None) -> Answer:
-    """Describe a file: its parts, then each optimizer."""
     reading = read(path)
     content, integrity = reading.content, reading.integrity
     found = optimizers_in(content)
@@ -119,27 +98,21 @@ def _show(path: str, key: str | None) -> Answer:
 
 
 def _parts(content: Any) -> Table:
-    """Sum up what a checkpoint holds, by its first keys."""
     items = content.items() if isinstance(content, Mapping) else [("", content)]
-    return Table(
-        [
-            {
-                "part": str(key),
-                "kind": type(value).__name__,
-                "holds": _holds(value),
-                "tensors": len(tensors_in(value)),
-                "bytes": sum(map(nbytes, tensors_in(value))),
-            }
-            for key, value in items
-        ],
-        columns=("part", "kind", "holds", "tensors", "bytes"),
-        caption="Parts",
-        summed="bytes",
-    )
+    rows = [
+        {
+            "part": str(key),
+            "kind": type(value).__name__,
+            "holds": _holds(value),
+            "tensors": len(tensors_in(value)),
+            "bytes": sum(map(nbytes, tensors_in(value))),
+        }
+        for key, value in items
+    ]
+    return Table(rows, ("part", "kind", "holds", "tensors", "bytes"), "Parts", summed="bytes")
 
 
 def _holds(value: Any) -> str:
-    """Describe what a part holds, in a few words."""
     if isinstance(value, Tensor):
         return f"{tuple(value.shape)} {dtype_name(value.dtype)}"
     if isinstance(value, (Mapping, list, tuple)):
@@ -149,7 +122,6 @@ def _holds(value: Any) -> str:
 
 
 def _diff(one: str, other: str) -> Answer:
-    """Compare two files."""
     found = diff(one, other)
     return int(bool(found.rows)), str(found), found.to_dict()
 
@@ -168,19 +140,16 @@ def _verify(path: str) -> Answer:
 
 
 def _verify_directory(path: str) -> Answer:
-    """Verify each checkpoint of a directory."""
     found = CheckpointDir(path).verify()
     if not found:
         raise CheckpointError(
             f"{path} is a directory without checkpoints of a CheckpointDir: give one file that "
             "torch.save wrote."
         )
-    unsound = [each for each in found if isinstance(each, CheckpointError) or not each.verified]
+    unsound = [each for each in found if not (isinstance(each, Integrity) and each.verified)]
     count = f"{path}: {len(found) - len(unsound)} of {len(found)} checkpoints are verified"
     files = [
-        {"error": str(each), "verified": False}
-        if isinstance(each, CheckpointError)
-        else each.to_dict()
+        each.to_dict() if isinstance(each, Integrity) else {"error": str(each), "verified": False}
         for each in found
     ]
     data = {"path": path, "verified": not unsound, "files": files}

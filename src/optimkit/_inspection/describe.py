@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,8 +16,6 @@ from .models import Models, Schedulers, index_models, list_schedulers, names_by_
 from .norms import state_norms
 from .report import GroupRow, ParameterRow, Report, Shape, total
 
-_NO_NORMS: Mapping[str, float] = MappingProxyType({})
-
 
 def describe(
     optimizer: Source,
@@ -30,14 +27,12 @@ def describe(
 ) -> Report:
     """Describe what an optimizer holds: every group, every parameter, and what it leaves out.
 
-    It only looks: nothing steps, no state is made, and no device is waited for unless
-    `values` asks for norms.
+    It only looks: nothing steps, and no device is waited for unless `values` asks for norms.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer, mapping, str or os.PathLike
-        The optimizer; or its state dict; or a checkpoint, whose bytes are verified, and of
-        which nothing is run.
+        The optimizer, its state dict, or a checkpoint: verified, and nothing in it is run.
     models : torch.nn.Module, mapping of str to torch.nn.Module, or iterable of these, optional
         The models it trains. They give names where the optimizer has none, and show what it
         leaves out. The names of a mapping stand before those of its modules' parameters.
@@ -51,9 +46,7 @@ def describe(
     Returns
     -------
     Report
-        Records first (``rows``, ``groups``, ``unmanaged``, ``frozen``, ``to_dict()``), then
-        text, a rich table, HTML. Parameters that are alike share a line; ``expand()`` gives
-        each its own.
+        Its records; it prints itself, parameters that are alike on one line.
 
     Raises
     ------
@@ -67,27 +60,23 @@ def describe(
     --------
     >>> import torch
     >>> from torch import nn
-    >>> model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 2))
-    >>> optimizer = torch.optim.AdamW([
-    ...     {"params": [layer.weight for layer in model]},
-    ...     {"params": [layer.bias for layer in model[:2]], "weight_decay": 0.0},
-    ... ])
-    >>> print(describe(optimizer, model))
-    AdamW: 2 groups, 5 parameters, 128 elements, no state
+    >>> model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 2))
+    >>> decay = [layer.weight for layer in model]
+    >>> rest = {"params": [model[0].bias, model[1].bias], "momentum": 0.5}
+    >>> print(describe(torch.optim.SGD([{"params": decay}, rest], lr=0.1), model))
+    SGD: 2 groups, 5 parameters, 160 elements, no state
     Groups
-    group  parameters  numel     lr  weight_decay  overrides
-    -----  ----------  -----  -----  ------------  ------------
-        0           3    112  0.001          0.01
-        1           2     16  0.001             0  weight_decay
+    group  parameters  numel   lr  weight_decay  momentum  overrides
+    -----  ----------  -----  ---  ------------  --------  ---------
+        0           3    144  0.1             0         0
+        1           2     16  0.1             0       0.5  momentum
     Parameters
-    name        tensors  shape   dtype    group
-    ----------  -------  ------  -------  -----
-    0.weight          1  (8, 4)  float32      0
-    1.weight          1  (8, 8)  float32      0
-    2.weight          1  (2, 8)  float32      0
-    [0,1].bias        2  (8)     float32      1
-    In every group: betas=(0.9, 0.999), eps=1e-08, amsgrad=False, maximize=False, capturable=False,
-      differentiable=False, decoupled_weight_decay=True
+    name          tensors  shape   dtype    group
+    ------------  -------  ------  -------  -----
+    [0,1].weight        2  (8, 8)  float32      0
+    2.weight            1  (2, 8)  float32      0
+    [0,1].bias          2  (8)     float32      1
+    In every group: dampening=0, nesterov=False, maximize=False, differentiable=False
     Trainable, but not in this optimizer: 1: 2.bias
     """
     indexes = index_models(models)
@@ -107,19 +96,14 @@ def describe(
 def _rows(
     view: OptimizerView, indexes: Sequence[ParameterIndex], values: bool
 ) -> Iterator[ParameterRow]:
-    """Yield a record for each parameter."""
-    norms: Sequence[Mapping[str, float]] = (
-        state_norms(view.states) if values else [_NO_NORMS] * len(view.states)
-    )
+    norms = state_norms(view.states) if values else [{}] * len(view.states)
     lrs = [copied(options.get("lr")) for options in view.options]
     decays = [copied(options.get("weight_decay")) for options in view.options]
     shaped = _shaped(view, indexes)
-    for place, (name, group, state) in enumerate(
-        zip(view.names, view.group_of, view.states, strict=True)
+    for place, (name, group, state, tensor) in enumerate(
+        zip(view.names, view.group_of, view.states, shaped, strict=True)
     ):
-        tensor = shaped[place]
         lazy = isinstance(tensor, nn.UninitializedParameter)
-        shapes, size = _shapes_and_bytes(state)
         yield ParameterRow(
             name=name,
             shape=None if tensor is None or lazy else tuple(tensor.shape),
@@ -129,9 +113,9 @@ def _rows(
             group=group,
             lr=lrs[group],
             weight_decay=decays[group],
-            state=shapes,
+            state={str(key): _shape(value) for key, value in state.items()},
             step=_step(state.get("step")),
-            bytes=size,
+            bytes=sum(map(nbytes, tensors_in(state))),
             norms=norms[place],
         )
 
@@ -140,39 +124,28 @@ def _shaped(view: OptimizerView, indexes: Sequence[ParameterIndex]) -> list[Tens
     """Return what has the shape of each parameter: of a saved one the model's, or its state."""
     if view.optimizer is not None:
         return [param if isinstance(param, Tensor) else None for param in view.params]
-    known = {
-        each.name: each.param
-        for index in (indexes if view.named else ())
-        for each in index.occurrences
-    }
+    known = {each.name: each.param for index in indexes for each in index.occurrences}
     return [
-        known[name] if name in known else _of_its_shape(state)
+        known[name] if view.named and name in known else _of_its_shape(state)
         for name, state in zip(view.names, view.states, strict=True)
     ]
 
 
 def _of_its_shape(state: Mapping[str, Any]) -> Tensor | None:
-    """Return the piece of a state that has the shape of its parameter."""
-    for key, value in state.items():
-        if isinstance(value, Tensor) and value.ndim and layouts_of(key) == {"parameter"}:
-            return value
-    return None
+    found = (
+        value
+        for key, value in state.items()
+        if isinstance(value, Tensor) and value.ndim and layouts_of(key) == {"parameter"}
+    )
+    return next(found, None)
 
 
-def _shapes_and_bytes(state: Mapping[str, Any]) -> tuple[dict[str, Shape | None], int]:
-    """Return the shape of each piece of a state, of a list its length, and the bytes of all."""
-    shapes: dict[str, Shape | None] = {}
-    size = 0
-    for key, value in state.items():
-        if isinstance(value, Tensor):
-            shapes[str(key)] = tuple(value.shape)
-            size += nbytes(value)
-        elif isinstance(value, (list, tuple, dict)):
-            shapes[str(key)] = (len(value),)
-            size += sum(map(nbytes, tensors_in(value)))
-        else:
-            shapes[str(key)] = None if value is None else ()
-    return shapes, size
+def _shape(value: Any) -> Shape | None:
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, (list, tuple, dict)):
+        return (len(value),)
+    return None if value is None else ()
 
 
 def _step(count: object) -> Any:
@@ -184,7 +157,6 @@ def _step(count: object) -> Any:
 
 
 def _groups(view: OptimizerView, rows: Sequence[ParameterRow]) -> Iterator[GroupRow]:
-    """Yield a record for each group."""
     numels: list[list[int | None]] = [[] for _ in view.options]
     for row in rows:
         numels[row.group].append(row.numel)
@@ -227,7 +199,6 @@ def _notes(
     missing: Sequence[object],
     schedulers: Schedulers,
 ) -> Iterator[str]:
-    """Say what does not fit in a record."""
     for scheduler in list_schedulers(schedulers):
         kind, at = type(scheduler).__name__, getattr(scheduler, "last_epoch", None)
         driven = getattr(scheduler, "optimizer", view.optimizer)
@@ -245,18 +216,10 @@ def _notes(
     if view.orphans:
         keys = first_few(_orphan(key) for key, _ in view.orphans)
         yield f"State of no parameter in any group: {keys}"
-    for label, size, group in _unlike_names(view):
-        yield f"{label} has {size} parameters and {group} names for them"
-
-
-def _unlike_names(view: OptimizerView) -> Iterator[tuple[str, int, int]]:
-    """Find groups whose names are not as many as their parameters."""
-    if view.optimizer is None:
-        return
     for label, group in zip(view.labels, view.groups, strict=True):
         params, names = entries(group.get("params")), entries(group.get("param_names"))
-        if "param_names" in group and len(names) != len(params):
-            yield label, len(params), len(names)
+        if view.optimizer is not None and "param_names" in group and len(names) != len(params):
+            yield f"{label} has {len(params)} parameters and {len(names)} names for them"
 
 
 def _orphan(key: object) -> str:

@@ -34,13 +34,11 @@ class DiffRow(NamedTuple):
     name : str
         The parameter, or the group; of two files, where in them.
     key : str
-        The state's key, or the option; ``group`` if it is the parameter's place;
-        ``value`` for what else a file holds.
+        The state's key, or the option; ``group`` for its place, ``value`` for another entry of a file.
     kind : {"added", "removed", "changed"}
         What happened from the first to the second.
     before, after : Any
-        The option or the number; of a tensor its norm; of one whose shape or type has
-        changed, these.
+        The option or the number; of a tensor its norm, or the shape or type that has changed.
     change : float or None
         For numbers, how far they are apart, relative to the first.
 
@@ -66,10 +64,9 @@ class Diff(Shown):
     Parameters
     ----------
     options : tuple of DiffRow
-        Differences in the groups' options, and in who is in which group.
+        Differences in the groups' options, and in which parameter is in which group.
     state : tuple of DiffRow
-        Differences in state, and of files in all else that they hold: the largest relative
-        change first, after what was added or removed.
+        Those in state, and in all else of files: added or removed, then the largest change first.
 
     Examples
     --------
@@ -86,11 +83,9 @@ class Diff(Shown):
         return self.options + self.state
 
     def __len__(self) -> int:
-        """Return how many differences there are."""
         return len(self.rows)
 
     def __iter__(self) -> Iterator[DiffRow]:
-        """Yield each difference."""
         return iter(self.rows)
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,21 +93,16 @@ class Diff(Shown):
         return {"equal": not self.rows, **jsonable(self)}
 
     def _blocks(self) -> list[Table | str]:
-        """Return the options, then the state."""
         tables = [_table("Options", self.options), _table("State", self.state)]
         return [table for table in tables if table.rows] or ["No difference."]
 
 
 def _table(caption: str, rows: Sequence[DiffRow]) -> Table:
-    """Lay out some differences, the first ones of many."""
     more = f", the first {_LINES} of {len(rows)}" if len(rows) > _LINES else ""
     told = any(row.change is not None for row in rows)
-    return Table(
-        rows[:_LINES],
-        columns=[key for key in DiffRow._fields if told or key != "change"],
-        caption=caption + more,
-        formats={"change": lambda value: "" if value is None else f"{value:.3g}"},
-    )
+    columns = [key for key in DiffRow._fields if told or key != "change"]
+    formats = {"change": lambda value: "" if value is None else f"{value:.3g}"}
+    return Table(rows[:_LINES], columns, caption + more, formats=formats)
 
 
 def diff(a: Source | Snapshot, b: Source | Snapshot) -> Diff:
@@ -165,14 +155,10 @@ def _side(source: Source | Snapshot, against: Source | Snapshot) -> Snapshot:
     return take(view_of_any(source), values, clone=False)
 
 
-def _diff(a: Snapshot, b: Snapshot, prefix: str = "") -> Diff:
-    """Compare two snapshots."""
+def _diff(a: Snapshot, b: Snapshot) -> Diff:
     pairs = _pairs(a, b)
     options = [*_class(a, b), *_options(a, b), *_moved(a, b, pairs)]
-    return Diff(
-        tuple(row._replace(name=prefix + row.name) for row in options),
-        _largest_first(row._replace(name=prefix + row.name) for row in _states(a, b, pairs)),
-    )
+    return Diff(tuple(options), _largest_first(_states(a, b, pairs)))
 
 
 def _largest_first(rows: Iterable[DiffRow]) -> tuple[DiffRow, ...]:
@@ -199,20 +185,18 @@ def _match(a: Sequence[Any], b: Sequence[Any]) -> list[tuple[Any, int | None, in
 
 
 def _class(a: Snapshot, b: Snapshot) -> Iterator[DiffRow]:
-    """Compare the classes, where both are known."""
     if a.optimizer and b.optimizer and a.optimizer != b.optimizer:
         yield DiffRow("optimizer", "class", "changed", a.optimizer, b.optimizer)
 
 
 def _options(a: Snapshot, b: Snapshot) -> Iterator[DiffRow]:
-    """Compare the options of the groups."""
+    """Compare the options of the groups: by name, where all have one."""
     labels = (a.labels, b.labels)
     named = all(
         len(set(side)) == len(side) and not any(label.startswith("group ") for label in side)
         for side in labels
     )
-    keys: list[Sequence[object]] = [side if named else range(len(side)) for side in labels]
-    for _, one, other in _match(*keys):
+    for _, one, other in _match(*(side if named else range(len(side)) for side in labels)):
         if one is not None and other is not None:
             yield from _group(a.labels[one], a.groups[one], b.groups[other])
         elif one is not None:
@@ -226,7 +210,6 @@ def _size(side: Snapshot, group: int) -> str:
 
 
 def _group(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[DiffRow]:
-    """Compare the options of one group."""
     for key in dict.fromkeys([*one, *other]):
         if key not in other:
             yield DiffRow(label, key, "removed", one[key], None)
@@ -238,7 +221,6 @@ def _group(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iter
 
 
 def _moved(a: Snapshot, b: Snapshot, pairs: Sequence[Pair]) -> Iterator[DiffRow]:
-    """Compare which group each parameter is in."""
     for name, one, other in pairs:
         before = None if one is None else a.labels[a.group_of[one]]
         after = None if other is None else b.labels[b.group_of[other]]
@@ -249,11 +231,9 @@ def _moved(a: Snapshot, b: Snapshot, pairs: Sequence[Pair]) -> Iterator[DiffRow]
 
 
 def _states(a: Snapshot, b: Snapshot, pairs: Sequence[Pair]) -> Iterator[DiffRow]:
-    """Compare the state of each parameter."""
-    empty: Mapping[str, SnapshotRow] = {}
     for name, one, other in pairs:
-        before = empty if one is None else a.states[one]
-        after = empty if other is None else b.states[other]
+        before = {} if one is None else a.states[one]
+        after = {} if other is None else b.states[other]
         for key in dict.fromkeys([*before, *after]):
             yield from _piece(name, key, before.get(key), after.get(key))
 
@@ -309,7 +289,7 @@ def _layout(row: SnapshotRow) -> str:
 
 
 def _diff_files(a: Any, b: Any) -> Diff:
-    """Compare everything in two files: the optimizers as such, the rest leaf by leaf."""
+    """Compare two files: the optimizers as such, the rest leaf by leaf."""
     ones, others = optimizers_in(a), optimizers_in(b)
     both = [where for where in ones if where in others]
     options: list[DiffRow] = []
@@ -318,10 +298,10 @@ def _diff_files(a: Any, b: Any) -> Diff:
         found = _diff(
             take(view_of_saved(ones[where]), "copy", clone=False),
             take(view_of_saved(others[where]), "copy", clone=False),
-            "" if len(both) == 1 else f"{where}.",
         )
-        options += found.options
-        state += found.state
+        prefix = "" if len(both) == 1 else f"{where}."
+        options += (row._replace(name=prefix + row.name) for row in found.options)
+        state += (row._replace(name=prefix + row.name) for row in found.state)
     left, right = dict(_leaves(a)), dict(_leaves(b))
     for where in dict.fromkeys([*left, *right]):
         state += _piece(where, "value", left.get(where), right.get(where))

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from .._errors import AuditError
 from .._tables import Shown, Table, counted
 
 Severity = Literal["error", "warning", "note"]
 
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-"""From the worst to the mildest."""
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # from the worst to the mildest
 
 
 class Finding(NamedTuple):
@@ -77,7 +76,7 @@ class Findings(Shown):
         return tuple(row.code for row in self.rows)
 
     def at_least(self, severity: Severity) -> Findings:
-        """Return the findings of a severity, and those that are worse."""
+        """Return the findings of a severity or worse."""
         if severity not in SEVERITIES:
             raise ValueError(f"severity must be one of {', '.join(SEVERITIES)}, not {severity!r}")
         kept = SEVERITIES[: SEVERITIES.index(severity) + 1]
@@ -88,10 +87,6 @@ class Findings(Shown):
         problems = [f"{row.code}: {row.message} {row.remedy}" for row in self.at_least(severity)]
         if problems:
             raise AuditError(*problems)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the findings, under ``rows``, as data that ``json`` can write."""
-        return {"rows": [{**row._asdict(), "names": list(row.names)} for row in self.rows]}
 
     def _blocks(self) -> list[str]:
         if not self.rows:

@@ -6,7 +6,7 @@ import inspect
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -20,7 +20,6 @@ from .._values import dtype_name, local, nbytes, tensors_in
 By = Literal["key", "group", "param", "dtype", "device"]
 State = Mapping[str, Any]
 
-_BY = ("key", "group", "param", "dtype", "device")
 # A meta tensor has no values to fuse, capture or differentiate; what is kept is the same.
 _PLAIN = {"fused": False, "capturable": False, "differentiable": False, "foreach": False}
 
@@ -118,8 +117,8 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
     ----------  -----  -------
     total       80808
     """
-    if by not in _BY:
-        raise ValueError(f"by must be one of {', '.join(_BY)}, not {by!r}")
+    if by not in get_args(By):
+        raise ValueError(f"by must be one of {', '.join(get_args(By))}, not {by!r}")
     if not predict:
         view = view_of_any(optimizer)
         states, how = view.states, ""

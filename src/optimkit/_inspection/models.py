@@ -23,12 +23,8 @@ def index_models(models: Models) -> list[ParameterIndex]:
     indexes = [ParameterIndex(model) for model in given]
     if len(indexes) == 1:
         return indexes
-    owners: dict[str, int] = {}
-    clash = False
-    for index in indexes:
-        for each in index.occurrences:
-            clash |= owners.setdefault(each.name, id(each.param)) != id(each.param)
-    if not clash:
+    named = {(each.name, id(each.param)) for index in indexes for each in index.occurrences}
+    if len(named) == len({name for name, _ in named}):
         return indexes
     kinds = [type(model).__name__ for model in given]
     prefixes = [
@@ -45,11 +41,7 @@ def index_models(models: Models) -> list[ParameterIndex]:
 
 def names_by_id(indexes: Iterable[ParameterIndex]) -> dict[int, str]:
     """Map each parameter to its first name."""
-    names: dict[int, str] = {}
-    for index in indexes:
-        for each in index:
-            names.setdefault(id(each.param), each.name)
-    return names
+    return {id(each.param): each.name for index in [*indexes][::-1] for each in index}
 
 
 def list_schedulers(schedulers: Schedulers) -> list[Any]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._errors import first_few
-from .._tables import Folded, Shown, Table, counted, jsonable, text
+from .._tables import Folded, Shown, Table, counted, text
 from .._values import dtype_name
 from .patterns import in_few
 
@@ -29,12 +29,8 @@ class ParameterRow(NamedTuple):
     ----------
     name : str
         Its name, or its position where no one has named it: ``params[3]``.
-    shape : tuple of int or None
-        Its shape; None where only its state is known and does not tell.
-    dtype : torch.dtype or None
-        Its data type.
-    numel : int or None
-        How many elements it has.
+    shape, dtype, numel : tuple of int, torch.dtype, int or None
+        Its shape, data type, and number of elements; None where its state does not tell.
     trainable : bool or None
         Its ``requires_grad``; None in a state dict.
     group : int
@@ -78,18 +74,12 @@ class GroupRow:
 
     Parameters
     ----------
-    index : int
-        Its index in ``optimizer.param_groups``.
-    name : str
-        Its own name, or ``group`` and its index.
-    options : mapping
-        Its options: lr, weight decay, and all others.
-    overrides : mapping
-        Those that differ from the optimizer's ``defaults``.
-    parameters : int
-        How many parameters it has.
-    numel : int or None
-        How many elements these have; None if a state dict does not tell.
+    index, name : int, str
+        Its index in ``optimizer.param_groups``; its name, or else ``group`` and the index.
+    options, overrides : mapping
+        All its options, and those that differ from the optimizer's ``defaults``.
+    parameters, numel : int or None
+        How many parameters it has, and elements in them; None if a state dict does not tell.
 
     Examples
     --------
@@ -116,10 +106,8 @@ class Report(Shown):
     ----------
     optimizer : str
         The optimizer's class, or where its state dict was found.
-    groups : tuple of GroupRow
-        The groups.
-    rows : tuple of ParameterRow
-        The parameters, group by group.
+    groups, rows : tuple of GroupRow, tuple of ParameterRow
+        The groups; the parameters, group by group.
     unmanaged, frozen : tuple of str, optional
         Trainable, and frozen, parameters of the model that the optimizer does not have.
     notes : tuple of str, optional
@@ -152,29 +140,10 @@ class Report(Shown):
         columns = [name for name in ParameterRow._fields if name not in ("numel", "trainable")]
         if not any(row.norms for row in rows):
             columns.remove("norms")
-        return Table(
-            rows,
-            columns=columns,
-            caption=counted(len(rows), "parameter") + (f" in {prefix}" if prefix else ""),
-            formats={"dtype": dtype_name, "state": _state_text},
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all fields as data that ``json`` can write."""
-        found: dict[str, Any] = jsonable(self)
-        return found
+        caption = counted(len(rows), "parameter") + (f" in {prefix}" if prefix else "")
+        return Table(rows, columns, caption, formats={"dtype": dtype_name, "state": _state_text})
 
     def _blocks(self) -> list[Table | str]:
-        """Return the groups, the parameters summed up, what is left out."""
-        return [self._title, self._group_table(), self._parameter_table(), *self._remarks()]
-
-    def _html_blocks(self) -> list[Table | Folded | str]:
-        """Return the same, with every parameter folded below."""
-        folded = len(self._lines) < len(self.rows) <= _IN_HTML
-        return [*self._blocks(), *([Folded(self.expand())] if folded else [])]
-
-    @property
-    def _title(self) -> str:
         numel, size = total(row.numel for row in self.rows), self.bytes
         pieces = [
             counted(len(self.groups), "group"),
@@ -182,10 +151,14 @@ class Report(Shown):
             *([] if numel is None else [counted(numel, "element")]),
             f"{size:,} bytes of state" if size else "no state",
         ]
-        return f"{self.optimizer}: {', '.join(pieces)}"
+        title = f"{self.optimizer}: {', '.join(pieces)}"
+        return [title, self._group_table(), self._parameter_table(), *self._remarks()]
+
+    def _html_blocks(self) -> list[Table | Folded | str]:
+        folded = len(self._lines) < len(self.rows) <= _IN_HTML
+        return [*self._blocks(), *([Folded(self.expand())] if folded else [])]
 
     def _group_table(self) -> Table:
-        """Lay out the groups: the options in columns where they differ."""
         chosen = _telling_options(self.groups)
         rows = [
             {
@@ -200,21 +173,15 @@ class Report(Shown):
         ]
         columns = ["group", "name", "parameters", "numel", *chosen, "overrides"]
         shown = [key for key in columns if key in chosen or _any_says(rows, key)]
-        return Table(rows, columns=shown if rows else (), caption="Groups")
+        return Table(rows, shown, "Groups")
 
     def _parameter_table(self) -> Table:
-        """Lay out the parameters, those that are alike on one line."""
         lines = self._lines
         columns = ["name", "tensors", "shape", "dtype", "frozen", "group", "state", "step", "bytes"]
         if all(line["tensors"] == 1 for line in lines):
             columns.remove("tensors")
         shown = [key for key in [*columns, "norms"] if _any_says(lines, key)]
-        return Table(
-            lines,
-            columns=shown,
-            caption="Parameters",
-            formats={"norms": _norms_text},
-        )
+        return Table(lines, shown, "Parameters", formats={"norms": _norms_text})
 
     @cached_property
     def _lines(self) -> list[dict[str, Any]]:
@@ -222,7 +189,11 @@ class Report(Shown):
 
     def _remarks(self) -> list[str]:
         lines = []
-        shared = _shared_options(self.groups)
+        told = {"name", *_telling_options(self.groups)}
+        options = self.groups[0].options if self.groups else {}
+        shared = {
+            key: each for key, each in options.items() if key not in told and each is not None
+        }
         if shared:
             lines.append(f"In every group: {text(shared)}")
         if self.unmanaged:
@@ -238,9 +209,6 @@ def total(numbers: Iterable[int | None]) -> int | None:
     return None if None in known else sum(known)  # type: ignore[arg-type]
 
 
-# The groups: which options are worth a column
-
-
 def _telling_options(groups: Sequence[GroupRow]) -> list[str]:
     """Choose the options worth a column: lr, weight decay, and what differs between groups."""
     keys = dict.fromkeys(key for group in groups for key in group.options if key != "name")
@@ -250,25 +218,12 @@ def _telling_options(groups: Sequence[GroupRow]) -> list[str]:
     return (first + differing)[:8]
 
 
-def _shared_options(groups: Sequence[GroupRow]) -> dict[str, Any]:
-    """Return the options that are the same in every group, and are not shown in a column."""
-    if not groups:
-        return {}
-    shown = {"name", *_telling_options(groups)}
-    options = groups[0].options.items()
-    return {key: value for key, value in options if key not in shown and value is not None}
-
-
-# The parameters: those that are alike share a line
-
-
 def _summed_up(rows: Sequence[ParameterRow]) -> list[dict[str, Any]]:
     """Make one line of parameters that are alike; one of each module if these are too many."""
     lines = _alike(rows)
-    depth = 6
-    while len(lines) > _LINES and depth:
-        lines = _by_module(rows, depth)
-        depth -= 1
+    for depth in range(6, 0, -1):
+        if len(lines) > _LINES:
+            lines = _by_module(rows, depth)
     shown = [_line(name, members) for name, members in lines[:_LINES]]
     rest = [row for _, members in lines[_LINES:] for row in members]
     if rest:
@@ -305,7 +260,6 @@ def _by_module(rows: Sequence[ParameterRow], depth: int) -> list[tuple[str, list
 
 
 def _line(name: str, rows: Sequence[ParameterRow]) -> dict[str, Any]:
-    """Sum up parameters in one line."""
     first = rows[0]
     alike = all(row.state == first.state for row in rows)
     dtypes = dict.fromkeys(row.dtype for row in rows)
@@ -334,7 +288,6 @@ def _largest(norms: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _span(steps: Sequence[Any]) -> Any:
-    """Write one step count, or the lowest and the highest."""
     if not steps:
         return None
     low, high = min(steps), max(steps)
@@ -350,11 +303,7 @@ def _short_state(row: ParameterRow) -> str:
     )
 
 
-# Cells
-
-
 def _any_says(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
-    """Return whether a column would say anything."""
     return any(row.get(key) or row.get(key) == () for row in rows)
 
 
@@ -368,5 +317,4 @@ def _norms_text(norms: Mapping[str, float] | None) -> str:
 
 
 def _names_text(names: Sequence[str]) -> str:
-    """Write names in few, the first ten of them."""
     return f"{len(names)}: {first_few((pattern for pattern, _ in in_few(names)), 10)}"

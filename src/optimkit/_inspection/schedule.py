@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .._optimizer_view import group_label
-from .._tables import Shown, Table, jsonable
+from .._tables import Shown, Table
 from .._torch_schedulers import Copies, undisturbed
 
 _LINES = 21  # so many steps are shown in text, evenly spaced
@@ -24,10 +24,8 @@ class LrRow(NamedTuple):
     ----------
     step : int
         0 is now, k is after k calls of ``scheduler.step()``.
-    group : int
-        The index of the group.
-    lr : float
-        The learning rate.
+    group, lr : int, float
+        The index of the group, and its learning rate.
 
     Examples
     --------
@@ -46,10 +44,8 @@ class LrCurve(Shown):
 
     Parameters
     ----------
-    scheduler : str
-        Its class.
-    names : tuple of str
-        Of the groups.
+    scheduler, names : str, tuple of str
+        Its class, and the groups.
     rows : tuple of LrRow
         Step by step, group by group.
 
@@ -65,18 +61,11 @@ class LrCurve(Shown):
     rows: tuple[LrRow, ...]
 
     def lrs(self, group: int = 0) -> list[float]:
-        """Return the learning rates of the group at an index, one for each step, now included."""
+        """Return the learning rates of a group, by its index: one for each step, from now on."""
         return [row.lr for row in self.rows if row.group == group]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return ``scheduler``, ``names`` and ``rows`` as data that ``json`` can write."""
-        data: dict[str, Any] = jsonable(self)
-        return data
-
     def _blocks(self) -> list[Table]:
-        headers = {
-            str(index): name for index, name in enumerate(self.names)
-        }  # maybe one name twice
+        headers = dict(zip(map(str, range(len(self.names))), self.names, strict=True))
         lrs = {key: self.lrs(int(key)) for key in headers}
         last = max(map(len, lrs.values()), default=1) - 1
         lines = min(last, _LINES - 1)
@@ -109,10 +98,9 @@ def lr_curve(
 
     Raises
     ------
-    TypeError
-        If `scheduler` is not one, a plateau has no `metrics`, or another scheduler has.
-    ValueError
-        If `steps` is negative, or the schedule ends before.
+    TypeError, ValueError
+        If `scheduler` is not one; if a plateau has no `metrics`, or another scheduler has; if
+        `steps` is negative, or the schedule ends before.
 
     Examples
     --------
@@ -156,7 +144,6 @@ def lr_curve(
 def _arguments(
     scheduler: Any, kind: str, steps: int, metrics: float | Sequence[float] | None
 ) -> Iterable[tuple[float, ...]]:
-    """Return the arguments of each call of ``step``."""
     takes = "metrics" in inspect.signature(scheduler.step).parameters
     if takes and metrics is None:
         raise TypeError(f"{kind} steps by a metric: pass metrics=, one for each step, or one")
@@ -172,6 +159,5 @@ def _arguments(
 
 
 def _now(step: int, optimizer: Optimizer) -> Iterator[LrRow]:
-    """Yield the learning rate of each group."""
     for index, group in enumerate(optimizer.param_groups):
         yield LrRow(step, index, float(group["lr"]))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ from .._values import copied
 from .norms import state_norms
 
 Values = Literal["norm", "copy", "none"]
-_VALUES = ("norm", "copy", "none")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,10 +26,8 @@ class SnapshotRow:
     ----------
     name, key : str
         The parameter, and the key in its state.
-    shape : tuple of int or None
-        Of a list, its length; None if it has none.
-    dtype : torch.dtype or None
-        Its data type.
+    shape, dtype : tuple of int, torch.dtype or None
+        Its shape, of a list its length, and its data type; None if it has none.
     norm : float, optional
         Its norm, with ``values="norm"``.
     value : Any, optional
@@ -66,10 +63,8 @@ class Snapshot(Shown):
         What is kept of each tensor.
     groups, labels : tuple
         Of each group, the options and the name.
-    names : tuple of str
-        The parameters.
-    named : bool
-        Whether these are names, or positions.
+    names, named : tuple of str, bool
+        The parameters, and whether these are names or positions.
     group_of, states : tuple
         Of each parameter, the index of its group, and its rows by state key.
 
@@ -92,11 +87,11 @@ class Snapshot(Shown):
 
     @property
     def rows(self) -> tuple[SnapshotRow, ...]:
-        """A record for each piece of state."""
+        """All pieces of state."""
         return tuple(row for state in self.states for row in state.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as data that ``json`` can write, without copies of tensors."""
+        """Return ``optimizer``, ``groups`` and ``rows`` for ``json``, without copies of tensors."""
         return {
             "optimizer": self.optimizer,
             "groups": [
@@ -107,11 +102,9 @@ class Snapshot(Shown):
         }
 
     def _blocks(self) -> list[str]:
-        kind, groups = self.optimizer or "a state dict", counted(len(self.groups), "group")
-        held = (
-            f"{counted(len(self.names), 'parameter')}, {counted(len(self.rows), 'piece')} of state"
-        )
-        return [f"Snapshot of {kind}: {groups}, {held} ({self.values})"]
+        counts = {"group": self.groups, "parameter": self.names, "piece": self.rows}
+        held = ", ".join(counted(len(each), noun) for noun, each in counts.items())
+        return [f"Snapshot of {self.optimizer or 'a state dict'}: {held} of state ({self.values})"]
 
     def _html_blocks(self) -> list[Table]:
         return [Table(self.rows[:200], _SHOWN, caption=self._blocks()[0])]
@@ -151,21 +144,20 @@ def snapshot(optimizer: Optimizer, values: Values = "norm") -> Snapshot:
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"snapshot takes a torch.optim.Optimizer, not {type(optimizer).__name__}")
-    if values not in _VALUES:
-        raise ValueError(f"values must be one of {', '.join(_VALUES)}, not {values!r}")
+    if values not in get_args(Values):
+        raise ValueError(f"values must be one of {', '.join(get_args(Values))}, not {values!r}")
     return take(view_of(optimizer), values)
 
 
 def take(view: OptimizerView, values: Values, *, clone: bool = True) -> Snapshot:
     """Return a snapshot; without `clone`, one that changes with the optimizer."""
-    norms: Sequence[Mapping[str, float]] = (
-        state_norms(view.states) if values == "norm" else [{} for _ in view.states]
-    )
+    norms = state_norms(view.states) if values == "norm" else [{}] * len(view.states)
     states = []
     for name, state, norm in zip(view.names, view.states, norms, strict=True):
         rows = {}
         for key, value in state.items():
-            kept = value if _is_kept(value, values) else None
+            large = isinstance(value, (Tensor, list, tuple, dict))
+            kept = None if values == "none" or (values == "norm" and large) else value
             kept = copied(kept) if clone else kept
             rows[str(key)] = row_of(name, str(key), value, norm.get(str(key)), kept)
         states.append(rows)
@@ -182,16 +174,9 @@ def take(view: OptimizerView, values: Values, *, clone: bool = True) -> Snapshot
 
 
 def row_of(name: str, key: str, value: Any, norm: float | None, kept: Any) -> SnapshotRow:
-    """Return what is kept of a value."""
     if isinstance(value, Tensor):
         return SnapshotRow(name, key, tuple(value.shape), value.dtype, norm, kept)
     if isinstance(value, (list, tuple, dict)):
         return SnapshotRow(name, key, (len(value),), None, norm, kept)
     shape = () if isinstance(value, (int, float, complex)) else None
     return SnapshotRow(name, key, shape, None, norm, kept)
-
-
-def _is_kept(value: Any, values: Values) -> bool:
-    """Return whether to keep a value as it is: what is no tensor is so small that norms do it too."""
-    large = isinstance(value, (Tensor, list, tuple, dict))
-    return values == "copy" or (values == "norm" and not large)
