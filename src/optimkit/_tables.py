@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:  # rich is imported when something is shown: `import optimkit` stays cheap
     import rich.console
 
-WIDTH = 100
-"""The width of plain text, in columns of a terminal; a Chinese character takes two."""
-
+WIDTH = 100  # of plain text, in columns of a terminal; a Chinese character takes two
 _NARROWEST = 6  # a column of words is not squeezed below this: the records are stacked instead
 _SHORT = 12  # a cell of this width is not broken, if it can be helped
 _GAP = 2
@@ -283,7 +281,6 @@ def _html(block: Table | Folded | str) -> str:
 
 
 def _html_row(row: list[str], numeric: list[bool]) -> str:
-    """Write one row; its first cell names it."""
     cells = (
         _html_cell("td" if place else "th", cell, right, "" if place else "row")
         for place, (cell, right) in enumerate(zip(row, numeric, strict=True))
@@ -307,7 +304,6 @@ def one_line(value: str) -> str:
 
 
 def text(value: object) -> str:
-    """Write a value the way it is shown in a table."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -322,7 +318,6 @@ def text(value: object) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number of things."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -342,7 +337,6 @@ def jsonable(value: object) -> Any:
 
 
 def _keys(row: Any) -> Sequence[str]:
-    """Name the entries of a record."""
     if isinstance(row, Mapping):
         return list(row)
     if is_dataclass(row):
@@ -352,5 +346,4 @@ def _keys(row: Any) -> Sequence[str]:
 
 
 def _entry(row: Any, column: str) -> Any:
-    """Look an entry up; a record may lack it."""
     return row.get(column) if isinstance(row, Mapping) else getattr(row, column, None)

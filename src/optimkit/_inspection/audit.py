@@ -1,8 +1,4 @@
-"""Find what is wrong with an optimizer, before it shows in a curve.
-
-Each check finds a way in which torch trains on without a word: a row, S1 to S34, of the table of
-silent failures. A check names its rows where it is registered.
-"""
+"""Find what is wrong with an optimizer, before it shows in a curve."""
 
 from __future__ import annotations
 
@@ -10,8 +6,7 @@ from .checks import Optimizers, context_of, options, parameters, run_checks, sch
 from .findings import Findings
 from .models import Models, Schedulers
 
-REGISTERED = (parameters, state, options, schedulers)
-"""The modules of checks: to import one registers its checks."""
+REGISTERED = (parameters, state, options, schedulers)  # to import a module registers its checks
 
 NOT_SEEN = {
     "S10 S16 S17": "options replaced by a load: nothing is left of what was asked for",
@@ -21,14 +16,14 @@ NOT_SEEN = {
     "S32 S33": "a scaler, an average restored from weights alone: not looked at",
     "S34": "files: python -m optimkit verify",
 }
-"""The rows that objects do not show, and why. Nor do they show state that is missing, part of S6:
-a parameter that never had a gradient looks the same."""
+"""The rows of the table of silent failures that objects do not show, and why. Nor do they show state
+that is missing, part of S6: a parameter that never had a gradient looks the same."""
 
 
 def audit(optimizers: Optimizers, models: Models = (), *, schedulers: Schedulers = ()) -> Findings:
-    """Find what is wrong with optimizers, their models and their schedulers.
+    """Find what is wrong with optimizers, models and schedulers, by looking only.
 
-    It only looks; nothing is changed. A healthy set-up gives no error and no warning.
+    Torch trains on without a word; a healthy set-up gives no error and no warning.
 
     Parameters
     ----------

@@ -40,7 +40,6 @@ def index_models(models: Models) -> list[ParameterIndex]:
 
 
 def names_by_id(indexes: Iterable[ParameterIndex]) -> dict[int, str]:
-    """Map each parameter to its first name."""
     return {id(each.param): each.name for index in [*indexes][::-1] for each in index}
 
 

@@ -36,7 +36,6 @@ def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
 
 @torch.no_grad()
 def norm_of(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the norm of some tensors together."""
     norms = [torch.linalg.vector_norm(_wide(local(each))).double() for each in tensors]
     together: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     return together

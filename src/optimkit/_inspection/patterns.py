@@ -53,7 +53,6 @@ def _grids(numbers: Sequence[Numbers], places: Places) -> list[Places]:
 
 
 def _columns(numbers: Sequence[Numbers], places: Places) -> list[list[str]]:
-    """List the different numbers in each slot."""
     return [
         list(dict.fromkeys(column)) for column in zip(*(numbers[p] for p in places), strict=True)
     ]

@@ -138,7 +138,6 @@ def plot_memory(table: MemoryTable, ax: Axes | None = None) -> Axes:
 
 
 def _axes(ax: Axes | None) -> Any:
-    """Return the axes given, or those of a new figure."""
     if ax is not None:
         return ax
     try:
@@ -149,7 +148,6 @@ def _axes(ax: Axes | None) -> Any:
 
 
 def _size(number: float) -> str:
-    """Write bytes for people."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number < 1024:
             return f"{number:.3g} {unit}"

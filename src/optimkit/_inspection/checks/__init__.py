@@ -1,8 +1,7 @@
 """What an audit looks at, and the register of its checks.
 
-A check is a generator that is given the whole run, and yields the names and the message of each
-finding; one without names is none. To add a check, write it in the module that it belongs to, a
-line in docs/reference/inspection.md, and a set-up in tests/inspection/test_audit.py.
+To add one, write it in the module that it belongs to, a line in docs/reference/inspection.md, and
+a set-up in tests/inspection/test_audit.py.
 """
 
 from __future__ import annotations
@@ -21,14 +20,11 @@ from ..findings import SEVERITIES, Finding, Severity
 from ..models import Models, Schedulers, index_models, list_schedulers, names_by_id
 
 Optimizers = Optimizer | Iterable[Optimizer]
-Found = tuple[Collection[str], str]
-"""The parameters, groups or modules that a finding is about, and its message."""
+Found = tuple[Collection[str], str]  # what a finding is about, and its message
 
 
 @dataclass(frozen=True)
 class AuditContext:
-    """The optimizers, models and schedulers of a run."""
-
     optimizers: dict[str, OptimizerView]  # by class, and by index if there are several
     indexes: list[ParameterIndex]
     schedulers: list[Any]
@@ -39,19 +35,16 @@ class AuditContext:
         return [(each.name, each.param) for index in self.indexes for each in index.occurrences]
 
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
-        """Yield the modules of the models that hold a parameter, with their names."""
         for index in self.indexes:
             for each in index.modules:
                 yield each.name, each.module
 
     def driven_by(self, scheduler: Any) -> str | None:
-        """Return which optimizer a scheduler drives."""
         driven = getattr(scheduler, "optimizer", None)
         labels = (label for label, view in self.optimizers.items() if view.optimizer is driven)
         return next(labels, None)
 
     def driving(self, label: str) -> list[Any]:
-        """List the schedulers that drive an optimizer."""
         return [each for each in self.schedulers if self.driven_by(each) == label]
 
 
@@ -59,8 +52,6 @@ Find = Callable[[AuditContext], Iterator[Found]]
 
 
 class Check(NamedTuple):
-    """A registered check."""
-
     code: str
     severity: Severity
     rows: tuple[int, ...]  # of the table of silent failures
@@ -69,16 +60,17 @@ class Check(NamedTuple):
 
     @property
     def order(self) -> tuple[int, tuple[int, ...], str]:
-        """Where its findings stand: the worst first, then in the order of the table."""
         return SEVERITIES.index(self.severity), self.rows, self.code
 
 
-CHECKS: dict[str, Check] = {}
-"""The code -> its check."""
+CHECKS: dict[str, Check] = {}  # by code
 
 
 def check(code: str, severity: Severity, rows: str, remedy: str) -> Callable[[Find], Find]:
-    """Register a check; `rows` are those of the table of silent failures, as in ``"S4 S5"``."""
+    """Register a generator of what is found in a run: of findings with names, others are none.
+
+    `rows` are those of the table of silent failures, as in ``"S4 S5"``.
+    """
 
     def register(find: Find) -> Find:
         numbers = tuple(int(row.removeprefix("S")) for row in rows.split())
@@ -89,7 +81,6 @@ def check(code: str, severity: Severity, rows: str, remedy: str) -> Callable[[Fi
 
 
 def run_checks(context: AuditContext) -> tuple[Finding, ...]:
-    """Run every check, and return the findings in their order."""
     return tuple(
         Finding(each.code, each.severity, tuple(names), message, each.remedy)
         for each in sorted(CHECKS.values(), key=lambda each: each.order)
@@ -99,7 +90,6 @@ def run_checks(context: AuditContext) -> tuple[Finding, ...]:
 
 
 def context_of(optimizers: Any, models: Models, schedulers: Schedulers) -> AuditContext:
-    """Check what was passed, and look at it once."""
     one = isinstance(optimizers, (Optimizer, nn.Module)) or not isinstance(optimizers, Iterable)
     given = [optimizers] if one else list(optimizers)
     if not given:

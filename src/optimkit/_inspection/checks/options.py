@@ -124,7 +124,6 @@ def differs_from_defaults(context: AuditContext) -> Iterator[Found]:
 
 
 def _labels(where: Mapping[str, list[str]]) -> list[str]:
-    """List the groups, each once."""
     return list(dict.fromkeys(label for labels in where.values() for label in labels))
 
 

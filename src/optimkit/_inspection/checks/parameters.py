@@ -170,7 +170,6 @@ def frozen_batchnorm(context: AuditContext) -> Iterator[Found]:
 
 
 def _changes_frozen(module: Any) -> bool:
-    """Return whether a layer is frozen, and updates its statistics."""
     own = [param for param in module._parameters.values() if param is not None]
     return (
         module.training
@@ -194,7 +193,6 @@ def _left_out(context: AuditContext) -> Iterator[tuple[str, Any]]:
 
 
 def _own_names(view: OptimizerView) -> Iterator[tuple[str, Any]]:
-    """Yield the names that the optimizer itself has."""
     for group in view.groups:
         if group.get("param_names"):
             names, params = entries(group["param_names"]), entries(group.get("params"))
@@ -227,7 +225,6 @@ def _nested(one: str, other: str) -> bool:
 
 
 def _unwrapped(name: str) -> str:
-    """Take a wrapper's prefix off."""
     for prefix in ("module.", "_orig_mod.", "module."):
         name = name.removeprefix(prefix)
     return name

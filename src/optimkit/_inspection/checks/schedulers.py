@@ -95,7 +95,6 @@ def _made_for(scheduler: Any, groups: int) -> int | None:
 
 
 def _last_set(scheduler: Any) -> Sequence[Any] | None:
-    """Return the lr that a scheduler says it has set."""
     # torch/optim/lr_scheduler.py, 2.15: get_last_lr() returns it, and fails where there is none.
     lrs = getattr(scheduler, "_last_lr", None)
     return list(map(plain, lrs)) if isinstance(lrs, (list, tuple)) else None

@@ -18,8 +18,6 @@ _NARROW = (torch.bfloat16, torch.float16)
 
 
 class _Held(NamedTuple):
-    """The state of one parameter."""
-
     kind: str  # the class of torch, or ""
     param: Tensor
     options: Mapping[str, Any]
@@ -89,7 +87,7 @@ def state_dtype(context: AuditContext) -> Iterator[Found]:
 
 
 def _judged(view: OptimizerView, judge: Callable[[_Held], str | None]) -> Iterator[tuple[str, str]]:
-    """Yield the name of each parameter whose state is wrong, and in what."""
+    """Yield the name of each parameter whose state is wrong, and what `judge` says of it."""
     for name, param, group, state in zip(
         view.names, view.params, view.group_of, view.states, strict=True
     ):
@@ -100,7 +98,6 @@ def _judged(view: OptimizerView, judge: Callable[[_Held], str | None]) -> Iterat
 
 
 def _other_shape(held: _Held) -> str | None:
-    """Say which state has not the shape that the class makes."""
     if not held.kind or isinstance(held.param, torch.nn.UninitializedParameter):
         return None
     shape = tuple(held.param.shape)
@@ -127,7 +124,6 @@ def _other_length(view: OptimizerView) -> Iterator[tuple[str, str]]:
 
 
 def _other_class(held: _Held) -> str | None:
-    """Say which keys are another class's, or lacking."""
     if not held.kind:
         return None
     keys, own = held.state.keys(), keys_of(held.kind)
@@ -156,7 +152,6 @@ def _other_decay(view: OptimizerView) -> Iterator[tuple[str, str]]:
 
 
 def _narrowed(held: _Held) -> str | None:
-    """Say which state is in a narrower type than it was made in."""
     for key, value in held.state.items():
         if type(value) is not Tensor or value.dtype not in _NARROW:
             continue
