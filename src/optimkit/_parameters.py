@@ -1,9 +1,4 @@
-"""The parameters of a model: each once, with every name it has and the modules it lies in.
-
-The names are the model's own. A wrapper such as ``DistributedDataParallel`` or
-``torch.compile`` adds a ``module.`` or an ``_orig_mod.`` that no checkpoint wants; it is
-recognised by its class, so an attribute of yours that is called ``module`` keeps its name.
-"""
+"""The parameters of a model: each once, with every name it has and the modules it lies in."""
 
 from __future__ import annotations
 
@@ -11,17 +6,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import lru_cache
 
-import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ._errors import GroupError, first_few
 
-# Where the class of a wrapper is, and the attribute that holds the model. A class only has
-# instances once its module has been imported, so nothing is imported to look for one.
+# Where the class of a wrapper is, and the attribute that holds the model, which is no part of any
+# name. A class has no instances before its module is imported: none is imported to look for one.
 _WRAPPERS = (
     ("torch.nn.parallel.distributed", "DistributedDataParallel", "module"),
     ("torch.nn.parallel.data_parallel", "DataParallel", "module"),
@@ -44,8 +37,7 @@ _WRAPPERS = (
 
 def held_as(module: nn.Module) -> str | None:
     """Return the attribute in which a wrapper holds the model; None if this is no wrapper."""
-    kind: Any = type(module)
-    return _held_by(kind)
+    return _held_by(type(module))
 
 
 @lru_cache(maxsize=1024)  # the bases of a class never change
@@ -139,50 +131,41 @@ class ParameterIndex:
         self.occurrences: list[IndexedParameter] = []  # each parameter at each of its names
         self._first: dict[int, IndexedParameter] = {}  # by id: a tensor is slow to hash
         self.answers: dict[object, frozenset[int]] = {}  # what selectors have found: positions
-        self._add_modules(_roots(model), None, None)
+        for key, module in _roots(model).items():
+            self._add(module, f"{key}." if key else "", None, ())
         _refuse_name_clash([each.name for each in self.occurrences])
 
-    def _add_modules(
+    def _add(
         self,
-        children: Mapping[str, nn.Module | None],
-        unnamed: str | None,
+        module: nn.Module,
+        prefix: str,
         outer: IndexedModule | None,
+        around: tuple[nn.Module, ...],
     ) -> None:
-        """Note what modules hold, the parameters of each before those of its children.
-
-        A wrapper holds the model in an attribute, `unnamed`, that is no part of any name.
-        """
-        before = outer.prefix if outer else ""
-        for key, module in children.items():
-            if module is None or not (module._parameters or module._modules):
-                continue
-            prefix = before if key in (unnamed, "") else f"{before}{key}."
-            owner = IndexedModule(prefix, module, outer, [])
-            if module._modules and any(each.module is module for each in _around(owner)):
-                continue  # torch lets a module hold its own parent
-            self.modules.append(owner)
-            self._add_parameters(owner)
-            if module._modules:
-                self._add_modules(module._modules, held_as(module), owner)
-
-    def _add_parameters(self, owner: IndexedModule) -> None:
-        """Note the parameters that a module owns itself."""
-        for leaf, param in owner.module._parameters.items():
+        """Note what a module holds: first the parameters that it owns itself."""
+        if not (module._parameters or module._modules):
+            return
+        if any(each is module for each in around):  # torch lets a module hold its own parent
+            return
+        owner = IndexedModule(prefix, module, outer, [])
+        self.modules.append(owner)
+        for leaf, param in module._parameters.items():
             if param is None:
                 continue
-            name = owner.prefix + leaf
-            first = self._first.get(id(param))
-            if first is None:
-                record = IndexedParameter(name, param, owner, len(self._first), [name])
-                self._first[id(param)] = record
-            else:
-                first.names.append(name)
-                record = IndexedParameter(name, param, owner, first.position, first.names)
-            owner.positions.append(record.position)
-            self.occurrences.append(record)
+            name = prefix + leaf
+            new = IndexedParameter(name, param, owner, len(self._first), [])
+            first = self._first.setdefault(id(param), new)
+            first.names.append(name)
+            new.position, new.names = first.position, first.names
+            owner.positions.append(first.position)
+            self.occurrences.append(new)
+        unnamed = held_as(module)
+        for key, child in module._modules.items():
+            if child is not None:
+                inner = prefix if key == unnamed else f"{prefix}{key}."
+                self._add(child, inner, owner, (*around, module))
 
     def __len__(self) -> int:
-        """Return the number of parameters, a tied one counted once."""
         return len(self._first)
 
     def __iter__(self) -> Iterator[IndexedParameter]:
@@ -190,7 +173,6 @@ class ParameterIndex:
         return iter(self._first.values())
 
     def __getitem__(self, param: nn.Parameter) -> IndexedParameter:
-        """Look up a parameter."""
         return self._first[id(param)]
 
     def inside(self, test: Callable[[nn.Module], bool]) -> list[IndexedModule]:
@@ -203,35 +185,14 @@ class ParameterIndex:
 
     def info(self, record: IndexedParameter) -> ParamInfo:
         """Return what a predicate is asked about a parameter at one of its names."""
-        name, owner = record.name, record.owner
-        aliases: tuple[str, ...] = ()
-        if len(record.names) > 1:
-            aliases = tuple(other for other in record.names if other != name)
-        info = ParamInfo(name, record.param, owner.module, owner.name, aliases)
+        owner = record.owner
+        aliases = tuple(other for other in record.names if other != record.name)
+        info = ParamInfo(record.name, record.param, owner.module, owner.name, aliases)
         info._index = self
         return info
 
-    @property
-    def lazy(self) -> list[str]:
-        """The names of the parameters that get their shape from the first batch."""
-        return [record.name for record in self if is_lazy(record.param)]
-
-    @cached_property
-    def scripted(self) -> list[str]:
-        """The names of the scripted modules, which hide their type."""
-        scripted = torch.jit.ScriptModule
-        return [each.name for each in self.modules if isinstance(each.module, scripted)]
-
-
-def _around(module: IndexedModule) -> Iterator[IndexedModule]:
-    """Yield the modules that a module lies in."""
-    while module.outer is not None:
-        module = module.outer
-        yield module
-
 
 def _roots(model: object) -> Mapping[str, nn.Module]:
-    """Bring both forms of a model to a mapping, or say what was passed instead."""
     if isinstance(model, nn.Module):
         return {"": model}
     if not isinstance(model, Mapping):
@@ -249,12 +210,10 @@ def _roots(model: object) -> Mapping[str, nn.Module]:
 
 
 def _what(value: object) -> str:
-    """Name the type of a value, and the content of a string."""
     return f"the string {value!r}" if isinstance(value, str) else type(value).__name__
 
 
 def _refuse_name_clash(names: list[str]) -> None:
-    """Refuse a model, or several, in which two parameters have the same name."""
     if len(set(names)) < len(names):
         twice = [name for name, count in Counter(names).items() if count > 1]
         raise GroupError(

@@ -1,8 +1,4 @@
-"""Parameter groups by rule: what ``torch.optim`` takes, with names and without surprises.
-
-Rules apply from left to right, and the later one wins, option by option, as in CSS. What has
-equal options in the end is one group, since an optimizer's cost grows with its groups.
-"""
+"""Parameter groups by rule: what ``torch.optim`` takes, with names and without surprises."""
 
 from __future__ import annotations
 
@@ -13,10 +9,11 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.optim import LBFGS, Optimizer
 
 from .._errors import GroupError, first_few
-from .._parameters import IndexedParameter, ParameterIndex
+from .._parameters import ParameterIndex
 from .options import bad_options, class_of, identity, name_groups, own_options
 from .rules import NO_LR, Change, Rule
 from .selectors import Select, select_by
@@ -83,37 +80,22 @@ def param_groups(
     >>> from torch import nn
     >>> from optimkit import is_bias, is_norm, when
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 1))
-    >>> groups = param_groups(
-    ...     model,
-    ...     when(is_bias | is_norm, weight_decay=0.0),
-    ...     when("2.*", name="head", lr=1e-2),
-    ...     optimizer=torch.optim.AdamW,
-    ...     lr=1e-3,
-    ...     weight_decay=0.1,
-    ... )
+    >>> groups = param_groups(model, when(is_bias | is_norm, weight_decay=0.0), weight_decay=0.1)
     >>> for group in groups:
-    ...     print(group["name"], group["lr"], [name for name, _ in group["params"]])
-    default 0.001 ['0.weight']
-    weight_decay=0 0.001 ['0.bias', '1.weight', '1.bias']
-    head 0.01 ['2.weight']
-    head, weight_decay=0 0.01 ['2.bias']
-    >>> optimizer = torch.optim.AdamW(groups)
-    >>> optimizer.param_groups[0]["param_names"]
-    ['0.weight']
+    ...     print(group["name"], [name for name, _ in group["params"]])
+    default ['0.weight', '2.weight']
+    weight_decay=0 ['0.bias', '1.weight', '1.bias', '2.bias']
+    >>> optimizer = torch.optim.AdamW(groups, lr=1e-3)
     """
     _check_arguments(rules, optimizer, frozen, unused)
     index = ParameterIndex(model)
-    problems = _wrong_options(rules, base, optimizer)
-    if index.lazy:  # a rule may look at shapes
-        raise GroupError(*problems, _without_shape(index))
-    problems += _wrong_parameters(index, frozen)
+    problems = _wrong_options(rules, base, optimizer) + _wrong_parameters(index, frozen)
     misses = [] if unused == "ignore" else [text for rule in rules for text in rule._misses(index)]
     if problems or (misses and unused == "error"):
         raise GroupError(*problems, *misses)
     for text in misses:
         warnings.warn(text, stacklevel=2)
-    wanted = [each for each in index if frozen == "keep" or each.param.requires_grad]
-    groups = _sort(wanted, _changes(index, rules), base)
+    groups = _sort(index, rules, base, with_frozen=frozen == "keep")
     if problems := _wrong_groups(groups, optimizer):
         raise GroupError(*problems)
     names = name_groups([group.options for group in groups], base)
@@ -165,8 +147,6 @@ def partition(
     """
     chosen = {part: select_by(select) for part, select in selectors.items()}
     index = ParameterIndex(model)
-    if index.lazy:
-        raise GroupError(_without_shape(index))
     if problems := _wrong_parameters(index, None):
         raise GroupError(*problems)
     parts: dict[str, list[Named]] = {part: [] for part in chosen}
@@ -183,7 +163,18 @@ def partition(
             left.append(record.name)
         elif len(inside) > 1:
             several.append(f"{record.name} ({' and '.join(inside)})")
-    if problems := _not_in_one_part(left, several):
+    problems = []
+    if left:
+        problems.append(
+            f"these parameters are in no part: {first_few(left)}. "
+            "Widen a selector, add a part, or freeze them."
+        )
+    if several:
+        problems.append(
+            f"these parameters are in several parts: {first_few(several)}. "
+            "Narrow a selector, for instance with & ~."
+        )
+    if problems:
         raise GroupError(*problems)
     return parts
 
@@ -196,39 +187,32 @@ class _Group:
     members: list[Named] = field(default_factory=list)
 
 
-def _changes(index: ParameterIndex, rules: Sequence[Rule]) -> list[list[Change]]:
-    """List, for each parameter, what the rules change, in their order."""
+def _sort(
+    index: ParameterIndex, rules: Sequence[Rule], base: Mapping[str, Any], *, with_frozen: bool
+) -> list[_Group]:
+    """Put each parameter into the group that has its options."""
     changes: list[list[Change]] = [[] for _ in index]
     for rule in rules:
         for position, change in rule._changes(index):
             changes[position].append(change)
-    return changes
-
-
-def _sort(
-    wanted: Iterable[IndexedParameter], changes: list[list[Change]], base: Mapping[str, Any]
-) -> list[_Group]:
-    """Put each parameter into the group that has its options."""
     groups: dict[Hashable, _Group] = {}
     groups_by_changes: dict[tuple[Change, ...], _Group] = {}  # options are merged once for each
-    for record in wanted:
+    for record in index:
+        if not (with_frozen or record.param.requires_grad):
+            continue
         own = tuple(changes[record.position])
         group = groups_by_changes.get(own)
         if group is None:
             options = dict(base)
             for change in own:
-                change._apply(options)
+                change(options)
             group = groups.setdefault(identity(options), _Group(options))
             groups_by_changes[own] = group
         group.members.append((record.name, record.param))
     return list(groups.values())
 
 
-# What is wrong, and what to do about it
-
-
 def _check_arguments(rules: Iterable[object], optimizer: object, frozen: str, unused: str) -> None:
-    """Refuse what is of a wrong type, or not one of the words."""
     for rule in rules:
         if not isinstance(rule, Rule):
             raise TypeError(
@@ -251,7 +235,6 @@ def _check_arguments(rules: Iterable[object], optimizer: object, frozen: str, un
 def _wrong_options(
     rules: Iterable[Rule], base: Mapping[str, Any], optimizer: Callable[..., Optimizer] | None
 ) -> list[str]:
-    """Return a problem for each option, of all parameters or of a rule, that can't be."""
     wrong = [f"param_groups(...): {text}" for text in bad_options(base, optimizer)]
     if "name" in base:
         wrong.append(
@@ -260,18 +243,15 @@ def _wrong_options(
     return wrong + [text for rule in rules for text in rule._wrong_options(optimizer)]
 
 
-def _without_shape(index: ParameterIndex) -> str:
-    """Return the problem of parameters that wait for the first batch."""
-    return (
-        f"these parameters have no shape before the first batch: {first_few(index.lazy)}. "
-        "Run the model on a batch, then build the groups."
-    )
-
-
 def _wrong_parameters(index: ParameterIndex, frozen: Frozen | None) -> list[str]:
     """Return why these parameters can't be optimized."""
     if not len(index):
         return ["the model has no parameters: there is nothing to optimize."]
+    if lazy := [record.name for record in index if is_lazy(record.param)]:
+        return [
+            f"these parameters have no shape before the first batch: {first_few(lazy)}. "
+            "Run the model on a batch, then build the groups."
+        ]
     names = [record.name for record in index if not record.param.requires_grad]
     if frozen == "keep" or not names:
         return []
@@ -320,21 +300,5 @@ def _wrong_groups(
         problems.append(
             f"LBFGS takes one group, and the rules make {len(groups)}. "
             "Leave the rules out, or take another optimizer."
-        )
-    return problems
-
-
-def _not_in_one_part(left: Sequence[str], several: Sequence[str]) -> list[str]:
-    """Return which parameters are in no part, and which in several."""
-    problems = []
-    if left:
-        problems.append(
-            f"these parameters are in no part: {first_few(left)}. "
-            "Widen a selector, add a part, or freeze them."
-        )
-    if several:
-        problems.append(
-            f"these parameters are in several parts: {first_few(several)}. "
-            "Narrow a selector, for instance with & ~."
         )
     return problems

@@ -1,24 +1,22 @@
-"""Which parameters? Globs, expressions, modules, predicates, kinds, and what combines them.
-
-A selector is asked once for each model, about all its parameters; the answer is a set of them.
-"""
+"""Which parameters? A selector answers with a set of them, once for each model."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from difflib import get_close_matches
 from fnmatch import translate
-from functools import reduce
+from functools import partial, reduce
 from glob import escape
 from operator import or_
 from types import UnionType
 from typing import Literal, TypeAlias, Union, get_args, get_origin
 
+import torch
 from torch import nn
 
 from .._errors import GroupError, first_few
-from .._parameters import IndexedModule, IndexedParameter, ParameterIndex, ParamInfo, held_as
+from .._parameters import IndexedParameter, ParameterIndex, ParamInfo, held_as
 
 Chosen: TypeAlias = frozenset[int]  # positions in the index of a model
 
@@ -33,21 +31,14 @@ class Selector:
 
     Examples
     --------
-    >>> from torch import nn
-    >>> from optimkit import is_bias, is_norm, partition
-    >>> model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 1))
-    >>> parts = partition(model, plain=is_bias | is_norm, decayed=~(is_bias | is_norm))
-    >>> [name for name, _ in parts["decayed"]]
-    ['0.weight', '2.weight']
-    >>> is_bias & "2.*"
-    is_bias & '2.*'
+    >>> from optimkit import is_bias, is_norm
+    >>> is_norm | (is_bias & "head.*")
+    is_norm | (is_bias & 'head.*')
     """
 
     _text = ""  # how it is written in messages
-    _parts: tuple[Selector, ...] = ()  # what a combination is made of
 
     def _select(self, index: ParameterIndex) -> Chosen:
-        """Find the parameters of a model that are selected."""
         raise NotImplementedError
 
     def _chosen(self, index: ParameterIndex) -> Chosen:
@@ -57,8 +48,8 @@ class Selector:
         return index.answers[self]
 
     def _misses(self, index: ParameterIndex) -> list[str]:
-        """Return a problem for each name, in this selector or its parts, that no parameter has."""
-        return [text for part in self._parts for text in part._misses(index)]
+        """Return a problem for each name in this selector that no parameter has."""
+        return []
 
     def __call__(self, info: ParamInfo) -> bool:
         index = info._index
@@ -98,7 +89,6 @@ Select: TypeAlias = (
 
 
 def select_by(select: Select) -> Selector:
-    """Turn whatever selects parameters into a selector."""
     if isinstance(select, Selector):
         return select
     if isinstance(select, str):
@@ -121,15 +111,11 @@ def select_by(select: Select) -> Selector:
 
 
 def failed_for(name: str, title: str, error: Exception) -> GroupError:
-    """Name the parameter for which a function of the user's fails."""
     reason = "next() finds nothing" if isinstance(error, StopIteration) else error
     return GroupError(
         f"{title} fails at {name}: {type(error).__name__}: {reason}. "
         "It must have an answer for every parameter."
     )
-
-
-# Combinations
 
 
 class _Joined(Selector):
@@ -142,36 +128,27 @@ class _Joined(Selector):
         one, other = (part._chosen(index) for part in self._parts)
         return one & other if self._sign == "&" else one | other
 
+    def _misses(self, index: ParameterIndex) -> list[str]:
+        return [text for part in self._parts for text in part._misses(index)]
+
 
 class _Not(Selector):
     def __init__(self, part: Selector) -> None:
-        self._parts = (part,)
+        self._part = part
         self._text = f"~{_bracketed(part)}"
 
     def _select(self, index: ParameterIndex) -> Chosen:
-        return frozenset(range(len(index))) - self._parts[0]._chosen(index)
+        return frozenset(range(len(index))) - self._part._chosen(index)
+
+    def _misses(self, index: ParameterIndex) -> list[str]:
+        return self._part._misses(index)
 
 
 def _bracketed(selector: Selector) -> str:
-    """Write a selector as a part of a larger one."""
     return f"({selector})" if isinstance(selector, _Joined) else str(selector)
 
 
-# By name
-
-
-class _Named(Selector):
-    """A selector by name: it must select something."""
-
-    def _misses(self, index: ParameterIndex) -> list[str]:
-        return [] if self._chosen(index) else [self._unmatched(index)]
-
-    def _unmatched(self, index: ParameterIndex) -> str:
-        """Return the problem if nothing is selected."""
-        raise NotImplementedError
-
-
-class _Glob(_Named):
+class _Glob(Selector):
     """The whole name, ``*`` standing for anything, dots too."""
 
     def __init__(self, pattern: str) -> None:
@@ -182,12 +159,14 @@ class _Glob(_Named):
     def _select(self, index: ParameterIndex) -> Chosen:
         return frozenset(each.position for each in index.occurrences if self._match(each.name))
 
-    def _unmatched(self, index: ParameterIndex) -> str:
+    def _misses(self, index: ParameterIndex) -> list[str]:
+        if self._chosen(index):
+            return []
         near = nearest(self._pattern, index)
-        return f"no parameter is called {self}" + (f" (is it {near!r}?)" if near else "")
+        return [f"no parameter is called {self}" + (f" (is it {near!r}?)" if near else "")]
 
 
-class _Expression(_Named):
+class _Expression(Selector):
     """A regular expression found anywhere in the name."""
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
@@ -198,11 +177,13 @@ class _Expression(_Named):
         search = self._pattern.search
         return frozenset(each.position for each in index.occurrences if search(each.name))
 
-    def _unmatched(self, index: ParameterIndex) -> str:
-        return f"{self._pattern.pattern!r} is found in no parameter's name"
+    def _misses(self, index: ParameterIndex) -> list[str]:
+        if self._chosen(index):
+            return []
+        return [f"{self._pattern.pattern!r} is found in no parameter's name"]
 
 
-class _Module(_Named):
+class _Module(Selector):
     """All that is inside one module, wrapped or not."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -212,18 +193,15 @@ class _Module(_Named):
         self._text = f"<{type(module).__name__}>"
 
     def _select(self, index: ParameterIndex) -> Chosen:
-        return _owned_by(index.inside(lambda module: module is self._module))
+        return _inside(index, lambda module: module is self._module)
 
-    def _unmatched(self, index: ParameterIndex) -> str:
+    def _misses(self, index: ParameterIndex) -> list[str]:
+        if self._chosen(index):
+            return []
         kind = type(self._module).__name__
         if next(self._module.parameters(), None) is None:
-            return f"this {kind} has no parameters"
-        return f"this {kind} is not in the model (a copy, or replaced?)"
-
-
-def _owned_by(owners: Iterable[IndexedModule]) -> Chosen:
-    """Return the parameters that these modules own."""
-    return frozenset(position for owner in owners for position in owner.positions)
+            return [f"this {kind} has no parameters"]
+        return [f"this {kind} is not in the model (a copy, or replaced?)"]
 
 
 def nearest(pattern: str, index: ParameterIndex) -> str | None:
@@ -244,9 +222,6 @@ def nearest(pattern: str, index: ParameterIndex) -> str | None:
     return next(iter(get_close_matches(pattern, sorted(known), 1, 0.8)), None)
 
 
-# By kind
-
-
 class _ModuleType(Selector):
     """All that is inside modules of a type."""
 
@@ -256,7 +231,7 @@ class _ModuleType(Selector):
 
     def _select(self, index: ParameterIndex) -> Chosen:
         _refuse_scripted(index)
-        return _owned_by(index.inside(lambda module: isinstance(module, self._kind)))
+        return _inside(index, lambda module: isinstance(module, self._kind))
 
 
 class _Predicate(Selector):
@@ -277,10 +252,17 @@ class _Predicate(Selector):
         return frozenset(chosen)
 
 
+def _inside(index: ParameterIndex, test: Callable[[nn.Module], bool]) -> Chosen:
+    """Return the parameters in the modules that pass a test."""
+    return frozenset(position for each in index.inside(test) for position in each.positions)
+
+
 def _refuse_scripted(index: ParameterIndex) -> None:
-    """Refuse scripted modules, of which nothing says what type they were."""
-    if index.scripted:
-        names = [name or "the model" for name in index.scripted]
+    scripted = torch.jit.ScriptModule
+    names = [
+        each.name or "the model" for each in index.modules if isinstance(each.module, scripted)
+    ]
+    if names:
         raise GroupError(
             f"these modules are scripted, which hides their types: {first_few(names)}. "
             "Build the groups before torch.jit.script, or select by name."
@@ -295,54 +277,23 @@ _NORMS = (
     *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
 )
 _CALLED_NORM = ("Norm", "NormGated", "Norm1d", "Norm2d", "Norm3d")  # LlamaRMSNorm, SimpleNorm2d
-_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
-class _Bias(Selector):
-    """What is called a bias, and is no table."""
+class _Kind(Selector):
+    """A kind of parameters that has a name."""
 
-    _text = "is_bias"
-
-    def _select(self, index: ParameterIndex) -> Chosen:
-        return frozenset(
-            each.position for each in index.occurrences if "bias" in each.name and _is_bias(each)
-        )
-
-
-class _Norm(Selector):
-    """What belongs to a normalization layer: of torch, or one that is called so."""
-
-    _text = "is_norm"
+    def __init__(self, text: str, find: Callable[[ParameterIndex], Chosen]) -> None:
+        self._text = text
+        self._find = find
 
     def _select(self, index: ParameterIndex) -> Chosen:
-        return _owned_by(_layers(index, _is_norm))
+        return self._find(index)
 
 
-class _Embedding(Selector):
-    """What belongs to an embedding."""
-
-    _text = "is_embedding"
-
-    def _select(self, index: ParameterIndex) -> Chosen:
-        return _owned_by(_layers(index, lambda module: isinstance(module, _EMBEDDINGS)))
-
-
-class _Matrix(Selector):
-    """What has two dimensions or more, and is none of the other kinds."""
-
-    _text = "is_matrix"
-
-    def _select(self, index: ParameterIndex) -> Chosen:
-        several = frozenset(each.position for each in index if each.param.dim() > 1)
-        return several.difference(
-            *(kind._chosen(index) for kind in (is_bias, is_norm, is_embedding))
-        )
-
-
-is_bias = _Bias()
-is_norm = _Norm()
-is_embedding = _Embedding()
-is_matrix = _Matrix()
+def _biases(index: ParameterIndex) -> Chosen:
+    return frozenset(
+        each.position for each in index.occurrences if "bias" in each.name and _is_bias(each)
+    )
 
 
 def _is_bias(record: IndexedParameter) -> bool:
@@ -361,15 +312,14 @@ def _is_bias(record: IndexedParameter) -> bool:
     return False
 
 
-def _layers(index: ParameterIndex, test: Callable[[nn.Module], bool]) -> list[IndexedModule]:
-    """Return the layers that pass a test; of a parametrized one, what computes its weight too."""
+def _owned_by_layers(index: ParameterIndex, test: Callable[[nn.Module], bool]) -> Chosen:
+    """Return what layers that pass a test own; of a parametrized one, what computes it, too."""
     _refuse_scripted(index)
     layers = [each for each in index.modules if test(each.module)]
     # torch/nn/utils/parametrize.py, 2.15: the layer gets a ModuleDict called "parametrizations".
-    computed = [each.module._modules.get("parametrizations") for each in layers]
-    if all(each is None for each in computed):
-        return layers
-    return layers + index.inside(lambda module: any(module is each for each in computed))
+    computed = [found for each in layers if (found := each.module._modules.get("parametrizations"))]
+    own = frozenset(position for layer in layers for position in layer.positions)
+    return own | _inside(index, lambda module: any(module is each for each in computed))
 
 
 def _is_norm(layer: nn.Module) -> bool:
@@ -382,3 +332,18 @@ def _is_norm(layer: nn.Module) -> bool:
     own = [param for param in layer._parameters.values() if param is not None]
     own += parametrizations.parameters() if parametrizations is not None else []
     return all(param.dim() < 2 for param in own)
+
+
+def _is_embedding(layer: nn.Module) -> bool:
+    return isinstance(layer, (nn.Embedding, nn.EmbeddingBag))
+
+
+def _matrices(index: ParameterIndex) -> Chosen:
+    several = frozenset(each.position for each in index if each.param.dim() > 1)
+    return several.difference(*(kind._chosen(index) for kind in (is_bias, is_norm, is_embedding)))
+
+
+is_bias = _Kind("is_bias", _biases)
+is_norm = _Kind("is_norm", partial(_owned_by_layers, test=_is_norm))
+is_embedding = _Kind("is_embedding", partial(_owned_by_layers, test=_is_embedding))
+is_matrix = _Kind("is_matrix", _matrices)
