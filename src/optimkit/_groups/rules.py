@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
 
@@ -15,8 +15,10 @@ from .._parameters import ParameterIndex
 from .options import bad_options
 from .selectors import Select, Selector, failed_for, select_by
 
-NO_LR = object()
-"""Stands for an ``lr`` that a rule scales, and that no one has set."""
+NO_LR = object()  # stands for an lr that a rule scales, and that no one has set
+
+# Changes the options of a parameter; where it is the same object, it makes the same change.
+Change: TypeAlias = Callable[[dict[str, Any]], None]
 
 
 class Rule:
@@ -27,19 +29,15 @@ class Rule:
 
     Examples
     --------
-    >>> from torch import nn
-    >>> from optimkit import Rule, is_bias, is_norm, param_groups, when
+    >>> from optimkit import Rule, is_bias, is_norm, when
     >>> def recipe(head: str) -> list[Rule]:
     ...     return [when(is_bias | is_norm, weight_decay=0.0), when(head, name="head", lr=1e-2)]
     >>> recipe("1.*")
     [when(is_bias | is_norm, weight_decay=0.0), when('1.*', name='head', lr=0.01)]
-    >>> model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Linear(3, 1, bias=False))
-    >>> [group["name"] for group in param_groups(model, *recipe("1.*"), lr=1e-3)]
-    ['default', 'head']
     """
 
     def _changes(self, index: ParameterIndex) -> Iterable[tuple[int, Change]]:
-        """Yield the positions of the parameters that this rule is about, each with what changes."""
+        """Yield the positions of the parameters that this rule is about, each with its change."""
         raise NotImplementedError
 
     def _wrong_options(self, optimizer: Callable[..., Optimizer] | None) -> list[str]:
@@ -51,23 +49,14 @@ class Rule:
         return []
 
 
-class Change(Protocol):
-    """What a rule changes; parameters for which it changes the same have the same object."""
-
-    def _apply(self, options: dict[str, Any]) -> None:
-        """Change the options of a parameter."""
-
-
 class _When(Rule):
     def __init__(self, selector: Selector, options: Mapping[str, Any]) -> None:
         self._selector = selector
         self._options = options
 
     def _changes(self, index: ParameterIndex) -> Iterable[tuple[int, Change]]:
-        return ((position, self) for position in self._selector._chosen(index))
-
-    def _apply(self, options: dict[str, Any]) -> None:
-        options.update(self._options)
+        change = partial(_update, own=self._options)
+        return ((position, change) for position in self._selector._chosen(index))
 
     def _wrong_options(self, optimizer: Callable[..., Optimizer] | None) -> list[str]:
         return [f"{self}: {text}" for text in bad_options(self._options, optimizer)]
@@ -81,6 +70,10 @@ class _When(Rule):
     def __repr__(self) -> str:
         options = "".join(f", {key}={value!r}" for key, value in self._options.items())
         return f"when({self._selector}{options})"
+
+
+def _update(options: dict[str, Any], own: Mapping[str, Any]) -> None:
+    options.update(own)
 
 
 class _LayerDecay(Rule):
@@ -108,32 +101,25 @@ class _LayerDecay(Rule):
             )
         numbers = list(map(int, layers))  # one of numpy's may overflow
         deepest = max(numbers, default=0)
-        scales = {number: _Scale(self, deepest - number) for number in set(numbers)}
-        return enumerate(map(scales.__getitem__, numbers))
+        scales = {number: partial(self._scale, above=deepest - number) for number in set(numbers)}
+        return enumerate(scales[number] for number in numbers)
+
+    def _scale(self, options: dict[str, Any], above: int) -> None:
+        """Scale the lr of a parameter with so many layers above its own."""
+        try:
+            factor = max(self._min_scale, self._decay**above)
+        except OverflowError as error:
+            raise GroupError(
+                f"{self}: {self._decay} ** {above} is too large a factor. Check that "
+                "layer_of returns the number of a layer, and that decay is at most 1."
+            ) from error
+        lr = options.get("lr", NO_LR)
+        options["lr"] = lr if lr is NO_LR else lr * factor
 
     def __repr__(self) -> str:
         layer_of = getattr(self._layer_of, "__name__", type(self._layer_of).__name__)
         least = f", min_scale={self._min_scale}" if self._min_scale else ""
         return f"layer_decay({self._decay}, {layer_of}{least})"
-
-
-@dataclass(eq=False)
-class _Scale:
-    """What a decay changes for all parameters of one layer."""
-
-    rule: _LayerDecay
-    layers_above: int
-
-    def _apply(self, options: dict[str, Any]) -> None:
-        decay, lr = self.rule._decay, options.get("lr", NO_LR)
-        try:
-            factor = max(self.rule._min_scale, decay**self.layers_above)
-        except OverflowError as error:
-            raise GroupError(
-                f"{self.rule}: {decay} ** {self.layers_above} is too large a factor. Check that "
-                "layer_of returns the number of a layer, and that decay is at most 1."
-            ) from error
-        options["lr"] = lr if lr is NO_LR else lr * factor
 
 
 def when(select: Select, *, name: str | None = None, **options: Any) -> Rule:
@@ -168,11 +154,8 @@ def when(select: Select, *, name: str | None = None, **options: Any) -> Rule:
 
     Examples
     --------
-    >>> from optimkit import is_bias, is_norm
     >>> when("head.*", name="head", lr=1e-2)
     when('head.*', name='head', lr=0.01)
-    >>> when(is_bias | is_norm, weight_decay=0.0)
-    when(is_bias | is_norm, weight_decay=0.0)
     """
     if name is not None:
         if not isinstance(name, str):
