@@ -1,7 +1,4 @@
-"""The schedulers of torch: what each class keeps, how one is copied, how a schedule is replayed.
-
-To teach the kit another scheduler, add its row to :data:`SCHEDULERS`.
-"""
+"""The schedulers of torch: what each class keeps, how one is copied, how a schedule is replayed."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import inspect
 import random
 import sys
 import warnings
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,9 +40,8 @@ def _restart_chain(scheduler: Any) -> None:
 
 def _restart_sequence(scheduler: Any) -> None:
     # torch/optim/lr_scheduler.py, 2.15: it undoes the first steps of all but the first.
-    lrs.SequentialLR.__init__(
-        scheduler, scheduler.optimizer, scheduler._schedulers, scheduler._milestones
-    )
+    nested, milestones = scheduler._schedulers, scheduler._milestones
+    lrs.SequentialLR.__init__(scheduler, scheduler.optimizer, nested, milestones)
 
 
 def _restart_plateau(scheduler: Any) -> None:
@@ -75,12 +71,11 @@ class Kept:
 
 
 _MOMENTA = ("max_momentum", "base_momentum")
+_BY_LAMBDA = Kept(neither=("base_lrs", "lr_lambdas"), lists={"lr_lambdas": "lr_lambda"})
 
 SCHEDULERS: dict[type, Kept] = {
-    lrs.LambdaLR: Kept(neither=("base_lrs", "lr_lambdas"), lists={"lr_lambdas": "lr_lambda"}),
-    lrs.MultiplicativeLR: Kept(
-        neither=("base_lrs", "lr_lambdas"), lists={"lr_lambdas": "lr_lambda"}
-    ),
+    lrs.LambdaLR: _BY_LAMBDA,
+    lrs.MultiplicativeLR: _BY_LAMBDA,
     lrs.StepLR: Kept(),
     lrs.MultiStepLR: Kept(),
     lrs.ConstantLR: Kept(),
@@ -116,7 +111,7 @@ SCHEDULERS: dict[type, Kept] = {
     lrs.SequentialLR: Kept(nests=True, restart=_restart_sequence),
     lrs.ChainedScheduler: Kept(nests=True, restart=_restart_chain),
 }
-"""A row for each class; to what all keep, see the next three."""
+"""A row for each class; add one to teach the kit another. What all keep is in the next three."""
 
 _PROGRESS = ("last_epoch", "_step_count", "_last_lr")
 _NEITHER = (
@@ -158,9 +153,8 @@ def lists_of(scheduler: Any) -> list[str]:
 
 def list_names() -> list[str]:
     """Name all such lists: a class without a row may keep one under the same name."""
-    return list(
-        dict.fromkeys([*_LISTS, *(name for row in SCHEDULERS.values() for name in row.lists)])
-    )
+    rows = SCHEDULERS.values()
+    return list(dict.fromkeys([*_LISTS, *(name for row in rows for name in row.lists)]))
 
 
 def keys_in_groups() -> frozenset[str]:
@@ -220,27 +214,31 @@ class Copies:
             stub.__dict__[key] = OrderedDict() if key.endswith("_hooks") else value
         stub.step = _stepped.__get__(stub)
         stub._opt_called = True  # torch/optim/lr_scheduler.py, 2.15: else step() warns of the order
-        stub.state = {}
+        stub.state = defaultdict(dict)
         stub.defaults = dict(optimizer.defaults)
         # A method for a lambda leads to its object, which may lead to the model.
         params = [param for group in optimizer.param_groups for param in group.get("params", ())]
         self._copies.update((id(param), param) for param in params)
-        # Groups, and a scheduler, that share one tensor lr go on sharing one.
         stub.param_groups = [
             {key: self._option(value) for key, value in group.items()}
             for group in optimizer.param_groups
         ]
         return stub  # type: ignore[no-any-return]
 
+    def _option(self, value: Any) -> Any:
+        """Copy what may be written into; groups and a scheduler go on sharing one tensor lr."""
+        if isinstance(value, Tensor):
+            return self._copies.setdefault(id(value), value.detach().clone())
+        return list(value) if isinstance(value, list) else value
+
     def copy_of(self, scheduler: Any) -> Any:
         """Return the copy of a scheduler; it drives the stub, and copies of what it nests."""
-        if id(scheduler) in self._copies:
-            return self._copies[id(scheduler)]
-        self.stub_of(scheduler.optimizer)
-        made = self._copies[id(scheduler)] = object.__new__(type(scheduler))
-        for key, value in vars(scheduler).items():
-            made.__dict__[key] = self.value_of(value)
-        return made
+        if id(scheduler) not in self._copies:
+            self.stub_of(scheduler.optimizer)
+            made = self._copies[id(scheduler)] = object.__new__(type(scheduler))
+            for key, value in vars(scheduler).items():
+                made.__dict__[key] = self.value_of(value)
+        return self._copies[id(scheduler)]
 
     def value_of(self, value: Any) -> Any:
         """Copy what a scheduler may change as it steps."""
@@ -252,12 +250,6 @@ class Copies:
             return copy.deepcopy(value, self._copies)
         except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
             return _copy_shallow(value)
-
-    def _option(self, value: Any) -> Any:
-        """Copy what a scheduler may write into; parameters are left as they are."""
-        if isinstance(value, Tensor):
-            return self._copies.setdefault(id(value), value.detach().clone())
-        return list(value) if isinstance(value, list) else value
 
 
 def _copy_shallow(value: Any) -> Any:
@@ -286,10 +278,7 @@ def steps_made(state: Mapping[str, Any]) -> int:
 
 
 def restart(scheduler: Any) -> None:
-    """Bring a copy, and those nested in it, to where they were when made.
-
-    The groups must have the lr that they started with.
-    """
+    """Bring a copy, and those nested in it, to where they began; the groups must have that lr."""
     for child in children_of(scheduler):
         restart(child)
     kept_by(scheduler).restart(scheduler)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -14,15 +14,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from .._errors import GroupError, first_few
 from .._torch_optimizers import NOT_OPTIONS
 from .._values import copied
-from .extend import Extension, Start, extend, keys_of, roots_of, start_of
-from .options import (
-    bad_options,
-    is_made,
-    number_made,
-    own_options,
-    takes,
-    unknown_options,
-)
+from .extend import Extension, Start, extend, roots_of, start_of
+from .options import bad_options, is_made, number_made, own_options, takes, unknown_options
 
 Named = tuple[str, Tensor]
 
@@ -85,9 +78,8 @@ def add_param_group(
     >>> optimizer.step(), scheduler.step()
     (None, None)
     >>> add_param_group(optimizer, {"params": [torch.ones(1)], "lr": 0.01}, scheduler)
-    >>> add_param_group(optimizer, {"params": [torch.ones(1)], "lr": 0.01}, scheduler, start="now")
     >>> scheduler.get_last_lr()
-    [0.05, 0.005, 0.01]
+    [0.05, 0.005]
     """
     _check_arguments(optimizer, group, lr_lambda, start)
     roots = roots_of(schedulers)
@@ -95,12 +87,15 @@ def add_param_group(
     given = {key: value for key, value in group.items() if key not in NOT_OPTIONS}
     options = {**optimizer.defaults, **start_of(optimizer, roots), **given}
     problems = _wrong_parameters(optimizer, pairs)
-    problems += _wrong_options(optimizer, given, roots, options.get("lr"))
+    names = [old["name"] for old in optimizer.param_groups if "name" in old]
+    problems += _wrong_options(optimizer, given, names)
+    if roots and options.get("lr") is None:
+        problems.append("the group has no 'lr' for the schedulers to scale. Give it one.")
     if problems:
         raise GroupError(*problems)
     options = own_options(options)
     if "name" in options:
-        options["name"] = number_made(options["name"], options, _names(optimizer))
+        options["name"] = number_made(options["name"], options, names)
     extension = Extension(options)
     if roots:
         extension = extend(optimizer, options, roots, lr_lambda, start)
@@ -154,7 +149,6 @@ def _pairs(group: dict[str, Any]) -> list[Named]:
 
 
 def _wrong_parameters(optimizer: Optimizer, pairs: list[Named]) -> list[str]:
-    """Return a problem for all parameters that can't be added."""
     if not pairs:
         return ["the group has no parameters (an exhausted generator?). Pass a list of them."]
     if isinstance(optimizer, LBFGS):
@@ -200,24 +194,16 @@ def _wrong_names(optimizer: Optimizer, names: list[str], taken: bool) -> list[st
     return []
 
 
-def _names(optimizer: Optimizer) -> list[str]:
-    """List what the optimizer's groups are called."""
-    return [old["name"] for old in optimizer.param_groups if "name" in old]
-
-
 def _wrong_options(
-    optimizer: Optimizer, options: dict[str, Any], roots: list[LRScheduler], lr: Any
+    optimizer: Optimizer, options: dict[str, Any], names: Sequence[str]
 ) -> list[str]:
     """Return a problem for each option that can't be added."""
     kind: Any = type(optimizer)
     known = [*optimizer.defaults, *(takes(kind) or ())]
     known += [key for old in optimizer.param_groups for key in old if key not in NOT_OPTIONS]
-    known += [*keys_of(roots), "initial_lr"]
-    title = kind.__name__
-    problems = bad_options(options) + unknown_options(options, dict.fromkeys(known), title)
+    problems = bad_options(options)
+    problems += unknown_options(options, dict.fromkeys(known), kind.__name__)
     name = options.get("name")
-    if name in _names(optimizer) and not is_made(name, options):
+    if name in names and not is_made(name, options):
         problems.append(f"a group is called {name!r} already. Choose another name.")
-    if roots and lr is None:
-        problems.append("the group has no 'lr' for the schedulers to scale. Give it one.")
     return problems

@@ -1,8 +1,6 @@
-"""Schedulers for one more parameter group.
+"""Schedulers for one more parameter group, whose lr is found by replaying the schedule on copies.
 
-A new group's learning rate is found by replaying the schedule from the start, on copies of the
-schedulers, with the new group among the old ones. That the old groups come out at the learning
-rates that they really have proves the replay; otherwise nothing is changed.
+That the old groups come out at the lr that they have proves the replay; else nothing is changed.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ Start = Literal["beginning", "now"]
 
 
 def roots_of(schedulers: LRScheduler | Iterable[LRScheduler]) -> list[LRScheduler]:
-    """Bring the schedulers that were passed to a list, without those inside others."""
+    """List the schedulers that were passed, without those inside others."""
     given = list(schedulers) if isinstance(schedulers, Iterable) else [schedulers]
     for scheduler in given:
         if not isinstance(scheduler, LRScheduler):
@@ -47,12 +45,6 @@ def roots_of(schedulers: LRScheduler | Iterable[LRScheduler]) -> list[LRSchedule
                 f"{type(scheduler).__name__}"
             )
     return outermost(given)
-
-
-def keys_of(roots: Iterable[LRScheduler]) -> set[str]:
-    """List the keys that a group may bring for its schedulers."""
-    members = [member for root in roots for member in members_of(root)]
-    return {key for member in members for key in _keys(member).values()} - {"lr_lambda"}
 
 
 def start_of(optimizer: Optimizer, roots: Iterable[LRScheduler]) -> Group:
@@ -88,7 +80,7 @@ def extend(
     lr_lambda: Callable[[int], float] | None = None,
     start: Start = "beginning",
 ) -> Extension:
-    """Find what a new group, and an optimizer's schedulers, need."""
+    """Find what a new group, and an optimizer's schedulers, get."""
     problems = [
         text
         for root in roots
@@ -130,20 +122,18 @@ class _Case:
             values = getattr(scheduler, name, [group[name] for group in groups])
             if not values:  # OneCycleLR without cycle_momentum
                 continue
-            entries[name] = self.given.get(key)
-            if entries[name] is None and name in kept_by(scheduler).scaled:
-                entries[name] = _in_proportion(values, scheduler.base_lrs, self.given["lr"])
-            if entries[name] is None:
-                entries[name] = _common(values)
+            entry = self.given.get(key)
+            if entry is None and name in kept_by(scheduler).scaled:
+                entry = _in_proportion(values, scheduler.base_lrs, self.given["lr"])
+            entries[name] = _common(values) if entry is None else entry
         return entries
 
     def group(self) -> Group:
         """Return the new group's options, and what the schedulers write into it."""
         group = {key: value for key, value in self.given.items() if key != "lr_lambda"}
         for member in self.members:
-            written = kept_by(member).in_groups
-            entries = self.entries(member).items()
-            group.update((key, value) for key, value in entries if key in written)
+            entries = self.entries(member)
+            group.update((key, entries[key]) for key in kept_by(member).in_groups if key in entries)
         return {key: copied(value) for key, value in group.items()}
 
 
@@ -167,11 +157,7 @@ def _common(values: Sequence[Any]) -> Any:
     return values[0] if len(set(map(identity, values))) == 1 else None
 
 
-# What is refused
-
-
 def _not_extensible(scheduler: LRScheduler, optimizer: Optimizer) -> list[str]:
-    """Return why a scheduler can't be extended, if so."""
     title, count = type(scheduler).__name__, len(optimizer.param_groups)
     if scheduler.optimizer is not optimizer:
         return [f"{title} belongs to another optimizer. Pass the schedulers of this one."]
@@ -253,9 +239,6 @@ def _unexplained(case: _Case, reached: Sequence[float]) -> str:
     return f"replaying the schedulers does not give the current learning rates{found}. {advice}"
 
 
-# The replay
-
-
 class _Replay:
     """A schedule from its start to now, on copies, with the new group."""
 
@@ -265,10 +248,12 @@ class _Replay:
         self.members = [(each, copies.copy_of(each), case.entries(each)) for each in case.members]
         self.pairs = [(root, copies.copy_of(root)) for root in case.roots]
         self.plateaus = [copy for root, copy in self.pairs if kept_by(root).by_metric]
-        lr = case.given["lr"]
+        default = case.optimizer.defaults.get("lr")
+        reduced = default is not None and any(map(_most_reductions, case.roots))
         for old in self.stub.param_groups:
-            old["initial_lr"] = _first_lr(old, case)
+            old.setdefault("initial_lr", copied(default if reduced else old["lr"]))
             old["lr"] = copied(old["initial_lr"])
+        lr = case.given["lr"]
         self.stub.param_groups.append({**case.group(), "initial_lr": copied(lr)})
         for member, copy, entries in self.members:
             for name in lists_of(member):
@@ -276,7 +261,7 @@ class _Replay:
                 setattr(copy, name, [*getattr(copy, name), new])
 
     def run(self, *, in_turn: bool) -> None:
-        """Step the copies from the start to where the schedulers are: in turn, or each to its end."""
+        """Step the copies to where the schedulers are: in turn, or each to its end."""
         for _, copy in self.pairs:
             restart(copy)
         for plateau in self.plateaus:  # its metrics are gone: let each step reduce the lr
@@ -289,7 +274,6 @@ class _Replay:
                 move()
 
     def lrs(self) -> list[float]:
-        """List the learning rates that the copies have set."""
         return [float(group["lr"]) for group in self.stub.param_groups]
 
     def outcomes(self) -> Iterator[Extension]:
@@ -372,13 +356,6 @@ def _as_it_is(case: _Case) -> Extension:
     )
 
 
-def _first_lr(old: Group, case: _Case) -> Any:
-    """Find the lr that an old group started with."""
-    reduced = any(map(_most_reductions, case.roots))
-    otherwise = case.optimizer.defaults.get("lr", old["lr"]) if reduced else old["lr"]
-    return copied(old.get("initial_lr", otherwise))
-
-
 def _most_reductions(scheduler: LRScheduler) -> int:
     """Count how often a scheduler can have reduced the lr because of a plateau."""
     if not isinstance(scheduler, ReduceLROnPlateau):
@@ -387,5 +364,4 @@ def _most_reductions(scheduler: LRScheduler) -> int:
 
 
 def _same_lr(one: Any, other: Any) -> bool:
-    """Compare two learning rates, but for rounding."""
     return math.isclose(float(one), float(other), rel_tol=1e-6, abs_tol=1e-12)

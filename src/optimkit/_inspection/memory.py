@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
@@ -15,6 +14,7 @@ from torch.optim import LBFGS, Optimizer
 from .._optimizer_view import OptimizerView, Source, view_of, view_of_any
 from .._tables import Table
 from .._torch_optimizers import flat_dtype, flat_size
+from .._torch_schedulers import Copies
 from .._values import dtype_name, local, nbytes, tensors_in
 
 By = Literal["key", "group", "param", "dtype", "device"]
@@ -229,21 +229,12 @@ def _stepped(optimizer: Optimizer, stubs: list[Tensor], groups: list[int]) -> li
 
 def _copy(optimizer: Optimizer, stubs: list[Tensor], groups: list[int]) -> Optimizer:
     """Copy an optimizer: its attributes, its options, no state, no hooks."""
-    copy: Any = object.__new__(type(optimizer))
-    copy.__dict__.update(
-        (key, OrderedDict() if key.endswith("_hooks") else value)
-        for key, value in vars(optimizer).items()
-        if key != "step"
-    )
-    copy.state = defaultdict(dict)
-    copy.defaults = dict(optimizer.defaults)
-    copy.param_groups = []
-    for index, group in enumerate(optimizer.param_groups):
-        mine = {key: _PLAIN.get(key, value) for key, value in group.items()}
-        mine["params"] = [p for p, where in zip(stubs, groups, strict=True) if where == index]
-        if isinstance(mine.get("lr"), Tensor):
-            mine["lr"] = 1e-3
-        copy.param_groups.append(mine)
+    copy: Any = Copies().stub_of(optimizer)
+    for index, group in enumerate(copy.param_groups):
+        group.update({key: value for key, value in _PLAIN.items() if key in group})
+        group["params"] = [p for p, where in zip(stubs, groups, strict=True) if where == index]
+        if isinstance(group.get("lr"), Tensor):
+            group["lr"] = 1e-3
     if "_need_device_dtype_check_for_fused" in vars(copy):
         copy._need_device_dtype_check_for_fused = False
     return copy  # type: ignore[no-any-return]
