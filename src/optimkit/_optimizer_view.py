@@ -1,4 +1,4 @@
-"""One form of an optimizer, to look at or to load: from the live object, or from what was saved."""
+"""One form of an optimizer: from the live object, or from what was saved."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from ._torch_optimizers import NOT_OPTIONS, is_state_dict, optimizers_in, torch_
 from ._values import plain
 
 Source = Optimizer | Mapping[str, Any] | str | os.PathLike[str]
-Names = Mapping[int, str]
-"""The id of a parameter -> its name."""
+Names = Mapping[int, str]  # the id of a parameter -> its name
 
 _NOTHING: Mapping[Any, Any] = {}
 
@@ -47,9 +46,7 @@ class OptimizerView:
     shapes: list[tuple[int, ...]] | None = None
     dtypes: list[str] | None = None
     stateless: frozenset[int] | None = None
-    stale: bool = (
-        False  # torch's own names in a file of another tool: a load may have mixed them up
-    )
+    stale: bool = False  # torch's own names, of another tool: a load may have mixed them up
     more: Mapping[str, Any] = field(default_factory=dict)  # of a class that saves more than torch's
 
     @property
@@ -66,24 +63,17 @@ class OptimizerView:
 def view_of(optimizer: Optimizer, names: Names = _NOTHING) -> OptimizerView:
     """Look at a live optimizer: no state is made, and no device is waited for."""
     groups = list(map(_mapping, entries(getattr(optimizer, "param_groups", None))))
-    state = _mapping(getattr(optimizer, "state", None))
     params, own, group_of = _members(groups)
-    known = [names.get(id(param)) or name for param, name in zip(params, own, strict=True)]
-    held = set(map(id, params))
-    return OptimizerView(
+    return _view(
+        [names.get(id(param)) or name for param, name in zip(params, own, strict=True)],
         kind=type(optimizer).__name__,
         optimizer=optimizer,
         defaults=_mapping(getattr(optimizer, "defaults", None)),
         groups=groups,
-        options=list(map(_options, groups)),
         ids=params,
         params=params,
-        names=_or_places(known),
-        named=_are_names(known),
         group_of=group_of,
-        state=state,
-        states=[_mapping(state.get(param)) for param in params],  # `[]` would make one
-        orphans=[(key, value) for key, value in state.items() if id(key) not in held],
+        state=_mapping(getattr(optimizer, "state", None)),
     )
 
 
@@ -97,7 +87,6 @@ def view_of_saved(
     """Look at a state dict, and at what the header of its checkpoint says of it."""
     header = header or {}
     groups = list(state_dict["param_groups"])
-    state = state_dict["state"]
     keys, own, group_of = _members(groups)
     ids = [key if isinstance(key, (int, str)) else None for key in keys]
     # torch.distributed.checkpoint has names in place of numbers.
@@ -105,24 +94,18 @@ def view_of_saved(
         key if name is None and isinstance(key, str) else name
         for key, name in zip(keys, own, strict=True)
     ]
-    known = _flat(header.get("names"), len(ids)) or known
     shapes = _flat(header.get("shapes"), len(ids))
     stateless = header.get("stateless")
-    held = set(ids)
-    return OptimizerView(
+    return _view(
+        _flat(header.get("names"), len(ids)) or known,
         kind=kind,
         optimizer=None,
         defaults=_NOTHING,
         groups=groups,
-        options=list(map(_options, groups)),
         ids=ids,
         params=[None] * len(ids),
-        names=_or_places(known),
-        named=_are_names(known),
         group_of=group_of,
-        state=state,
-        states=[_mapping(state.get(key)) for key in ids],
-        orphans=[(key, value) for key, value in state.items() if key not in held],
+        state=state_dict["state"],
         saved_class=header.get("class"),
         model=header.get("model"),
         aliases=header.get("aliases") or {},
@@ -131,6 +114,27 @@ def view_of_saved(
         stateless=None if stateless is None else frozenset(stateless),
         stale=foreign and not all(isinstance(key, str) for key in ids),
         more={k: v for k, v in state_dict.items() if k not in ("state", "param_groups")},
+    )
+
+
+def _view(
+    names: list[str | None], *, groups: Any, ids: list[Any], state: Any, **more: Any
+) -> OptimizerView:
+    """Put together what follows from the groups, the state, and the names."""
+    held = set(ids)
+    return OptimizerView(
+        groups=groups,
+        options=[
+            {str(key): plain(value) for key, value in group.items() if key not in NOT_OPTIONS}
+            for group in groups
+        ],
+        ids=ids,
+        names=[f"params[{place}]" if name is None else name for place, name in enumerate(names)],
+        named=bool(names) and None not in names and len(set(names)) == len(names),
+        state=state,
+        states=[_mapping(state.get(key)) for key in ids],  # `[]` would make one
+        orphans=[(key, value) for key, value in state.items() if key not in held],
+        **more,
     )
 
 
@@ -213,11 +217,6 @@ def _choose(found: Mapping[str, Any], key: str | None, where: str, content: obje
     return next(iter(found))
 
 
-def _options(group: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Copy a group's options: the group goes on changing."""
-    return {str(key): plain(value) for key, value in group.items() if key not in NOT_OPTIONS}
-
-
 def _mapping(value: object) -> Mapping[Any, Any]:
     """Return a state, or a group, as it is; an empty one if it is no mapping."""
     # dict first: an abstract class takes ten times as long
@@ -228,11 +227,3 @@ def _flat(groups: Any, count: int) -> list[Any] | None:
     """Chain what a header says group by group; None if it is not about this many parameters."""
     flat = [each for group in groups or () for each in group]
     return flat if flat and len(flat) == count else None
-
-
-def _or_places(names: list[str | None]) -> list[str]:
-    return [f"params[{place}]" if name is None else name for place, name in enumerate(names)]
-
-
-def _are_names(names: list[str | None]) -> bool:
-    return bool(names) and None not in names and len(set(names)) == len(names)
