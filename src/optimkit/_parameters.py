@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -37,7 +38,8 @@ _WRAPPERS = (
 
 def held_as(module: nn.Module) -> str | None:
     """Return the attribute in which a wrapper holds the model; None if this is no wrapper."""
-    return _held_by(type(module))
+    kind: Any = type(module)
+    return _held_by(kind)
 
 
 @lru_cache(maxsize=1024)  # the bases of a class never change

@@ -1,9 +1,4 @@
-"""What the optimizers of ``torch.optim`` keep for a parameter, and which options they know.
-
-To teach the kit another class, add a row to :data:`STATE`. Torch writes this down nowhere: it was
-read from the ``_init_group`` of each class in torch/optim/*.py, 2.15, and the tests compare it with
-what each class really makes.
-"""
+"""What the optimizers of ``torch.optim`` keep for a parameter, and which options they know."""
 
 from __future__ import annotations
 
@@ -36,11 +31,8 @@ _SCALAR = Kept("scalar")
 _LATER = Kept(needed=False)  # a step makes it where it is None
 _FLAT = Kept("flat", needed=False)
 
-FLAT = ("d", "prev_flat_grad")
-"""What LBFGS keeps for all parameters at once, end to end."""
-
-FLAT_LISTS = ("old_dirs", "old_stps")
-"""Its history: lists of the same."""
+FLAT = ("d", "prev_flat_grad")  # what LBFGS keeps for all parameters at once, end to end
+FLAT_LISTS = ("old_dirs", "old_stps")  # its history: lists of the same
 
 _ADAM = {
     "step": _SCALAR,
@@ -80,10 +72,12 @@ STATE: dict[str, Mapping[str, Kept]] = {
     "SGD": {"momentum_buffer": _LATER},
     "SparseAdam": {"step": _SCALAR, "exp_avg": _LIKE, "exp_avg_sq": _LIKE},
 }
-"""The class -> the keys of its state -> what is kept there."""
+"""The class -> the keys of its state -> what is kept there; add a row to teach the kit another.
 
-NOT_OPTIONS = frozenset({"params", "param_names"})
-"""Keys of a group that are no options: they hold the parameters."""
+Read from the ``_init_group`` of each class in torch/optim/*.py, 2.15; tests compare what they make.
+"""
+
+NOT_OPTIONS = frozenset({"params", "param_names"})  # keys of a group that hold the parameters
 
 # What Lightning and the trackers read; what unpickling adds (torch/optim/optimizer.py, 2.15:
 # Optimizer.__setstate__).
@@ -125,7 +119,6 @@ def torch_class(kind: type) -> str | None:
 
 
 def _steps_like(kind: type, base: type) -> bool:
-    """Return whether a class steps as its base does."""
     return all(
         inspect.unwrap(getattr(kind, name, _steps_like))
         is inspect.unwrap(getattr(base, name, _steps_like))
@@ -167,21 +160,18 @@ def shape_of(name: str, key: str, shape: Shape) -> Shape | None:
     return (*shape[:-1], 1) if kept.layout == "row" else (*shape[:-2], 1, shape[-1])
 
 
-def optimizers_in(content: object) -> dict[str, Mapping[str, Any]]:
-    """Find the optimizer state dicts in what a checkpoint holds."""
+def optimizers_in(content: Any, where: str = "", depth: int = 0) -> dict[str, Mapping[str, Any]]:
+    """Find the optimizer state dicts in what a checkpoint holds, down to 5 levels."""
+    if is_state_dict(content):
+        return {where: content}
+    items: Iterable[tuple[Any, Any]] = ()
+    if depth < 5 and isinstance(content, Mapping):
+        items = content.items()
+    elif depth < 5 and isinstance(content, (list, tuple)) and len(content) < 100:
+        items = enumerate(content)
     found: dict[str, Mapping[str, Any]] = {}
-
-    def look(value: object, where: str, depth: int) -> None:
-        if is_state_dict(value):
-            found[where] = value  # type: ignore[assignment]
-        elif depth < 5 and isinstance(value, Mapping):
-            for key, item in value.items():
-                look(item, f"{where}.{key}" if where else str(key), depth + 1)
-        elif depth < 5 and isinstance(value, (list, tuple)) and len(value) < 100:
-            for index, item in enumerate(value):
-                look(item, f"{where}.{index}" if where else str(index), depth + 1)
-
-    look(content, "", 0)
+    for key, item in items:
+        found.update(optimizers_in(item, f"{where}.{key}" if where else str(key), depth + 1))
     return found
 
 

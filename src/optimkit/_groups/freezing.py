@@ -17,7 +17,8 @@ def freeze(*targets: Target) -> None:
     """Stop training parameters: no gradient is computed for them, and none is left over.
 
     A parameter whose gradient is left, as plain ``requires_grad_(False)`` leaves it, keeps
-    moving: the optimizer takes the old gradient, its momentum and its weight decay.
+    moving: the optimizer takes the old gradient, its momentum and its weight decay. BatchNorm's
+    running statistics are no parameters; ``module.eval()`` stops them.
 
     Parameters
     ----------
@@ -32,17 +33,13 @@ def freeze(*targets: Target) -> None:
     TypeError
         If a target is none of these. Nothing has been changed then.
 
-    Notes
-    -----
-    BatchNorm's running statistics are no parameters; ``module.eval()`` stops them.
-
     Examples
     --------
     >>> from torch import nn
-    >>> model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
-    >>> freeze(model[0])
-    >>> [name for name, param in model.named_parameters() if param.requires_grad]
-    ['1.weight', '1.bias']
+    >>> layer = nn.Linear(2, 1)
+    >>> freeze(layer.weight)
+    >>> layer.weight.requires_grad, layer.bias.requires_grad
+    (False, True)
     """
     pairs = _found(targets)
     for _, param in pairs:
@@ -51,7 +48,7 @@ def freeze(*targets: Target) -> None:
 
 
 def unfreeze(*targets: Target) -> None:
-    """Let parameters train again.
+    """Let parameters train again, if their optimizer has them; else see :func:`add_param_group`.
 
     Parameters
     ----------
@@ -67,10 +64,6 @@ def unfreeze(*targets: Target) -> None:
     TypeError
         If a target is none of these. Nothing has been changed then.
 
-    Notes
-    -----
-    An optimizer that was built without them does not train them: see :func:`add_param_group`.
-
     Examples
     --------
     >>> from torch import nn
@@ -81,22 +74,17 @@ def unfreeze(*targets: Target) -> None:
     (False, True)
     """
     pairs = _found(targets)
-    problems = []
-    wrong = [
-        f"{name} ({param.dtype})"
-        for name, param in pairs
-        if not (param.is_floating_point() or param.is_complex())
-    ]
+    problems, wrong, made = [], [], []
+    for name, param in pairs:
+        if not (param.is_floating_point() or param.is_complex()):
+            wrong.append(f"{name} ({param.dtype})")
+        if not isinstance(param, nn.UninitializedParameter) and param.is_inference():
+            made.append(name)
     if wrong:
         problems.append(
             f"only floating point and complex parameters can be trained, not {first_few(wrong)}. "
             "Leave them out."
         )
-    made = [
-        name
-        for name, param in pairs
-        if not isinstance(param, nn.UninitializedParameter) and param.is_inference()
-    ]
     if made:
         problems.append(
             f"these were made in inference mode, and can't be trained: {first_few(made)}. "
@@ -147,7 +135,6 @@ def _within(target: object) -> Iterator[tuple[str, object]]:
 
 
 def _are_modules(target: object) -> TypeGuard[Mapping[str, nn.Module]]:
-    """Return whether this is a mapping of names to modules."""
     return isinstance(target, Mapping) and all(
         isinstance(value, nn.Module) for value in target.values()
     )

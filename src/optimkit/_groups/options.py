@@ -121,20 +121,25 @@ def _no_amount(value: object) -> str:
     return "is negative; it must be 0 or more." if value < 0 else ""
 
 
-# A readable, unique name for each group: the one asked for, else what sets it apart.
-
-
 def name_groups(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[str]:
-    """Name each group."""
-    apart = _differences(groups, base)
+    """Name each group, readably: the name that was asked for, and what else sets it apart."""
+    common = {key: identity(value) for key, value in base.items()}
+    apart = [
+        [
+            f"{key}={_short(value)}"
+            for key, value in options.items()
+            if key != "name" and not (key in common and common[key] == identity(value))
+        ]
+        for options in groups
+    ]
     asked = [options.get("name") for options in groups]
     names = []
     for name, own in zip(asked, apart, strict=True):
         parts = own
         if name:
             alike = [set(each) for other, each in zip(asked, apart, strict=True) if other == name]
-            common = set.intersection(*alike)
-            parts = [name, *(part for part in own if part not in common)]
+            in_all = set.intersection(*alike)
+            parts = [name, *(part for part in own if part not in in_all)]
         names.append(", ".join(parts) or "default")
     taken: set[str] = set()
     for index in sorted(range(len(names)), key=lambda index: names[index] != asked[index]):
@@ -161,21 +166,7 @@ def _numbered(name: str, taken: Collection[str]) -> str:
     return next(new for number in count(2) if (new := f"{name} #{number}") not in taken)
 
 
-def _differences(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[list[str]]:
-    """Write, for each group, the options that are not those of the base."""
-    common = {key: identity(value) for key, value in base.items()}
-    return [
-        [
-            f"{key}={_short(value)}"
-            for key, value in options.items()
-            if key != "name" and not (key in common and common[key] == identity(value))
-        ]
-        for options in groups
-    ]
-
-
 def _short(value: object) -> str:
-    """Write an option's value in few letters."""
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_meta:
         value = value.item()
     return text(value) if value is not None else "None"
