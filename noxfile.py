@@ -42,6 +42,18 @@ def crash(session: nox.Session) -> None:
     session.run("python", "-W", "ignore", "tests/crash/record.py")
 
 
+RECIPES = [path.stem.removeprefix("with_") for path in sorted(Path("docs/trainers").glob("with_*"))]
+
+
+@nox.session
+@nox.parametrize("trainer", [nox.param(trainer, id=trainer) for trainer in RECIPES])
+def trainers(session: nox.Session, trainer: str) -> None:
+    """Train, save, read and resume with one trainer; write its row of docs/trainers.csv."""
+    script = f"docs/trainers/with_{trainer}.py"
+    session.install("--editable", ".", *nox.project.load_toml(script)["dependencies"])
+    session.run("python", script, env={"OMP_NUM_THREADS": "1"})
+
+
 @nox.session
 def doctest(session: nox.Session) -> None:
     """Run the examples in the docstrings, and those of the README."""
