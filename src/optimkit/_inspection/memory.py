@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import inspect
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from functools import partial
+from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
-from torch.optim import LBFGS, Optimizer
+from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
 
+from .._errors import first_few
 from .._optimizer_view import OptimizerView, Source, view_of, view_of_any
 from .._tables import Table
-from .._torch_optimizers import flat_dtype, flat_size
-from .._torch_schedulers import Copies
-from .._values import dtype_name, local, nbytes, tensors_in
+from .._torch_optimizers import (
+    flat_dtype,
+    flat_size,
+    keys_of,
+    layouts_of,
+    required_keys,
+    shape_of,
+)
+from .._torch_schedulers import undisturbed
+from .._values import PLAIN, dtype_name, local, nbytes, tensors_in
 
 By = Literal["key", "group", "param", "dtype", "device"]
 State = Mapping[str, Any]
 
 # A meta tensor has no values to fuse, capture or differentiate; what is kept is the same.
-_PLAIN = {"fused": False, "capturable": False, "differentiable": False, "foreach": False}
+_FAST = {"fused", "capturable", "differentiable", "foreach"}
+# What two objects may share, though a step of one runs: it does not change.
+_FIXED: tuple[Any, ...] = (
+    *PLAIN,
+    *(complex, bytes, tuple, frozenset, FunctionType, BuiltinFunctionType, CellType),
+    *(torch.dtype, torch.device, torch.layout, torch.memory_format),
+)
 
 
 class MemoryRow(NamedTuple):
@@ -86,8 +106,8 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
         What each row is for.
     predict : bool, optional
         Whether to count, for each trainable parameter without state, what its first step will
-        make: a copy steps on the meta device, where tensors have no values; where its class
-        can't, on tiny copies, and the caption says so.
+        make. Of torch's classes that is known; of another class a copy steps, which has no values
+        and shares nothing with the live optimizer.
 
     Returns
     -------
@@ -101,7 +121,7 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
         If `optimizer` is nothing of the kind, or no live one with `predict`; if `by` is none of
         the five.
     NotImplementedError
-        If what a class will make can't be predicted: it needs a closure, for example.
+        If that can't be predicted: a class needs a closure, or values, or can't be copied whole.
 
     Examples
     --------
@@ -171,10 +191,6 @@ def _device(tensor: Tensor, param: Any, options: Mapping[str, Any]) -> str:
     return str(tensor.device)
 
 
-# What a first step will make: a copy of the optimizer steps parameters on the meta device, which
-# have shapes and types, and no values. The live optimizer lends its options, and nothing else.
-
-
 def _predicted(view: OptimizerView, optimizer: Optimizer) -> tuple[list[State], str]:
     """Return the state that each parameter has, or will have after its first step."""
     states = list(view.states)
@@ -183,110 +199,156 @@ def _predicted(view: OptimizerView, optimizer: Optimizer) -> tuple[list[State], 
         for place, (param, state) in enumerate(zip(view.params, states, strict=True))
         if not state and isinstance(param, Tensor) and param.requires_grad
     ]
-    if not missing:
-        return states, ""
-    if isinstance(optimizer, LBFGS):
+    lazy = sum(is_lazy(view.params[place]) for place in missing)
+    if lazy:
+        raise NotImplementedError(
+            f"{lazy} lazy parameters have no shape yet: run the model once before predict=True"
+        )
+    kind = view.torch_class
+    if kind == "LBFGS" and missing:
         if not any(states):
             states[0] = _full_history(view)
         return states, ", with a full history"
-    params = [view.params[place] for place in missing]
-    groups = [view.group_of[place] for place in missing]
-    lazy = [param for param in params if isinstance(param, torch.nn.UninitializedParameter)]
-    if lazy:
-        raise NotImplementedError(
-            f"{len(lazy)} lazy parameters have no shape yet: run the model once before predict=True"
+    found = (
+        (
+            _first_state(kind, view.params[each], view.options[view.group_of[each]])
+            for each in missing
         )
-    try:
-        found, how = _stepped(optimizer, [_on_meta(param) for param in params], groups), ""
-    except Exception:  # whatever a class can't do on meta, it may on real values
-        found, how = _tiny(optimizer, params, groups), ", predicted by a step of tiny copies"
+        if kind
+        else _stepped_apart(optimizer, [view.params[each] for each in missing])
+    )
     for place, state in zip(missing, found, strict=True):
         states[place] = state
-    return states, how
+    return states, ""
 
 
-def _on_meta(param: Tensor) -> Tensor:
-    """Make a stub with a gradient, and without values."""
-    stub = torch.empty_like(local(param), device="meta", requires_grad=True)
-    stub.grad = torch.empty_like(stub, requires_grad=False)
-    return stub
+def _first_state(kind: str, param: Tensor, options: Mapping[str, Any]) -> State:
+    """Return what the first step of a class of torch makes for a parameter: nothing has to step."""
+    param = local(param)
+    keys = required_keys(kind, param.ndim > 1, options)
+    if kind == "Muon" or (kind == "SGD" and options.get("momentum")):
+        keys |= {"momentum_buffer"}
+    if kind == "SparseAdam":
+        keys -= {"step"}  # a plain number
+    # torch/optim/optimizer.py, 2.15: _get_scalar_dtype
+    double = torch.get_default_dtype() == torch.float64 and not options.get("fused")
+    scalar = torch.zeros((), dtype=torch.float64 if double else torch.float32)
+    state = {}
+    for key in keys_of(kind):
+        shape = shape_of(kind, key, tuple(param.shape)) or ()
+        whole = partial(torch.empty, shape, dtype=param.dtype, device="meta")
+        if key in keys:
+            state[key] = scalar.clone() if layouts_of(key) == {"scalar"} else whole()
+    return state
 
 
-def _stepped(optimizer: Optimizer, stubs: list[Tensor], groups: list[int]) -> list[State]:
-    """Step a copy of the optimizer that holds stubs, and return their states."""
-    copy = _copy(optimizer, stubs, groups)
-    step = inspect.unwrap(type(optimizer).step)  # without the hooks, which are the user's
-    with torch.no_grad():
-        step(copy)
-    states: list[State] = []
-    for param, group in zip(stubs, groups, strict=True):
-        state = dict(copy.state.get(param, {}))
-        if optimizer.param_groups[group].get("fused") and "step" in state:
-            state["step"] = state["step"].float()  # as fused kernels want it, whatever the default
-        states.append(state)
+# The step of any other class is foreign code. It may write into whatever the optimizer leads to: the
+# parameters, an optimizer within, a table of its own. So a copy steps, which leads to nothing of
+# the live optimizer's, and has no values.
+
+
+def _stepped_apart(optimizer: Optimizer, params: list[Tensor]) -> list[State]:
+    """Step a copy once, and return the state that it makes for each parameter."""
+    if not params:
+        return []
+    try:
+        with undisturbed(), torch.no_grad():
+            copied, stubs = _apart(optimizer, params)
+            shared = _shared(optimizer, copied)
+            if not shared:
+                inspect.unwrap(type(optimizer).step)(copied)  # without the hooks, the user's
+    except Exception as error:
+        reason = f"its step fails where there are no values ({type(error).__name__}: {error})"
+        raise _refusal(optimizer, reason) from error
+    if shared:
+        raise _refusal(optimizer, f"its step may change {first_few(shared)}, which no copy can own")
+    states: list[State] = [copied.state.get(stub) or {} for stub in stubs]
+    lacking = sum(not tensors_in(state) for state in states)
+    if lacking:
+        raise _refusal(optimizer, f"its step makes none for {lacking} of {len(stubs)} parameters")
+    owned = [{id(each) for each in tensors_in(state) if each.is_meta} for state in states]
+    if len(set[int]().union(*owned)) < sum(map(len, owned)):  # a table by address, as heavyball's
+        raise _refusal(optimizer, "its step takes parameters without values for one another")
+    kinds = {type(each) for state in states for each in _leaves(state)} - {*PLAIN, Tensor}
+    if kinds:
+        odd = first_few(sorted(kind.__name__ for kind in kinds))
+        raise _refusal(optimizer, f"its step makes {odd}, of which the bytes are not known")
     return states
 
 
-def _copy(optimizer: Optimizer, stubs: list[Tensor], groups: list[int]) -> Optimizer:
-    """Copy an optimizer: its attributes, its options, no state, no hooks."""
-    copy: Any = Copies().stub_of(optimizer)
-    for index, group in enumerate(copy.param_groups):
-        group.update({key: value for key, value in _PLAIN.items() if key in group})
-        group["params"] = [p for p, where in zip(stubs, groups, strict=True) if where == index]
-        if isinstance(group.get("lr"), Tensor):
-            group["lr"] = 1e-3
-    if "_need_device_dtype_check_for_fused" in vars(copy):
-        copy._need_device_dtype_check_for_fused = False
-    return copy  # type: ignore[no-any-return]
+def _apart(optimizer: Optimizer, params: list[Tensor]) -> tuple[Any, list[Tensor]]:
+    """Copy an optimizer and all that it leads to, without values; return the parameters' stubs too."""
+    reached = _reached(optimizer).values()
+    memo: dict[int, Any] = {id(each): _stub(each) for each in reached if isinstance(each, Tensor)}
+    stubs = [memo[id(param)] for param in params]
+    for stub in stubs:
+        stub.grad = torch.empty_like(stub)
+    # torch/optim/optimizer.py, 2.15: __getstate__ leaves all but three attributes out.
+    within = [each for each in reached if isinstance(each, Optimizer)]
+    memo.update((id(each), object.__new__(type(each))) for each in within)
+    for each in within:
+        memo[id(each)].__dict__.update(copy.deepcopy(_attributes(each), memo))
+        for group in memo[id(each)].param_groups:
+            group["params"][:] = [param for param in group["params"] if param.grad is not None]
+            group.update((key, False) for key in _FAST & group.keys())
+    return memo[id(optimizer)], stubs
 
 
-def _tiny(optimizer: Optimizer, params: list[Tensor], groups: list[int]) -> list[State]:
-    """Step tiny real copies, and return what they keep in the size of the parameters."""
-    failure: Exception | None = None
-    for sparse in (False, True):
-        stubs = [_tiny_copy(param, sparse) for param in params]
-        try:
-            states = _stepped(optimizer, stubs, groups)
-        except Exception as error:
-            failure = error
+def _attributes(optimizer: Optimizer) -> dict[str, Any]:
+    """Return what belongs to an optimizer: not hooks, nor a step that a scheduler has wrapped."""
+    return {
+        key: OrderedDict() if key.endswith("_hooks") else value
+        for key, value in vars(optimizer).items()
+        if key != "step"
+    }
+
+
+def _stub(tensor: Tensor) -> Tensor:
+    """Return a tensor of the same shape without values; a number keeps its value, to be read."""
+    if tensor.numel() == 1 and tensor.is_cpu and not tensor.requires_grad:
+        return tensor.detach().clone()
+    return torch.empty_like(local(tensor), device="meta", requires_grad=tensor.requires_grad)
+
+
+def _reached(root: object) -> dict[int, Any]:
+    """Return all that an object leads to, by id; not through classes, modules and their globals."""
+    found: dict[int, Any] = {}
+    waiting: list[Any] = [root]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in found or isinstance(each, (type, ModuleType, Enum)):
             continue
-        return [
-            {key: _grown(value, tiny, param, optimizer, key) for key, value in state.items()}
-            for state, tiny, param in zip(states, stubs, params, strict=True)
-        ]
-    raise NotImplementedError(
-        f"the state of {type(optimizer).__name__} can't be predicted: {failure}. "
+        found[id(each)] = each
+        if isinstance(each, Optimizer):
+            waiting.append(_attributes(each))
+        elif isinstance(each, FunctionType):
+            waiting += (each.__closure__, each.__defaults__)
+        elif not isinstance(each, Tensor):
+            waiting += gc.get_referents(each)
+    return found
+
+
+def _shared(optimizer: Optimizer, copied: Optimizer) -> list[str]:
+    """Name the types of what a copy leads to, and the live optimizer too, and a step may change."""
+    live = _reached(optimizer)
+    both = (each for key, each in _reached(copied).items() if key in live)
+    return sorted({type(each).__name__ for each in both if not isinstance(each, _FIXED)})
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _refusal(optimizer: Optimizer, reason: str) -> NotImplementedError:
+    return NotImplementedError(
+        f"the state of {type(optimizer).__name__} can't be predicted: {reason}. "
         "Take a step, then call state_memory without predict=True."
-    ) from failure
-
-
-def _tiny_copy(param: Tensor, sparse: bool) -> Tensor:
-    """Make a stub with a gradient, of which no two sides are alike."""
-    size = tuple(range(2, 2 + param.ndim))
-    stub = torch.zeros(size, dtype=param.dtype, requires_grad=True)
-    grad = torch.ones(size, dtype=param.dtype)
-    stub.grad = grad.to_sparse() if sparse else grad
-    return stub
-
-
-def _grown(value: Any, tiny: Tensor, param: Tensor, optimizer: Optimizer, key: str) -> Any:
-    """Return the state of a tiny copy in the size of the parameter."""
-    if not isinstance(value, Tensor):
-        return value
-    if value.shape == tiny.shape:
-        return torch.empty_like(local(param), dtype=value.dtype, device="meta")
-    if value.numel() == 1:
-        return value
-    if value.ndim == tiny.ndim and all(
-        side in (1, whole) for side, whole in zip(value.shape, tiny.shape, strict=True)
-    ):  # factored, as in Adafactor
-        shape = [
-            1 if side == 1 else full for side, full in zip(value.shape, param.shape, strict=False)
-        ]
-        return torch.empty(shape, dtype=value.dtype, device="meta")
-    raise NotImplementedError(
-        f"the state of {type(optimizer).__name__} can't be predicted: {key} is of no shape that "
-        "follows from its parameter's. Take a step, then call state_memory."
     )
 
 
