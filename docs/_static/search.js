@@ -144,8 +144,12 @@ function find(typed) {
     }
     for (const [page, score] of best) pages.set(page, { sum: (pages.get(page)?.sum ?? 0) + score, top: 0, shown: -1 });
   }
-  for (const [number, score] of scores) {
-    const { page, isAsked } = engine.sections[number];
+  // Whoever pastes a message has typed the title of its entry, with values in the place of the dots.
+  const isPasted = (title) => title.length > 11 && title.split("…").every((piece) => typed.includes(piece.trim()));
+  for (const [number, matched] of scores) {
+    const { page, title, isAsked } = engine.sections[number];
+    const score = isPasted(title) ? 2 * matched : matched;
+    scores.set(number, score);
     const found = pages.get(page);
     found.top = Math.max(found.top, score);
     if (!isAsked && !(score <= scores.get(found.shown))) found.shown = number;

@@ -26,6 +26,7 @@ GROUPS = "reference/groups"
 INSPECTION = "reference/inspection"
 CHECKPOINT = "reference/checkpoint"
 PROMISES = "promises"
+ERRORS = Path(__file__).parents[2] / "docs" / "errors"
 
 QUERIES = {
     "en": [
@@ -598,3 +599,27 @@ def test_search_page_answers_its_address(visit, language):
     page.keyboard.press("Control+k")
     expect(page.locator("article input[name=q]")).to_be_focused()
     expect(page.locator("article input[name=q]")).to_have_value("zero_grad")
+
+
+def pasted():
+    """Return the messages of torch that have an entry, each with the title of its entry."""
+    found = []
+    for page in sorted(ERRORS.glob("*.md")):
+        for section in re.split(r"^## ", page.read_text("utf-8"), flags=re.MULTILINE)[1:]:
+            title, text = section.split("\n", 1)
+            for message in re.findall(r"^```text\n(.+)", text, flags=re.MULTILINE)[:1]:
+                found.append((message, title.strip("` ")))
+    return found
+
+
+@pytest.mark.parametrize("language", QUERIES)
+def test_a_message_of_torch_leads_to_its_entry(search, language):
+    """Whoever pastes an error or a warning of torch.optim finds its entry first."""
+    dialog = search(language)
+    misses = []
+    for message, title in pasted()[::6]:
+        dialog.type(message)
+        first = dialog.results.first.inner_text()
+        if title not in first:
+            misses.append(f"{message}: {first}")
+    assert not misses, "\n".join(misses)
