@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
 from bilingual.languages import ENGLISH, by_sphinx  # noqa: E402 (the path comes first)
-from gallery.wheel import install_cell  # noqa: E402
+from gallery.wheel import install_cell, substitutions  # noqa: E402
 
 about = tomllib.loads(HERE.with_name("pyproject.toml").read_text("utf-8"))["project"]
 repository = about.get("urls", {}).get("Repository", "")
@@ -44,7 +44,8 @@ nitpicky = True
 nitpick_ignore_regex = tomllib.loads((HERE / "nitpick.toml").read_text("utf-8"))["ignore"]
 suppress_warnings = ["config.cache"]  # sphinx_gallery_conf holds functions
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
+myst_substitutions = substitutions()
 myst_heading_anchors = 3
 html_math_renderer = "mathml"
 

@@ -15,15 +15,7 @@ KINDS = {".md": "markdown", ".py": "python", ".rst": "rst", ".po": "gettext", ".
 
 def main() -> int:
     """Look through all files of the repository that can hold Chinese; print what should change."""
-    command = [
-        "git",
-        "ls-files",
-        "-co",
-        "--exclude-standard",
-        "README.zh-CN.md",
-        "docs",
-        "examples",
-    ]
+    command = ["git", "ls-files", "-co", "--exclude-standard", "docs", "examples", "README*"]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     paths = [ROOT / name for name in names.splitlines()]
     found = [

@@ -30,7 +30,6 @@ VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "met
 BLOCKS = {"dd", "div", "dt", "li", "p", "summary", "td", "th", "tr"}
 QUIET = {
     "extensions": ["myst_parser", "bilingual", "mathml"],
-    "bilingual_glossary": "",
     "html_copy_source": False,
     "html_domain_indices": False,
     "html_math_renderer": "mathml",

@@ -242,8 +242,8 @@ zh = "权重"
 def test_terms(build, page, line, said):
     """A term by a forbidden or without its one translation is a warning on the Chinese line."""
     for language in ("en", "zh_CN"):
-        files = {"index.md": f"{MYST}{page}\n", "g.toml": GLOSSARY}
-        site = build(files, language, bilingual_glossary="g.toml")
+        files = {"index.md": f"{MYST}{page}\n", "glossary.toml": GLOSSARY}
+        site = build(files, language)
         assert site.warnings == [f"index.md:{line}: WARNING: {said} [bilingual.term]"]
 
 
@@ -260,37 +260,37 @@ def test_terms(build, page, line, said):
 )
 def test_terms_that_are_right(both, page):
     """The one translation, another right one, the English word and loose terms all pass."""
-    both({"index.md": f"{MYST}{page}\n", "g.toml": GLOSSARY}, bilingual_glossary="g.toml")
+    both({"index.md": f"{MYST}{page}\n", "glossary.toml": GLOSSARY})
 
 
 def test_glossary_with_a_term_twice(build):
     """A term defined twice is a warning on the second definition, that names the first."""
     twice = GLOSSARY + '\n[[term]]\nen = "Weight"\nzh = "重量"\n'
-    site = build({"index.md": MYST, "g.toml": twice}, bilingual_glossary="g.toml")
+    site = build({"index.md": MYST, "glossary.toml": twice})
     assert site.warnings == [
-        "g.toml:13: WARNING: 'Weight' is defined on line 9 already: keep one translation "
+        "glossary.toml:13: WARNING: 'Weight' is defined on line 9 already: keep one translation "
         "[bilingual.glossary]"
     ]
 
 
 @pytest.mark.parametrize(
-    "text", ['[[term]]\nen = "a"\n', "[[term]\n", '[[term]]\nEN = "a"\n', "a = 1", None]
+    "text", ['[[term]]\nen = "a"\n', "[[term]\n", '[[term]]\nEN = "a"\n', "a = 1"]
 )
 def test_glossary_that_is_none(build, text):
-    """A glossary that is missing, or not one, stops the build with its name and what was expected."""
-    files = {"index.md": MYST} | ({"g.toml": text} if text is not None else {})
+    """A glossary that is none stops the build with its name and what was expected."""
+    files = {"index.md": MYST, "glossary.toml": text}
     with pytest.raises(
-        ConfigError, match=r"g\.toml: not a glossary: .*expected \[\[term\]\] tables"
+        ConfigError, match=r"glossary\.toml: not a glossary: .*expected \[\[term\]\] tables"
     ):
-        build(files, bilingual_glossary="g.toml")
+        build(files)
 
 
 def test_glossary_that_changes(build):
     """A page that is up to date is checked again when the glossary changes."""
     page = MYST + "A weight.\n\n重量。\n"
-    assert not build({"index.md": page, "g.toml": GLOSSARY}, bilingual_glossary="g.toml").warnings
+    assert not build({"index.md": page, "glossary.toml": GLOSSARY}).warnings
     stricter = GLOSSARY + 'never = ["重量"]\n'
-    site = build({"g.toml": stricter}, bilingual_glossary="g.toml")
+    site = build({"glossary.toml": stricter})
     assert [line.split(" ")[0] for line in site.warnings] == ["index.md:5:"]
 
 

@@ -3,6 +3,7 @@
 import ast
 import builtins
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,10 +14,11 @@ pytest.importorskip("mplfonts", reason="the docs group is not installed")
 pytest.importorskip("imageio_ffmpeg", reason="the docs group is not installed")
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.animation import FuncAnimation
 from matplotlib.artist import Artist
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Text
 from sphinx.errors import ExtensionError
 from sphinx_gallery import gen_rst
 from sphinx_gallery.py_source_parser import (
@@ -27,8 +29,6 @@ from sphinx_gallery.py_source_parser import (
 
 from bilingual.languages import CHINESE, ENGLISH
 from gallery import figures, page, scripts
-
-DARK_INK, DARK_PAGE = "#e8eaed", "#14181e"
 
 
 @pytest.fixture(autouse=True)
@@ -57,19 +57,6 @@ def figure():
 def saved(folder):
     """Return the names of the files in a folder."""
     return sorted(path.name for path in folder.iterdir())
-
-
-def colours(figure):
-    """Return every colour of a figure."""
-    return [
-        (artist, name, str(getattr(artist, f"get_{name}")()))
-        for artist in (
-            *figure.findobj(),
-            *(note.arrow_patch for note in figure.findobj(Annotation)),
-        )
-        for name in figures.COLOURS
-        if hasattr(artist, f"get_{name}")
-    ]
 
 
 def words(figure):
@@ -116,38 +103,29 @@ def test_texts_have_one_half(figure):
         assert words(figure) == before
 
 
-def test_neutral_ink_turns_dark_and_back(figure):
-    """In the dark, black and white swap, colours, clear fills and transparency stay; then all is back."""
-    figure.canvas.draw()
-    before = colours(figure)
-    axes = figure.axes[0]
-    line, marker, level = axes.lines
-    with figures.in_the_dark(figure):
-        assert mpl.colors.to_hex(axes.title.get_color()) == DARK_INK
-        assert mpl.colors.to_hex(axes.get_facecolor()) == DARK_PAGE
-        assert mpl.colors.to_hex(line.get_color()) == mpl.colors.to_hex("C0")
-        assert marker.get_markerfacecolor() == "none"
-        assert mpl.colors.to_hex(marker.get_markeredgecolor()) == DARK_INK
-        assert mpl.colors.to_hex(level.get_color(), keep_alpha=True) == DARK_INK + "40"
-        (bar,) = axes.patches
-        assert bar.get_facecolor()[3] == 0
-        assert mpl.colors.to_hex(bar.get_edgecolor()) == DARK_INK
-        assert mpl.colors.to_hex(axes.text(0, 0, "new").get_color()) == DARK_INK
-        axes.texts[-1].remove()
-        assert mpl.colors.to_hex(axes.texts[0].arrow_patch.get_edgecolor()) == DARK_INK
-    assert colours(figure) == before
-    assert mpl.rcParams["text.color"] == "black"
+def test_neutral_ink_turns_dark():
+    """On a dark page black and white swap, colours stay, and so does what shines through."""
+    inks = ["#000000", "#ffffff", "#0077bb", "#d55e00", "#00000040", "#ffffff00"]
+    (turned,) = figures.darken(np.array([[mpl.colors.to_rgba(ink) for ink in inks]]))
+    assert [mpl.colors.to_hex(ink, keep_alpha=True) for ink in turned] == [
+        "#e8eaedff",
+        "#14181eff",
+        "#0077bbff",
+        "#d55e00ff",
+        "#e8eaed40",
+        "#14181e00",
+    ]
+    (grey,) = figures.darken(np.array([[(0.5, 0.5, 0.5, 1.0)]]))
+    assert 0.4 < grey[0, :3].mean() < 0.6
 
 
 def test_an_error_leaves_the_figure_as_it_was(figure):
-    """Texts and colours come back when saving fails half-way."""
+    """Texts come back when saving fails half-way."""
     figure.axes[0].set_title("Loss | 损失")
-    said, before = words(figure), colours(figure)
-    half_way = figures.in_language(figure, CHINESE), figures.in_the_dark(figure)
-    with pytest.raises(OSError, match="full"), half_way[0], half_way[1]:
+    said = words(figure)
+    with pytest.raises(OSError, match="full"), figures.in_language(figure, CHINESE):
         raise OSError("disk full")
     assert words(figure) == said
-    assert colours(figure) == before
     assert figure.text(0, 0, "a | 甲").get_text() == "a | 甲"
 
 
@@ -157,15 +135,15 @@ def test_scrape(figure, tmp_path):
     paths = iter([str(tmp_path / "plot_09_dark_001.png")])
     block = {"example_globals": {}, "image_path_iterator": paths}
     text = figures.scrape(None, block, {})
-    blocks = [part.splitlines() for part in text.strip().split("\n\n")]
-    assert [lines[0].split("/")[-1] for lines in blocks] == [
-        "plot_09_dark_001.png",
-        "plot_09_dark_001_dark.png",
+    assert re.findall(r".. (\w+):: .*/(.*)|:class: (.*)", text) == [
+        ("image", "plot_09_dark_001_dark.png", ""),
+        ("", "", "figure only-dark"),
+        ("figure", "plot_09_dark_001.png", ""),
+        ("", "", "figure only-light"),
     ]
-    assert [lines[1:] for lines in blocks] == [
-        ["   :alt: What it shows | 图里有什么", f"   :class: only-{theme} figure"]
-        for theme in ("light", "dark")
-    ]
+    says = "What it shows | 图里有什么"
+    assert text.count(f"   :alt: {says}\n") == 2
+    assert text.count(f"\n\n   {says}\n") == 1
     assert plt.get_fignums() == []
     assert saved(tmp_path) == ["plot_09_dark_001.png", "plot_09_dark_001_dark.png"]
 
@@ -184,7 +162,7 @@ def test_a_figure_without_an_alternative_text(figure, tmp_path):
 
 
 def test_animation(tmp_path):
-    """An animation is saved as videos by theme and language, also where its steps write the texts."""
+    """An animation is saved as a video for each language, also where its steps write the texts."""
     figure, axes = plt.subplots(figsize=(2, 1), dpi=40)
     seen = []
 
@@ -194,14 +172,8 @@ def test_animation(tmp_path):
 
     draw(0)
     animation = FuncAnimation(figure, draw, frames=2, init_func=lambda: None)
-    shown = figures.save_animation(animation, tmp_path / "a_001.png")
-    assert shown == [("gallery-video", "a_001.mp4"), ("gallery-video", "a_001_dark.mp4")]
-    assert saved(tmp_path) == [
-        "a_001.mp4",
-        "a_001.zh_CN.mp4",
-        "a_001_dark.mp4",
-        "a_001_dark.zh_CN.mp4",
-    ]
+    assert figures.save_animation(animation, tmp_path / "a_001.mp4") == tmp_path / "a_001.mp4"
+    assert saved(tmp_path) == ["a_001.mp4", "a_001.zh_CN.mp4"]
     assert {"Step 1", "第 1 步"} <= set(seen[1:])
     assert not any("|" in text for text in seen[1:])
 
@@ -218,45 +190,37 @@ def test_a_frame_is_drawn_once(tmp_path):
     axes.add_artist(Counter())
     canvas = figure.canvas
     animation = FuncAnimation(figure, lambda number: None, frames=3, init_func=lambda: None)
-    figures.save_animation(animation, tmp_path / "a_001.png")
+    figures.save_animation(animation, tmp_path / "a_001.mp4")
     assert len(drawn) == 3
     assert figure.canvas is canvas
 
 
 @pytest.mark.parametrize(("language", "name"), [("en", "a.mp4"), ("zh_CN", "a.zh_CN.mp4")])
-def test_video_node(build, tmp_path, language, name):
-    """A video is copied into the site, in the variant of its language, with controls and a label."""
-    (tmp_path / "videos").mkdir()
+def test_video(build, tmp_path, language, name):
+    """A video is copied into the site, in the variant of its language, with controls and a caption."""
+    folder = tmp_path / "auto_examples" / "images"
+    folder.mkdir(parents=True)
     for video in ("a.mp4", "a.zh_CN.mp4"):
-        (tmp_path / "videos" / video).write_bytes(video.encode())
-    (tmp_path / "player.py").write_text(
-        "from gallery import page\n"
-        "def setup(app):\n"
-        "    app.add_directive('gallery-video', page.GalleryVideo)\n"
-        "    app.add_node(page.video, html=(page.visit_video, None))\n"
-    )
-    page = "Page | 页\n=========\n\n.. gallery-video:: /videos/a.mp4\n   :alt: A walk | 一段路\n   :class: only-light\n"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(tmp_path))
-        site = build(
-            {"index.rst": page},
-            language,
-            extensions=["myst_parser", "bilingual", "mathml", "player"],
-        )
+        (folder / video).write_bytes(video.encode())
+    shown = figures.FIGURE.format(name="a.mp4", role="controls", says="A walk | 一段路")
+    site = build({"index.rst": f"Page | 页\n=========\n{shown}"}, language)
     assert site.warnings == []
     (video,) = site.body().all("video")
     assert video.attributes["src"] == f"_images/{name}"
     assert (Path(site.app.outdir) / "_images" / name).read_bytes() == name.encode()
-    assert video.attributes["aria-label"] == {"en": "A walk", "zh_CN": "一段路"}[language]
+    says, other = {"en": ("A walk", "一段路"), "zh_CN": ("一段路", "A walk")}[language]
+    assert video.attributes["title"] == says
     assert "controls" in video.attributes
     assert "autoplay" not in video.attributes
-    assert "only-light" in video.classes
+    (caption,) = site.body().all("figcaption")
+    assert (caption.text(hidden=False), caption.text(hidden=True)) == (says, other)
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Return a project with two scripts, one of which uses the package, that has been built."""
+    """Return a project with two scripts that has been built."""
     monkeypatch.setattr(scripts, "ROOT", tmp_path)
+    monkeypatch.setattr(scripts, "SCRIPTS", tmp_path / "examples")
     monkeypatch.setattr(
         scripts, "digest", lambda paths: repr([p.read_bytes() for p in sorted(paths)])
     )
@@ -291,9 +255,9 @@ def test_nothing_changed(project):
 
 @pytest.mark.parametrize("name", ["steps.py", "new.py"])
 def test_the_package_changed(project, name):
-    """A change in the package, or a new module, makes exactly the scripts that use it stale."""
+    """A change in the package, or a new module, makes all scripts stale."""
     (project.srcdir.parent / "src" / "optimkit" / name).write_text("a = 2")
-    assert stale(project) == ["plot_02_kit.py.md5"]
+    assert stale(project) == ["plot_01_plain.py.md5", "plot_02_kit.py.md5"]
 
 
 def test_torch_changed(project, monkeypatch):
@@ -315,8 +279,6 @@ def test_pages_of_scripts_that_are_gone(project):
     (project.srcdir.parent / "examples" / "plot_01_plain.py").unlink()
     stale(project)
     assert saved(folder) == [scripts.RECORD, "plot_02_kit.py", "plot_02_kit.py.md5"]
-    scripts.remember_fresh(project)
-    assert list(json.loads((folder / scripts.RECORD).read_text())) == ["plot_02_kit.py"]
 
 
 def test_cards_read_scripts(tmp_path):

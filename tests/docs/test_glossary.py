@@ -36,9 +36,9 @@ def pages(both):
         files = {
             "index.md": f"{MYST}{text}\n\n```{{toctree}}\nglossary\n```\n",
             "glossary.md": GLOSSARY,
-            "g.toml": TERMS,
+            "glossary.toml": TERMS,
         }
-        return both(files, bilingual_glossary="g.toml")
+        return both(files)
 
     return make
 
@@ -109,8 +109,8 @@ def test_glossary_does_not_link_to_itself(pages):
 
 def test_unknown_topic(build):
     """A topic without a term is an error with file and line."""
-    files = {"index.md": "# P | 页\n\n```{glossary-terms} two\n```\n", "g.toml": TERMS}
-    (warning,) = build(files, bilingual_glossary="g.toml").warnings
+    files = {"index.md": "# P | 页\n\n```{glossary-terms} two\n```\n", "glossary.toml": TERMS}
+    (warning,) = build(files).warnings
     assert warning.startswith("index.md:3: ")
     assert "the glossary has no term of the topic 'two'" in warning
 

@@ -19,7 +19,6 @@ from . import docstrings, glossary, pages, pairing, search
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register the extension."""
     app.add_config_value("bilingual_base_url", "", "html", types=(str,))
-    app.add_config_value("bilingual_glossary", "glossary.toml", "env", types=(str,))
     app.add_transform(pairing.PairBlocks)
     app.add_transform(pages.FoldSolutions)
     app.add_transform(glossary.LinkTerms)
@@ -41,7 +40,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     # Raise env_version with any change of the transforms: it is what makes old doctrees stale.
     return {
         "version": "1",
-        "env_version": 7,
+        "env_version": 8,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }

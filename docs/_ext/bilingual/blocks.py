@@ -25,6 +25,12 @@ UNSEEN = (nodes.Invisible, nodes.system_message)
 """What stands between blocks without being seen: docutils leaves a note where a role is first used."""
 OURS = {"sphx-glr-footer", "sphx-glr-timing", "sphx-glr-download-link-note", "no-pair"}
 """Classes of blocks that are written in one language at a time, by the extension itself."""
+LINE_END = re.compile(r"[ \t]*\n\s*")
+BESIDE = f"(?:{HAN.pattern}|{SHARED.pattern})"
+GLUED = re.compile(
+    rf"(?<={PUNCTUATION.pattern}){LINE_END.pattern}|{LINE_END.pattern}(?={PUNCTUATION.pattern})"
+    rf"|(?<={BESIDE}){LINE_END.pattern}(?={BESIDE})"
+)
 LINKED = (nodes.reference, addnodes.pending_xref, nodes.literal, nodes.math, nodes.raw)
 """What a link cannot be put into."""
 
@@ -95,36 +101,17 @@ def find_separator(leaf: nodes.TextElement) -> nodes.Text | None:
 
 def join_lines(leaf: nodes.Element) -> None:
     """Join the lines that a writer has broken: nothing between Chinese characters, a space elsewhere."""
-    found = list(texts(leaf))
-    if not any("\n" in text.astext() for text in found) or not HAN.search(words_of(leaf)):
+    if not HAN.search(words_of(leaf)):
         return
-    pieces = list(leaf.findall(nodes.Text))
-    for number, text in enumerate(pieces):
-        if "\n" not in text.astext() or text not in found:
-            continue
-        before = pieces[number - 1].astext()[-1:] if number else ""
-        after = pieces[number + 1].astext()[:1] if number + 1 < len(pieces) else ""
-        joined = join_text(before, text.astext(), after)
-        text.parent.replace(text, nodes.Text(joined))
-
-
-def join_text(before: str, text: str, after: str) -> str:
-    """Join the lines of one text between two characters."""
-    lines = text.split("\n")
-    joined = lines[0]
-    for line in lines[1:]:
-        line = line.lstrip()
-        last = joined.rstrip()[-1:] or before
-        first = line[:1] or after
-        joined = joined.rstrip() + ("" if glued(last, first) else " ") + line
-    return joined
-
-
-def glued(last: str, first: str) -> bool:
-    """Return whether two characters meet without a space between them."""
-    if PUNCTUATION.match(last) or PUNCTUATION.match(first):
-        return True
-    return all(HAN.match(one) or SHARED.match(one) for one in (last, first))
+    found, pieces = list(texts(leaf)), list(leaf.findall(nodes.Text))
+    around = ["", *(text.astext() for text in pieces), ""]
+    for text, before, after in zip(pieces, around, around[2:], strict=False):
+        if text in found:
+            # A line end at its edge is judged by the character beyond it.
+            left, right = before.rstrip()[-1:], after.lstrip()[:1]
+            joined = LINE_END.sub(" ", GLUED.sub("", left + text.astext() + right))
+            joined = joined.removeprefix(left).removesuffix(right)
+            text.parent.replace(text, nodes.Text(joined))
 
 
 def running_texts(document: nodes.Element) -> Iterator[nodes.Text]:

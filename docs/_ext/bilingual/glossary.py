@@ -46,16 +46,15 @@ class Term:
         return re.compile(rf"\b{re.escape(self.en)}s?\b", re.IGNORECASE)
 
 
-def glossary_path(project: Sphinx | BuildEnvironment) -> Path | None:
-    """Return where the glossary of a project is, None if it has none."""
-    name = project.config.bilingual_glossary
-    return Path(project.srcdir) / name if name else None
+def glossary_path(project: Sphinx | BuildEnvironment) -> Path:
+    """Return where the glossary of a project is, if it has one."""
+    return Path(project.srcdir, "glossary.toml")
 
 
 def glossary(project: Sphinx | BuildEnvironment) -> tuple[Term, ...]:
     """Return the terms of a project."""
     path = glossary_path(project)
-    return read_glossary(path, path.stat().st_mtime_ns) if path else ()
+    return read_glossary(path, path.stat().st_mtime_ns) if path.exists() else ()
 
 
 @lru_cache
@@ -79,7 +78,7 @@ def check_glossary(app: Sphinx, config: Config) -> None:
             "expected [[term]] tables with en, zh, and if need be also, never, strict, topic, "
             "tutorial, means"
         ) from error
-    lines = lines_of_terms(path) if path else []
+    lines = lines_of_terms(path) if terms else []
     for number, term in enumerate(terms):
         first = next(i for i, other in enumerate(terms) if other.en.lower() == term.en.lower())
         if first < number:

@@ -110,14 +110,16 @@ class SizeImages(SphinxPostTransform):
         folder = "../" * self.env.docname.count("/") + "_images"
         for image in list(self.document.findall(nodes.image)):
             # A video has the size of the picture on its card.
-            file = Path(self.env.srcdir, re.sub(r"\.mp4$", ".png", image["uri"]))
-            if size := get_image_size(file):
+            picture = re.sub(r"\.mp4$", ".png", image["uri"])
+            if size := get_image_size(Path(self.env.srcdir, picture)):
                 image["width"], image["height"] = map(str, size)
+            if image["uri"] != picture:
+                continue
             image["loading"] = "lazy"  # what is hidden, being of the other theme, never comes
             image["classes"].append("no-scaled-link")
-            if type(image) is nodes.image and image.get("alt") and image["uri"] in self.env.images:
+            if image.get("alt") and picture in self.env.images:
+                address = f"{folder}/{self.env.images[picture][1]}"
                 themes = [name for name in image["classes"] if name.startswith("only-")]
-                address = f"{folder}/{self.env.images[image['uri']][1]}"
                 link = nodes.reference("", "", internal=True, refuri=address, classes=themes)
                 image.parent.replace(image, link)
                 link += image

@@ -62,8 +62,7 @@ class PairBlocks(SphinxTransform):
 
     def apply(self, **kwargs: Any) -> None:
         own = by_sphinx(self.config.language)
-        if glossary := glossary_path(self.env):
-            self.env.note_dependency(glossary)
+        self.env.note_dependency(glossary_path(self.env))
         for leaf in leaves(self.document):
             join_lines(leaf)
         for toctree in self.document.findall(addnodes.toctree):

@@ -83,14 +83,11 @@ def place(node: nodes.Node) -> str | nodes.Node:
 
 def script_of(page: Path, env: BuildEnvironment) -> Path | None:
     """Return the script that a page of the gallery is made from, None for any other page."""
-    gallery = getattr(env.config, "sphinx_gallery_conf", None) or {}
-    folders = gallery.get("examples_dirs", ()), gallery.get("gallery_dirs", ())
-    for written, generated in zip(*folders, strict=False):
-        folder = (Path(env.srcdir) / written).resolve()
-        if page.parent.resolve() in (folder, (Path(env.srcdir) / generated).resolve()):
-            names = ("GALLERY_HEADER.rst",) if page.stem == "index" else (f"{page.stem}.py",)
-            return next((folder / name for name in names if (folder / name).exists()), None)
-    return None
+    gallery = getattr(env.config, "sphinx_gallery_conf", {})
+    folder = Path(env.srcdir, *gallery.get("examples_dirs", ["examples"])).resolve()
+    name = "GALLERY_HEADER.rst" if page.stem == "index" else f"{page.stem}.py"
+    of_gallery = page.parent.name in ("auto_examples", folder.name)
+    return folder / name if of_gallery and (folder / name).exists() else None
 
 
 def block_of(node: nodes.Node) -> tuple[int, int | None]:

@@ -2,7 +2,7 @@
 
 scripts     what a script says of itself, and which to run again
 figures     light and dark, English and Chinese
-page        cards, videos, downloads, the sentences that sphinx-gallery writes in English only
+page        cards, downloads, the sentences that sphinx-gallery writes in English only
 coverage    what of the note the tutorials answer
 links       to other tutorials and the reference, and back
 wheel       the package that the downloads need
@@ -11,16 +11,13 @@ wheel       the package that the downloads need
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-from . import coverage, links, page, scripts, wheel
+from . import coverage, links, page, scripts
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register the extension; sphinx-gallery runs the scripts at priority 500."""
     app.add_directive("tutorials", page.Tutorials)
-    app.add_directive("gallery-video", page.GalleryVideo)
     app.add_directive("note-coverage", coverage.Coverage)
-    app.add_directive("install", wheel.Install)
-    app.add_node(page.video, html=(page.visit_video, None))
     app.add_transform(links.ListUses)
     app.add_transform(links.LinkNames)
     app.connect("builder-inited", scripts.forget_stale, priority=100)

@@ -43,14 +43,14 @@ def items(path: Path = NOTE) -> list[dict[str, Any]]:
 
 def answers(scripts: list[Tutorial]) -> dict[str, list[tuple[Tutorial, str]]]:
     """Return where each item is answered: a tutorial, and the heading or the title that it is under."""
-    found: dict[str, list[tuple[Tutorial, str]]] = {}
-    for tutorial in scripts:
-        for heading, ids in markers(tutorial):
-            for one in ids:
-                found.setdefault(one, [])
-                if (tutorial, heading) not in found[one]:
-                    found[one].append((tutorial, heading))
-    return found
+    found = [
+        (one, (tutorial, heading))
+        for tutorial in scripts
+        for heading, ids in markers(tutorial)
+        for one in ids
+    ]
+    # Each place once, in their order.
+    return {one: list(dict.fromkeys(at for item, at in found if item == one)) for one, _ in found}
 
 
 def markers(tutorial: Tutorial) -> Iterator[tuple[str, list[str]]]:

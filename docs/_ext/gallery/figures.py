@@ -5,7 +5,6 @@ picks ``name.zh_CN.png`` over ``name.png`` on the Chinese site, and the theme hi
 """
 
 import logging
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,23 +13,33 @@ from typing import Any
 import imageio_ffmpeg
 import matplotlib as mpl
 import mplfonts
+import numpy as np
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.animation import Animation
-from matplotlib.artist import Artist
 from matplotlib.backend_bases import FigureCanvasBase
-from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Text
 from sphinx.errors import ExtensionError
 
 from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, halves
 
-INK = {"#000000": "#e8eaed", "#ffffff": "#14181e", "#262626": "#e8eaed", "#b0b0b0": "#555b63"}
-"""Neutral colours of a light page, and what they become on a dark one."""
+LIGHT_INK, DARK_PAPER = np.array([(232, 234, 237), (20, 24, 30)]) / 255
+"""What black and white become on a dark page."""
 
-THEMES = ("light", "dark")
-COLOURS = ("color", "facecolor", "edgecolor", "markeredgecolor", "markerfacecolor")
+FIGURE = """
+.. figure:: /auto_examples/images/{name}
+   :alt: {says}
+   :class: figure {role}
+
+   {says}
+"""
+DARK = """
+.. image:: /auto_examples/images/{name}
+   :alt: {says}
+   :class: figure only-dark
+"""
+"""The picture for a dark page, which the caption below the light one serves as well."""
 
 
 def reset_style(gallery_conf: dict[str, Any], script: str) -> None:
@@ -53,78 +62,75 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
     shown = []
     for number, name in zip(plt.get_fignums(), block_vars["image_path_iterator"], strict=False):
         figure, path = plt.figure(number), Path(name)
-        # Of an animation too: it is the picture on the tutorial's card.
-        save_figure(figure, path)
-        video = animations.get(figure)
-        saved = save_animation(video, path) if video else pictures(path)
-        for theme, (directive, name) in zip(THEMES, saved, strict=True):
-            shown.append(show(directive, name, theme, figure))
-        if not figure.get_label():
+        says = " ".join(figure.get_label().split())
+        if not says:
             # Not a warning: the next build would not run the script, and not say it again.
             raise ExtensionError(
                 f"{block_vars['src_file']}: a figure without an alternative text: "
                 "write fig.set_label('What it shows | 图里有什么')"
             )
+        # Of an animation too: it is the picture on the tutorial's card.
+        save_figure(figure, path)
+        if figure in animations:
+            video = save_animation(animations[figure], path.with_suffix(".mp4"))
+            shown.append(FIGURE.format(name=video.name, role="controls", says=says))
+        else:
+            shown.append(DARK.format(name=dark(path).name, says=says))
+            shown.append(FIGURE.format(name=path.name, role="only-light", says=says))
     plt.close("all")
     return "".join(shown)
 
 
-def show(directive: str, name: str, theme: str, figure: Figure) -> str:
-    """Return the directive that shows one file of a figure to the readers of one theme."""
-    return f"""
-.. {directive}:: /auto_examples/images/{name}
-   :alt: {" ".join(figure.get_label().split())}
-   :class: only-{theme} figure
-"""
-
-
-def variants(figure: Figure, path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield where to save each variant of a figure, and its theme, while the figure is like that."""
+def variants(figure: Figure, path: Path) -> Iterator[Path]:
+    """Yield where to save a figure for each language, while it is in that language."""
     changed: list[Text] = []
     for language in LANGUAGES:
         mark = "" if language is ENGLISH else f".{language.sphinx}"
-        light, dark = (
-            path.with_name(f"{path.stem}{theme}{mark}{path.suffix}") for theme in ("", "_dark")
-        )
-        if language is not ENGLISH and not changed:
+        if mark and not changed:
             # An older version of the script may have had texts with halves.
-            light.unlink(missing_ok=True)
-            dark.unlink(missing_ok=True)
+            for old in path.parent.glob(f"{path.stem}*{mark}{path.suffix}"):
+                old.unlink()
             continue
         with in_language(figure, language) as changed:
-            yield light, "light"
-            with in_the_dark(figure):
-                yield dark, "dark"
+            yield path.with_name(f"{path.stem}{mark}{path.suffix}")
 
 
-def pictures(path: Path) -> list[tuple[str, str]]:
-    """Return the directive and the name of a figure's pictures, for each theme."""
-    return [("image", path.name), ("image", f"{path.stem}_dark.png")]
+def dark(path: Path) -> Path:
+    """Return where the picture for a dark page is, beside the one for a light page."""
+    stem, mark = path.name.split(".", 1)
+    return path.with_name(f"{stem}_dark.{mark}")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Save a figure as pictures: all of its variants."""
-    for variant, _ in variants(figure, path):
+    """Save a figure as pictures, for each language and theme."""
+    for variant in variants(figure, path):
         figure.savefig(variant, transparent=True)
+        plt.imsave(dark(variant), darken(plt.imread(variant)))
 
 
-def save_animation(animation: Animation, path: Path) -> list[tuple[str, str]]:
-    """Save an animation as videos; return the directive and the name for each theme."""
-    light = path
-    for variant, theme in variants(animation._fig, path.with_suffix(".mp4")):
-        if theme == "dark":
-            darken_video(light, variant)
-            continue
-        light = variant
+def darken(picture: np.ndarray) -> np.ndarray:
+    """Return a picture, rows of pixels of red, green, blue and alpha, with black and white turned over.
+
+    Colours stay as they are; the greyer a pixel is, the more it turns.
+    """
+    colours, alpha = picture[..., :3], picture[..., 3:]
+    grey = np.clip(1 - 4 * np.ptp(colours, axis=-1, keepdims=True), 0, 1)
+    turned = LIGHT_INK + (DARK_PAPER - LIGHT_INK) * colours
+    return np.concatenate([grey * turned + (1 - grey) * colours, alpha], axis=-1)
+
+
+def save_animation(animation: Animation, path: Path) -> Path:
+    """Save an animation as a video for each language; on a dark page the stylesheet turns it over."""
+    for variant in variants(animation._fig, path):
         with undrawn(animation._fig):
             animation.save(
-                light,
+                variant,
                 writer="ffmpeg",
                 dpi=110,
                 savefig_kwargs={"facecolor": "#ffffff"},  # a video has no transparency
                 extra_args=["-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p"],
             )
-    return [("gallery-video", f"{path.stem}.mp4"), ("gallery-video", f"{path.stem}_dark.mp4")]
+    return path
 
 
 @contextmanager
@@ -136,19 +142,6 @@ def undrawn(figure: Figure) -> Iterator[None]:
         yield
     finally:
         figure.set_canvas(canvas)
-
-
-def darken_video(light: Path, dark: Path) -> None:
-    """Turn light into dark, each colour keeping its hue: to draw every frame again takes seconds."""
-    ink, paper = (bytes.fromhex(INK[colour][1:]) for colour in ("#000000", "#ffffff"))
-    channels = zip("rgb", paper, ink, strict=True)
-    curves = ":".join(f"{name}={low}+val*{high - low}/255" for name, low, high in channels)
-    subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-i", light]
-        + ["-vf", f"negate,hue=h=180,format=gbrp,lutrgb={curves},format=yuv420p"]
-        + ["-preset", "veryfast", "-crf", "26", dark],
-        check=True,
-    )
 
 
 @contextmanager
@@ -177,40 +170,3 @@ def in_language(figure: Figure, language: Language) -> Iterator[list[Text]]:
         Text.set_text = write
         for text, said in whole.items():
             text.set_text(said)
-
-
-@contextmanager
-def in_the_dark(figure: Figure) -> Iterator[None]:
-    """Turn the neutral colours of a figure, and of what is drawn anew, into those of a dark page."""
-    # Colours move nothing: to lay the figure out again would take longer than to draw it.
-    engine = figure.get_layout_engine()
-    figure.set_layout_engine("none")
-    before: list[tuple[Artist, str, Any]] = []
-    arrows = [note.arrow_patch for note in figure.findobj(Annotation) if note.arrow_patch]
-    for artist in (*figure.findobj(), *arrows):  # of a note's arrow matplotlib does not tell
-        for name in COLOURS:
-            value = getattr(artist, f"get_{name}", lambda: None)()
-            dark = darken(value)
-            if dark is not None:
-                before.append((artist, name, value))
-                getattr(artist, f"set_{name}")(dark)
-    style = {name: dark for name, value in mpl.rcParams.items() if (dark := darken(value))}
-    try:
-        with mpl.rc_context(style):
-            yield
-    finally:
-        for artist, name, value in reversed(before):
-            getattr(artist, f"set_{name}")(value)
-        figure.set_layout_engine(engine)
-
-
-def darken(value: Any) -> Any:
-    """Return the colour of a dark page for a neutral one, None for any other."""
-    try:
-        if len(value) == 1 and not isinstance(value, str):
-            value = value[0]
-        *_, alpha = to_rgba(value)
-        dark = INK.get(to_hex(value))
-    except (TypeError, ValueError):
-        return None
-    return to_rgba(dark, alpha) if dark and alpha else None

@@ -8,8 +8,8 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
 from bilingual.blocks import link_words, reference, running_texts
-from bilingual.languages import ENGLISH, LANGUAGES, by_sphinx
-from bilingual.pairing import mark
+from bilingual.languages import by_sphinx
+from bilingual.pairing import split_leaf
 from bilingual.reports import warn
 
 from .scripts import tutorials
@@ -26,7 +26,6 @@ class ListUses(SphinxTransform):
     default_priority = 40
 
     def apply(self, **kwargs: Any) -> None:
-        own = by_sphinx(self.config.language)
         scripts = tutorials()
         for described in self.document.findall(addnodes.desc):
             signature, content = described[0], described[-1]
@@ -38,15 +37,11 @@ class ListUses(SphinxTransform):
             users = [one.number for one in scripts if name in one.uses]
             if not users:
                 continue
-            said = {
-                ENGLISH: f"Used in {', '.join(f'tutorial {number}' for number in users)}.",
-                LANGUAGES[1]: f"用在 {'、'.join(f'教程 {number}' for number in users)}。",
-            }
-            for language in sorted(LANGUAGES, key=lambda one: one is not own):
-                paragraph = nodes.paragraph("", said[language], classes=["uses"])
-                if language is not own:
-                    mark(paragraph, language)
-                content += paragraph
+            english = ", ".join(f"tutorial {number}" for number in users)
+            chinese = "、".join(f"教程 {number}" for number in users)
+            said = f"Used in {english}. | 用在 {chinese}。"
+            content += nodes.paragraph("", said, classes=["uses"])
+            split_leaf(content[-1], by_sphinx(self.config.language))
 
 
 class LinkNames(SphinxTransform):

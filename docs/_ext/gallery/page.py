@@ -1,17 +1,15 @@
-"""What a page of the gallery shows: cards, videos, downloads, and the gallery's sentences in its language."""
+"""What a page of the gallery shows: cards, downloads, and the gallery's sentences in its language."""
 
 import re
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any
 
 from docutils import nodes
-from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from sphinx.writers.html5 import HTML5Translator
 from sphinx_gallery import gen_rst
 from sphinx_gallery.notebook import save_notebook
 from sphinx_gallery.py_source_parser import remove_config_comments, split_code_and_text_blocks
@@ -85,33 +83,6 @@ class Tutorials(SphinxDirective):
         card += nodes.inline("", tutorial.number, classes=["tutorial-number"])
         self.state.nested_parse(StringList(lines, str(tutorial.path)), 0, card)
         return card
-
-
-class video(nodes.image):  # noqa: N801 (docutils nodes are lower case)
-    """An html5 video. As an image it is copied, and swapped for ``name.zh_CN.mp4`` if there is one."""
-
-
-class GalleryVideo(SphinxDirective):
-    """Show a video, with controls, not before the reader asks."""
-
-    required_arguments = 1
-    option_spec: ClassVar = {"alt": directives.unchanged, "class": directives.class_option}
-
-    def run(self) -> list[nodes.Node]:
-        node = video(uri=self.arguments[0], alt=self.options.get("alt", ""))
-        node["classes"] += self.options.get("class", [])
-        self.set_source_info(node)
-        return [node]
-
-
-def visit_video(self: HTML5Translator, node: video) -> None:
-    name = self.builder.images.get(node["uri"], node["uri"])
-    attributes = {"src": f"{self.builder.imgpath}/{name}", "aria-label": node["alt"]}
-    attributes |= {"controls": "", "loop": "", "muted": "", "playsinline": ""}
-    attributes |= {side: node[side] for side in ("width", "height") if side in node}
-    self.body.append(self.starttag(node, "video", "", **attributes, preload="none"))
-    self.body.append("</video>")
-    raise nodes.SkipNode
 
 
 def rewrite(app: Sphinx, docname: str, content: list[str]) -> None:

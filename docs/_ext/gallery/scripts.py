@@ -6,7 +6,6 @@ package, torch, or the figures' style has changed.
 
 import ast
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "examples"
-RECORD = "fingerprints.json"
+RECORD = "made_with.txt"
 NEEDS = (
     r"[*-] Level: (?P<level>\w+)\. Time: (?P<minutes>\d+) minutes\. Needs: \S",
     r"[*-] 难度：(?P<level>\w+)。用时：(?P<minutes>\d+) 分钟。预备：\S",
@@ -101,32 +100,26 @@ def digest(paths: list[Path]) -> str:
     return total.hexdigest()
 
 
-def fingerprints() -> dict[str, str]:
-    """Return, for each script, a fingerprint of all that it depends on but its own text."""
-    style = digest([*Path(__file__).parent.glob("figures.*"), Path(__file__).with_name("page.py")])
-    shared = f"{version('torch')} {version('matplotlib')} {style}"
-    package = digest([*(ROOT / "src").rglob("*.py")])
-    return {
-        script.name: f"{shared} {package}" if "optimkit" in script.read_text("utf-8") else shared
-        for script in (ROOT / "examples").glob("plot_*.py")
-    }
+def fingerprint() -> str:
+    """Return what all scripts depend on but their own text: the package, torch, the figures' style."""
+    own = Path(__file__).parent
+    sources = [*(ROOT / "src").rglob("*.py"), *own.glob("figures.*"), own / "page.py"]
+    return f"{version('torch')} {version('matplotlib')} {digest(sources)}"
 
 
 def forget_stale(app: Sphinx) -> None:
     """Take away the checksums of scripts that something else has made stale, and pages of none."""
-    target = Path(app.srcdir) / "auto_examples"
-    scripts = fingerprints()
+    target = Path(app.srcdir, "auto_examples")
     record = target / RECORD
-    known = json.loads(record.read_text("utf-8")) if record.exists() else {}
-    for script, fingerprint in scripts.items():
-        if known.get(script) != fingerprint:
-            (target / f"{script}.md5").unlink(missing_ok=True)
-    for gone in {path.name for path in target.glob("plot_*.py")} - set(scripts):
-        for made in target.glob(f"{Path(gone).stem}.*"):
-            made.unlink()
+    if not record.exists() or record.read_text("utf-8") != fingerprint():
+        for checksum in target.glob("*.md5"):
+            checksum.unlink()
+    for page in target.glob("plot_*.py"):
+        if not (SCRIPTS / page.name).exists():
+            for made in target.glob(f"{page.stem}.*"):
+                made.unlink()
 
 
 def remember_fresh(app: Sphinx) -> None:
     """Note what the scripts depended on, now that the gallery has run them."""
-    target = Path(app.srcdir) / "auto_examples"
-    (target / RECORD).write_text(json.dumps(fingerprints(), indent=1), "utf-8")
+    Path(app.srcdir, "auto_examples", RECORD).write_text(fingerprint(), "utf-8")

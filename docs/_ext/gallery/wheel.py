@@ -5,9 +5,6 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from docutils import nodes
-from sphinx.util.docutils import SphinxDirective
-
 ROOT = Path(__file__).parents[3]
 WHEEL = f"wheels/optimkit-{version('optimkit')}-py3-none-any.whl"
 """Where the wheel is on the site, for both languages."""
@@ -39,22 +36,10 @@ def install_cell(address: str) -> str:
     )
 
 
-class Install(SphinxDirective):
-    """Show the command that installs what a downloaded tutorial needs, and link the wheel."""
-
-    def run(self) -> list[nodes.Node]:
-        address = self.config.bilingual_base_url.rstrip("/")
-        name = f"{address}/{WHEEL}" if address else f"./{Path(WHEEL).name}"
-        command = f"pip install torch matplotlib {name}"
-        block = nodes.literal_block(command, command, language="console")
-        if address:
-            return [block]
-        said = ("Save ", " in the folder you work in:"), ("先把 ", " 存到你的工作文件夹：")
-        return [*(self.step(*words) for words in said), block]
-
-    def step(self, before: str, after: str) -> nodes.paragraph:
-        """Return a sentence with a link to the wheel in it."""
-        up = "../" * (self.env.docname.count("/") + 1)
-        name = Path(WHEEL).name
-        link = nodes.reference("", "", nodes.literal("", name), refuri=up + WHEEL)
-        return nodes.paragraph("", "", nodes.Text(before), link, nodes.Text(after))
+def substitutions() -> dict[str, str]:
+    """Return what a page writes as ``{{ wheel }}`` and ``{{ install }}``: a link, a command."""
+    name = Path(WHEEL).name
+    return {
+        "wheel": f'<a href="../{WHEEL}"><code>{name}</code></a>',
+        "install": f"```console\npip install torch matplotlib ./{name}\n```",
+    }
