@@ -14,6 +14,7 @@ from ._errors import CheckpointError, first_few
 from ._files import read
 from ._torch_optimizers import NOT_OPTIONS, is_state_dict, optimizers_in, torch_class
 from ._values import plain
+from ._wrappers import unwrapped
 
 Source = Optimizer | Mapping[str, Any] | str | os.PathLike[str]
 Names = Mapping[int, str]  # the id of a parameter -> its name
@@ -62,6 +63,7 @@ class OptimizerView:
 
 def view_of(optimizer: Optimizer, names: Names = _NOTHING) -> OptimizerView:
     """Look at a live optimizer: no state is made, and no device is waited for."""
+    optimizer = unwrapped(optimizer)
     groups = list(map(_mapping, entries(getattr(optimizer, "param_groups", None))))
     params, own, group_of = _members(groups)
     return _view(
@@ -140,8 +142,8 @@ def _view(
 
 def view_of_any(source: object, names: Names = _NOTHING, key: str | None = None) -> OptimizerView:
     """Look at an optimizer, at a state dict, or into a checkpoint."""
-    if isinstance(source, Optimizer):
-        return view_of(source, names)
+    if isinstance(live := unwrapped(source), Optimizer):
+        return view_of(live, names)
     if isinstance(source, (str, os.PathLike)):
         where = os.fspath(source)
         content = read(source).content

@@ -22,6 +22,7 @@ from torch.optim import lr_scheduler as lrs
 from torch.optim.swa_utils import SWALR
 
 from ._values import copied
+from ._wrappers import unwrapped
 
 
 def _restart_leaf(scheduler: Any) -> None:
@@ -134,9 +135,18 @@ def children_of(scheduler: Any) -> list[Any]:
     return list(getattr(scheduler, "_schedulers", ()))
 
 
+def held_by(scheduler: Any) -> dict[str, Any]:
+    """Return the schedulers among the attributes of one: a warm-up may hold what follows it."""
+    return {key: each for key, each in vars(scheduler).items() if isinstance(each, lrs.LRScheduler)}
+
+
 def members_of(scheduler: Any) -> list[Any]:
     """List a scheduler, then all that are nested in it."""
-    return [scheduler, *(each for child in children_of(scheduler) for each in members_of(child))]
+    found = [scheduler]
+    for each in found:  # which grows
+        inner = [*children_of(each), *held_by(each).values()]
+        found += [new for new in inner if not any(new is old for old in found)]
+    return found
 
 
 def outermost(schedulers: Iterable[Any]) -> list[Any]:
@@ -179,7 +189,7 @@ def configuration_of(scheduler: Any) -> list[str]:
             if key not in other and not callable(value)
         ]
     taken = {name for base in type(scheduler).__mro__[:-1] for name in _arguments(base)}
-    return [key for key in vars(scheduler) if key in taken and key not in other]
+    return [key for key in vars(scheduler) if key in taken - other - held_by(scheduler).keys()]
 
 
 def configuration_in_groups(scheduler: Any) -> list[str]:
@@ -206,10 +216,11 @@ class Copies:
 
     def stub_of(self, optimizer: Optimizer) -> Optimizer:
         """Return an optimizer's stub: its step does nothing, its parameters are the live ones."""
+        outer, optimizer = optimizer, unwrapped(optimizer)
         if id(optimizer) in self._copies:
-            return self._copies[id(optimizer)]  # type: ignore[no-any-return]
+            return self._copies.setdefault(id(outer), self._copies[id(optimizer)])  # type: ignore[no-any-return]
         stub: Any = object.__new__(type(optimizer))
-        self._copies[id(optimizer)] = stub
+        self._copies[id(optimizer)] = self._copies[id(outer)] = stub
         for key, value in vars(optimizer).items():
             stub.__dict__[key] = OrderedDict() if key.endswith("_hooks") else value
         stub.step = _stepped.__get__(stub)

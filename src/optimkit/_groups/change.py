@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from .._errors import GroupError, first_few
 from .._torch_optimizers import NOT_OPTIONS
 from .._values import copied
+from .._wrappers import unwrapped
 from .extend import Extension, Start, extend, roots_of, start_of
 from .options import bad_options, is_made, number_made, own_options, takes, unknown_options
 
@@ -81,6 +82,7 @@ def add_param_group(
     >>> scheduler.get_last_lr()
     [0.05, 0.005]
     """
+    optimizer = unwrapped(optimizer)
     _check_arguments(optimizer, group, lr_lambda, start)
     roots = roots_of(schedulers)
     pairs = _pairs(group)

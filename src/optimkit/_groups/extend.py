@@ -29,6 +29,7 @@ from .._torch_schedulers import (
     undisturbed,
 )
 from .._values import as_form_of, copied
+from .._wrappers import unwrapped
 from .options import identity
 
 Group = dict[str, Any]
@@ -38,6 +39,7 @@ Start = Literal["beginning", "now"]
 def roots_of(schedulers: LRScheduler | Iterable[LRScheduler]) -> list[LRScheduler]:
     """List the schedulers that were passed, without those inside others."""
     given = list(schedulers) if isinstance(schedulers, Iterable) else [schedulers]
+    given = list(map(unwrapped, given))
     for scheduler in given:
         if not isinstance(scheduler, LRScheduler):
             raise TypeError(
@@ -159,7 +161,7 @@ def _common(values: Sequence[Any]) -> Any:
 
 def _not_extensible(scheduler: LRScheduler, optimizer: Optimizer) -> list[str]:
     title, count = type(scheduler).__name__, len(optimizer.param_groups)
-    if scheduler.optimizer is not optimizer:
+    if unwrapped(scheduler.optimizer) is not optimizer:
         return [f"{title} belongs to another optimizer. Pass the schedulers of this one."]
     lists = lists_of(scheduler)
     problems = [

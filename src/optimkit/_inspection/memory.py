@@ -30,6 +30,7 @@ from .._torch_optimizers import (
 )
 from .._torch_schedulers import undisturbed
 from .._values import PLAIN, dtype_name, local, nbytes, tensors_in
+from .._wrappers import unwrapped
 
 By = Literal["key", "group", "param", "dtype", "device"]
 State = Mapping[str, Any]
@@ -142,9 +143,9 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
     if not predict:
         view = view_of_any(optimizer)
         states, how = view.states, ""
-    elif isinstance(optimizer, Optimizer):
-        view = view_of(optimizer)
-        states, how = _predicted(view, optimizer)
+    elif isinstance(live := unwrapped(optimizer), Optimizer):
+        view = view_of(live)
+        states, how = _predicted(view, live)
         how = f", after the first step{how}"
     else:
         raise TypeError(

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from .._parameters import ParameterIndex
 from .._torch_schedulers import outermost
+from .._wrappers import unwrapped
 
 Model = nn.Module | Mapping[str, nn.Module]
 Models = Model | Iterable[Model]
@@ -45,7 +46,8 @@ def names_by_id(indexes: Iterable[ParameterIndex]) -> dict[int, str]:
 
 def list_schedulers(schedulers: Schedulers) -> list[Any]:
     """List one scheduler or several, without those that another one of them holds."""
-    given = [schedulers] if hasattr(schedulers, "step") else _listed(schedulers)
+    one = hasattr(unwrapped(schedulers), "step")
+    given = list(map(unwrapped, [schedulers] if one else _listed(schedulers)))
     for scheduler in given:
         if not hasattr(scheduler, "step") or isinstance(scheduler, Optimizer):
             raise TypeError(

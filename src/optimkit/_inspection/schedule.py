@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from .._optimizer_view import group_label
 from .._tables import Shown, Table
 from .._torch_schedulers import Copies, undisturbed
+from .._wrappers import unwrapped
 
 _LINES = 21  # so many steps are shown in text, evenly spaced
 
@@ -115,7 +116,8 @@ def lr_curve(
        1    0.075
        2      0.1
     """
-    optimizer = getattr(scheduler, "optimizer", None)
+    scheduler = unwrapped(scheduler)
+    optimizer = unwrapped(getattr(scheduler, "optimizer", None))
     if not hasattr(scheduler, "step") or not isinstance(optimizer, Optimizer):
         raise TypeError(
             f"scheduler must be a learning rate scheduler of torch, not {type(scheduler).__name__}"

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from .._optimizer_view import OptimizerView, view_of
 from .._tables import Shown, Table, counted, jsonable
 from .._values import copied
+from .._wrappers import unwrapped
 from .norms import state_norms
 
 Values = Literal["norm", "copy", "none"]
@@ -142,6 +143,7 @@ def snapshot(optimizer: Optimizer, values: Values = "norm") -> Snapshot:
     >>> [row.key for row in optimkit.diff(before, optimizer).rows]
     ['lr']
     """
+    optimizer = unwrapped(optimizer)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"snapshot takes a torch.optim.Optimizer, not {type(optimizer).__name__}")
     if values not in get_args(Values):

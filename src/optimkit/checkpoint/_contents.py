@@ -21,8 +21,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import UnsafeCheckpointError, first_few
 from .._files import allow_weights_only
+from .._wrappers import own_state_of, stored
 from ._header import is_group, kind_of
 from ._matching.modules import own_state
+from ._matching.schedulers import scheduler_state
 
 _PLAIN = (float, bool, complex, type(None), bytearray, str, torch.dtype, torch.device)
 _MAPPINGS = (dict, OrderedDict, Counter)
@@ -67,16 +69,13 @@ def state_of(value: Any) -> Any:
         return value
     if isinstance(value, nn.Module):
         return own_state(value)
+    outer, value = value, stored(value)
     state = value.state_dict()
-    return _without_functions(state) if isinstance(value, LRScheduler) else state
-
-
-def _without_functions(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: list(map(_without_functions, item)) if key == "_schedulers" else item
-        for key, item in state.items()
-        if not callable(item)
-    }
+    if own := own_state_of(outer):  # by the place of the parameter, as torch has it
+        params = [param for group in value.param_groups for param in group["params"]]
+        places = {place: own[param] for place, param in enumerate(params) if param in own}
+        state = {**state, "wrapper": places}
+    return scheduler_state(state) if isinstance(value, LRScheduler) else state
 
 
 def check(content: Mapping[str, Any]) -> int:

@@ -21,6 +21,7 @@ from .._errors import CheckpointError
 from .._torch_schedulers import children_of, configuration_in_groups, configuration_of
 from .._values import dtype_name, plain
 from .._version import __version__
+from .._wrappers import stored
 from ._names import names_of
 
 KEY = "__optimkit__"
@@ -41,10 +42,12 @@ _KINDS: tuple[tuple[type, Kind], ...] = (
 
 def kind_of(value: object) -> Kind:
     """Return what a value is to a checkpoint."""
+    both = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+    if both and not isinstance(value, type):
+        value = stored(value)
     for base, kind in _KINDS:
         if isinstance(value, base):
             return kind
-    both = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
     return "stateful" if both and not isinstance(value, type) else "value"
 
 
@@ -138,6 +141,7 @@ def checked_header(path: Path, header: Any) -> Mapping[str, Any] | None:
 
 def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
     """Describe one object."""
+    value = stored(value)
     about: dict[str, Any] = {"kind": kind_of(value), "class": class_of(value)}
     if isinstance(value, Optimizer):
         params = [group["params"] for group in value.param_groups]

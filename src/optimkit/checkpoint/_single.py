@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from .. import _files as files
 from .._errors import CheckpointError, first_few
 from .._torch_optimizers import is_state_dict, optimizers_in
+from .._wrappers import unwrapped
 from . import _contents as contents
 from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
 from ._header import KEY, checked_header, describe
@@ -280,6 +281,7 @@ def load_optimizer(
     >>> again.state[model.weight]["momentum_buffer"]
     tensor([[1., 1.]])
     """
+    optimizer = unwrapped(optimizer)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
             f"load_optimizer takes a torch.optim.Optimizer, not {type(optimizer).__name__}"

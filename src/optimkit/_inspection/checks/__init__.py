@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from ..._optimizer_view import OptimizerView, view_of
 from ..._parameters import ParameterIndex
+from ..._wrappers import unwrapped
 from ..findings import SEVERITIES, Finding, Severity
 from ..models import Models, Schedulers, index_models, list_schedulers, names_by_id
 
@@ -40,7 +41,7 @@ class AuditContext:
                 yield each.name, each.module
 
     def driven_by(self, scheduler: Any) -> str | None:
-        driven = getattr(scheduler, "optimizer", None)
+        driven = unwrapped(getattr(scheduler, "optimizer", None))
         labels = (label for label, view in self.optimizers.items() if view.optimizer is driven)
         return next(labels, None)
 
@@ -91,7 +92,8 @@ def run_checks(context: AuditContext) -> tuple[Finding, ...]:
 
 def context_of(optimizers: Any, models: Models, schedulers: Schedulers) -> AuditContext:
     one = isinstance(optimizers, (Optimizer, nn.Module)) or not isinstance(optimizers, Iterable)
-    given = [optimizers] if one else list(optimizers)
+    given = list(map(unwrapped, [optimizers] if one else optimizers))
+    given = [each for index, each in enumerate(given) if each not in given[:index]]
     if not given:
         raise TypeError("audit needs at least one optimizer: audit(optimizer, model)")
     for each in given:

@@ -16,6 +16,7 @@ from torch.amp.grad_scaler import GradScaler
 from ..._errors import first_few
 from ..._torch_schedulers import Copies
 from ..._values import copied, same, tensors_in
+from ..._wrappers import stored
 from .._header import in_words, kind_of
 from .._results import LoadReport, LoadRow, Match
 
@@ -48,7 +49,8 @@ class Loader:
     def __init__(
         self, name: str, live: Any, saved: Any, about: Mapping[str, Any] | None, source: Source
     ) -> None:
-        self.name, self.live, self.saved = name, live, saved
+        self.name, self.live, self.saved = name, stored(live), saved
+        self.wrapper = live  # the same object, if nothing wraps it
         self.about, self.source = about, source
         self.former: Any = ABSENT  # the state before load()
         self.match: Match | None = None

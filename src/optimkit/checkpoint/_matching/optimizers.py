@@ -55,6 +55,13 @@ class OptimizerLoader(Loader):
     pairs: Pairs
     skipped: set[int]  # parameters whose state stays as it is
     casts: dict[tuple[int, str], torch.dtype]
+    former_around: dict[Any, Any]
+
+    @property
+    def around(self) -> dict[Any, Any]:
+        """The state that a wrapper keeps beside that of the optimizer; nothing without one."""
+        state = getattr(self.wrapper, "state", self.live.state)
+        return {} if state is self.live.state or self.wrapper is self.live else state
 
     def compare(self) -> None:
         """Compare the class, the names, the state of each parameter, the options."""
@@ -352,12 +359,8 @@ class OptimizerLoader(Loader):
         """Load, through the optimizer's own ``load_state_dict``."""
         live = self.live
         plainly = type(live).load_state_dict is Optimizer.load_state_dict
-        # torch/optim/optimizer.py, 2.15: load_state_dict replaces both, and changes neither.
-        self.former = (
-            {"state": live.state, "param_groups": live.param_groups}
-            if plainly
-            else copy.deepcopy(live.state_dict())
-        )
+        self.former = _tables(live) if plainly else copy.deepcopy(live.state_dict())
+        self.former_around = dict(self.around)
         state = {
             index: found
             for index in range(len(self.params))
@@ -368,17 +371,29 @@ class OptimizerLoader(Loader):
             {**self._options(index), "params": [next(start) for _ in group["params"]]}
             for index, group in enumerate(live.param_groups)
         ]
-        live.load_state_dict({**copied(self.was.more), "state": state, "param_groups": groups})
+        saved = copied(self.was.more)
+        around = saved.pop("wrapper", {})
+        self._load_in_place({**saved, "state": state, "param_groups": groups})
         if plainly:
             for index, each in state.items():
                 _restore_dtypes(live.state[self.params[index]], each, self.params[index].device)
+        self.around.clear()
+        self.around.update((self.params[i], around[at]) for i, at in self._paired() if at in around)
+
+    def _load_in_place(self, state_dict: dict[str, Any]) -> None:
+        """Load into the dicts and the list that there are: a wrapper or a scheduler may hold them."""
+        held = _tables(self.live)
+        self.live.load_state_dict(state_dict)
+        _refill(self.live, held, _tables(self.live))
 
     def restore(self) -> None:
         """Put back the state and the groups of the optimizer."""
         if type(self.live).load_state_dict is Optimizer.load_state_dict:
-            vars(self.live).update(self.former)
+            _refill(self.live, self.former, self.former)
         else:
-            self.live.load_state_dict(self.former)
+            self._load_in_place(self.former)
+        self.around.clear()
+        self.around.update(self.former_around)
 
     def state_for(self, index: int) -> dict[str, Any] | None:
         """Copy the state that a parameter is to have; None for none."""
@@ -403,6 +418,24 @@ class OptimizerLoader(Loader):
                 if key not in NOT_OPTIONS and not (key in LABELS and key in group)
             }
         return options
+
+
+_Tables = tuple[Any, dict[Any, Any], Any, list[dict[str, Any]]]
+
+
+def _tables(optimizer: Optimizer) -> _Tables:
+    """Return the state and the groups of an optimizer, each with a copy of what is in it."""
+    state, groups = optimizer.state, optimizer.param_groups
+    return state, dict(state), groups, list(map(dict, groups))
+
+
+def _refill(optimizer: Optimizer, held: _Tables, content: _Tables) -> None:
+    """Put content into the tables that are held, and give them to the optimizer."""
+    # torch/optim/optimizer.py, 2.15: load_state_dict replaces both tables, and every group.
+    for table, new in zip((held[0], *held[2]), (content[1], *content[3]), strict=True):
+        table.clear()
+        table.update(new)
+    vars(optimizer).update(state=held[0], param_groups=held[2])
 
 
 def _restore_dtypes(now: dict[str, Any], state: Mapping[str, Any], device: torch.device) -> None:

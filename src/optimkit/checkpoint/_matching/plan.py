@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from ..._errors import CheckpointError, MismatchError
 from ..._torch_optimizers import torch_class
+from ..._wrappers import stored, unwrapped
 from .._header import kind_of, models_in, parts_in, parts_of
 from .._results import LoadReport, Match
 from .lbfgs import LBFGSLoader
@@ -30,7 +31,8 @@ _LOADERS: dict[str, type[Loader]] = {
 
 def loader_for(value: object) -> type[Loader]:
     """Return the class that loads an object."""
-    if isinstance(value, Optimizer) and torch_class(type(value)) == "LBFGS":
+    inner = stored(value)
+    if isinstance(inner, Optimizer) and torch_class(type(inner)) == "LBFGS":
         return LBFGSLoader
     return _LOADERS[kind_of(value)]
 
@@ -85,7 +87,8 @@ class Plan:
         self.schedulers = [each for each in loaders if isinstance(each, SchedulerLoader)]
         for scheduler in self.schedulers:
             for each in loaders:
-                if isinstance(each, OptimizerLoader) and each.live is scheduler.live.optimizer:
+                driven = unwrapped(scheduler.live.optimizer)
+                if isinstance(each, OptimizerLoader) and each.live is driven:
                     scheduler.optimizer = each
 
     @property

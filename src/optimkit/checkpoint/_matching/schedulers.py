@@ -13,6 +13,7 @@ from ..._errors import first_few
 from ..._torch_schedulers import (
     children_of,
     configuration_in_groups,
+    held_by,
     list_names,
     members_of,
     no_option_of_any,
@@ -114,13 +115,13 @@ class SchedulerLoader(Loader):
         self.former = _noted(self.live)
         groups = self.live.optimizer.param_groups
         if self.replayed is not None:
-            self.live.load_state_dict(self.replayed.state_dict())
+            _load(self.live, scheduler_state(self.replayed.state_dict()))
             for group, moved in zip(groups, self.replayed.optimizer.param_groups, strict=True):
                 for key, value in moved.items():
                     if key not in group or not same(group[key], value):
                         group[key] = value
             return
-        self.live.load_state_dict(_state_for(self.saved, self.live, self.groups))
+        _load(self.live, _state_for(self.saved, self.live, self.groups))
         if self.groups is None:  # without its optimizer, it takes the lr along
             for key, saved_key in (("lr", "_last_lr"), ("initial_lr", "base_lrs")):
                 for group, value in zip(groups, self.saved.get(saved_key) or (), strict=False):
@@ -142,6 +143,28 @@ class SchedulerLoader(Loader):
         lrs = [group["lr"] for group in self.live.optimizer.param_groups]
         if not same(getattr(self.live, "_last_lr", lrs), lrs):
             self.live._last_lr = [copied(lr) for lr in lrs]
+
+
+def scheduler_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a scheduler's state without functions; a scheduler in it has its own state there."""
+    found: dict[str, Any] = {}
+    for key, value in state.items():
+        if isinstance(value, LRScheduler):
+            found[key] = scheduler_state(value.state_dict())
+        elif key == "_schedulers":
+            found[key] = list(map(scheduler_state, value))
+        elif not callable(value):
+            found[key] = value
+    return found
+
+
+def _load(live: LRScheduler, state: dict[str, Any]) -> None:
+    """Load a scheduler's state; one that it holds stays, and loads its own."""
+    for key, inner in held_by(live).items():
+        if isinstance(state.get(key), Mapping):
+            _load(inner, state[key])
+            state[key] = inner
+    live.load_state_dict(state)
 
 
 def _other_class(saved: Mapping[str, Any], about: Config | None, live: LRScheduler) -> str:
@@ -211,6 +234,9 @@ def _state_for(saved: Mapping[str, Any], live: LRScheduler, groups: GroupMap | N
             # A function's state is its attributes, if it has any: a new group's has none to take.
             fresh = [None if callable(each) else each for each in current]
             state[key] = _regrouped(was, fresh, groups)
+    for key, inner in held_by(live).items():
+        if isinstance(state.get(key), Mapping):
+            state[key] = _state_for(state[key], inner, groups)
     if "_schedulers" in state:
         pairs = zip(state["_schedulers"], children_of(live), strict=True)
         state["_schedulers"] = [_state_for(*pair, groups) for pair in pairs]
