@@ -64,7 +64,7 @@ def check(package: str, recipe: Recipe) -> Run:
             str(severities.count(severity)) for severity in ("error", "warning", "note")
         ),
     }
-    row["resumes mid-epoch to the bit | 从 epoch 中途恢复，逐位一致"] = resumes(recipe, folder)
+    row["resumes to the bit | 恢复后逐位一致"] = resumes(recipe, folder)
     row["run | 运行日期"] = f"{datetime.date.today()}"
     write(row)
     return half

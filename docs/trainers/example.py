@@ -39,9 +39,9 @@ class Words(Dataset):
         return self.words[index, :4], self.words[index, 4]
 
 
-def loader() -> DataLoader:
-    """Return ten batches of four."""
-    return DataLoader(Words(), batch_size=4, shuffle=chance)
+def loader(batch_size: int = 4) -> DataLoader:
+    """Return ten batches of four, or what there is of another size."""
+    return DataLoader(Words(), batch_size=batch_size, shuffle=chance)
 
 
 def loss_of(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

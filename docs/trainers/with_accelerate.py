@@ -17,8 +17,8 @@ def recipe(folder, steps, checkpoint):
     accelerator, model, batches = Accelerator(cpu=True), Net(), loader()
     # recipe
     no_decay = optimkit.when(optimkit.is_bias | optimkit.is_norm, weight_decay=0.0)
-    groups = optimkit.param_groups(model, no_decay, lr=0.01, weight_decay=0.1)
-    optimizer = torch.optim.AdamW(groups)
+    groups = optimkit.param_groups(model, no_decay)
+    optimizer = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 2)
     model, optimizer, schedule, batches = accelerator.prepare(model, optimizer, schedule, batches)
     if checkpoint:

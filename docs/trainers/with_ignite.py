@@ -25,8 +25,8 @@ def recipe(folder, steps, checkpoint):
 
     # recipe
     no_decay = optimkit.when(optimkit.is_bias | optimkit.is_norm, weight_decay=0.0)
-    groups = optimkit.param_groups(model, no_decay, lr=0.01, weight_decay=0.1)
-    optimizer = torch.optim.AdamW(groups)
+    groups = optimkit.param_groups(model, no_decay)
+    optimizer = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 2)
     trainer = Engine(train_step)
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: schedule.step())

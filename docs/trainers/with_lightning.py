@@ -25,8 +25,8 @@ class Task(lightning.LightningModule):
 
     def configure_optimizers(self):
         no_decay = optimkit.when(optimkit.is_bias | optimkit.is_norm, weight_decay=0.0)
-        groups = optimkit.param_groups(self, no_decay, lr=0.01, weight_decay=0.1)
-        optimizer = torch.optim.AdamW(groups)
+        groups = optimkit.param_groups(self, no_decay)
+        optimizer = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.1)
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, 2)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 

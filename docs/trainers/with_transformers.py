@@ -39,14 +39,10 @@ def recipe(folder, steps, checkpoint):
     )
     # recipe
     no_decay = optimkit.when(optimkit.is_bias | optimkit.is_norm, weight_decay=0.0)
-    groups = optimkit.param_groups(model, no_decay, lr=0.01, weight_decay=0.1)
-    trainer = Trainer(
-        model,
-        arguments,
-        train_dataset=data,
-        data_collator=collate,
-        optimizers=(torch.optim.AdamW(groups), None),  # None: Trainer makes the schedule
-    )
+    groups = optimkit.param_groups(model, no_decay)
+    optimizer = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.1)
+    # None: Trainer makes the schedule
+    trainer = Trainer(model, arguments, collate, data, optimizers=(optimizer, None))
     trainer.train(resume_from_checkpoint=checkpoint)
     # recipe end
     saved = folder / f"checkpoint-{steps}"
