@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import re
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, NAdam
 from torch.optim import lr_scheduler as lrs
+from torch.utils.checkpoint import checkpoint
 
-from optimkit import AuditError, Finding, audit
+from optimkit import AuditError, Finding, audit, describe
 from optimkit._inspection.audit import NOT_SEEN
 from optimkit._inspection.checks import CHECKS, check
 
@@ -204,6 +206,29 @@ def _():
     return audit(optimizer)
 
 
+@setup("non-finite")
+def _():
+    model = named("a", "b")
+    optimizer = stepped(Adam, *model.parameters())
+    model["b"].grad = torch.tensor([math.inf])
+    optimizer.state[model["b"]]["exp_avg"][0] = math.nan
+    optimizer.param_groups[0]["lr"] = math.nan
+    return audit(optimizer, model)
+
+
+@setup("loss-unmanaged")
+def _():
+    model, weight = named("a"), nn.Parameter(torch.zeros(2, 3))
+    return audit(SGD(model.parameters()), model, loss=(model["a"] * weight).sum())
+
+
+@setup("unreached")
+def _():
+    model = named("a", "b1", "b2", "c")
+    loss = (model["a"] * model["c"].detach()).sum()
+    return audit(SGD(model.parameters()), model, loss=loss)
+
+
 def test_every_check_has_a_setup():
     """No check is registered that no test provokes."""
     assert SETUPS.keys() == CHECKS.keys()
@@ -306,6 +331,74 @@ def test_schedulers_are_checked():
     optimizer = SGD([nn.Parameter(torch.ones(1))])
     with pytest.raises(TypeError, match=r"^schedulers must be learning rate schedulers, not SGD$"):
         audit(optimizer, schedulers=optimizer)
+
+
+class Blocks(nn.Module):
+    """A tied, a normed, a frozen and a recomputed layer."""
+
+    def __init__(self, reentrant):
+        super().__init__()
+        self.embed = nn.Embedding(5, 4)
+        self.head = nn.Linear(4, 5, bias=False)
+        self.head.weight = self.embed.weight
+        self.normed = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
+        self.frozen = nn.Linear(4, 4).requires_grad_(False)
+        self.again = nn.Linear(4, 4)
+        self.reentrant = reentrant
+
+    def forward(self, given):
+        hidden = self.frozen(self.normed(self.embed(given)))
+        return self.head(checkpoint(self.again, hidden, use_reentrant=self.reentrant))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+def test_no_alarm_for_what_a_loss_reaches(reentrant, after):
+    """Tied, parametrized, frozen and recomputed weights are healthy, before backward and after."""
+    model = Blocks(reentrant)
+    loss = model(torch.tensor([1, 2])).square().sum()
+    if after:
+        loss.backward()
+    assert not audit(AdamW(model.parameters()), model, loss=loss).at_least("warning")
+
+
+def test_losses_of_one_step_are_looked_at_together():
+    """Two losses that train a network each reach both; an input with a gradient is no parameter."""
+    one, other = nn.Linear(2, 2), nn.Linear(2, 1)
+    optimizers = [SGD(one.parameters()), SGD(other.parameters())]
+    made = one(torch.ones(3, 2, requires_grad=True))
+    losses = [other(made.detach()).sum(), other(made).sum()]
+    assert not audit(optimizers, {"one": one, "other": other}, loss=losses)
+    [row] = audit(optimizers, {"one": one, "other": other}, loss=losses[0])
+    assert (row.code, row.names) == ("unreached", ("one.weight", "one.bias"))
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [(3.0, "float"), (torch.ones(()), "one without a graph"), ([None], "NoneType")],
+    ids=str,
+)
+def test_a_loss_has_a_graph(loss, said):
+    """A number, and a tensor that was computed from nothing, are refused."""
+    with pytest.raises(TypeError) as caught:
+        audit(SGD([nn.Parameter(torch.ones(1))]), loss=loss)
+    expected = f"loss must be a tensor that was computed from parameters, not {said}"
+    assert str(caught.value) == expected
+
+
+def test_large_and_odd_values_are_finite():
+    """Numbers whose squares overflow, integers, sparse gradients and meta tensors are no alarm."""
+    large = nn.Parameter(torch.full((3,), 1e30))
+    half = nn.Parameter(torch.full((300,), 6e4, dtype=torch.float16))
+    table = nn.Parameter(torch.ones(3, 2))
+    table.grad = torch.eye(3, 2).to_sparse()
+    optimizer = SGD([large, half, table, nn.Parameter(torch.ones(2, device="meta"))], lr=0.1)
+    optimizer.state[large]["count"] = torch.tensor([7])
+    assert not audit(optimizer)
+    table.grad = (torch.eye(3, 2) / 0).to_sparse()
+    assert audit(optimizer).codes == ("non-finite",)
+    assert describe(optimizer, values=True).notes == ("NaN or infinite: the gradient of params[2]",)
+    assert describe(optimizer).notes == ()
 
 
 def test_raise_if():

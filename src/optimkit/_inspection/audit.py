@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from torch import Tensor
+
 from .checks import Optimizers, context_of, options, parameters, run_checks, schedulers, state
 from .findings import Findings
 from .models import Models, Schedulers
@@ -20,7 +24,13 @@ NOT_SEEN = {
 that is missing, part of S6: a parameter that never had a gradient looks the same."""
 
 
-def audit(optimizers: Optimizers, models: Models = (), *, schedulers: Schedulers = ()) -> Findings:
+def audit(
+    optimizers: Optimizers,
+    models: Models = (),
+    *,
+    schedulers: Schedulers = (),
+    loss: Tensor | Iterable[Tensor] | None = None,
+) -> Findings:
     """Find what is wrong with optimizers, models and schedulers, by looking only.
 
     Torch trains on without a word; a healthy set-up gives no error and no warning.
@@ -34,6 +44,9 @@ def audit(optimizers: Optimizers, models: Models = (), *, schedulers: Schedulers
     schedulers : scheduler or iterable of schedulers, optional
         The schedulers; of one that chains others, the outermost is enough.
 
+    loss : torch.Tensor or iterable of these, optional
+        The losses of one step, all of them. Their graphs show which parameters they reach.
+
     Returns
     -------
     Findings
@@ -43,7 +56,7 @@ def audit(optimizers: Optimizers, models: Models = (), *, schedulers: Schedulers
     Raises
     ------
     TypeError
-        If something is no optimizer, model or scheduler.
+        If something is no optimizer, model, scheduler or loss with a graph.
 
     Examples
     --------
@@ -59,4 +72,4 @@ def audit(optimizers: Optimizers, models: Models = (), *, schedulers: Schedulers
       group. Did you mean weigth_decay -> weight_decay?
       -> Correct its name in optimizer.param_groups, or delete it.
     """
-    return Findings(run_checks(context_of(optimizers, models, schedulers)))
+    return Findings(run_checks(context_of(optimizers, models, schedulers, loss)))

@@ -13,7 +13,7 @@ from .._parameters import ParameterIndex
 from .._torch_optimizers import layouts_of
 from .._values import copied, nbytes, plain, same, tensors_in
 from .models import Models, Schedulers, index_models, list_schedulers, names_by_id
-from .norms import state_norms
+from .norms import non_finite, state_norms
 from .report import GroupRow, ParameterRow, Report, Shape, total
 
 
@@ -39,7 +39,7 @@ def describe(
     schedulers : scheduler or iterable of schedulers, optional
         The schedulers of the run: the report says which set its lr, and how far each has come.
     values : bool, optional
-        Whether to compute the norm of each state tensor.
+        Whether to compute the norm of each state tensor, and to say what is NaN or infinite.
     key : str, optional
         Which optimizer of a checkpoint that holds several.
 
@@ -89,7 +89,7 @@ def describe(
         rows=rows,
         unmanaged=tuple(name for name, trainable in missing if trainable),
         frozen=tuple(name for name, trainable in missing if not trainable),
-        notes=tuple(_notes(view, indexes, missing, schedulers)),
+        notes=(*_notes(view, indexes, missing, schedulers), *(_bad_values(view) if values else ())),
     )
 
 
@@ -220,6 +220,12 @@ def _notes(
         params, names = entries(group.get("params")), entries(group.get("param_names"))
         if view.optimizer is not None and "param_names" in group and len(names) != len(params):
             yield f"{label} has {len(params)} parameters and {len(names)} names for them"
+
+
+def _bad_values(view: OptimizerView) -> Iterator[str]:
+    bad = non_finite(view)
+    if bad:
+        yield f"NaN or infinite: {first_few(what for _, what in bad)}"
 
 
 def _orphan(key: object) -> str:

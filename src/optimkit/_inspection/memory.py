@@ -198,7 +198,7 @@ def _predicted(view: OptimizerView, optimizer: Optimizer) -> tuple[list[State], 
     missing = [
         place
         for place, (param, state) in enumerate(zip(view.params, states, strict=True))
-        if not state and isinstance(param, Tensor) and param.requires_grad
+        if isinstance(param, Tensor) and param.requires_grad and not tensors_in(state)
     ]
     lazy = sum(is_lazy(view.params[place]) for place in missing)
     if lazy:

@@ -1,17 +1,20 @@
-"""Norms of many tensors, with one wait for each device."""
+"""Read many tensors, with one wait for each device: their norms, and whether they are finite."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from .._optimizer_view import OptimizerView
 from .._values import local, tensors_in
 
 _WIDE = {torch.float32, torch.float64, torch.complex64, torch.complex128}
+_TENSORS = (Tensor, nn.Parameter)
+_FLOATING = _WIDE | {torch.bfloat16, torch.float16}
 
 
 @torch.no_grad()
@@ -39,6 +42,46 @@ def norm_of(tensors: Sequence[Tensor]) -> Tensor:
     norms = [torch.linalg.vector_norm(_wide(local(each))).double() for each in tensors]
     together: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     return together
+
+
+@torch.no_grad()
+def non_finite(view: OptimizerView) -> list[tuple[str, str]]:
+    """Return the parameters and groups of which something is NaN or infinite, and what it is."""
+    kinds: dict[Any, list[Tensor]] = {}
+    for _, _, tensor in _floating(view):
+        kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+    norms = [torch.stack(torch._foreach_norm(tensors)) for tensors in kinds.values()]
+    if all(bool(each.isfinite().all()) for each in norms):
+        return []  # as nearly always; else each is asked, as the norm of large numbers is infinite
+    return [
+        (name, f"{what} of {name}" if what else name)
+        for name, what, tensor in _floating(view)
+        if not tensor.isfinite().all()
+    ]
+
+
+def _floating(view: OptimizerView) -> Iterator[tuple[str, str, Tensor]]:
+    """Yield what is to be finite: a parameter or group, what of it, and a plain tensor with values."""
+    for name, what, value in _values(view):
+        tensor = value if type(value) in _TENSORS else local(value)
+        if type(tensor) in _TENSORS and tensor.dtype in _FLOATING and not tensor.is_meta:
+            if tensor.layout is torch.strided:
+                yield name, what, tensor
+            elif tensor.layout is torch.sparse_coo:
+                yield name, what, tensor._values()  # torch/_tensor.py, 2.15: values() refuses some
+
+
+def _values(view: OptimizerView) -> Iterator[tuple[str, str, Any]]:
+    for name, param, state in zip(view.names, view.params, view.states, strict=True):
+        if isinstance(param, Tensor):
+            yield name, "", param
+            yield name, "the gradient", param.grad
+        for key, value in state.items():
+            for tensor in tensors_in(value) if key != "step" else ():
+                yield name, key, tensor
+    for label, options in zip(view.labels, view.options, strict=True):
+        lr = options.get("lr")
+        yield label, "lr", torch.tensor(lr) if isinstance(lr, float) else lr
 
 
 def _as_one(value: Any) -> Tensor | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..._optimizer_view import OptimizerView, view_of
@@ -29,6 +29,7 @@ class AuditContext:
     optimizers: dict[str, OptimizerView]  # by class, and by index if there are several
     indexes: list[ParameterIndex]
     schedulers: list[Any]
+    losses: list[Tensor]
 
     @cached_property
     def named(self) -> list[tuple[str, Any]]:
@@ -90,7 +91,9 @@ def run_checks(context: AuditContext) -> tuple[Finding, ...]:
     )
 
 
-def context_of(optimizers: Any, models: Models, schedulers: Schedulers) -> AuditContext:
+def context_of(
+    optimizers: Any, models: Models, schedulers: Schedulers, loss: Any = None
+) -> AuditContext:
     one = isinstance(optimizers, (Optimizer, nn.Module)) or not isinstance(optimizers, Iterable)
     given = list(map(unwrapped, [optimizers] if one else optimizers))
     given = [each for index, each in enumerate(given) if each not in given[:index]]
@@ -104,10 +107,17 @@ def context_of(optimizers: Any, models: Models, schedulers: Schedulers) -> Audit
             raise TypeError(f"audit takes torch.optim.Optimizer objects, not {kind}")
     if isinstance(models, Optimizer):
         raise TypeError("audit takes several optimizers as a list: audit([one, other], models)")
+    several = isinstance(loss, Iterable) and not isinstance(loss, Tensor)
+    losses = list(loss) if several else [] if loss is None else [loss]
+    for each in losses:
+        if not isinstance(each, Tensor) or each.grad_fn is None:
+            said = "one without a graph" if isinstance(each, Tensor) else type(each).__name__
+            raise TypeError(f"loss must be a tensor that was computed from parameters, not {said}")
     indexes = index_models(models)
     names = names_by_id(indexes)
     views = [view_of(optimizer, names) for optimizer in given]
     labels = [f"{view.kind} (optimizer {index})" for index, view in enumerate(views)]
     if len(views) == 1:
         labels = [views[0].kind]
-    return AuditContext(dict(zip(labels, views, strict=True)), indexes, list_schedulers(schedulers))
+    optimizers = dict(zip(labels, views, strict=True))
+    return AuditContext(optimizers, indexes, list_schedulers(schedulers), losses)

@@ -140,7 +140,7 @@ def _refused(view: OptimizerView, group: Mapping[str, Any]) -> str | None:
             continue
         if not isinstance(value, (int, float)):
             return f"{key}={value!r} is {type(value).__name__}, not a number"
-        if not -_TINY <= value < math.inf:
+        if not -_TINY <= value < math.inf and (key != "lr" or math.isfinite(value)):
             return f"{key}={value!r}"
     if view.torch_class is None:
         return None
@@ -154,7 +154,7 @@ def _try(kind: str, options: Mapping[str, Any]) -> str | None:
     known = inspect.signature(cls).parameters
     given = {key: plain(value) for key, value in options.items() if key in known}
     lr = given.get("lr")
-    if isinstance(lr, Tensor) or (isinstance(lr, (int, float)) and abs(lr) <= _TINY):
+    if isinstance(lr, Tensor) or (isinstance(lr, (int, float)) and not _TINY < abs(lr) < math.inf):
         given["lr"] = 1e-3  # a schedule may end at 0, which SparseAdam would not start from
     try:
         cls([torch.nn.Parameter(torch.empty(1, 1))], **given)

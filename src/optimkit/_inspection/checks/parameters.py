@@ -13,6 +13,8 @@ from torch.optim.swa_utils import AveragedModel
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView, entries
 from ..._tables import counted
+from ..._values import local
+from ..patterns import in_few
 from . import AuditContext, Found, check
 
 
@@ -131,6 +133,47 @@ def unmanaged(context: AuditContext) -> Iterator[Found]:
     yield names, f"No optimizer has {first_few(names)}: trainable, and never updated."
 
 
+@check("loss-unmanaged", "warning", "", "Pass it to an optimizer, or set requires_grad=False.")
+def loss_unmanaged(context: AuditContext) -> Iterator[Found]:
+    known = {id(param) for view in context.optimizers.values() for param in view.params}
+    known.update(id(param) for _, param in context.named)  # `unmanaged` names these
+    found = [
+        f"a parameter of shape {tuple(leaf.shape)}"
+        for leaf in _leaves(context.losses)
+        if isinstance(leaf, nn.Parameter) and id(leaf) not in known
+    ]
+    yield (
+        found,
+        f"The loss depends on {first_few(found)}, and no optimizer or model has it: a gradient comes, "
+        "and no update.",
+    )
+
+
+@check(
+    "unreached",
+    "warning",
+    "",
+    "Call the layer in forward; take detach(), .data, .item(), torch.no_grad() or argmax out of the "
+    "way; pass all losses of the step; or set requires_grad=False.",
+)
+def unreached(context: AuditContext) -> Iterator[Found]:
+    reached = {id(leaf) for leaf in _leaves(context.losses)}
+    for label, view in context.optimizers.items():
+        # What a sharded parameter, or a segment that is computed again, leads to is not in the graph.
+        if not reached or any(local(param) is not param for param in view.params):
+            continue
+        names = [
+            name
+            for name, param in zip(view.names, view.params, strict=True)
+            if isinstance(param, Tensor) and param.requires_grad and id(param) not in reached
+        ]
+        yield (
+            names,
+            f"The loss does not reach {first_few(pattern for pattern, _ in in_few(names))} of "
+            f"{label}: its layer was not called, or the graph is cut behind it. It gets no gradient.",
+        )
+
+
 @check("stale-grad", "warning", "S28", "Set .grad = None, and clear with model.zero_grad().")
 def stale_grad(context: AuditContext) -> Iterator[Found]:
     names = [name for name, param in _left_out(context) if param.grad is not None]
@@ -167,6 +210,25 @@ def frozen_batchnorm(context: AuditContext) -> Iterator[Found]:
         f"{first_few(names.values())}: the parameters are frozen, and the running statistics still "
         "follow every batch.",
     )
+
+
+def _leaves(losses: list[Tensor]) -> list[Any]:
+    """List what the graphs of losses end in; nothing where a part is computed again in backward."""
+    leaves: list[Any] = []
+    seen: set[Any] = set()
+    waiting: list[Any] = [loss.grad_fn for loss in losses]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        # torch/utils/checkpoint.py, 2.15: CheckpointFunction, of use_reentrant=True
+        if "CheckpointFunction" in node.name():
+            return []
+        if hasattr(node, "variable"):
+            leaves.append(node.variable)
+        waiting += (each for each, _ in node.next_functions)
+    return leaves
 
 
 def _changes_frozen(module: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -12,8 +13,10 @@ from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
 from ..._torch_optimizers import FLAT, flat_size, keys_of, layouts_of, required_keys, shape_of
 from ..._values import dtype_name
+from ..norms import non_finite
 from . import AuditContext, Found, check
 
+_layouts = cache(layouts_of)  # asked for each key of each parameter
 _NARROW = (torch.bfloat16, torch.float16)
 
 
@@ -22,6 +25,22 @@ class _Held(NamedTuple):
     param: Tensor
     options: Mapping[str, Any]
     state: Mapping[str, Any]
+
+
+@check(
+    "non-finite",
+    "error",
+    "",
+    "Go back to a checkpoint from before it: each step spreads it. Then lower the lr, or clip the "
+    "gradients. Gradients that a GradScaler has scaled may overflow: it leaves their step out.",
+)
+def non_finite_values(context: AuditContext) -> Iterator[Found]:
+    for label, view in context.optimizers.items():
+        bad = non_finite(view)
+        yield (
+            dict.fromkeys(name for name, _ in bad),
+            f"{label} has NaN or infinite values: {first_few(what for _, what in bad)}.",
+        )
 
 
 @check(
@@ -88,11 +107,12 @@ def state_dtype(context: AuditContext) -> Iterator[Found]:
 
 def _judged(view: OptimizerView, judge: Callable[[_Held], str | None]) -> Iterator[tuple[str, str]]:
     """Yield the name of each parameter whose state is wrong, and what `judge` says of it."""
+    kind = view.torch_class or ""
     for name, param, group, state in zip(
         view.names, view.params, view.group_of, view.states, strict=True
     ):
         if state and isinstance(param, Tensor):
-            text = judge(_Held(view.torch_class or "", param, view.options[group], state))
+            text = judge(_Held(kind, param, view.options[group], state))
             if text:
                 yield name, f"{name} {text}"
 
@@ -128,7 +148,7 @@ def _other_class(held: _Held) -> str | None:
         return None
     keys, own = held.state.keys(), keys_of(held.kind)
     needed = required_keys(held.kind, len(held.param.shape) > 1, held.options)
-    foreign = [key for key in keys if key not in own and layouts_of(key)]
+    foreign = [key for key in keys if key not in own and _layouts(key)]
     lacking = sorted(needed - keys)
     if foreign:
         return f"has {first_few(foreign)}"
@@ -156,8 +176,8 @@ def _narrowed(held: _Held) -> str | None:
         if type(value) is not Tensor or value.dtype not in _NARROW:
             continue
         dtype, own = dtype_name(value.dtype), held.param.dtype
-        if "scalar" in layouts_of(key) or (value.ndim == 0 and held.param.ndim > 0):
+        if "scalar" in _layouts(key) or (value.ndim == 0 and held.param.ndim > 0):
             return f"has {key} in {dtype}"
-        if held.kind and layouts_of(key) and own not in _NARROW:
+        if held.kind and _layouts(key) and own not in _NARROW:
             return f"in {dtype_name(own)} has {key} in {dtype}"
     return None
