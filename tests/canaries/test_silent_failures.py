@@ -417,7 +417,7 @@ def test_s28_a_gradient_that_nothing_clears():
         ({"lr_scale": 0.5}, "unknown-option"),
         ({"lr": -1.0}, "bad-option"),
         ({"lr": "0.1"}, "bad-option"),
-        ({"lr": float("nan")}, "bad-option"),
+        ({"lr": float("nan")}, "non-finite"),
         ({"betas": (0.9, 1.5)}, "bad-option"),
         ({"weight_decay": None}, "bad-option"),
         ({"eps": -1e-8}, "bad-option"),
