@@ -84,19 +84,6 @@ def test_replaced_while_it_is_read(path, monkeypatch):
     assert optimkit.load(path)["epoch"] == 2
 
 
-def test_a_file_system_that_maps_nothing(path, monkeypatch):
-    """Where torch can't map a file, it is read."""
-    load = torch.load
-
-    def refuse(*args, **options):
-        if options["mmap"]:
-            raise RuntimeError("unable to mmap 9 bytes from file <a>: No such device (19)")
-        return load(*args, **options)
-
-    monkeypatch.setattr(torch, "load", refuse)
-    assert optimkit.load(path)["epoch"] == 3
-
-
 class Failing(io.BytesIO):
     """A file on a disk that does not answer."""
 

@@ -428,14 +428,14 @@ def test_another_run_deletes_meanwhile(tmp_path, monkeypatch):
     """If what was the latest is gone when it is read, there is a newer one, and that is taken."""
     checkpoints = CheckpointDir(tmp_path, keep=(Last(1),))
     checkpoints.save(1)
-    read = directory._read_intact
+    opened = directory._opened_intact
 
     def late(*arguments):
-        monkeypatch.setattr(directory, "_read_intact", read)
+        monkeypatch.setattr(directory, "_opened_intact", opened)
         checkpoints.save(2)
-        return read(*arguments)
+        return opened(*arguments)
 
-    monkeypatch.setattr(directory, "_read_intact", late)
+    monkeypatch.setattr(directory, "_opened_intact", late)
     assert checkpoints.restore().step == 2
 
 

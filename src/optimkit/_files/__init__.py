@@ -1,19 +1,26 @@
 """Bytes on disk: whole or not at all, verified before they are used, never unpickled freely."""
 
 from .progress import show_progress
-from .reading import Integrity, MapLocation, Reading, allow_weights_only, read, verify
+from .reading import Integrity, MapLocation, Reading, allow_weights_only, opened, read, verify
 from .temporary import RunLock, live_runs
+from .unread import Placeholder, Unread, filled, placeholders_in, rebuilt
 from .writing import make_folder, sync_folder, write
 
 __all__ = [
     "Integrity",
     "MapLocation",
+    "Placeholder",
     "Reading",
     "RunLock",
+    "Unread",
     "allow_weights_only",
+    "filled",
     "live_runs",
     "make_folder",
+    "opened",
+    "placeholders_in",
     "read",
+    "rebuilt",
     "show_progress",
     "sync_folder",
     "verify",

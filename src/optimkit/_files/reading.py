@@ -8,7 +8,6 @@ and never looks at them: here they are compared. What the bytes spell is read wi
 from __future__ import annotations
 
 import contextlib
-import copy
 import errno
 import os
 import pickle
@@ -24,6 +23,7 @@ from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointE
 from .._tables import Shown
 from .layout import CHUNK, MAGIC, Layout, LayoutError, crc_of, survey
 from .progress import show_progress
+from .unread import Unread, can_defer
 
 MapLocation: TypeAlias = torch.serialization.MAP_LOCATION
 """What ``torch.load`` takes: a device, its name, a mapping of names, a function, None."""
@@ -97,12 +97,8 @@ class Reading:
     """What was read from a file."""
 
     content: Any
+    unread: Unread | None  # what placeholders in the content stand for; None if there are none
     integrity: Integrity  # without checksums, if they were not to be compared
-    mapped: bool = False  # whether tensors on the CPU are the file itself
-
-    def keep(self, value: Any) -> Any:
-        """Return a part of the content as something that the file can't change any more."""
-        return copy.deepcopy(value) if self.mapped else value
 
 
 def verify(path: str | os.PathLike[str]) -> Integrity:
@@ -116,6 +112,19 @@ def read(
     path: str | os.PathLike[str], *, map_location: MapLocation = "cpu", verify: bool = True
 ) -> Reading:
     """Read what a checkpoint holds, verified first, and run nothing of it."""
+    with opened(path, map_location=map_location, verify=verify, defer=False) as reading:
+        return reading
+
+
+@contextlib.contextmanager
+def opened(
+    path: str | os.PathLike[str],
+    *,
+    map_location: MapLocation = "cpu",
+    verify: bool = True,
+    defer: bool = True,
+) -> Iterator[Reading]:
+    """Read the same, and leave the values of large tensors in the file where that can be."""
     if not (
         isinstance(map_location, (str, torch.device, Mapping, type(None))) or callable(map_location)
     ):
@@ -126,15 +135,40 @@ def read(
     path = Path(path)
     with _opened(path) as (file, layout):
         integrity = _integrity(path, file, layout, compare=verify)
-        # Mapped only where each byte has just been read: one that the disk does not give back
-        # would end the process.
-        if integrity.verified and _can_be_named(path):
-            with contextlib.suppress(MemoryError):  # some file systems map nothing
-                content = _load(path, path, map_location)
-                if _is(file, path):  # not replaced in the meantime
-                    return Reading(content, integrity, mapped=True)
+        deferred = _deferred(path, file, layout, map_location) if defer and layout else None
+        if deferred is not None:
+            yield Reading(*deferred, integrity)
+        else:
+            content = _load(path, file, map_location, zipped=layout is not None)
+            yield Reading(content, None, integrity)
+
+
+def _deferred(
+    path: Path, file: BinaryIO, layout: Layout, map_location: MapLocation
+) -> tuple[Any, Unread] | None:
+    """Read all but the values of large tensors; None if this file, or this torch, does not allow it."""
+    device = _device(map_location)
+    if device is None or not can_defer():
+        return None
+    try:
+        unread = Unread(path, file, layout, device)
         file.seek(0)
-        return Reading(_load(path, file, map_location, zipped=layout is not None), integrity)
+        with allow_weights_only():
+            content = torch.load(file, map_location="meta", weights_only=True)
+        return unread.placed(content), unread
+    except Exception:  # a plain load does what this can't, or says what is wrong
+        return None
+
+
+def _device(map_location: MapLocation) -> torch.device | None:
+    """Return the device that all is to go to; None if there is none, or several."""
+    if not isinstance(map_location, (str, torch.device)):
+        return None
+    try:
+        device = torch.empty(0, device=map_location).device
+    except (RuntimeError, AssertionError):  # torch.load says it better
+        return None
+    return None if device.type == "meta" else device
 
 
 @contextlib.contextmanager
@@ -182,36 +216,13 @@ def _integrity(
     return Integrity(path, layout.size, len(layout.entries), checksums=compare)
 
 
-def _can_be_named(path: Path) -> bool:
-    """Return whether torch can open a file by its name."""
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is(file: BinaryIO, path: Path) -> bool:
-    """Return whether the file of this name is the one that is open."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except OSError:
-        return False
-
-
-def _load(
-    path: Path, source: Path | BinaryIO, map_location: MapLocation, *, zipped: bool = True
-) -> Any:
-    """Let torch read, or map what it opens itself; raise our errors for its own."""
+def _load(path: Path, file: BinaryIO, map_location: MapLocation, *, zipped: bool = True) -> Any:
+    """Let torch read; raise our errors for its own."""
+    file.seek(0)
     try:
         with allow_weights_only():
             # Given explicitly, it wins over TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD.
-            return torch.load(
-                source,
-                map_location=map_location,
-                weights_only=True,
-                mmap=isinstance(source, Path),
-            )
+            return torch.load(file, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         if zipped or " GLOBAL " in str(error):
             raise UnsafeCheckpointError(_unsafe(path, error)) from error
@@ -219,7 +230,7 @@ def _load(
     except (OSError, MemoryError):
         raise
     except Exception as error:
-        if any(words in str(error) for words in ("allocate memory", "unable to mmap")):
+        if "allocate memory" in str(error):
             raise MemoryError(f"{path}: there is not enough memory to load it") from error
         if map_location not in (None, "cpu") and isinstance(error, RuntimeError):
             raise CheckpointError(f"{path}: {str(error).partition('. ')[0]}.") from error

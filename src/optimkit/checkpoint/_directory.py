@@ -14,7 +14,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -300,7 +300,10 @@ class CheckpointDir:
         problems: dict[_Record, tuple[str, ...]] = {}
         while (record := self._first(which, problems)) is not None:
             try:
-                reading = _read_intact(record.path, map_location, verify)
+                with _opened_intact(record.path, map_location, verify) as reading:
+                    loaded = load_read(
+                        record.path, reading, found, strict=strict, options=options, match=match
+                    )
             except FileNotFoundError:  # deleted just now, so that there is a later one: look again
                 if record.path.is_symlink():
                     problems[record] = (f"{record.path} leads nowhere.",)
@@ -311,9 +314,6 @@ class CheckpointDir:
             told = [text for texts in problems.values() for text in texts]
             if told:
                 warnings.warn(f"{' '.join(told)} {record.path} is taken instead.", stacklevel=2)
-            loaded = load_read(
-                record.path, reading, found, strict=strict, options=options, match=match
-            )
             return replace(loaded, step=record.step)
         if problems:
             raise CorruptCheckpointError(*(text for texts in problems.values() for text in texts))
@@ -422,12 +422,15 @@ class CheckpointDir:
                 self._metrics.pop(record, None)
 
 
-def _read_intact(path: Path, map_location: files.MapLocation, verify: bool) -> files.Reading:
+@contextlib.contextmanager
+def _opened_intact(
+    path: Path, map_location: files.MapLocation, verify: bool
+) -> Iterator[files.Reading]:
     """Read a checkpoint; here, one without checksums is damaged, since all are saved with them."""
-    reading = files.read(path, map_location=map_location, verify=verify)
-    if verify and not reading.integrity.verified:
-        raise CorruptCheckpointError(f"{reading.integrity}.")
-    return reading
+    with files.opened(path, map_location=map_location, verify=verify) as reading:
+        if verify and not reading.integrity.verified:
+            raise CorruptCheckpointError(f"{reading.integrity}.")
+        yield reading
 
 
 def _numbers_of(metrics: Mapping[str, Any] | None) -> dict[str, float]:
@@ -449,8 +452,8 @@ def _numbers_of(metrics: Mapping[str, Any] | None) -> dict[str, float]:
 def _metrics_in(path: Path) -> Mapping[str, float]:
     """Read the metrics of a checkpoint; one that is damaged, or gone, or of others has none."""
     content: Any = None
-    with contextlib.suppress(CheckpointError, FileNotFoundError):
-        content = files.read(path).content
+    with contextlib.suppress(CheckpointError, FileNotFoundError), files.opened(path) as reading:
+        content = reading.content
     header = content.get(KEY) if isinstance(content, Mapping) else None
     found = header.get("metrics") if isinstance(header, Mapping) else None
     if not isinstance(found, Mapping):

@@ -21,7 +21,6 @@ from zlib_ng.zlib_ng import crc32
 
 from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
-from .._values import tensors_in
 from ._header import KEY
 
 HEADER = "optimkit.pt"
@@ -66,17 +65,6 @@ def verify(path: Path) -> files.Integrity:
 # The tensors
 
 
-class Placeholder(Tensor):
-    """A tensor that has not been read: its key in the directory, its shape and dtype, no values."""
-
-    key: str
-
-    def __new__(cls, key: str, shape: list[int], dtype: torch.dtype) -> Placeholder:
-        found = torch.empty(shape, dtype=dtype, device="meta").as_subclass(cls)
-        found.key = key
-        return found
-
-
 def split(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Take the tensors out of what is saved, and leave a mark where each was."""
     tensors: dict[str, Tensor] = {}
@@ -93,7 +81,7 @@ def split(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]
         tensors[key] = value.detach()
         return {"__tensor__": key, "shape": list(value.shape), "dtype": value.dtype}
 
-    return _rebuilt(content, take_out), tensors
+    return files.rebuilt(content, take_out), tensors
 
 
 def with_placeholders(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,38 +89,14 @@ def with_placeholders(content: Mapping[str, Any]) -> dict[str, Any]:
 
     def place(value: Any, _: tuple[Any, ...]) -> Any:
         if isinstance(value, Mapping) and value.keys() == _MARK:
-            return Placeholder(value["__tensor__"], value["shape"], value["dtype"])
+            form = torch.empty(value["shape"], dtype=value["dtype"], device="meta")
+            found = files.Placeholder(value["__tensor__"], form)
+            found.anywhere = True
+            return found
         return value
 
-    found: dict[str, Any] = _rebuilt(content, place)
-    return found
-
-
-def filled(content: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Put tensors that have been read where their placeholders are."""
-    return _rebuilt(
-        content,
-        lambda value, _: tensors.get(value.key, value) if isinstance(value, Placeholder) else value,
-    )
-
-
-def placeholders_in(value: Any) -> list[Placeholder]:
-    """List the tensors in a value that have not been read."""
-    return [each for each in tensors_in(value) if isinstance(each, Placeholder)]
-
-
-def _rebuilt(value: Any, change: Callable[[Any, Any], Any], path: tuple[Any, ...] = ()) -> Any:
-    """Rebuild containers with all that is in them changed; a mark is no container."""
-    if type(value) in (dict, OrderedDict) and value.keys() != _MARK:
-        found = type(value)(
-            (key, _rebuilt(item, change, (*path, key))) for key, item in value.items()
-        )
-        if hasattr(value, "__dict__"):  # a state dict has its _metadata there
-            vars(found).update(vars(value))
-        return found
-    if type(value) in (list, tuple):
-        return type(value)(_rebuilt(item, change, (*path, i)) for i, item in enumerate(value))
-    return change(value, path)
+    filled: dict[str, Any] = files.rebuilt(content, place)
+    return filled
 
 
 # The files

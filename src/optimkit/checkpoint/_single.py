@@ -174,8 +174,8 @@ def load(
     """
     found = gather("load", objects, stateful)
     refuse_values(found)
-    reading = files.read(path, map_location=map_location, verify=verify)
-    return load_read(Path(path), reading, found, strict=strict, options=options, match=match)
+    with files.opened(path, map_location=map_location, verify=verify) as reading:
+        return load_read(Path(path), reading, found, strict=strict, options=options, match=match)
 
 
 def load_read(
@@ -199,13 +199,13 @@ def load_read(
     found = plan(
         content, header, objects, where=str(path), strict=strict, options=options, match=match
     )
-    found.load()
+    found.load(content, reading.unread)
     if header is None and match == "name":
         for note in [note for report in found.reports.values() for note in report.notes]:
             warnings.warn(note, stacklevel=3)
     return Loaded(
         path=path,
-        plain=reading.keep(found.plain),
+        plain=found.plain,
         metadata={} if header is None else header["metadata"],
         reports=found.reports,
         verified=reading.integrity.verified,
@@ -286,23 +286,31 @@ def load_optimizer(
         raise TypeError(
             f"load_optimizer takes a torch.optim.Optimizer, not {type(optimizer).__name__}"
         )
-    named = _named(models)
-    name = type(optimizer).__name__
-    where, saved, about = "the state dict", state_dict_or_path, None
-    if isinstance(saved, (str, os.PathLike)):
-        where, (saved, about) = str(saved), _read(Path(saved))
-    found = plan(
-        {name: saved},
-        {"objects": {} if about is None else {name: about}},
-        {name: optimizer},
-        where=where,
-        strict=strict,
-        options=options,
-        match=match,
-        models=named,
-    )
-    found.load()
-    report = found.reports[name]
+    named, name = _named(models), type(optimizer).__name__
+
+    def load_from(
+        where: str, saved: Any, about: Any = None, unread: files.Unread | None = None
+    ) -> LoadReport:
+        content = {name: saved}
+        found = plan(
+            content,
+            {"objects": {} if about is None else {name: about}},
+            {name: optimizer},
+            where=where,
+            strict=strict,
+            options=options,
+            match=match,
+            models=named,
+        )
+        found.load(content, unread)
+        return found.reports[name]
+
+    if isinstance(state_dict_or_path, (str, os.PathLike)):
+        path = Path(state_dict_or_path)
+        with files.opened(path) as reading:
+            report = load_from(str(path), *_only_optimizer(path, reading.content), reading.unread)
+    else:
+        report = load_from("the state dict", state_dict_or_path)
     if match == "name":
         for note in report.notes:
             warnings.warn(note, stacklevel=2)
@@ -324,9 +332,8 @@ def _named(models: Models) -> Mapping[Any, nn.Module]:
     return {None: listed[0]} if listed else {}
 
 
-def _read(path: Path) -> tuple[Mapping[str, Any], Any]:
-    """Read the only optimizer of a file, and what the header says of it."""
-    content = files.read(path).content
+def _only_optimizer(path: Path, content: Any) -> tuple[Mapping[str, Any], Any]:
+    """Return the only optimizer in a file, and what the header says of it."""
     if is_state_dict(content):
         return content, None
     header = checked_header(path, content.get(KEY)) if isinstance(content, Mapping) else None

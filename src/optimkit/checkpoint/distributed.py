@@ -248,7 +248,7 @@ def load(
     refuse_values(given)
     folder = ranks.run_on_first(lambda: shards.find(Path(path)))
     reading = ranks.run(lambda: _read(folder, map_location, verify, ranks))
-    content = shards.with_placeholders(reading.keep(reading.content))
+    content = shards.with_placeholders(reading.content)
     header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
     found = ranks.run(
         lambda: plan(
@@ -261,8 +261,9 @@ def load(
         reader = _SafeReader(folder)
         ranks.run(reader.read_metadata)  # torch would wrap what is wrong with it
         _unwrapped(lambda: state_dict_loader.load(tensors, storage_reader=reader))
-    found.bind(shards.filled(content, tensors))
-    found.load(ranks.run)
+    content = files.filled(content, tensors)
+    found.bind(content)
+    found.load(content, together=ranks.run)
     return Loaded(
         path=Path(path),
         plain=found.plain,
@@ -285,14 +286,14 @@ def _read(
     return reading
 
 
-def _room(found: Plan) -> dict[str, Tensor]:
+def _room(found: Plan) -> dict[Any, Tensor]:
     """Make room for each tensor to read, by its key: laid out as the current one it goes into."""
     tensors = {
         each.key: torch.empty(each.shape, dtype=each.dtype)
-        for each in shards.placeholders_in(found.plain)
+        for each in files.placeholders_in(found.plain)
     }
     for saved, current in found.wanted():
-        if isinstance(saved, shards.Placeholder):
+        if isinstance(saved, files.Placeholder):
             if isinstance(current, Tensor) and current.shape == saved.shape:
                 room = torch.empty_like(current.detach(), dtype=saved.dtype)
             else:

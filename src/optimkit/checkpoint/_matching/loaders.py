@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from ..._errors import first_few
+from ..._files import Unread
 from ..._torch_schedulers import Copies
 from ..._values import copied, same, tensors_in
 from ..._wrappers import stored
@@ -45,6 +46,8 @@ class Loader:
 
     # Lower ones load first: what may raise code of the user's, then those that others set right.
     turn = 0
+    # Whether values may be read straight into the object's tensors, once all else is loaded.
+    in_place = False
 
     def __init__(
         self, name: str, live: Any, saved: Any, about: Mapping[str, Any] | None, source: Source
@@ -115,6 +118,10 @@ class Loader:
 
     def wanted(self) -> Iterable[tuple[Tensor, Tensor | None]]:
         """Yield each saved tensor that load() needs, and the current one it is laid out as."""
+        return ()
+
+    def rooms(self, unread: Unread | None) -> Iterable[tuple[Tensor, Tensor]]:
+        """Yield each saved tensor whose values go, in place, into another one; that one too."""
         return ()
 
     def bind(self, saved: Any) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..._errors import first_few
+from ..._files import Placeholder, Unread
 from ..._values import copied, dtype_name
 from .._names import align, own_name
 from .._results import LoadRow
@@ -41,11 +42,17 @@ class ModuleLoader(Loader):
 
     live: nn.Module
     saved_keys: dict[str, str]  # of what fits, by the name in the current state dict
+    room: Mapping[str, Tensor] = {}  # what is read in place, by the same names
 
     @cached_property
     def safe(self) -> bool:
         """Whether no module, and no hook, has code of its own for this."""
         return all(map(_loads_plainly, self.live.modules()))
+
+    @property
+    def in_place(self) -> bool:  # type: ignore[override]
+        """Whether only code of torch's will see the tensors."""
+        return self.safe
 
     @property
     def turn(self) -> int:  # type: ignore[override]
@@ -100,7 +107,8 @@ class ModuleLoader(Loader):
         if saved.shape != now.shape:
             self.mismatched.append(LoadRow(name, "shape", tuple(saved.shape), tuple(now.shape)))
             return False
-        unread = saved.is_meta and _layout(now) == "sharded"  # it will be laid out as this one
+        # What many processes saved will be laid out as the current tensor.
+        unread = _layout(now) == "sharded" and isinstance(saved, Placeholder) and saved.anywhere
         if not unread and _layout(saved) != _layout(now):
             self.mismatched.append(LoadRow(name, "layout", _layout(saved), _layout(now)))
             return False
@@ -153,7 +161,9 @@ class ModuleLoader(Loader):
             self.former = copied(
                 {k: v for k, v in self.live.state_dict().items() if type(v) not in _LAZY}
             )
-        fitting = OrderedDict((name, self.saved[key]) for name, key in self.saved_keys.items())
+        fitting = OrderedDict(
+            (name, self.room.get(name, self.saved[key])) for name, key in self.saved_keys.items()
+        )
         if not self.safe:  # code of a module's own may keep what it is given, a part of the file
             fitting = copied(fitting)
         versions = getattr(self.saved, "_metadata", None)
@@ -176,6 +186,18 @@ class ModuleLoader(Loader):
         for name, key in self.saved_keys.items():
             if isinstance(self.saved[key], Tensor):
                 yield self.saved[key], current[name]
+
+    def rooms(self, unread: Unread | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what fits; torch then copies each tensor onto itself, which costs nothing."""
+        self.room, current = {}, self.live.state_dict()
+        for name, key in self.saved_keys.items():
+            saved, now = self.saved[key], current[name]
+            if type(now) is not Tensor:  # with a way of its own to copy, or not made yet
+                if unread is None or not isinstance(saved, Placeholder):
+                    continue
+                now = unread.room_for(saved)
+            self.room[name] = now
+            yield saved, now
 
 
 def _aligned(live: nn.Module, saved: list[str], now: list[str]) -> list[list[str]]:

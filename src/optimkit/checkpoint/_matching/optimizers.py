@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..._errors import first_few
+from ..._files import Placeholder, Unread
 from ..._optimizer_view import OptimizerView, view_of, view_of_saved
 from ..._torch_optimizers import (
     NOT_OPTIONS,
@@ -56,12 +58,20 @@ class OptimizerLoader(Loader):
     skipped: set[int]  # parameters whose state stays as it is
     casts: dict[tuple[int, str], torch.dtype]
     former_around: dict[Any, Any]
+    room: Mapping[int, dict[str, Tensor]] = MappingProxyType({})  # read in place, by parameter
 
     @property
     def around(self) -> dict[Any, Any]:
         """The state that a wrapper keeps beside that of the optimizer; nothing without one."""
         state = getattr(self.wrapper, "state", self.live.state)
         return {} if state is self.live.state or self.wrapper is self.live else state
+
+    @property
+    def in_place(self) -> bool:  # type: ignore[override]
+        """Whether only code of torch's will see the state, and it is tensors, not lists of them."""
+        values = (value for state in self.was.states for value in state.values())
+        nested = any(isinstance(value, (list, tuple, Mapping)) for value in values)
+        return not (nested or tensors_in(self.was.more)) and _loads_plainly(self.live)
 
     def compare(self) -> None:
         """Compare the class, the names, the state of each parameter, the options."""
@@ -354,6 +364,25 @@ class OptimizerLoader(Loader):
                 for value in tensors_in(self.was.states[place]):
                     yield value, param if value.shape == param.shape else None
 
+    @torch.inference_mode(False)
+    def rooms(self, unread: Unread | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the state of each parameter, with the current state where it has the same form."""
+        room: dict[int, dict[str, Tensor]] = {}
+        self.room = room
+        taken = {_memory(each) for param in self.params for each in (param, param.grad)}
+        for index, place in self._paired():
+            param = self.params[index]
+            for key, saved in self.was.states[place].items():
+                if unread is None or not isinstance(saved, Placeholder) or index in self.skipped:
+                    continue
+                dtype = self.casts.get((index, key), saved.dtype)
+                now = self.live.state.get(param, {}).get(key)
+                if not _takes(now, saved.shape, dtype, param.device) or _memory(now) in taken:
+                    now = unread.room_for(saved, dtype, param.device)
+                taken.add(_memory(now))
+                room.setdefault(index, {})[key] = now
+                yield saved, now
+
     @torch.inference_mode(False)  # no step can use what is made in it
     def load(self) -> None:
         """Load, through the optimizer's own ``load_state_dict``."""
@@ -373,14 +402,22 @@ class OptimizerLoader(Loader):
         ]
         saved = copied(self.was.more)
         around = saved.pop("wrapper", {})
-        self._load_in_place({**saved, "state": state, "param_groups": groups})
+        self._load_into_tables({**saved, "state": state, "param_groups": groups})
         if plainly:
             for index, each in state.items():
                 _restore_dtypes(live.state[self.params[index]], each, self.params[index].device)
+        for index, place in self._paired():
+            if index in self.room:
+                order = dict.fromkeys(self.was.states[place])
+                live.state[self.params[index]] = {
+                    **order,
+                    **live.state[self.params[index]],
+                    **self.room[index],
+                }
         self.around.clear()
         self.around.update((self.params[i], around[at]) for i, at in self._paired() if at in around)
 
-    def _load_in_place(self, state_dict: dict[str, Any]) -> None:
+    def _load_into_tables(self, state_dict: dict[str, Any]) -> None:
         """Load into the dicts and the list that there are: a wrapper or a scheduler may hold them."""
         held = _tables(self.live)
         self.live.load_state_dict(state_dict)
@@ -391,7 +428,7 @@ class OptimizerLoader(Loader):
         if type(self.live).load_state_dict is Optimizer.load_state_dict:
             _refill(self.live, self.former, self.former)
         else:
-            self._load_in_place(self.former)
+            self._load_into_tables(self.former)
         self.around.clear()
         self.around.update(self.former_around)
 
@@ -401,10 +438,12 @@ class OptimizerLoader(Loader):
         if place is None or index in self.skipped:
             return dict(self.live.state[param]) if param in self.live.state else None
         state = {}
+        room = self.room.get(index, {})
         for key, value in self.was.states[place].items():
-            dtype = self.casts.get((index, key))
-            state[key] = copied(value) if dtype is None else copied(value).to(dtype)
-        return state or None
+            if key not in room:
+                dtype = self.casts.get((index, key))
+                state[key] = copied(value) if dtype is None else copied(value).to(dtype)
+        return state if state or room else None
 
     def _options(self, index: int) -> dict[str, Any]:
         """Return the options that a current group is to have."""
@@ -436,6 +475,36 @@ def _refill(optimizer: Optimizer, held: _Tables, content: _Tables) -> None:
         table.clear()
         table.update(new)
     vars(optimizer).update(state=held[0], param_groups=held[2])
+
+
+def _loads_plainly(optimizer: Optimizer) -> bool:
+    """Return whether loading an optimizer runs no code but torch's."""
+    # torch/optim/optimizer.py, 2.15: load_state_dict ends with __setstate__, between the hooks.
+    hooks = ("_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
+    kind = type(optimizer)
+    return (
+        kind.load_state_dict is Optimizer.load_state_dict
+        and getattr(kind.__setstate__, "__module__", "").startswith("torch.")
+        and not any(getattr(optimizer, each) for each in hooks)
+    )
+
+
+def _takes(now: Any, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> bool:
+    """Return whether a tensor can hold what is read: of this form, writable, each value apart."""
+    return (
+        type(now) is Tensor
+        and (now.shape, now.dtype, now.device) == (shape, dtype, device)
+        and now.layout is torch.strided
+        and now.is_contiguous()
+        and not (now.is_inference() or now.requires_grad)
+    )
+
+
+def _memory(tensor: Tensor | None) -> int:
+    """Return where the memory of a tensor begins; 0 for one of another kind."""
+    if not isinstance(tensor, Tensor) or type(tensor) not in (Tensor, nn.Parameter):
+        return 0
+    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
 
 
 def _restore_dtypes(now: dict[str, Any], state: Mapping[str, Any], device: torch.device) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..._errors import CheckpointError, MismatchError
+from ..._errors import CheckpointError, CorruptCheckpointError, MismatchError
+from ..._files import Placeholder, Unread, filled, placeholders_in
 from ..._torch_optimizers import torch_class
 from ..._wrappers import stored, unwrapped
 from .._header import kind_of, models_in, parts_in, parts_of
@@ -74,7 +75,8 @@ def plan(
         loader_for(value)(name, value, saved.get(name, ABSENT), about.get(name), source)
         for name, value in parts.items()
     ]
-    found = Plan(loaders, {name: value for name, value in saved.items() if name not in known})
+    values = {name: value for name, value in saved.items() if name not in known}
+    found = Plan(where, loaders, values)
     found.check()
     return found
 
@@ -82,8 +84,8 @@ def plan(
 class Plan:
     """The loaders of a call, in the order that the objects were given in, and the plain values."""
 
-    def __init__(self, loaders: Sequence[Loader], plain: dict[Any, Any]) -> None:
-        self.loaders, self.plain = loaders, plain
+    def __init__(self, where: str, loaders: Sequence[Loader], plain: dict[Any, Any]) -> None:
+        self.where, self.loaders, self.plain = where, loaders, plain
         self.schedulers = [each for each in loaders if isinstance(each, SchedulerLoader)]
         for scheduler in self.schedulers:
             for each in loaders:
@@ -117,21 +119,60 @@ class Plan:
             loader.bind(saved[loader.name])
         self.plain = {name: content[name] for name in self.plain}
 
-    def load(self, together: Callable[[Callable[[], None]], None] = lambda work: work()) -> None:
+    def _read(self, content: Mapping[Any, Any], unread: Unread) -> None:
+        """Read what can't be read in place."""
+        fresh = [saved for each in self.loaders if not each.in_place for saved, _ in each.wanted()]
+        self.bind(filled(content, unread.read(placeholders_in([*fresh, self.plain]))))
+
+    def load(
+        self,
+        content: Mapping[Any, Any],
+        unread: Unread | None = None,
+        together: Callable[[Callable[[], None]], None] = lambda work: work(),
+    ) -> None:
         """Load all objects, or none: if one raises, all get their former state back.
 
-        ``together`` runs what may raise: if it fails in one of many processes, it fails in all.
+        ``content`` is what was planned for, with placeholders for what is unread. ``together``
+        runs what may raise: if it fails in one of many processes, it fails in all.
         """
-        order = sorted(self.loaders, key=lambda each: each.turn)
+        if unread is not None:
+            self._read(content, unread)
+        rooms = [pair for each in self.loaders if each.in_place for pair in each.rooms(unread)]
+        order, count = sorted(self.loaders, key=lambda each: each.turn), len(rooms)
         try:
             together(lambda: self._load(each for each in order if not each.safe))
             self._load(each for each in order if each.safe)
             self._agree()
+            interrupt = self._fill(rooms, unread)
         except BaseException as error:
+            if count and not rooms:  # a signal, when all are loaded
+                raise
             lost = [text for each in reversed(order) for text in _undone(each)]
             if lost and isinstance(error, CheckpointError):
                 raise MismatchError(*error.problems, *lost, reports=self.reports) from error
             raise
+        if interrupt is not None:
+            raise interrupt
+
+    def _fill(
+        self, rooms: list[tuple[Tensor, Tensor]], unread: Unread | None
+    ) -> BaseException | None:
+        """Read in place; return what interrupted it, to be raised when all objects are whole."""
+        interrupt: BaseException | None = None
+        failed = -1
+        while rooms:
+            try:
+                while rooms:
+                    _fill_one(*rooms[-1], unread)
+                    rooms.pop()
+            except BaseException as error:
+                if failed == len(rooms):  # twice, so that it is no signal
+                    raise CorruptCheckpointError(
+                        f"{self.where} could be verified, and not be read again: {error!r}. The "
+                        "objects hold a part of it: load an older copy into them."
+                    ) from error
+                interrupt, failed = error, len(rooms)
+        return interrupt
 
     def _load(self, loaders: Iterable[Loader]) -> None:
         for loader in loaders:
@@ -147,6 +188,13 @@ class Plan:
             drivers = [other for other in self.schedulers if other.optimizer is each.optimizer]
             if each.optimizer is not None and len(drivers) == 1:
                 each.agree()
+
+
+def _fill_one(saved: Tensor, room: Tensor, unread: Unread | None) -> None:
+    if unread is not None and isinstance(saved, Placeholder):
+        unread.read_into(saved, room)
+    else:
+        room.detach().copy_(saved)
 
 
 def _undone(loader: Loader) -> list[str]:

@@ -1,0 +1,185 @@
+"""Tensors that are still in the file: each is read once it is known where it goes."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from .._values import tensors_in
+from .layout import Layout
+
+SMALL = 1024  # bytes: what is no larger is read at once
+
+
+class Placeholder(Tensor):
+    """A tensor that has not been read: its shape and dtype, no values, and the key it is read by."""
+
+    key: Hashable
+    anywhere = False  # whether it can be read into any layout: many processes saved it
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    def __new__(cls, key: Hashable, like: Tensor) -> Placeholder:
+        form = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device="meta")
+        found = form.as_subclass(cls)
+        found.key = key
+        return found
+
+
+def placeholders_in(value: Any) -> list[Placeholder]:
+    """List the tensors in a value that have not been read."""
+    return [each for each in tensors_in(value) if isinstance(each, Placeholder)]
+
+
+def filled(content: Any, tensors: Mapping[Any, Tensor]) -> Any:
+    """Put tensors where their placeholders are."""
+    return rebuilt(
+        content,
+        lambda value, _: tensors.get(value.key, value) if isinstance(value, Placeholder) else value,
+    )
+
+
+def rebuilt(value: Any, change: Callable[[Any, Any], Any], path: tuple[Any, ...] = ()) -> Any:
+    """Rebuild containers, with all that is in them changed; what is changed is not looked into."""
+    changed = change(value, path)
+    if changed is not value:
+        return changed
+    if type(value) in (dict, OrderedDict):
+        found = type(value)(
+            (key, rebuilt(item, change, (*path, key))) for key, item in value.items()
+        )
+        if hasattr(value, "__dict__"):  # a state dict has its _metadata there
+            vars(found).update(vars(value))
+        return found
+    if type(value) in (list, tuple):
+        return type(value)(rebuilt(item, change, (*path, i)) for i, item in enumerate(value))
+    return value
+
+
+class NotDeferrableError(Exception):
+    """A file holds what is read whole: sparse tensors, parameters, other types."""
+
+
+class Unread:
+    """The tensors of an open file that have not been read."""
+
+    def __init__(self, path: Path, file: BinaryIO, layout: Layout, device: torch.device) -> None:
+        self._path, self._file, self._device = path, file, device
+        self._sizes = {
+            entry.start: entry.stop - entry.start
+            for entry in layout.entries
+            if entry.name.startswith("data/") and entry.stop > entry.start
+        }
+        order = next((entry for entry in layout.entries if entry.name == "byteorder"), None)
+        if order is not None:
+            file.seek(order.start)
+            if file.read(order.stop - order.start).decode() != sys.byteorder:
+                raise NotDeferrableError
+        self._forms: list[Tensor] = []
+        self._storages: dict[int, torch.UntypedStorage] = {}
+
+    def placed(self, content: Any) -> Any:
+        """Put placeholders where tensors on the meta device are; read the small ones."""
+        seen: set[int] = set()
+        found = rebuilt(content, lambda value, _: self._placed(value, seen))
+        if seen != self._sizes.keys():  # tensors where they are not looked for, as in a set
+            raise NotDeferrableError
+        self._storages.clear()
+        return found
+
+    def _placed(self, value: Any, seen: set[int]) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        plain = type(value) is Tensor and value.layout is torch.strided and not vars(value)
+        if not plain or value.requires_grad or value.is_quantized or value.is_conj():
+            raise NotDeferrableError
+        start = _start(value)
+        if start < 0:  # saved without values
+            raise NotDeferrableError
+        seen.update({start} & self._sizes.keys())
+        if self._sizes.get(start, 0) <= SMALL:
+            return self._read(value)
+        self._forms.append(value)
+        return Placeholder(len(self._forms) - 1, value)
+
+    def read(self, placeholders: Iterable[Placeholder]) -> dict[Hashable, Tensor]:
+        """Read tensors by their keys; those that shared memory when they were saved share it."""
+        found = {each.key: self._read(self._forms[each.key]) for each in placeholders}  # type: ignore[call-overload]
+        self._storages.clear()
+        return found
+
+    def read_into(self, placeholder: Placeholder, room: Tensor) -> None:
+        """Read a tensor into the memory of another one."""
+        form, room = self._forms[placeholder.key], room.detach()  # type: ignore[call-overload]
+        alike = form.dtype == room.dtype and type(room) is Tensor and room.is_cpu
+        if alike and form.is_contiguous() and room.is_contiguous() and not room.is_neg():
+            start = _start(form) + form.storage_offset() * form.itemsize
+            self._read_bytes(start, room.data_ptr(), room.nbytes)
+            return
+        room.copy_(self._read(form, torch.device("cpu")))
+        self._storages.clear()
+
+    def room_for(
+        self,
+        form: Tensor,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """Make a tensor of a form to read into."""
+        try:
+            # Not empty_like: of a tensor on the meta device, it imports sympy.
+            span = 1 + sum(
+                (n - 1) * step for n, step in zip(form.shape, form.stride(), strict=True)
+            )
+            room = torch.empty(form.shape, dtype=dtype or form.dtype, device=device)
+            dense = span == form.numel() and not form.is_contiguous()
+            return room.as_strided(form.shape, form.stride()) if dense else room
+        except RuntimeError as error:
+            if "allocate memory" in str(error):
+                raise MemoryError(f"{self._path}: there is not enough memory to load it") from error
+            raise
+
+    def _read(self, form: Tensor, device: torch.device | None = None) -> Tensor:
+        """Read a tensor, with all that shares its memory."""
+        start = _start(form)
+        if start not in self._storages:
+            size = torch.empty(self._sizes.get(start, 0), dtype=torch.uint8, device="meta")
+            storage = self.room_for(size).untyped_storage()
+            self._read_bytes(start, storage.data_ptr(), storage.nbytes())
+            self._storages[start] = storage.to(device=device or self._device)
+        storage = self._storages[start]
+        empty = torch.empty(0, dtype=form.dtype, device=storage.device)
+        return empty.set_(storage, form.storage_offset(), form.shape, form.stride())
+
+    def _read_bytes(self, start: int, address: int, count: int) -> None:
+        if not count:
+            return
+        room = memoryview((ctypes.c_char * count).from_address(address)).cast("B")
+        self._file.seek(start)
+        while room:
+            read = self._file.readinto(room)  # type: ignore[attr-defined]
+            if not read:
+                raise EOFError("the file was cut off")
+            room = room[read:]
+
+
+def _start(form: Tensor) -> int:
+    # torch/serialization.py, 2.15: what map_location="meta" notes of each storage.
+    return int(getattr(form.untyped_storage(), "_checkpoint_offset", -1))
+
+
+@lru_cache
+def can_defer() -> bool:
+    """Return whether this torch says where in a file a tensor is; 2.6 does not."""
+    buffer = io.BytesIO()
+    torch.save(torch.ones(1), buffer)
+    buffer.seek(0)
+    return _start(torch.load(buffer, map_location="meta", weights_only=True)) > 0

@@ -1,0 +1,256 @@
+"""Loading in place: values go from the file into the tensors that are there, all of them or none."""
+
+import contextlib
+import copy
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import optimkit
+from optimkit import CheckpointDir, CorruptCheckpointError, MismatchError
+
+
+def trained(seed, dtype=torch.float32, make=torch.optim.AdamW):
+    """Return a model and an optimizer that has stepped."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(40, 30), nn.Conv2d(3, 8, 5)).to(dtype)
+    optimizer = make(model.named_parameters(), lr=0.1)
+    for param in model.parameters():
+        param.grad = torch.randn_like(param)
+    optimizer.step()
+    optimizer.zero_grad()
+    return model, optimizer
+
+
+def state_of(model, optimizer):
+    """Return all that was trained, by name."""
+    state = dict(model.state_dict())
+    for name, param in model.named_parameters():
+        state |= {f"{name}.{key}": value for key, value in optimizer.state.get(param, {}).items()}
+    return state
+
+
+def is_equal(one, other):
+    """Return whether two of these are equal, bit for bit, keys in one order."""
+    return list(one) == list(other) and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("make", [torch.optim.AdamW, torch.optim.Adagrad, torch.optim.RMSprop])
+def test_the_tensors_stay(tmp_path, make):
+    """Who holds a weight, or a piece of state, sees what was loaded."""
+    saved, live = trained(0, make=make), trained(1, make=make)
+    path = optimkit.save(tmp_path / "a.pt", model=saved[0], optimizer=saved[1])
+    held = {key: value for key, value in state_of(*live).items() if value.ndim}
+    optimkit.load(path, model=live[0], optimizer=live[1])
+    assert is_equal(state_of(*live), state_of(*saved))
+    now = state_of(*live)
+    assert all(now[key].data_ptr() == value.data_ptr() for key, value in held.items())
+
+
+def test_state_that_is_not_there_yet(tmp_path):
+    """An optimizer that has not stepped gets the state, in the order of its keys."""
+    saved, (model, _) = trained(0), trained(1)
+    path = optimkit.save(tmp_path / "a.pt", model=saved[0], optimizer=saved[1])
+    fresh = torch.optim.AdamW(model.named_parameters())
+    optimkit.load(path, model=model, optimizer=fresh)
+    assert is_equal(state_of(model, fresh), state_of(*saved))
+
+
+def test_state_alone_from_a_file(tmp_path):
+    """load_optimizer reads in place too."""
+    saved, live = trained(0), trained(1)
+    path = optimkit.save(tmp_path / "a.pt", optimizer=saved[1])
+    held = live[1].state[live[0][0].weight]["exp_avg"]
+    optimkit.load_optimizer(live[1], path)
+    assert live[1].state[live[0][0].weight]["exp_avg"] is held
+    assert torch.equal(held, saved[1].state[saved[0][0].weight]["exp_avg"])
+
+
+def test_into_another_dtype(tmp_path):
+    """Weights and state are cast on their way."""
+    saved, live = trained(0), trained(1, torch.bfloat16)
+    path = optimkit.save(tmp_path / "a.pt", model=saved[0], optimizer=saved[1])
+    report = optimkit.load(path, model=live[0], optimizer=live[1]).reports["optimizer"]
+    expected = {
+        key: value.to(state_of(*live)[key].dtype) for key, value in state_of(*saved).items()
+    }
+    assert is_equal(state_of(*live), expected)
+    assert {(row.key, row.saved, row.current) for row in report.cast} == {
+        ("exp_avg", "float32", "bfloat16"),
+        ("exp_avg_sq", "float32", "bfloat16"),
+    }
+
+
+def test_another_order_in_memory(tmp_path):
+    """Channels last or first, on either side: the values are the same."""
+    saved, live = trained(0), trained(1)
+    saved[0].to(memory_format=torch.channels_last)
+    path = optimkit.save(tmp_path / "a.pt", model=saved[0], optimizer=saved[1])
+    optimkit.load(path, model=live[0], optimizer=live[1])
+    assert is_equal(state_of(*live), state_of(*saved))
+    path = optimkit.save(tmp_path / "b.pt", model=live[0], optimizer=live[1])
+    other = trained(2)
+    other[0].to(memory_format=torch.channels_last)
+    optimkit.load(path, model=other[0], optimizer=other[1])
+    assert is_equal(state_of(*other), state_of(*saved))
+
+
+def test_state_that_is_no_memory_of_its_own(tmp_path):
+    """Where two pieces of state, or one and a weight, are one tensor, each gets its own values."""
+    saved, (model, optimizer) = trained(0), trained(1)
+    path = optimkit.save(tmp_path / "a.pt", model=saved[0], optimizer=saved[1])
+    state = optimizer.state[model[0].weight]
+    state["exp_avg"] = state["exp_avg_sq"] = torch.zeros(30, 40)
+    optimizer.state[model[1].weight]["exp_avg"] = model[1].weight.data
+    optimkit.load(path, model=model, optimizer=optimizer)
+    assert is_equal(state_of(model, optimizer), state_of(*saved))
+
+
+class Late:
+    """An object whose load_state_dict does something first."""
+
+    def __init__(self, work):
+        self.work = work
+
+    def state_dict(self):
+        """Return a state of some size."""
+        return {"values": torch.arange(1000)}
+
+    def load_state_dict(self, state):
+        """Check that the values are there, and work."""
+        assert torch.equal(state["values"], torch.arange(1000))
+        self.work()
+
+
+def test_none_is_touched_if_one_raises(tmp_path):
+    """Code of the user's runs before the first value of the others is read."""
+    saved, live = trained(0), trained(1)
+
+    def fail():
+        raise ValueError("no")
+
+    path = optimkit.save(tmp_path / "a.pt", model=saved[0], optimizer=saved[1], late=Late(None))
+    before = copy.deepcopy(state_of(*live))
+    with pytest.raises(MismatchError, match="late: loading it raised ValueError: no"):
+        optimkit.load(path, model=live[0], optimizer=live[1], late=Late(fail))
+    assert is_equal(state_of(*live), before)
+
+
+def test_another_file_takes_the_name(tmp_path):
+    """What is loaded is what was verified."""
+    saved, live, third = trained(0), trained(1), trained(2)
+    path = optimkit.save(tmp_path / "a.pt", model=saved[0], optimizer=saved[1], late=Late(None))
+
+    def replace():
+        optimkit.save(path, model=third[0])
+
+    optimkit.load(path, model=live[0], optimizer=live[1], late=Late(replace))
+    assert is_equal(state_of(*live), state_of(*saved))
+
+
+def test_cut_off_after_it_was_verified(tmp_path):
+    """The error says that the objects are incomplete; a directory loads the checkpoint before."""
+    saved, older, live = trained(0), trained(1), trained(2)
+    checkpoints = CheckpointDir(tmp_path)
+    checkpoints.save(1, model=older[0], optimizer=older[1], late=Late(None))
+    path = checkpoints.save(2, model=saved[0], optimizer=saved[1], late=Late(None))
+
+    def cut():
+        if path.stat().st_size > 4000:
+            os.truncate(path, 4000)
+            path.touch()
+
+    with pytest.raises(CorruptCheckpointError) as caught:
+        optimkit.load(path, model=live[0], optimizer=live[1], late=Late(cut))
+    assert str(caught.value) == (
+        f"{path} could be verified, and not be read again: EOFError('the file was cut off'). The "
+        "objects hold a part of it: load an older copy into them."
+    )
+    with pytest.warns(UserWarning, match="is taken instead"):
+        loaded = checkpoints.restore(model=live[0], optimizer=live[1], late=Late(cut))
+    assert loaded.step == 1
+    assert is_equal(state_of(*live), state_of(*older))
+
+
+class Alarm(BaseException):
+    """What the handler of a signal raises, as KeyboardInterrupt."""
+
+
+rung = []
+
+
+def ring(*_):
+    """Raise, and note it: Python ignores what is raised while it cleans up."""
+    rung.append(True)
+    raise Alarm
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file half opened
+def test_a_signal_in_the_middle(tmp_path):
+    """Whenever it comes, the objects are as they were or as they were saved."""
+    saved, live = trained(0), trained(1)
+    path = optimkit.save(tmp_path / "a.pt", model=saved[0], optimizer=saved[1])
+    ends = [copy.deepcopy(state_of(*live)), state_of(*saved)]
+    former = signal.signal(signal.SIGALRM, ring)
+    loaded = []
+    try:
+        for microseconds in range(200, 12_000, 200):
+            for name, value in ends[0].items():
+                state_of(*live)[name].copy_(value)
+            rung.clear()
+            with contextlib.suppress(Alarm):
+                signal.setitimer(signal.ITIMER_REAL, microseconds / 1e6)
+                optimkit.load(path, model=live[0], optimizer=live[1])
+                while not rung:
+                    time.sleep(0.001)
+            now = state_of(*live)
+            assert is_equal(now, ends[0]) or is_equal(now, ends[1]), microseconds
+            loaded.append(is_equal(now, ends[1]))
+    finally:
+        signal.signal(signal.SIGALRM, former)
+    assert False in loaded
+
+
+MEMORY = """
+import sys
+import torch
+from torch import nn
+import optimkit
+
+torch.set_num_threads(1)
+model = nn.ParameterList(torch.ones(4_000_000) for _ in range(6))
+optimizer = torch.optim.AdamW(model.named_parameters())
+for param in model:
+    param.grad = torch.ones_like(param)
+optimizer.step()
+optimizer.zero_grad()
+objects = {"model": model, "optimizer": optimizer}
+path = optimkit.save(sys.argv[1], objects)
+optimkit.load(path, objects)  # imports what is imported late
+
+def status(key):
+    with open("/proc/self/status") as file:
+        return 1024 * next(int(line.split()[1]) for line in file if line.startswith(key))
+
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")  # so that the peak is that from here on
+before = status("VmRSS")
+optimkit.load(path, objects)
+print((status("VmHWM") - before) / path.stat().st_size)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux says what is used")
+def test_no_second_copy(tmp_path):
+    """A load needs next to no memory beyond what the objects hold."""
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "a.pt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.05
