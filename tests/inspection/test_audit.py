@@ -229,6 +229,50 @@ def _():
     return audit(SGD(model.parameters()), model, loss=loss)
 
 
+@setup("coupled-decay")
+def _():
+    return audit(Adam([nn.Parameter(torch.ones(1))], weight_decay=0.1))
+
+
+@setup("tiny-eps")
+def _():
+    return audit(Adam([nn.Parameter(torch.ones(1, dtype=torch.float16))]))
+
+
+@setup("muon-on-table")
+def _():
+    model = nn.Sequential(
+        nn.Embedding(7, 2), nn.Linear(2, 2, bias=False), nn.Linear(2, 7, bias=False)
+    )
+    return audit(torch.optim.Muon(model.parameters()), model)
+
+
+def test_choices_that_are_sound_are_not_mentioned():
+    """AdamW's decay, an eps that bfloat16 or float32 holds, Muon with matrices only."""
+    assert not audit(AdamW([nn.Parameter(torch.ones(1, dtype=torch.bfloat16))]))
+    assert not audit(Adam([nn.Parameter(torch.ones(1, dtype=torch.float16))], eps=1e-4))
+    model = nn.Sequential(nn.Embedding(7, 2), nn.Linear(2, 2, bias=False))
+    optimizers = [torch.optim.Muon([model[1].weight]), AdamW([model[0].weight])]
+    assert not audit(optimizers, model)
+
+
+def test_eps_that_is_zero_in_half_precision():
+    """What is said of tiny-eps is so: the step of a gradient of 0 is NaN."""
+    for eps, finite in ((1e-8, False), (1e-4, True)):
+        param = nn.Parameter(torch.ones(1, dtype=torch.float16))
+        optimizer = stepped_on_zero(Adam([param], eps=eps))
+        assert bool(param.isfinite().all()) is finite
+        assert ("tiny-eps" in audit(optimizer).codes) is not finite
+
+
+def stepped_on_zero(optimizer):
+    """Step with a gradient of zeros."""
+    for param in optimizer.param_groups[0]["params"]:
+        param.grad = torch.zeros_like(param)
+    optimizer.step()
+    return optimizer
+
+
 def test_every_check_has_a_setup():
     """No check is registered that no test provokes."""
     assert SETUPS.keys() == CHECKS.keys()

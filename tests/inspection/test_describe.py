@@ -404,6 +404,31 @@ def deep(blocks=30):
     return nn.ModuleDict({"embed": nn.Embedding(9, 4), "h": nn.ModuleList(layers)})
 
 
+class Packed(torch.Tensor):
+    """A tensor in a form of its own, as torchao's 8-bit state: it has a shape, and no arithmetic."""
+
+    @staticmethod
+    def __new__(cls, size):
+        return torch.Tensor._make_wrapper_subclass(cls, size)
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.detach.default:
+            return args[0]
+        raise NotImplementedError(f"no {function}")
+
+
+def test_state_without_arithmetic():
+    """State in a form of its own is listed, and has no norm."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2, 3))], lr=0.1)
+    (param,) = optimizer.param_groups[0]["params"]
+    optimizer.state[param] = {"packed": Packed((2, 3)), "plain": torch.ones(4)}
+    [row] = describe(optimizer, values=True).rows
+    assert (row.state, row.norms) == ({"packed": (2, 3), "plain": (4,)}, {"plain": 2.0})
+    assert [each.norm for each in snapshot(optimizer).rows] == [None, 2.0]
+    assert not audit(optimizer).at_least("warning")
+
+
 def golden_report():
     """Return the report of a deep model with two groups."""
     model = deep()

@@ -87,8 +87,8 @@ def _values(view: OptimizerView) -> Iterator[tuple[str, str, Any]]:
 def _as_one(value: Any) -> Tensor | None:
     """Return one plain tensor that has the norm of a piece of state; None if it has none."""
     tensors = [local(tensor) for tensor in tensors_in(value)]
-    if not tensors or tensors[0].is_meta:
-        return None
+    if not tensors or tensors[0].is_meta or not all(type(each) in _TENSORS for each in tensors):
+        return None  # a quantized tensor may have no norm
     return _wide(tensors[0]) if len(tensors) == 1 else norm_of(tensors)
 
 

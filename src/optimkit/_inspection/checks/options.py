@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
@@ -96,6 +96,70 @@ def zero_lr(context: AuditContext) -> Iterator[Found]:
             zero,
             f"{label}: lr is 0 in {first_few(zero)}. The parameters stand still, while momentum "
             "goes on building up.",
+        )
+
+
+@check(
+    "coupled-decay",
+    "note",
+    "",
+    "Use AdamW, or decoupled_weight_decay=True, for decay of the weights.",
+)
+def coupled_decay(context: AuditContext) -> Iterator[Found]:
+    for label, view in context.optimizers.items():
+        coupled = [
+            group_label
+            for group_label, group in zip(view.labels, view.options, strict=True)
+            if group.get("weight_decay") and group.get("decoupled_weight_decay") is False
+        ]
+        yield (
+            coupled,
+            f"{label} adds weight_decay to the gradient in {first_few(coupled)}, and divides by what "
+            "gradients were like: weights with large gradients hardly decay.",
+        )
+
+
+@check("tiny-eps", "note", "", "Set eps=1e-4 or more, or keep the parameters in float32.")
+def tiny_eps(context: AuditContext) -> Iterator[Found]:
+    for label, view in context.optimizers.items():
+        half = dict.fromkeys(
+            view.labels[group]
+            for param, group in zip(view.params, view.group_of, strict=True)
+            if getattr(param, "dtype", None) is torch.float16
+            and isinstance(eps := view.options[group].get("eps"), float)
+            and 0 < eps <= 2**-25  # torch.tensor(2**-25, dtype=torch.float16) is 0
+        )
+        yield (
+            half,
+            f"{label}: eps is 0 in float16 in {first_few(half)}. Where no gradient has been, the step "
+            "divides 0 by 0.",
+        )
+
+
+@check(
+    "muon-on-table",
+    "note",
+    "",
+    "Leave embeddings and the output layer to AdamW, as Muon's authors do.",
+)
+def muon_on_table(context: AuditContext) -> Iterator[Found]:
+    modules = [module for _, module in context.modules()]
+    tables = [each for each in modules if isinstance(each, (nn.Embedding, nn.EmbeddingBag))]
+    sizes = {each.num_embeddings for each in tables}
+    heads = [each for each in modules if isinstance(each, nn.Linear) and each.out_features in sizes]
+    wide = {id(each.weight) for each in [*tables, *heads]}
+    for label, view in context.optimizers.items():
+        names = [
+            name
+            for name, param, group in zip(view.names, view.params, view.group_of, strict=True)
+            if "muon" in view.kind.lower()
+            and id(param) in wide
+            and view.options[group].get("use_muon", True)
+        ]
+        yield (
+            names,
+            f"{label} makes the update of {first_few(names)} orthogonal: rows that are looked up, or "
+            "score a class each, have no use of that.",
         )
 
 
