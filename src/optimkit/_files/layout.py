@@ -43,8 +43,6 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The entries of a checkpoint."""
-
     entries: tuple[Entry, ...]
     size: int
     sealed: bool
@@ -90,7 +88,6 @@ def seal(file: BinaryIO) -> None:
 def crc_of(
     file: BinaryIO, start: int, stop: int, crc: int = 0, seen: Callable[[int], None] | None = None
 ) -> int:
-    """Sum a range of a file."""
     for piece in _pieces(file, start, stop):
         crc = crc32(piece, crc)
         if seen is not None:
@@ -142,7 +139,6 @@ def _entry(file: BinaryIO, info: zipfile.ZipInfo, size: int) -> Entry:
 
 
 def _frame(file: BinaryIO, entries: tuple[Entry, ...], size: int) -> int:
-    """Sum all that lies between the entries."""
     crc = start = 0
     for entry in entries:
         crc = crc_of(file, start, entry.start, crc)

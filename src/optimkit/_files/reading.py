@@ -43,8 +43,9 @@ class Integrity(Shown):
         Its size.
     entries : int
         How many parts it has; 0 if it is not a zip.
-    checksums : bool
-        Whether the parts have checksums. If so they have been compared, and fit.
+    verified : bool
+        Whether the bytes are known to be those that were written: the parts have checksums, which
+        have been compared, and fit.
 
     Examples
     --------
@@ -57,17 +58,11 @@ class Integrity(Shown):
     path: Path
     bytes: int
     entries: int
-    checksums: bool
-
-    @property
-    def verified(self) -> bool:
-        """Whether the bytes are known to be those that were written."""
-        return self.checksums
+    verified: bool
 
     def _blocks(self) -> list[str]:
-        """Return one line."""
         size = f"{self.path}: {self.bytes:,} bytes"
-        if self.checksums:
+        if self.verified:
             return [f"{size}, {self.entries} entries, every checksum fits"]
         return [f"{size}, no checksums: nothing tells whether they are what was written"]
 
@@ -75,27 +70,9 @@ class Integrity(Shown):
         """Return one line, however long the path is: a script may look for it."""
         return self._blocks()[0]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the same as data that ``json`` can write.
-
-        Returns
-        -------
-        dict
-            ``path``, ``bytes``, ``entries``, ``checksums``, ``verified``.
-        """
-        return {
-            "path": str(self.path),
-            "bytes": self.bytes,
-            "entries": self.entries,
-            "checksums": self.checksums,
-            "verified": self.verified,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read from a file."""
-
     content: Any
     unread: Unread | None  # what placeholders in the content stand for; None if there are none
     integrity: Integrity  # without checksums, if they were not to be compared
@@ -173,7 +150,6 @@ def _device(map_location: MapLocation) -> torch.device | None:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, Layout | None]]:
-    """Open a file, and look how it lies."""
     if path.is_dir():
         raise CheckpointError(f"{path} is a directory: give one file that torch.save wrote.")
     if path.exists() and not path.is_file():  # opening a pipe waits until someone writes
@@ -197,9 +173,8 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, Layout | None]]:
 def _integrity(
     path: Path, file: BinaryIO, layout: Layout | None, *, compare: bool = True
 ) -> Integrity:
-    """Compare the checksums that there are."""
     if layout is None:
-        return Integrity(path, os.fstat(file.fileno()).st_size, 0, checksums=False)
+        return Integrity(path, os.fstat(file.fileno()).st_size, 0, verified=False)
     compare = compare and layout.checksums
     if compare:
         with show_progress(f"Verifying {path.name}", layout.size) as advance:
@@ -213,7 +188,7 @@ def _integrity(
             raise CorruptCheckpointError(
                 f"{path} is damaged: {first_few(damaged)} {fit}. Take an older copy."
             )
-    return Integrity(path, layout.size, len(layout.entries), checksums=compare)
+    return Integrity(path, layout.size, len(layout.entries), verified=compare)
 
 
 def _load(path: Path, file: BinaryIO, map_location: MapLocation, *, zipped: bool = True) -> Any:

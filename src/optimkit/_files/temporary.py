@@ -71,7 +71,6 @@ class RunLock:
 
 
 def live_runs(folder: Path) -> set[str]:
-    """List the runs that are alive."""
     clean(folder)
     return {_name(path) for path in _found(folder, (_RUN,))}
 

@@ -35,12 +35,10 @@ class Placeholder(Tensor):
 
 
 def placeholders_in(value: Any) -> list[Placeholder]:
-    """List the tensors in a value that have not been read."""
     return [each for each in tensors_in(value) if isinstance(each, Placeholder)]
 
 
 def filled(content: Any, tensors: Mapping[Any, Tensor]) -> Any:
-    """Put tensors where their placeholders are."""
     return rebuilt(
         content,
         lambda value, _: tensors.get(value.key, value) if isinstance(value, Placeholder) else value,

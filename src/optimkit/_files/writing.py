@@ -80,7 +80,6 @@ def _install(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, durably."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -89,7 +88,6 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
     if os.name == "nt":  # a folder can't be opened there
         return
     descriptor = os.open(folder, os.O_RDONLY)

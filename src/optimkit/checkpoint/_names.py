@@ -46,7 +46,6 @@ class Names:
         return [_text(each.model if full else None, each.name) for each in self.params]
 
     def aliases(self, with_model: bool = False) -> dict[str, list[str]]:
-        """Return the other names of each tied parameter, by the first one."""
         full = with_model or self.model is None
         tied = ((each.model if full else None, each) for each in self.params if each.aliases)
         return {
@@ -55,7 +54,6 @@ class Names:
         }
 
     def written_frozen(self, with_model: bool = False) -> set[str]:
-        """Return what is frozen as text; without keys, of the only model."""
         if with_model or self.model is None:
             return {_text(each.model, each.name) for each in self.frozen}
         return {each.name for each in self.frozen if each.model == self.model}

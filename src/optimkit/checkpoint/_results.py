@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from .._tables import Shown, Table, jsonable
 
 Match = Literal["name", "position"]
-_CAPTIONS = {
+PARTS = {
     "missing": "Missing in the file",
     "unexpected": "In the file only",
     "mismatched": "Of another shape or kind",
@@ -123,7 +123,7 @@ class LoadReport(Shown):
         return [self._line(), *self.notes, *self._tables()]
 
     def _parts(self) -> Iterator[tuple[str, tuple[LoadRow, ...]]]:
-        for part in _CAPTIONS:
+        for part in PARTS:
             yield part, getattr(self, part)
 
     def _line(self) -> str:
@@ -136,7 +136,7 @@ class LoadReport(Shown):
         for part, rows in self._parts():
             if rows:
                 more = f", the first {_LINES} of {len(rows)}" if len(rows) > _LINES else ""
-                tables.append(Table(rows[:_LINES], LoadRow._fields, _CAPTIONS[part] + more))
+                tables.append(Table(rows[:_LINES], LoadRow._fields, PARTS[part] + more))
         return tables
 
 

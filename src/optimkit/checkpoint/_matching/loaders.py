@@ -19,7 +19,7 @@ from ..._torch_schedulers import Copies
 from ..._values import copied, same, tensors_in
 from ..._wrappers import stored
 from .._header import in_words, kind_of
-from .._results import LoadReport, LoadRow, Match
+from .._results import PARTS, LoadReport, LoadRow, Match
 
 Options = Literal["saved", "current"]
 
@@ -88,17 +88,8 @@ class Loader:
                 f"it can't be compared with what {where} has under this name "
                 f"({type(error).__name__}: {error})."
             )
-        self.report = LoadReport(
-            self.name,
-            self.match,
-            tuple(self.missing),
-            tuple(self.unexpected),
-            tuple(self.mismatched),
-            tuple(self.cast),
-            tuple(self.options_changed),
-            tuple(self.notes),
-            tuple(self.problems),
-        )
+        found = {part: tuple(getattr(self, part)) for part in (*PARTS, "notes", "problems")}
+        self.report = LoadReport(self.name, self.match, **found)
 
     def compare(self) -> None:
         """Note what differs, and what of it is a problem."""
@@ -113,7 +104,6 @@ class Loader:
             self.restore()
 
     def restore(self) -> None:
-        """Put back the state that load() has noted."""
         raise NotImplementedError
 
     def wanted(self) -> Iterable[tuple[Tensor, Tensor | None]]:
@@ -129,7 +119,6 @@ class Loader:
         self.saved = saved
 
     def add_problem(self, text: str) -> None:
-        """Note why the object can't be loaded."""
         self.problems.append(f"{self.name}: {text}")
 
     def fail(self, text: str) -> str:
@@ -143,7 +132,6 @@ _SCALER_PROGRESS = ("scale", "_growth_tracker")
 
 
 def in_sentence(rows: Iterable[LoadRow]) -> str:
-    """Write the first few differences into an error."""
     return first_few(
         f"{row.name} ({row.key}: saved {row.saved}, current {row.current})" for row in rows
     )
@@ -158,7 +146,6 @@ class ScalerLoader(Loader):
     changed: tuple[str, ...] = ()
 
     def compare(self) -> None:
-        """Compare whether both are enabled, then the options."""
         where, saved, live = self.source.where, self.saved, self.live
         if not isinstance(saved, Mapping):
             self.add_problem(f"{where} holds a {type(saved).__name__} under this name, no scaler.")
@@ -191,7 +178,6 @@ class ScalerLoader(Loader):
         ]
 
     def load(self) -> None:
-        """Load the scale, and with it the saved options or the current ones."""
         if self.skipped or not self.live.is_enabled():
             return
         # torch/amp/grad_scaler.py, 2.15: _per_optimizer_states is a note of the step at hand.
@@ -207,7 +193,6 @@ class ScalerLoader(Loader):
         self.live.load_state_dict(copied(state))
 
     def restore(self) -> None:
-        """Put back the attributes of the scaler."""
         vars(self.live).update(self.former)
 
 
@@ -215,15 +200,12 @@ class ObjectLoader(Loader):
     """Loads an object that only itself can check: it may raise, and is undone if it does."""
 
     def load(self) -> None:
-        """Load, through the object's own ``load_state_dict``."""
         self.former = copy.deepcopy(self.live.state_dict())
         self.live.load_state_dict(copied(self.saved))
 
     def restore(self) -> None:
-        """Load the former state."""
         self.live.load_state_dict(self.former)
 
     def wanted(self) -> Iterator[tuple[Tensor, None]]:
-        """Yield every saved tensor."""
         for value in tensors_in(self.saved):
             yield value, None

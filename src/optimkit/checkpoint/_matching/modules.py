@@ -51,7 +51,6 @@ class ModuleLoader(Loader):
 
     @property
     def in_place(self) -> bool:  # type: ignore[override]
-        """Whether only code of torch's will see the tensors."""
         return self.safe
 
     @property
@@ -60,7 +59,6 @@ class ModuleLoader(Loader):
         return 4 if self.safe else 0
 
     def compare(self) -> None:
-        """Compare names, shapes, layouts and dtypes."""
         where, saved = self.source.where, self.saved
         if not isinstance(saved, Mapping) or not all(isinstance(key, str) for key in saved):
             self.add_problem(
@@ -96,7 +94,6 @@ class ModuleLoader(Loader):
         self._refuse_unwritable(current)
 
     def _fits(self, name: str, saved: Any, now: Any) -> bool:
-        """Compare one tensor with the current one."""
         if not isinstance(now, Tensor) or name.rpartition(".")[2] == _EXTRA:
             return True  # extra state: only the module knows
         if not isinstance(saved, Tensor):
@@ -121,7 +118,6 @@ class ModuleLoader(Loader):
         return True
 
     def _refuse_differences(self) -> None:
-        """Add a problem for each kind of difference."""
         where = self.source.where
         if self.missing:
             self.add_problem(
@@ -156,7 +152,6 @@ class ModuleLoader(Loader):
             )
 
     def load(self) -> None:
-        """Load what fits."""
         if not self.safe:
             self.former = copied(
                 {k: v for k, v in self.live.state_dict().items() if type(v) not in _LAZY}
@@ -177,11 +172,9 @@ class ModuleLoader(Loader):
         self.live.load_state_dict(fitting, strict=False)
 
     def restore(self) -> None:
-        """Load the former values."""
         self.live.load_state_dict(self.former, strict=False)
 
     def wanted(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield what fits."""
         current = self.live.state_dict()
         for name, key in self.saved_keys.items():
             if isinstance(self.saved[key], Tensor):
@@ -236,7 +229,6 @@ def _locked(value: Tensor) -> bool:
 
 
 def _loads_plainly(module: nn.Module) -> bool:
-    """Return whether loading a module runs no code but torch's."""
     kind = type(module)
     # torch/nn/modules/module.py, 2.15: _load_from_state_dict is called for each module, between
     # the two kinds of hooks.

@@ -74,7 +74,6 @@ class OptimizerLoader(Loader):
         return not (nested or tensors_in(self.was.more)) and _loads_plainly(self.live)
 
     def compare(self) -> None:
-        """Compare the class, the names, the state of each parameter, the options."""
         if not is_state_dict(self.saved) or not all(
             "params" in group for group in self.saved["param_groups"]
         ):
@@ -104,7 +103,6 @@ class OptimizerLoader(Loader):
             self._compare_options(sources)
 
     def bind(self, saved: Any) -> None:
-        """Take the state dict, in one form."""
         self.saved = saved
         self.was = view_of_saved(saved, self.about, foreign=self.source.foreign)
 
@@ -200,7 +198,6 @@ class OptimizerLoader(Loader):
             )
 
     def _why_by_position(self) -> str:
-        """Explain why names were of no use."""
         where = self.source.where
         if not self.was.named:
             return f"{where} has no names for it"
@@ -216,7 +213,6 @@ class OptimizerLoader(Loader):
     # What state, and what options
 
     def _compare_state(self) -> None:
-        """Look at the state of every parameter."""
         orphans = [key for key, _ in self.was.orphans]
         self.unexpected += [LoadRow(f"state[{key!r}]", "state", None, None) for key in orphans]
         required = [self._required(index) for index in range(len(self.live.param_groups))]
@@ -241,7 +237,6 @@ class OptimizerLoader(Loader):
             self._refuse_state(orphans, lost)
 
     def _refuse_state(self, orphans: list[Any], lost: list[LoadRow]) -> None:
-        """Add a problem for each kind of misfit."""
         where = self.source.where
         if orphans:
             self.add_problem(
@@ -260,7 +255,6 @@ class OptimizerLoader(Loader):
             )
 
     def _paired(self) -> Iterator[tuple[int, int]]:
-        """Yield each parameter that was saved, with its place there."""
         for index, place in enumerate(self.pairs):
             if place is not None:
                 yield index, place
@@ -315,7 +309,6 @@ class OptimizerLoader(Loader):
         return None if fits else shape
 
     def _note_casts(self) -> None:
-        """Note which state follows its parameter into another dtype."""
         for index, key, was, now in self.find_casts():
             row = LoadRow(self.labels[index], key, dtype_name(was), dtype_name(now))
             if not torch.can_cast(was, now):
@@ -357,7 +350,6 @@ class OptimizerLoader(Loader):
     # Loading
 
     def wanted(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield each saved tensor that will be loaded, with the parameter it is laid out as."""
         for index, place in self._paired():
             if index not in self.skipped:
                 param = self.params[index]
@@ -385,7 +377,6 @@ class OptimizerLoader(Loader):
 
     @torch.inference_mode(False)  # no step can use what is made in it
     def load(self) -> None:
-        """Load, through the optimizer's own ``load_state_dict``."""
         live = self.live
         plainly = type(live).load_state_dict is Optimizer.load_state_dict
         self.former = _tables(live) if plainly else copy.deepcopy(live.state_dict())
@@ -424,7 +415,6 @@ class OptimizerLoader(Loader):
         _refill(self.live, held, _tables(self.live))
 
     def restore(self) -> None:
-        """Put back the state and the groups of the optimizer."""
         if type(self.live).load_state_dict is Optimizer.load_state_dict:
             _refill(self.live, self.former, self.former)
         else:
@@ -446,7 +436,6 @@ class OptimizerLoader(Loader):
         return state if state or room else None
 
     def _options(self, index: int) -> dict[str, Any]:
-        """Return the options that a current group is to have."""
         group = self.live.param_groups[index]
         options = {key: value for key, value in group.items() if key != "params"}
         at = self.groups[index] if self.groups is not None else None
@@ -478,7 +467,6 @@ def _refill(optimizer: Optimizer, held: _Tables, content: _Tables) -> None:
 
 
 def _loads_plainly(optimizer: Optimizer) -> bool:
-    """Return whether loading an optimizer runs no code but torch's."""
     # torch/optim/optimizer.py, 2.15: load_state_dict ends with __setstate__, between the hooks.
     hooks = ("_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
     kind = type(optimizer)
@@ -501,7 +489,6 @@ def _takes(now: Any, shape: torch.Size, dtype: torch.dtype, device: torch.device
 
 
 def _memory(tensor: Tensor | None) -> int:
-    """Return where the memory of a tensor begins; 0 for one of another kind."""
     if not isinstance(tensor, Tensor) or type(tensor) not in (Tensor, nn.Parameter):
         return 0
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0

@@ -65,7 +65,6 @@ def _with_models(saved: OptimizerView, names: Names) -> tuple[bool, bool]:
 
 
 def _written(saved: OptimizerView, with_model: bool) -> list[str]:
-    """Return the saved names, with the key of the only model if asked for."""
     return [f"{saved.model}.{name}" for name in saved.names] if with_model else list(saved.names)
 
 
@@ -92,7 +91,6 @@ def sources_of(
 def changed_options(
     groups: Sequence[Mapping[str, Any]], saved: OptimizerView, sources: Sequence[Sequence[int]]
 ) -> list[LoadRow]:
-    """List the options that differ, group by group."""
     rows: list[LoadRow] = []
     for index, (group, found) in enumerate(zip(groups, sources, strict=True)):
         label = group_label(index, group)

@@ -31,7 +31,6 @@ _LOADERS: dict[str, type[Loader]] = {
 
 
 def loader_for(value: object) -> type[Loader]:
-    """Return the class that loads an object."""
     inner = stored(value)
     if isinstance(inner, Optimizer) and torch_class(type(inner)) == "LBFGS":
         return LBFGSLoader
@@ -95,11 +94,9 @@ class Plan:
 
     @property
     def reports(self) -> dict[str, LoadReport]:
-        """What there is to say of each object."""
         return {each.name: each.report for each in self.loaders}
 
     def check(self) -> None:
-        """Compare all objects, and raise if one does not fit."""
         # Schedulers last: how their groups go together, their optimizers know.
         for loader in sorted(self.loaders, key=lambda each: isinstance(each, SchedulerLoader)):
             loader.check()
@@ -108,12 +105,10 @@ class Plan:
             raise MismatchError(*problems, reports=self.reports)
 
     def wanted(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield each saved tensor that will be loaded, with the current one it is laid out as."""
         for loader in self.loaders:
             yield from loader.wanted()
 
     def bind(self, content: Mapping[Any, Any]) -> None:
-        """Take what was saved again, now that its tensors have been read."""
         saved = parts_in(content, self.reports)
         for loader in self.loaders:
             loader.bind(saved[loader.name])

@@ -46,7 +46,6 @@ class SchedulerLoader(Loader):
         return None if self.optimizer is None else self.optimizer.groups
 
     def compare(self) -> None:
-        """Compare the class and the configuration."""
         where, saved, live = self.source.where, self.saved, self.live
         config = config_of(live)
         if not isinstance(saved, Mapping):
@@ -111,7 +110,6 @@ class SchedulerLoader(Loader):
             )
 
     def load(self) -> None:
-        """Load what was, or the state of the copy."""
         self.former = _noted(self.live)
         groups = self.live.optimizer.param_groups
         if self.replayed is not None:
@@ -128,13 +126,11 @@ class SchedulerLoader(Loader):
                     group[key] = as_form_of(group.get(key), value)
 
     def restore(self) -> None:
-        """Put back what the scheduler and its optimizer's groups had."""
         for now, before in self.former:
             now.clear()
             now.update(before)
 
     def wanted(self) -> Iterator[tuple[Tensor, None]]:
-        """Yield every saved tensor."""
         for value in tensors_in(self.saved):
             yield value, None
 
@@ -184,7 +180,6 @@ def _classes(config: Config) -> Iterator[str]:
 
 
 def _in_words(config: Config) -> str:
-    """Name a scheduler, and those nested in it."""
     outer, *inner = map(short, _classes(config))
     return f"{outer} of {first_few(inner)}" if inner else outer
 
@@ -201,7 +196,6 @@ def _strange(saved: Mapping[str, Any], current: Mapping[str, Any]) -> set[str]:
 def _changes(
     saved: Mapping[str, Any], live: LRScheduler, config: Config, groups: GroupMap | None
 ) -> Changes:
-    """Yield where the configurations differ."""
     for key in config["keys"]:
         current = getattr(live, key)
         if key in saved:
