@@ -69,7 +69,7 @@ def test_without_a_row():
     with pytest.raises(GroupError, match="keeps 'floors', a list as long as there are groups"):
         add_param_group(parts["optimizer"], group, parts["scheduler"])
     found = audit(parts["optimizer"], schedulers=parts["scheduler"])
-    assert {each.code for each in found} == {"unknown-option", "differs-from-defaults"}
+    assert {each.code for each in found} == {"unread-key", "differs-from-defaults"}
 
 
 @pytest.mark.usefixtures("row")
@@ -137,7 +137,7 @@ def test_it_is_looked_at():
     parts["optimizer"].add_param_group(group)
     found = {each.code: each for each in audit(parts["optimizer"], schedulers=parts["scheduler"])}
     assert "Swing was made for 1 group, SGD has 2" in found["scheduler-groups"].message
-    assert "unknown-option" not in found
+    assert "unread-key" not in found
 
 
 def test_copies_are_not_heard(tmp_path, recwarn):

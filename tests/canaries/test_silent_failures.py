@@ -414,7 +414,7 @@ def test_s28_a_gradient_that_nothing_clears():
     ("group", "code"),
     [
         ({"weigth_decay": 0.0}, "unknown-option"),
-        ({"lr_scale": 0.5}, "unknown-option"),
+        ({"momentum": 0.5, "learning_rate": 0.1}, "unknown-option"),
         ({"lr": -1.0}, "bad-option"),
         ({"lr": "0.1"}, "bad-option"),
         ({"lr": float("nan")}, "non-finite"),

@@ -604,3 +604,55 @@ def tensors_of_ones_own() -> Setup:
     model = net().requires_grad_(False)
     images = [torch.randn(3, 2, requires_grad=True), torch.randn(3, 2)]
     return (torch.optim.Adam(images, lr=0.1),), [model], []
+
+
+@pattern
+def scaled_by_a_script() -> Setup:
+    """a script that multiplies by keys of its own: lr_scale of MAE, decay_mult of mmengine"""
+    first, norm, last = model = net()
+    groups = [
+        {"params": first.parameters(), "lr_scale": 0.75, "decay_mult": 0.0},
+        {"params": [*norm.parameters(), *last.parameters()], "lr_scale": 1.0, "decay_mult": 1.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3)
+    for group in optimizer.param_groups:
+        group["lr"] *= group["lr_scale"]
+    return trained(model, optimizer)
+
+
+@pattern
+def labelled_groups() -> Setup:
+    """labels in groups: param_group of ultralytics, no_weight_decay of many"""
+    model = net()
+    group = {"params": model.parameters(), "param_group": "weight", "no_weight_decay": False}
+    return trained(model, torch.optim.AdamW([group]))
+
+
+@pattern
+def keys_of_the_class() -> Setup:
+    """a class that writes keys into its groups, puts some into defaults alone, and finds its own lr"""
+
+    class Own(torch.optim.Optimizer):
+        def __init__(self, params, lr=None, cached=True):
+            super().__init__(params, {"lr": lr, "cached": cached})
+            self.defaults["k"] = 6  # as Lookahead does: no group has it
+
+        @torch.no_grad()
+        def step(self, closure=None):
+            for group in self.param_groups:
+                group["is_cached"] = True  # as heavyball does
+                for param in group["params"]:
+                    if param.grad is not None:
+                        param -= 1e-3 * param.grad
+
+    model = net()
+    return trained(model, Own(model.parameters()))
+
+
+@pattern
+def defaults_of_an_outer_optimizer() -> Setup:
+    """an outer optimizer that shares the defaults of the inner one, and adds to them"""
+    model = net()
+    optimizer = torch.optim.AdamW(model.parameters())
+    optimizer.defaults.update(k=6, alpha=0.5)
+    return trained(model, optimizer)

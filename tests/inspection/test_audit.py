@@ -160,13 +160,15 @@ def _():
 
 @setup("unknown-option")
 def _():
+    group = {"params": [nn.Parameter(torch.ones(1))], "learning_rate": 1, "momentun": 1}
+    return audit(SGD([group], lr=0.1))
+
+
+@setup("unread-key")
+def _():
     params = [[nn.Parameter(torch.ones(1))] for _ in range(2)]
-    return audit(
-        [
-            SGD([{"params": params[0], "learning_rate": 1, "lr_scale": 1}]),
-            Adam([{"params": params[1], "lr_scale": 1}]),
-        ]
-    )
+    optimizers = [SGD([{"params": each, "lr_mult": 1, "param_group": "bias"}]) for each in params]
+    return audit(optimizers)
 
 
 @setup("bad-option")

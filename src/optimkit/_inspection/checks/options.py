@@ -25,22 +25,29 @@ _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on eithe
 )
 def unknown_option(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
-        options = [key for key in view.defaults if isinstance(key, str)]
-        where: dict[str, list[str]] = {}
-        for group_label, group in zip(view.labels, view.options, strict=True):
-            for key in group:
-                known = key in view.defaults or is_extra(key)
-                if not known and (view.torch_class or closest_option(key, options, _ALIKE)):
-                    where.setdefault(key, []).append(group_label)
-        guesses = {key: closest_option(key, options, _ALIKE) for key in where}
-        hints = [f"{key} -> {guess}" for key, guess in guesses.items() if guess]
-        hint = f"It knows {first_few(options, 12)}."
-        if hints:
-            hint = f"Did you mean {first_few(hints)}?"
+        meant = {key: _meant(key, view) for key in _unread(view)}
+        where = {key: labels for key, labels in _unread(view).items() if meant[key]}
+        hints = first_few(f"{key} -> {meant[key]}" for key in where)
         yield (
             _labels(where),
             f"{label} ignores {first_few(where)}, which it does not know: torch takes any key in a "
-            f"group. {hint}",
+            f"group. Did you mean {hints}?",
+        )
+
+
+@check(
+    "unread-key", "note", "S29", "Leave it, if a script or a trainer reads it. Delete it otherwise."
+)
+def unread_key(context: AuditContext) -> Iterator[Found]:
+    for label, view in context.optimizers.items():
+        where = {
+            key: labels
+            for key, labels in _unread(view).items()
+            if view.torch_class and not _meant(key, view) and not _scales_lr(key, view)
+        }
+        yield (
+            _labels(where),
+            f"{label} does not read {first_few(where)}. It knows {first_few(view.defaults, 12)}.",
         )
 
 
@@ -48,8 +55,9 @@ def unknown_option(context: AuditContext) -> Iterator[Found]:
 def bad_option(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
         wrong: list[tuple[str, str]] = []
+        needed = _needed(view)
         for group_label, group in zip(view.labels, view.options, strict=True):
-            lacking = [key for key in view.defaults if key not in group and key != "differentiable"]
+            lacking = [key for key in view.defaults if key in needed and key not in group]
             reason = f"{first_few(lacking)} missing" if lacking else _refused(view, group)
             if reason:
                 wrong.append((group_label, reason))
@@ -187,6 +195,43 @@ def differs_from_defaults(context: AuditContext) -> Iterator[Found]:
         )
 
 
+def _unread(view: OptimizerView) -> dict[str, list[str]]:
+    """Return the keys that are no options of the optimizer, and the groups that have them."""
+    where: dict[str, list[str]] = {}
+    for group_label, group in zip(view.labels, view.options, strict=True):
+        for key in group:
+            if key not in view.defaults and not is_extra(key):
+                where.setdefault(key, []).append(group_label)
+    return where
+
+
+def _meant(key: str, view: OptimizerView) -> str | None:
+    """Return the option that a key is a misspelling of; lr_scale is a label beside lr, and none."""
+    options = [option for option in view.defaults if isinstance(option, str)]
+    if any(f"_{option}_" in f"_{key}_" for option in options):
+        return None
+    return closest_option(key, options, _ALIKE)
+
+
+def _scales_lr(key: str, view: OptimizerView) -> bool:
+    """Return whether a script has multiplied the lr of each group by this key of it."""
+    pairs = [(group.get("lr"), group.get(key)) for group in view.options]
+    if not all(isinstance(each, (int, float)) and each for pair in pairs for each in pair):
+        return False
+    ratios = [lr / scale for lr, scale in pairs]
+    alike = all(math.isclose(ratio, ratios[0], rel_tol=1e-6) for ratio in ratios)
+    return alike and len({scale for _, scale in pairs}) > 1
+
+
+def _needed(view: OptimizerView) -> set[str]:
+    """Return the options that every group needs: what only `defaults` has, a class keeps for itself."""
+    if view.torch_class:
+        taken = set(inspect.signature(getattr(torch.optim, view.torch_class)).parameters)
+    else:
+        taken = {key for group in view.options for key in group}
+    return taken.intersection(view.defaults) - {"differentiable"}
+
+
 def _labels(where: Mapping[str, list[str]]) -> list[str]:
     return list(dict.fromkeys(label for labels in where.values() for label in labels))
 
@@ -202,6 +247,8 @@ def _refused(view: OptimizerView, group: Mapping[str, Any]) -> str | None:
         value = group.get(key)
         if isinstance(value, Tensor) or key not in group:
             continue
+        if view.torch_class is None and value is None and view.defaults.get(key, 0) is None:
+            continue  # transformers' Adafactor(lr=None) finds its own
         if not isinstance(value, (int, float)):
             return f"{key}={value!r} is {type(value).__name__}, not a number"
         if not -_TINY <= value < math.inf and (key != "lr" or math.isfinite(value)):
