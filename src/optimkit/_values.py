@@ -32,7 +32,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, Tensor):
         ready = value.is_cpu and value.layout is torch.strided
         return value.item() if ready and value.numel() == 1 else value
-    return _map_items(value, plain)
+    return value.item() if _is_numpy_number(value) else _map_items(value, plain)
+
+
+def of_python(value: Any) -> Any:
+    """Return the numbers of numpy as Python's, in lists and dicts too, and all else as it is."""
+    if type(value) in PLAIN or isinstance(value, Tensor):
+        return value
+    if type(value) in (dict, OrderedDict):
+        return type(value)((key, of_python(item)) for key, item in value.items())
+    return value.item() if _is_numpy_number(value) else _map_items(value, of_python)
+
+
+def _is_numpy_number(value: Any) -> bool:
+    return type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
 
 
 def as_form_of(current: Any, value: Any) -> Any:

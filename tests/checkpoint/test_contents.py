@@ -15,9 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 import optimkit
-from optimkit import UnsafeCheckpointError
+from optimkit import UnsafeCheckpointError, audit, load, save
 from optimkit.checkpoint._contents import check
 
 
@@ -193,3 +194,26 @@ def test_what_is_taken_comes_back(tmp_path_factory, value):
         found = optimkit.load(path)["value"]
         assert found == value
         assert type(found) is type(value)
+
+
+def test_numbers_of_numpy_in_options(tmp_path):
+    """A number that numpy has made of an lr, or of a state, is the plain number that it equals."""
+    param = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([param], lr=0.1, momentum=0.5)
+    scheduler = LambdaLR(optimizer, lambda step: np.cos(step / 10))
+    optimizer.step()
+    scheduler.step()
+    optimizer.param_groups[0].update(momentum=np.float32(0.7), betas=(np.float64(0.9), np.int64(1)))
+    optimizer.state[param]["count"] = [np.int64(3), np.bool_(True)]
+    lr = optimizer.param_groups[0]["lr"]
+    assert type(lr) is np.float64
+    path = save(tmp_path / "a.pt", optimizer=optimizer, scheduler=scheduler)
+    saved = torch.load(path, weights_only=True)
+    [group] = saved["optimizer"]["param_groups"]
+    expected = {"lr": float(lr), "momentum": float(np.float32(0.7)), "betas": (0.9, 1)}
+    assert {key: group[key] for key in expected} == expected
+    assert saved["optimizer"]["state"] == {0: {"count": [3, True]}}
+    assert saved["scheduler"]["_last_lr"] == [float(lr)]
+    assert audit(optimizer, schedulers=scheduler).at_least("warning").rows == ()
+    load(path, optimizer=optimizer, scheduler=scheduler)
+    assert type(optimizer.param_groups[0]["lr"]) is float

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from itertools import count
-from numbers import Number, Real
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from .._errors import first_few
 from .._tables import text
 from .._torch_optimizers import NOT_OPTIONS, closest_option, is_extra
-from .._values import PLAIN, copied
+from .._values import PLAIN, copied, of_python
 
 _NAN = object()  # as an option, NaN is equal to itself
 _NOT_NEGATIVE = ("lr", "weight_decay", "momentum")
@@ -76,10 +76,7 @@ def takes(optimizer: Any) -> tuple[str, ...] | None:
 
 def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Copy options: no tensor is shared, and a number of numpy's is one of Python's."""
-    own: dict[str, Any] = copied(options)
-    for key, value in own.items():
-        if type(value) not in PLAIN and isinstance(value, Number) and hasattr(value, "item"):
-            own[key] = value.item()
+    own: dict[str, Any] = of_python(copied(options))
     return own
 
 

@@ -17,10 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import UnsafeCheckpointError, first_few
 from .._files import allow_weights_only
+from .._values import of_python
 from .._wrappers import own_state_of, stored
 from ._header import is_group, kind_of
 from ._matching.modules import own_state
@@ -75,7 +77,9 @@ def state_of(value: Any) -> Any:
         params = [param for group in value.param_groups for param in group["params"]]
         places = {place: own[param] for place, param in enumerate(params) if param in own}
         state = {**state, "wrapper": places}
-    return scheduler_state(state) if isinstance(value, LRScheduler) else state
+    if isinstance(value, LRScheduler):
+        return of_python(scheduler_state(state))
+    return of_python(state) if isinstance(value, Optimizer) else state
 
 
 def check(content: Mapping[str, Any]) -> int:

@@ -215,7 +215,7 @@ def _meant(key: str, view: OptimizerView) -> str | None:
 
 def _scales_lr(key: str, view: OptimizerView) -> bool:
     """Return whether a script has multiplied the lr of each group by this key of it."""
-    pairs = [(group.get("lr"), group.get(key)) for group in view.options]
+    pairs: list[Any] = [(group.get("lr"), group.get(key)) for group in view.options]
     if not all(isinstance(each, (int, float)) and each for pair in pairs for each in pair):
         return False
     ratios = [lr / scale for lr, scale in pairs]
