@@ -309,9 +309,31 @@ def test_a_plain_file(path):
     with pytest.raises(MismatchError) as caught:
         optimkit.load(path, **build(SCHEDULERS["Step"]))
     assert str(caught.value) == (
-        f"scheduler: {path} was saved with one that keeps T_max, eta_min, gamma, step_size, "
+        f"scheduler: {path} was saved with one that keeps T_max, eta_min and lacks gamma, step_size, "
         "the current one is StepLR. Make the same scheduler."
     )
+
+
+def test_a_plain_file_with_other_objects(path):
+    """A file under whose names are other objects, or none: what is said of it is so."""
+    parts = build(SCHEDULERS["Step"])
+    states = {name: each.state_dict() for name, each in parts.items()}
+    torch.save({**states, "scheduler": states["optimizer"], "optimizer": states["scheduler"]}, path)
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, **parts)
+    assert caught.value.problems == (
+        f"optimizer: what {path} has for it is no state dict of an optimizer, but a dict without "
+        "'state' and 'param_groups'.",
+        f"scheduler: {path} holds an optimizer under this name, no scheduler.",
+    )
+    for name in ("model", "optimizer"):
+        torch.save(states[name], path)
+        with pytest.raises(MismatchError) as caught:
+            optimkit.load(path, {name: parts[name]})
+        assert str(caught.value) == (
+            f"{name}: {path} is one state dict, and holds no objects by name. Load it by "
+            f"load_state_dict, or save it as {{{name!r}: ...}}."
+        )
 
 
 def test_a_scheduler_of_ones_own(path):

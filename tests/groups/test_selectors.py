@@ -243,6 +243,8 @@ def test_what_selects_nothing_is_refused(select, what):
         ("O.*", ["no parameter is called 'O.*'"]),
         ("head", ["no parameter is called 'head' (is it 'head.*'?)"]),
         ("head.", ["no parameter is called 'head.' (is it 'head.*'?)"]),
+        ("bias", ["no parameter is called 'bias' (is it '*bias'?)"]),
+        ("ead.we", ["no parameter is called 'ead.we' (is it '*ead.we*'?)"]),
         (re.compile("xyz"), ["'xyz' is found in no parameter's name"]),
         (nn.ReLU(), ["this ReLU has no parameters"]),
         (nn.Linear(1, 1), ["this Linear is not in the model (a copy, or replaced?)"]),

@@ -212,6 +212,8 @@ def nearest(pattern: str, index: ParameterIndex) -> str | None:
         return f"{pattern.removesuffix('.')}.*"
     if "[" in pattern and pattern in names:
         return escape(pattern)
+    if pattern and any(pattern in name for name in names):  # a substring, as lists of no_decay have
+        return f"*{pattern}" if any(name.endswith(pattern) for name in names) else f"*{pattern}*"
     if len(names) > 2_000:  # to compare a misspelt name with so many takes minutes
         return None
     known = set(names)

@@ -253,10 +253,14 @@ def _refused(view: OptimizerView, group: Mapping[str, Any]) -> str | None:
             return f"{key}={value!r} is {type(value).__name__}, not a number"
         if not -_TINY <= value < math.inf and (key != "lr" or math.isfinite(value)):
             return f"{key}={value!r}"
-    if view.torch_class is None:
+    kind = view.torch_class
+    reason = kind and _try(kind, group)
+    if kind is None or not reason or _try(kind, view.defaults):
         return None
-    reason = _try(view.torch_class, group)
-    return reason if reason and not _try(view.torch_class, view.defaults) else None
+    for key, value in group.items():
+        if _try(kind, {**view.defaults, key: value}):
+            return f"{key}={value!r}: {reason}"
+    return reason  # by how they go together
 
 
 def _try(kind: str, options: Mapping[str, Any]) -> str | None:

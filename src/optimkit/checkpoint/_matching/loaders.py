@@ -35,6 +35,7 @@ class Source:
     names: Sequence[str]  # what there is in it
     models: Mapping[Any, nn.Module]  # beside the optimizers, which they give their names
     foreign: bool = False  # whether optimkit did not write it
+    bare: bool = False  # whether it is the state dict of one object
     strict: bool = True
     options: Options = "saved"
     match: Match = "name"
@@ -78,7 +79,12 @@ class Loader:
             was = in_words(self.about["kind"]) if self.about else kind
             if self.saved is ABSENT:
                 names = first_few(map(repr, self.source.names)) or "nothing"
-                self.add_problem(f"{where} has nothing under this name; it has {names}.")
+                self.add_problem(
+                    f"{where} is one state dict, and holds no objects by name. Load it by "
+                    f"load_state_dict, or save it as {{{self.name!r}: ...}}."
+                    if self.source.bare
+                    else f"{where} has nothing under this name; it has {names}."
+                )
             elif was != kind:
                 self.add_problem(f"{where} has {was} under this name, not {kind}.")
             else:

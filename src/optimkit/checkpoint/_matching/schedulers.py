@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from ..._errors import first_few
+from ..._torch_optimizers import is_state_dict
 from ..._torch_schedulers import (
     children_of,
     configuration_in_groups,
@@ -48,10 +49,9 @@ class SchedulerLoader(Loader):
     def compare(self) -> None:
         where, saved, live = self.source.where, self.saved, self.live
         config = config_of(live)
-        if not isinstance(saved, Mapping):
-            self.add_problem(
-                f"{where} holds a {type(saved).__name__} under this name, no scheduler."
-            )
+        if not isinstance(saved, Mapping) or is_state_dict(saved):
+            what = "an optimizer" if isinstance(saved, Mapping) else f"a {type(saved).__name__}"
+            self.add_problem(f"{where} holds {what} under this name, no scheduler.")
             return
         was = _other_class(saved, self.about and self.about.get("config"), live)
         if was:
@@ -169,8 +169,9 @@ def _other_class(saved: Mapping[str, Any], about: Config | None, live: LRSchedul
         pair = [list(_classes(each)) for each in (about, config_of(live))]
         alike = len(pair[0]) == len(pair[1]) and all(map(same_class, *pair))
         return "" if alike else _in_words(about)
-    strange = _strange(saved, live.state_dict())
-    return f"one that keeps {first_few(sorted(strange))}" if strange else ""
+    found = zip(("keeps", "lacks"), _strange(saved, live.state_dict()), strict=True)
+    texts = [f"{verb} {first_few(sorted(keys))}" for verb, keys in found if keys]
+    return f"one that {' and '.join(texts)}" if texts else ""
 
 
 def _classes(config: Config) -> Iterator[str]:
@@ -184,13 +185,19 @@ def _in_words(config: Config) -> str:
     return f"{outer} of {first_few(inner)}" if inner else outer
 
 
-def _strange(saved: Mapping[str, Any], current: Mapping[str, Any]) -> set[str]:
-    """Return the keys that show that two states are those of two classes."""
-    found = (saved.keys() ^ current.keys()) - no_option_of_any()
+def _strange(saved: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """Return what a saved state keeps, and what it lacks, that shows it is of another class."""
+    keeps, lacks = (
+        one.keys() - other.keys() - no_option_of_any()
+        for one, other in ((saved, current), (current, saved))
+    )
     nested = [side.get("_schedulers", ()) for side in (saved, current)]
     if len(nested[0]) != len(nested[1]):
-        return found | {f"{len(nested[0])} schedulers"}
-    return found.union(*(_strange(one, two) for one, two in zip(*nested, strict=True)))
+        return keeps | {f"{len(nested[0])} schedulers"}, lacks
+    for pair in zip(*nested, strict=True):
+        more = _strange(*pair)
+        keeps, lacks = keeps | more[0], lacks | more[1]
+    return keeps, lacks
 
 
 def _changes(
