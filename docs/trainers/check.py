@@ -44,7 +44,43 @@ Recipe = Callable[[Path, int, "Path | None"], Run]
 """Train a new model in a folder, for so many steps in all, from the start or from a checkpoint."""
 
 
-def check(package: str, recipe: Recipe) -> Run:
+def saved_by(run: Run) -> dict[str, Any]:
+    """Return the state dict of the optimizer as torch reads it."""
+    found = torch.load(run.file, weights_only=False)  # we wrote it a moment ago
+    for part in run.key:
+        found = found[part]
+    return found
+
+
+def names_in(run: Run) -> bool:
+    """Whether the groups of the file hold the names of all parameters."""
+    groups = saved_by(run)["param_groups"]
+    found = {name for group in groups for name in group.get("param_names", ())}
+    return found == set(trained(run.model))
+
+
+def loads_by_name(run: Run) -> bool:
+    """Whether each state finds its parameter in an optimizer with one group, in another order."""
+    fresh = torch.optim.AdamW(list(trained(run.model).items())[::-1])
+    optimkit.load_optimizer(fresh, saved_by(run), options="current")
+    return all(
+        torch.equal(fresh.state[parameter]["exp_avg"], run.optimizer.state[parameter]["exp_avg"])
+        for parameter in trained(run.model).values()
+    )
+
+
+def trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that are trained, by name."""
+    found = model.named_parameters()
+    return {name: parameter for name, parameter in found if parameter.requires_grad}
+
+
+def check(
+    package: str,
+    recipe: Recipe,
+    names_in: Callable[[Run], bool] = names_in,
+    loads_by_name: Callable[[Run], bool] = loads_by_name,
+) -> Run:
     """Train five steps by `recipe`, look at them, resume; write the row of `package`.
 
     Returns what stood after the five steps.
@@ -95,31 +131,6 @@ def shows(file: Path) -> bool:
     done = subprocess.run(command, capture_output=True, text=True)
     print(done.stdout, done.stderr)
     return done.returncode == 0 and "of state\n" in done.stdout
-
-
-def saved_by(run: Run) -> dict[str, Any]:
-    """Return the state dict of the optimizer as torch reads it."""
-    found = torch.load(run.file, weights_only=False)  # we wrote it a moment ago
-    for part in run.key:
-        found = found[part]
-    return found
-
-
-def names_in(run: Run) -> bool:
-    """Whether the groups of the file hold the names of all parameters."""
-    groups = saved_by(run)["param_groups"]
-    found = {name for group in groups for name in group.get("param_names", ())}
-    return found == {name for name, _ in run.model.named_parameters()}
-
-
-def loads_by_name(run: Run) -> bool:
-    """Whether each state finds its parameter in an optimizer with one group, in another order."""
-    fresh = torch.optim.AdamW(list(run.model.named_parameters())[::-1])
-    optimkit.load_optimizer(fresh, saved_by(run), options="current")
-    return all(
-        torch.equal(fresh.state[parameter]["exp_avg"], run.optimizer.state[parameter]["exp_avg"])
-        for parameter in run.model.parameters()
-    )
 
 
 def steps_of(run: Run) -> set[int]:
