@@ -12,17 +12,6 @@ from .models import Models, Schedulers
 
 REGISTERED = (parameters, state, options, schedulers)  # to import a module registers its checks
 
-NOT_SEEN = {
-    "S10 S16 S17": "options replaced by a load: nothing is left of what was asked for",
-    "S11": "group keys deleted by a load: the same",
-    "S12": "a state dict that goes on changing: it is not among the objects",
-    "S26": "gradients of zeros: describe shows state and steps; the cause is in the model",
-    "S32 S33": "a scaler, an average restored from weights alone: not looked at",
-    "S34": "files: python -m optimkit verify",
-}
-"""The rows of the table of silent failures that objects do not show, and why. Nor do they show state
-that is missing, part of S6: a parameter that never had a gradient looks the same."""
-
 
 def audit(
     optimizers: Optimizers,

@@ -171,16 +171,14 @@ def _pieces(view: OptimizerView, states: list[State], by: By) -> Iterator[tuple[
         group = view.group_of[place]
         for key, value in state.items():
             for tensor in tensors_in(value):
-                if by == "key":
-                    yield str(key), tensor
-                elif by == "group":
-                    yield labels[group], tensor
-                elif by == "param":
-                    yield view.names[place], tensor
-                elif by == "dtype":
-                    yield dtype_name(tensor.dtype), tensor
-                else:
-                    yield _device(tensor, view.params[place], view.options[group]), tensor
+                rows = {
+                    "key": str(key),
+                    "group": labels[group],
+                    "param": view.names[place],
+                    "dtype": dtype_name(tensor.dtype),
+                    "device": _device(tensor, view.params[place], view.options[group]),
+                }
+                yield rows[by], tensor
 
 
 def _device(tensor: Tensor, param: Any, options: Mapping[str, Any]) -> str:
@@ -270,7 +268,7 @@ def _stepped_apart(optimizer: Optimizer, params: list[Tensor]) -> list[State]:
     owned = [{id(each) for each in tensors_in(state) if each.is_meta} for state in states]
     if len(set[int]().union(*owned)) < sum(map(len, owned)):  # a table by address, as heavyball's
         raise _refusal(optimizer, "its step takes parameters without values for one another")
-    kinds = {type(each) for state in states for each in _leaves(state)} - {*PLAIN, Tensor}
+    kinds = {type(each) for each in _reached(states).values()} - {*PLAIN, Tensor, dict, list, tuple}
     if kinds:
         odd = first_few(sorted(kind.__name__ for kind in kinds))
         raise _refusal(optimizer, f"its step makes {odd}, of which the bytes are not known")
@@ -334,16 +332,6 @@ def _shared(optimizer: Optimizer, copied: Optimizer) -> list[str]:
     live = _reached(optimizer)
     both = (each for key, each in _reached(copied).items() if key in live)
     return sorted({type(each).__name__ for each in both if not isinstance(each, _FIXED)})
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
 
 
 def _refusal(optimizer: Optimizer, reason: str) -> NotImplementedError:

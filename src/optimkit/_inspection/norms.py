@@ -62,26 +62,22 @@ def non_finite(view: OptimizerView) -> list[tuple[str, str]]:
 
 def _floating(view: OptimizerView) -> Iterator[tuple[str, str, Tensor]]:
     """Yield what is to be finite: a parameter or group, what of it, and a plain tensor with values."""
-    for name, what, value in _values(view):
+    held: list[tuple[str, str, Any]] = []
+    for name, param, state in zip(view.names, view.params, view.states, strict=True):
+        held += (name, "", param), (name, "the gradient", getattr(param, "grad", None))
+        held += (
+            (name, key, each) for key in state if key != "step" for each in tensors_in(state[key])
+        )
+    for label, options in zip(view.labels, view.options, strict=True):
+        lr = options.get("lr")
+        held.append((label, "lr", torch.tensor(lr) if isinstance(lr, float) else lr))
+    for name, what, value in held:
         tensor = value if type(value) in _TENSORS else local(value)
         if type(tensor) in _TENSORS and tensor.dtype in _FLOATING and not tensor.is_meta:
             if tensor.layout is torch.strided:
                 yield name, what, tensor
             elif tensor.layout is torch.sparse_coo:
                 yield name, what, tensor._values()  # torch/_tensor.py, 2.15: values() refuses some
-
-
-def _values(view: OptimizerView) -> Iterator[tuple[str, str, Any]]:
-    for name, param, state in zip(view.names, view.params, view.states, strict=True):
-        if isinstance(param, Tensor):
-            yield name, "", param
-            yield name, "the gradient", param.grad
-        for key, value in state.items():
-            for tensor in tensors_in(value) if key != "step" else ():
-                yield name, key, tensor
-    for label, options in zip(view.labels, view.options, strict=True):
-        lr = options.get("lr")
-        yield label, "lr", torch.tensor(lr) if isinstance(lr, float) else lr
 
 
 def _as_one(value: Any) -> Tensor | None:
