@@ -50,34 +50,26 @@ def describe(
 
     Raises
     ------
-    TypeError
-        If `optimizer` or a model is nothing of the kind.
-    CheckpointError
-        If the file has no optimizer, or several and no `key`; its subclasses if it is
-        corrupt or unsafe.
+    TypeError, CheckpointError
+        If `optimizer` or a model is nothing of the kind; if the file has no optimizer, or several
+        and no `key`, or is corrupt or unsafe.
 
     Examples
     --------
     >>> import torch
-    >>> from torch import nn
-    >>> model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 2))
-    >>> decay = [layer.weight for layer in model]
-    >>> rest = {"params": [model[0].bias, model[1].bias], "momentum": 0.5}
-    >>> print(describe(torch.optim.SGD([{"params": decay}, rest], lr=0.1), model))
-    SGD: 2 groups, 5 parameters, 160 elements, no state
+    >>> model = torch.nn.Linear(8, 2)
+    >>> print(describe(torch.optim.SGD([model.weight], lr=0.1), model))
+    SGD: 1 group, 1 parameter, 16 elements, no state
     Groups
-    group  parameters  numel   lr  weight_decay  momentum  overrides
-    -----  ----------  -----  ---  ------------  --------  ---------
-        0           3    144  0.1             0         0
-        1           2     16  0.1             0       0.5  momentum
+    parameters  numel   lr  weight_decay
+    ----------  -----  ---  ------------
+             1     16  0.1             0
     Parameters
-    name          tensors  shape   dtype    group
-    ------------  -------  ------  -------  -----
-    [0,1].weight        2  (8, 8)  float32      0
-    2.weight            1  (2, 8)  float32      0
-    [0,1].bias          2  (8)     float32      1
-    In every group: dampening=0, nesterov=False, maximize=False, differentiable=False
-    Trainable, but not in this optimizer: 1: 2.bias
+    name    shape   dtype
+    ------  ------  -------
+    weight  (2, 8)  float32
+    In every group: momentum=0, dampening=0, nesterov=False, maximize=False, differentiable=False
+    Trainable, but not in this optimizer: 1: bias
     """
     indexes = index_models(models)
     view = view_of_any(optimizer, names_by_id(indexes), key)

@@ -124,18 +124,14 @@ def diff(a: Source | Snapshot, b: Source | Snapshot) -> Diff:
 
     Raises
     ------
-    TypeError
-        If one is nothing of the kind.
-    CheckpointError
-        If a file has no optimizer to compare with; its subclasses if it is corrupt or unsafe.
+    TypeError, CheckpointError
+        If one is nothing of the kind; if a file has no optimizer to compare with, or is corrupt or
+        unsafe.
 
     Examples
     --------
     >>> import torch
-    >>> from torch import nn
-    >>> model = nn.Linear(2, 1)
-    >>> one = torch.optim.AdamW(model.named_parameters(), lr=1e-3)
-    >>> two = torch.optim.AdamW(model.named_parameters(), lr=1e-4)
+    >>> one, two = (torch.optim.AdamW([torch.ones(2)], lr=lr) for lr in (1e-3, 1e-4))
     >>> print(diff(one, two.state_dict()))
     Options
     name     key  kind     before   after  change

@@ -1,8 +1,4 @@
-"""Many names in few: ``h.0.ln.weight`` … ``h.11.ln.weight`` is ``h.[0-11].ln.weight``.
-
-What is in brackets is exact: every combination of the numbers is there, and nothing else. So
-two lines never get the same name, and no name is cut.
-"""
+"""Many names in few, exactly: ``h.[0-11].ln.weight`` is these twelve names, and no other."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Figures of what the other functions return; each draws in one axes, and returns it.
-
-Colours come from matplotlib's cycle and texts from its settings, so that a dark style works.
-matplotlib is imported when something is drawn.
-"""
+"""Figures of what the other functions return, in matplotlib's own colours: a dark style works."""
 
 from __future__ import annotations
 
@@ -80,9 +76,8 @@ def plot_layers(report: Report, option: str = "lr", ax: Axes | None = None) -> A
     --------
     >>> import matplotlib, optimkit, torch
     >>> matplotlib.use("agg")
-    >>> model = torch.nn.Linear(2, 2)
-    >>> optimizer = torch.optim.AdamW(model.parameters())
-    >>> plot_layers(optimkit.describe(optimizer, model), "weight_decay").get_title()
+    >>> report = optimkit.describe(torch.optim.AdamW(torch.nn.Linear(2, 2).parameters()))
+    >>> plot_layers(report, "weight_decay").get_title()
     'weight_decay by layer, AdamW'
     """
     if option not in ("lr", "weight_decay"):

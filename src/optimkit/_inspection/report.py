@@ -116,10 +116,9 @@ class Report(Shown):
     Examples
     --------
     >>> import optimkit, torch
-    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 1))
-    >>> report = optimkit.describe(torch.optim.SGD(model[0].parameters(), lr=0.1), model)
-    >>> report.rows[0].name, report.rows[0].shape, report.unmanaged
-    ('0.weight', (4, 4), ('1.weight', '1.bias'))
+    >>> model = torch.nn.Linear(4, 1)
+    >>> optimkit.describe(torch.optim.SGD([model.weight], lr=0.1), model).unmanaged
+    ('bias',)
     """
 
     optimizer: str
