@@ -6,7 +6,7 @@ a set-up in tests/inspection/test_audit.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -48,6 +48,18 @@ class AuditContext:
 
     def driving(self, label: str) -> list[Any]:
         return [each for each in self.schedulers if self.driven_by(each) == label]
+
+
+def groups_where(view: OptimizerView, test: Callable[[Mapping[str, Any]], object]) -> list[str]:
+    """Name the groups whose options pass a test."""
+    pairs = zip(view.labels, view.options, strict=True)
+    return [label for label, options in pairs if test(options)]
+
+
+def names_where(view: OptimizerView, test: Callable[[Tensor], object]) -> list[str]:
+    """Name the parameters that pass a test."""
+    pairs = zip(view.names, view.params, strict=True)
+    return [name for name, param in pairs if isinstance(param, Tensor) and test(param)]
 
 
 Find = Callable[[AuditContext], Iterator[Found]]

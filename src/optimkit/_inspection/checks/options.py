@@ -14,7 +14,7 @@ from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
 from ..._torch_optimizers import closest_option, is_extra
 from ..._values import plain, same
-from . import AuditContext, Found, check
+from . import AuditContext, Found, check, groups_where
 
 _ALIKE = 0.8  # an option this like a known one is probably a misspelt one
 _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on either side
@@ -95,11 +95,7 @@ def aliased_lr(context: AuditContext) -> Iterator[Found]:
 @check("zero-lr", "note", "S25", "To freeze parameters, set requires_grad=False and .grad = None.")
 def zero_lr(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
-        zero = [
-            group_label
-            for group_label, group in zip(view.labels, view.options, strict=True)
-            if isinstance(group.get("lr"), (int, float)) and group["lr"] == 0
-        ]
+        zero = groups_where(view, lambda group: same(group.get("lr"), 0))
         yield (
             zero,
             f"{label}: lr is 0 in {first_few(zero)}. The parameters stand still, while momentum "
@@ -115,11 +111,12 @@ def zero_lr(context: AuditContext) -> Iterator[Found]:
 )
 def coupled_decay(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
-        coupled = [
-            group_label
-            for group_label, group in zip(view.labels, view.options, strict=True)
-            if group.get("weight_decay") and group.get("decoupled_weight_decay") is False
-        ]
+        coupled = groups_where(
+            view,
+            lambda group: (
+                group.get("weight_decay") and group.get("decoupled_weight_decay") is False
+            ),
+        )
         yield (
             coupled,
             f"{label} adds weight_decay to the gradient in {first_few(coupled)}, and divides by what "

@@ -15,7 +15,7 @@ from ..._optimizer_view import OptimizerView, entries
 from ..._tables import counted
 from ..._values import local
 from ..patterns import in_few
-from . import AuditContext, Found, check
+from . import AuditContext, Found, check, names_where
 
 
 @check("duplicate", "error", "S19", "Pass each once, as model.parameters() lists a tied one.")
@@ -113,12 +113,13 @@ def stale(context: AuditContext) -> Iterator[Found]:
     modelled = {id(param) for _, param in context.named}
     addresses = {_address(param) for _, param in context.named} - {None}
     for label, view in context.optimizers.items():
-        names = [
-            name
-            for name, param in zip(view.names, view.params, strict=True)
-            if id(param) not in modelled
-            and (isinstance(param, nn.Parameter) or _cut_off_address(param) in addresses)
-        ]
+        names = names_where(
+            view,
+            lambda param: (
+                id(param) not in modelled
+                and (isinstance(param, nn.Parameter) or _cut_off_address(param) in addresses)
+            ),
+        )
         are = "are" if len(names) > 1 else "is"
         yield (
             names,
@@ -162,11 +163,7 @@ def unreached(context: AuditContext) -> Iterator[Found]:
         # What a sharded parameter, or a segment that is computed again, leads to is not in the graph.
         if not reached or any(local(param) is not param for param in view.params):
             continue
-        names = [
-            name
-            for name, param in zip(view.names, view.params, strict=True)
-            if isinstance(param, Tensor) and param.requires_grad and id(param) not in reached
-        ]
+        names = names_where(view, lambda param: param.requires_grad and id(param) not in reached)
         yield (
             names,
             f"The loss does not reach {first_few(pattern for pattern, _ in in_few(names))} of "
@@ -187,11 +184,7 @@ def stale_grad(context: AuditContext) -> Iterator[Found]:
 @check("frozen-with-grad", "warning", "S24", "Set .grad = None, as optimkit.freeze does.")
 def frozen_with_grad(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
-        names = [
-            name
-            for name, param in zip(view.names, view.params, strict=True)
-            if isinstance(param, Tensor) and not param.requires_grad and param.grad is not None
-        ]
+        names = names_where(view, lambda param: not param.requires_grad and param.grad is not None)
         yield (
             names,
             f"{label} still updates {first_few(names)}: frozen, but with a gradient; one of zeros "

@@ -14,7 +14,7 @@ from ..._optimizer_view import OptimizerView
 from ..._torch_optimizers import FLAT, flat_size, keys_of, layouts_of, required_keys, shape_of
 from ..._values import dtype_name
 from ..norms import non_finite
-from . import AuditContext, Found, check
+from . import AuditContext, Found, check, groups_where
 
 _layouts = cache(layouts_of)  # asked for each key of each parameter
 _NARROW = (torch.bfloat16, torch.float16)
@@ -161,11 +161,9 @@ def _other_decay(view: OptimizerView) -> Iterator[tuple[str, str]]:
     if kind not in ("Adam", "AdamW"):
         return
     normal = kind == "AdamW" or bool(view.defaults.get("decoupled_weight_decay"))
-    found = [
-        label
-        for label, group in zip(view.labels, view.options, strict=True)
-        if bool(group.get("decoupled_weight_decay", normal)) != normal
-    ]
+    found = groups_where(
+        view, lambda group: bool(group.get("decoupled_weight_decay", normal)) != normal
+    )
     if kind == "AdamW" or len(found) == len(view.options):
         for label in found:
             yield label, f"{label} decays weights as {'Adam' if normal else 'AdamW'} does"
