@@ -14,7 +14,6 @@ _KEYWORDS = frozenset(
         *("match", "map_location", "strict", "options", "verify"),
     }
 )
-"""What can't be a keyword for an object, since ``save`` or ``load`` means something by it."""
 
 
 def gather(
@@ -81,7 +80,6 @@ def refuse_values(objects: Mapping[str, Any]) -> None:
 
 
 def checked_metadata(metadata: Any) -> dict[str, Any]:
-    """Refuse metadata that is no mapping."""
     if metadata is not None and not isinstance(metadata, Mapping):
         raise TypeError(f"save: metadata must be a mapping, not {type(metadata).__name__}")
     return dict(metadata or {})

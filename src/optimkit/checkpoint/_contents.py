@@ -111,7 +111,6 @@ class _Checker:
         self._kept: dict[int, object] = {}  # containers seen; kept, so that no id is used twice
 
     def visit(self, value: Any, path: str) -> None:
-        """Look at a value, and at all that is in it."""
         kind = type(value)
         if kind in _PLAIN or (kind is int and value.bit_length() < _LONGEST):
             return
@@ -193,7 +192,6 @@ def _in_words(value: object) -> str:
 
 
 def _named(kind: type) -> str:
-    """Name a type as people write it."""
     name, module = kind.__qualname__, kind.__module__
     package, _, last = module.rpartition(".")
     if last.startswith("_") and getattr(sys.modules.get(package), name, None) is kind:
@@ -202,7 +200,6 @@ def _named(kind: type) -> str:
 
 
 def _remedy(value: Any) -> str:
-    """Return what to save instead."""
     instead = _INSTEAD.get(_named(type(value))) or _remedy_by_family(value)
     if instead is None:
         return "Save what it holds, as tensors, numbers, strings, lists and dicts."

@@ -1,8 +1,6 @@
 """A directory of checkpoints: which are kept, and which one to go on from.
 
-The name of a file says its step, how many were saved before it, and which run saved it. So no
-two runs ever write one file, and "latest" means saved last, not of the highest step: a run that
-goes back to an earlier step is the one to go on from.
+"Latest" means saved last, not of the highest step: a run may have gone back to an earlier step.
 """
 
 from __future__ import annotations
@@ -51,12 +49,7 @@ class Last:
     Parameters
     ----------
     n : int
-        How many.
-
-    Raises
-    ------
-    ValueError
-        If it is less than 1.
+        How many, 1 or more.
 
     Examples
     --------
@@ -68,7 +61,6 @@ class Last:
     n: int
 
     def __post_init__(self) -> None:
-        """Validate n."""
         _check_number("Last", self.n)
 
     def wanted(self, records: Sequence[_Record], metrics: _Metrics) -> list[_Record]:
@@ -86,16 +78,11 @@ class Best:
     Parameters
     ----------
     n : int
-        How many.
+        How many, 1 or more.
     metric : str
         Which: a key of ``save(step, metrics=...)``.
     mode : {"min", "max"}
         Whether less is better, or more.
-
-    Raises
-    ------
-    ValueError
-        If `n` is less than 1, or `mode` is neither.
 
     Examples
     --------
@@ -109,7 +96,6 @@ class Best:
     mode: Literal["min", "max"]
 
     def __post_init__(self) -> None:
-        """Validate n and mode."""
         _check_number("Best", self.n)
         if self.mode not in ("min", "max"):
             raise ValueError(f"Best: mode must be 'min' or 'max', not {self.mode!r}")
@@ -157,19 +143,14 @@ class CheckpointDir:
 
     Examples
     --------
-    >>> import tempfile, torch
+    >>> import torch
     >>> from optimkit import Best, CheckpointDir, Last
     >>> model = torch.nn.Linear(2, 1)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     checkpoints = CheckpointDir(folder, keep=(Last(1), Best(1, "loss", "min")))
-    ...     for step, loss in enumerate([0.5, 0.2, 0.3, 0.4]):
-    ...         _ = checkpoints.save(step, {"loss": loss}, model=model)
-    ...     latest = checkpoints.restore(model=model)
-    ...     best = checkpoints.restore("best", model=model)
-    ...     len(checkpoints.paths)
-    2
-    >>> latest.step, best.step
-    (3, 1)
+    >>> checkpoints = CheckpointDir("runs", keep=(Last(1), Best(1, "loss", "min")))
+    >>> for step, loss in enumerate([0.5, 0.2, 0.3, 0.4]):
+    ...     path = checkpoints.save(step, {"loss": loss}, model=model)
+    >>> len(checkpoints.paths), checkpoints.restore("best", model=model).step
+    (2, 1)
     """
 
     def __init__(
@@ -185,7 +166,6 @@ class CheckpointDir:
         self._metrics: dict[_Record, Mapping[str, float]] = {}
 
     def __repr__(self) -> str:
-        """Return the call that makes it."""
         return f"CheckpointDir({str(self.path)!r}, keep={self.keep!r})"
 
     @property
@@ -209,27 +189,9 @@ class CheckpointDir:
         step : int
             Where the run is.
         metrics : mapping of str to float, optional
-            What :class:`optimkit.Best` asks for.
-        objects : mapping of str to Any, optional
-            The same as the keywords, for names that can't be keywords.
-        metadata : mapping, optional
-            Plain values about the checkpoint.
-        **stateful : Any
-            What to save, by name, as in :func:`optimkit.save`.
-
-        Returns
-        -------
-        pathlib.Path
-            The file.
-
-        Raises
-        ------
-        CheckpointError
-            If a metric is missing that a policy asks for.
-        UnsafeCheckpointError
-            If a value could not be loaded again.
-        OSError
-            If the disk is full, or the directory can't be written.
+            What :class:`optimkit.Best` asks for; it is an error if that is missing.
+        objects, metadata, **stateful : optional
+            As for :func:`optimkit.save`, and so are the errors.
         """
         step = operator.index(step)
         if step < 0:
@@ -266,20 +228,8 @@ class CheckpointDir:
         ----------
         which : {"latest", "best"}
             Which. Best is by the first :class:`optimkit.Best` among the policies.
-        objects : mapping of str to Any, optional
-            The same as the keywords, for names that can't be keywords.
-        match : {"name", "position"}, optional
-            How optimizer state finds its parameters, as in :func:`optimkit.load`.
-        map_location : optional
-            Where the tensors go first, as ``torch.load`` takes it.
-        strict : bool, optional
-            Whether all has to fit, as in :func:`optimkit.load`.
-        options : {"saved", "current"}, optional
-            Whose options, as in :func:`optimkit.load`.
-        verify : bool, optional
-            Whether to compare the checksums.
-        **stateful : Any
-            The objects, by the names they were saved under.
+        objects, match, map_location, strict, options, verify, **stateful : optional
+            As for :func:`optimkit.load`.
 
         Returns
         -------
@@ -290,10 +240,9 @@ class CheckpointDir:
         ------
         CorruptCheckpointError
             If there are checkpoints, and all of them are damaged.
-        MismatchError
-            If the checkpoint does not fit the objects.
         CheckpointError
-            If the best is asked for, and no policy says which that is.
+            If the best is asked for, and no policy says which that is; else as for
+            :func:`optimkit.load`.
         """
         found = gather("load", objects, stateful)
         refuse_values(found)
@@ -320,13 +269,7 @@ class CheckpointDir:
         return None
 
     def verify(self) -> list[files.Integrity | CheckpointError]:
-        """Compare the checksums of every checkpoint, the latest first.
-
-        Returns
-        -------
-        list of Integrity or optimkit.CheckpointError
-            For each file what the checksums say, or what is wrong with it.
-        """
+        """Return for each checkpoint what its checksums say or what is wrong, the latest first."""
         found: list[files.Integrity | CheckpointError] = []
         for path in self.paths:
             try:

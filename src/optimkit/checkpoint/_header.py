@@ -1,8 +1,4 @@
-"""What a checkpoint says of itself: who wrote it, the class of each object, the names.
-
-It is plain data under one key of the file, so that a file can be judged without the objects
-that it was written from.
-"""
+"""What a checkpoint says of itself, under one key: who wrote it, the class of each object, names."""
 
 from __future__ import annotations
 
@@ -24,9 +20,7 @@ from .._version import __version__
 from .._wrappers import stored
 from ._names import names_of
 
-KEY = "__optimkit__"
-"""The key of the header in a file."""
-
+KEY = "__optimkit__"  # of the header in a file
 FORMAT = 1
 
 Kind = Literal["average", "module", "optimizer", "scheduler", "scaler", "stateful", "value"]
@@ -62,7 +56,6 @@ _WORDS = {
 
 
 def in_words(kind: str) -> str:
-    """Describe a kind in words."""
     return _WORDS.get(kind, "a plain value")
 
 
@@ -140,7 +133,6 @@ def checked_header(path: Path, header: Any) -> Mapping[str, Any] | None:
 
 
 def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
-    """Describe one object."""
     value = stored(value)
     about: dict[str, Any] = {"kind": kind_of(value), "class": class_of(value)}
     if isinstance(value, Optimizer):

@@ -29,10 +29,8 @@ class LoadRow(NamedTuple):
         The parameter or buffer; of options the group's name.
     key : str
         The state's key, ``shape``, or the option.
-    saved : Any
-        What the file has; None if nothing.
-    current : Any
-        What the object has; None if nothing.
+    saved, current : Any
+        What the file has, and what the object has; None if nothing.
 
     Examples
     --------
@@ -73,8 +71,7 @@ class LoadReport(Shown):
 
     Examples
     --------
-    >>> report = LoadReport("model", missing=(LoadRow("head.bias", "shape", None, (2,)),))
-    >>> print(report)
+    >>> LoadReport("model", missing=(LoadRow("head.bias", "shape", None, (2,)),))
     model: 1 missing
     Missing in the file
     name       key    saved  current
@@ -95,54 +92,28 @@ class LoadReport(Shown):
     @property
     def rows(self) -> tuple[LoadRow, ...]:
         """All records."""
-        return tuple(row for _, rows in self._parts() for row in rows)
+        return tuple(row for rows in self._parts().values() for row in rows)
 
     @property
     def complete(self) -> bool:
         """Whether nothing was left out, on either side."""
         return not (self.missing or self.unexpected or self.mismatched)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as data that ``json`` can write.
-
-        Returns
-        -------
-        dict
-            ``name``, ``match``, the five kinds of records, ``notes`` and ``problems``.
-        """
-        return {
-            "name": self.name,
-            "match": self.match,
-            **{part: jsonable(rows) for part, rows in self._parts()},
-            "notes": list(self.notes),
-            "problems": list(self.problems),
-        }
-
     def _blocks(self) -> list[Table | str]:
-        """Return a line, then a table for each kind of record there is."""
-        return [self._line(), *self.notes, *self._tables()]
-
-    def _parts(self) -> Iterator[tuple[str, tuple[LoadRow, ...]]]:
-        for part in PARTS:
-            yield part, getattr(self, part)
-
-    def _line(self) -> str:
-        counts = [_counted(part, len(rows)) for part, rows in self._parts() if rows]
-        matched = [f"matched by {self.match}"] if self.match else []
-        return f"{self.name}: {', '.join([*matched, *counts]) or 'everything fits'}"
-
-    def _tables(self) -> list[Table]:
+        line = [f"matched by {self.match}"] if self.match else []
         tables = []
-        for part, rows in self._parts():
-            if rows:
-                more = f", the first {_LINES} of {len(rows)}" if len(rows) > _LINES else ""
-                tables.append(Table(rows[:_LINES], LoadRow._fields, PARTS[part] + more))
-        return tables
+        for part, rows in self._parts().items():
+            if not rows:
+                continue
+            words = part.replace("_", " ")
+            one = words.replace("options", "option")
+            line.append(f"{len(rows)} {one if len(rows) == 1 else words}")
+            more = f", the first {_LINES} of {len(rows)}" if len(rows) > _LINES else ""
+            tables.append(Table(rows[:_LINES], LoadRow._fields, PARTS[part] + more))
+        return [f"{self.name}: {', '.join(line) or 'everything fits'}", *self.notes, *tables]
 
-
-def _counted(part: str, count: int) -> str:
-    words = part.replace("_", " ")
-    return f"{count} {words.replace('options', 'option') if count == 1 else words}"
+    def _parts(self) -> dict[str, tuple[LoadRow, ...]]:
+        return {part: getattr(self, part) for part in PARTS}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -169,14 +140,10 @@ class Loaded(Shown, Mapping[str, Any]):
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> import tempfile, torch, optimkit
-    >>> model = torch.nn.Linear(2, 1)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = optimkit.save(Path(folder, "last.pt"), model=model, epoch=3)
-    ...     loaded = optimkit.load(path, model=model)
-    >>> loaded["epoch"], dict(loaded), loaded.verified
-    (3, {'epoch': 3}, True)
+    >>> import optimkit
+    >>> path = optimkit.save("last.pt", epoch=3)
+    >>> optimkit.load(path)["epoch"]
+    3
     """
 
     path: Path
@@ -187,15 +154,12 @@ class Loaded(Shown, Mapping[str, Any]):
     step: int | None = None
 
     def __getitem__(self, name: str) -> Any:
-        """Return a plain value."""
         return self.plain[name]
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the names of the plain values."""
         return iter(self.plain)
 
     def __len__(self) -> int:
-        """Count the plain values."""
         return len(self.plain)
 
     def __bool__(self) -> bool:
@@ -203,24 +167,13 @@ class Loaded(Shown, Mapping[str, Any]):
         return True
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the same as data that ``json`` can write.
-
-        Returns
-        -------
-        dict
-            ``path``, ``step``, ``verified``, ``values`` (their names), ``metadata``, ``reports``.
-        """
-        return {
-            "path": str(self.path),
-            "step": self.step,
-            "verified": self.verified,
-            "values": list(self.plain),
-            "metadata": jsonable(self.metadata),
-            "reports": {name: report.to_dict() for name, report in self.reports.items()},
-        }
+        """Return all but the plain values, of which only the names, as data for ``json``."""
+        fields = {**vars(self), "values": list(self.plain)}
+        del fields["plain"]
+        data: dict[str, Any] = jsonable(fields)
+        return data
 
     def _blocks(self) -> list[Table | str]:
-        """Return what there is in a line, then each report."""
         step = "" if self.step is None else f" of step {self.step}"
         holds = ", ".join(map(str, [*self.reports, *self.plain])) or "nothing"
         reports = (block for report in self.reports.values() for block in report._blocks())

@@ -17,17 +17,15 @@ _DEVICES = ("cuda", "xpu", "mps")
 def get_rng_state() -> dict[str, Any]:
     """Return the state of the global random number generators.
 
-    Those of torch (and of each device it can use), of Python, and of numpy if it is in use.
-
     Returns
     -------
     dict
-        ``"torch"``, ``"python"``, and what else there is: tensors, numbers, tuples.
+        That of ``"torch"`` and ``"python"``, of ``"numpy"`` if it is in use, and of each kind of
+        device that torch can use: tensors, numbers, tuples.
 
     Examples
     --------
-    >>> import torch
-    >>> import optimkit
+    >>> import torch, optimkit
     >>> state = optimkit.get_rng_state()
     >>> first = torch.rand(2)
     >>> optimkit.set_rng_state(state)
@@ -48,13 +46,11 @@ def get_rng_state() -> dict[str, Any]:
 def set_rng_state(state: Mapping[str, Any]) -> None:
     """Set the global random number generators, as :func:`get_rng_state` found them.
 
-    Generators of devices that this machine has not are left out; so is numpy where it is not
-    installed.
-
     Parameters
     ----------
     state : mapping
-        What :func:`get_rng_state` returned.
+        What :func:`get_rng_state` returned. Devices that this machine has not are left out, and
+        so is numpy where it is not installed.
 
     Raises
     ------
@@ -67,9 +63,9 @@ def set_rng_state(state: Mapping[str, Any]) -> None:
     --------
     >>> import random, optimkit
     >>> state = optimkit.get_rng_state()
-    >>> drawn = [random.random(), random.random()]
+    >>> drawn = random.random()
     >>> optimkit.set_rng_state(state)
-    >>> drawn == [random.random(), random.random()]
+    >>> drawn == random.random()
     True
     """
     if not isinstance(state, Mapping) or not {"torch", "python"} <= state.keys():
@@ -91,7 +87,6 @@ def set_rng_state(state: Mapping[str, Any]) -> None:
 
 
 def _set(name: str, state: Any) -> None:
-    """Set one of them."""
     if name == "torch":
         torch.set_rng_state(state.cpu())
     elif name == "python":

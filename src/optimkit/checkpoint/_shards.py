@@ -23,9 +23,7 @@ from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
 from ._header import KEY
 
-HEADER = "optimkit.pt"
-"""All but the large tensors; there when the directory is complete."""
-
+HEADER = "optimkit.pt"  # all but the large tensors; there when the directory is complete
 _MARK = {"__tensor__", "shape", "dtype"}
 _PIECE = 1 << 20
 
