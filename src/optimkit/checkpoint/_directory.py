@@ -241,8 +241,7 @@ class CheckpointDir:
         CorruptCheckpointError
             If there are checkpoints, and all of them are damaged.
         CheckpointError
-            If the best is asked for, and no policy says which that is; else as for
-            :func:`optimkit.load`.
+            If no policy says which the best is; else as for :func:`optimkit.load`.
         """
         found = gather("load", objects, stateful)
         refuse_values(found)
