@@ -160,9 +160,8 @@ def test_what_can_not_be_predicted():
     with pytest.raises(NotImplementedError) as caught:
         state_memory(optimizer, predict=True)
     assert str(caught.value) == (
-        "the state of Closed can't be predicted: its step fails where there are no values "
-        "(TypeError: 'NoneType' object is not callable). Take a step, then call state_memory "
-        "without predict=True."
+        "the state of Closed can't be predicted: a step of its copy fails (TypeError: 'NoneType' "
+        "object is not callable). Take a step, then call state_memory without predict=True."
     )
 
 

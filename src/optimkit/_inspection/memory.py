@@ -13,6 +13,7 @@ from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
@@ -37,6 +38,7 @@ State = Mapping[str, Any]
 
 # A meta tensor has no values to fuse, capture or differentiate; what is kept is the same.
 _FAST = {"fused", "capturable", "differentiable", "foreach"}
+_LARGE = 2**26  # so many bytes are not copied to find out
 # What two objects may share, though a step of one runs: it does not change.
 _FIXED: tuple[Any, ...] = (
     *PLAIN,
@@ -107,8 +109,8 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
         What each row is for.
     predict : bool, optional
         Whether to count, for each trainable parameter without state, what its first step will
-        make. Of torch's classes that is known; of another class a copy steps, which has no values
-        and shares nothing with the live optimizer.
+        make. Of torch's classes that is known; of another class a copy steps, which shares nothing
+        with the live optimizer, and has no values if they take more than 64 MiB.
 
     Returns
     -------
@@ -243,21 +245,33 @@ def _first_state(kind: str, param: Tensor, options: Mapping[str, Any]) -> State:
 
 # The step of any other class is foreign code. It may write into whatever the optimizer leads to: the
 # parameters, an optimizer within, a table of its own. So a copy steps, which leads to nothing of
-# the live optimizer's, and has no values.
+# the live optimizer's; a large one has no values.
 
 
 def _stepped_apart(optimizer: Optimizer, params: list[Tensor]) -> list[State]:
     """Step a copy once, and return the state that it makes for each parameter."""
-    if not params:
-        return []
+    tensors = [each for each in _reached(optimizer).values() if isinstance(each, Tensor)]
+    small = sum(map(nbytes, tensors)) <= _LARGE and not any(each.is_meta for each in tensors)
+    alone = not (dist.is_available() and dist.is_initialized())  # else it may wait for other ranks
+    refusals = []
+    for values in (True, False) if small and alone else (False,):
+        try:
+            return _stepped(optimizer, params, values)
+        except NotImplementedError as refusal:
+            refusals.append(refusal)
+    raise refusals[0]
+
+
+def _stepped(optimizer: Optimizer, params: list[Tensor], values: bool) -> list[State]:
     try:
         with undisturbed(), torch.no_grad():
-            copied, stubs = _apart(optimizer, params)
+            copied, stubs = _apart(optimizer, params, values)
             shared = _shared(optimizer, copied)
             if not shared:
                 inspect.unwrap(type(optimizer).step)(copied)  # without the hooks, the user's
     except Exception as error:
-        reason = f"its step fails where there are no values ({type(error).__name__}: {error})"
+        without = "" if values else ", which has no values,"
+        reason = f"a step of its copy{without} fails ({type(error).__name__}: {error})"
         raise _refusal(optimizer, reason) from error
     if shared:
         raise _refusal(optimizer, f"its step may change {first_few(shared)}, which no copy can own")
@@ -275,13 +289,15 @@ def _stepped_apart(optimizer: Optimizer, params: list[Tensor]) -> list[State]:
     return states
 
 
-def _apart(optimizer: Optimizer, params: list[Tensor]) -> tuple[Any, list[Tensor]]:
-    """Copy an optimizer and all that it leads to, without values; return the parameters' stubs too."""
+def _apart(optimizer: Optimizer, params: list[Tensor], values: bool) -> tuple[Any, list[Tensor]]:
+    """Copy an optimizer and all that it leads to; return the copies of the parameters too."""
     reached = _reached(optimizer).values()
-    memo: dict[int, Any] = {id(each): _stub(each) for each in reached if isinstance(each, Tensor)}
+    memo: dict[int, Any] = {
+        id(each): _stub(each, values) for each in reached if isinstance(each, Tensor)
+    }
     stubs = [memo[id(param)] for param in params]
     for stub in stubs:
-        stub.grad = torch.empty_like(stub)
+        stub.grad = torch.randn_like(stub)
     # torch/optim/optimizer.py, 2.15: __getstate__ leaves all but three attributes out.
     within = [each for each in reached if isinstance(each, Optimizer)]
     memo.update((id(each), object.__new__(type(each))) for each in within)
@@ -302,11 +318,12 @@ def _attributes(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def _stub(tensor: Tensor) -> Tensor:
-    """Return a tensor of the same shape without values; a number keeps its value, to be read."""
-    if tensor.numel() == 1 and tensor.is_cpu and not tensor.requires_grad:
-        return tensor.detach().clone()
-    return torch.empty_like(local(tensor), device="meta", requires_grad=tensor.requires_grad)
+def _stub(tensor: Tensor, values: bool) -> Tensor:
+    """Return a tensor of the same shape; without values, but of numbers, which may be read."""
+    number = tensor.numel() == 1 and tensor.is_cpu and not tensor.requires_grad
+    stub = local(tensor).detach()
+    stub = stub.to("cpu", copy=True) if values or number else torch.empty_like(stub, device="meta")
+    return stub.requires_grad_(tensor.requires_grad)
 
 
 def _reached(root: object) -> dict[int, Any]:
