@@ -26,10 +26,8 @@ class Finding(NamedTuple):
         This run is wrong; it will surprise you; know this.
     names : tuple of str
         The parameters, groups or modules it is about.
-    message : str
-        What was found, and what it leads to.
-    remedy : str
-        What to do.
+    message, remedy : str
+        What was found, and what it leads to; what to do.
 
     Examples
     --------

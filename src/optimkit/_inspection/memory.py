@@ -54,10 +54,8 @@ class MemoryRow(NamedTuple):
     ----------
     name : str
         A state key, a group, a parameter, a data type or a device.
-    bytes : int
-        The bytes of its tensors.
-    tensors : int
-        How many there are.
+    bytes, tensors : int
+        The bytes of its tensors, and how many there are.
 
     Examples
     --------
@@ -75,10 +73,8 @@ class MemoryTable(Table):
 
     Parameters
     ----------
-    rows : iterable of MemoryRow
-        The records.
-    caption : str
-        Whose state it is, and how it was found.
+    rows, caption : iterable of MemoryRow, str
+        The records; whose state it is, and how it was found.
 
     Examples
     --------

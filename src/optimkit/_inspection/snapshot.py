@@ -58,10 +58,8 @@ class Snapshot(Shown):
 
     Parameters
     ----------
-    optimizer : str or None
-        Its class; None if only a state dict was known.
-    values : {"norm", "copy", "none"}
-        What is kept of each tensor.
+    optimizer, values : str or None, {"norm", "copy", "none"}
+        Its class, None if only a state dict was known; what is kept of each tensor.
     groups, labels : tuple
         Of each group, the options and the name.
     names, named : tuple of str, bool
