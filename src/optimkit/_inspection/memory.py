@@ -37,7 +37,7 @@ By = Literal["key", "group", "param", "dtype", "device"]
 State = Mapping[str, Any]
 
 # A meta tensor has no values to fuse, capture or differentiate; what is kept is the same.
-_FAST = {"fused", "capturable", "differentiable", "foreach"}
+_FAST = {"fused", "capturable", "differentiable"}
 _LARGE = 2**26  # so many bytes are not copied to find out
 # What two objects may share, though a step of one runs: it does not change.
 _FIXED: tuple[Any, ...] = (
@@ -278,7 +278,14 @@ def _stepped(optimizer: Optimizer, params: list[Tensor], values: bool) -> list[S
     owned = [{id(each) for each in tensors_in(state) if each.is_meta} for state in states]
     if len(set[int]().union(*owned)) < sum(map(len, owned)):  # a table by address, as heavyball's
         raise _refusal(optimizer, "its step takes parameters without values for one another")
-    kinds = {type(each) for each in _reached(states).values()} - {*PLAIN, Tensor, dict, list, tuple}
+    kinds = {type(each) for each in _reached(states).values()} - {
+        *PLAIN,
+        Tensor,
+        dict,
+        list,
+        tuple,
+        set,
+    }
     if kinds:
         odd = first_few(sorted(kind.__name__ for kind in kinds))
         raise _refusal(optimizer, f"its step makes {odd}, of which the bytes are not known")
@@ -301,7 +308,7 @@ def _apart(optimizer: Optimizer, params: list[Tensor], values: bool) -> tuple[An
         memo[id(each)].__dict__.update(copy.deepcopy(_attributes(each), memo))
         for group in memo[id(each)].param_groups:
             group["params"][:] = [param for param in group["params"] if param.grad is not None]
-            group.update((key, False) for key in _FAST & group.keys())
+            group.update((key, False) for key in group.keys() & _FAST if not values)
     return memo[id(optimizer)], stubs
 
 
