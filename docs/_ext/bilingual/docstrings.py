@@ -9,15 +9,18 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.builders.gettext import MessageCatalogBuilder
 from sphinx.config import Config
+from sphinx.ext.autosummary import autosummary_table
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.i18n import Locale
 from sphinx.util.i18n import CatalogInfo, CatalogRepository, docname_to_domain
 from sphinx.util.nodes import extract_messages
 
-from .blocks import leaves, words_of
+from .blocks import ancestors, leaves, words_of
 from .languages import CHINESE, ENGLISH, Language, by_sphinx, detect
 from .pairing import mark, other
 from .reports import quote, warn
+
+FROM_DOCSTRINGS = (addnodes.desc, autosummary_table)
 
 
 def docstring_texts(document: nodes.document) -> list[nodes.TextElement]:
@@ -25,8 +28,13 @@ def docstring_texts(document: nodes.document) -> list[nodes.TextElement]:
     return [
         node
         for node, _ in extract_messages(document)
-        if in_docstring(node) and isinstance(node, nodes.TextElement)
+        if in_docstring(node) and isinstance(node, nodes.TextElement) and not is_signature(node)
     ]
+
+
+def is_signature(node: nodes.TextElement) -> bool:
+    """Return whether a text is how an object is called, in a list of objects."""
+    return isinstance(node[0], addnodes.pending_xref) and node[0]["reftype"] == "obj"
 
 
 def can_double(node: nodes.TextElement) -> bool:
@@ -37,11 +45,9 @@ def can_double(node: nodes.TextElement) -> bool:
     return sentence and not list(node.findall(nodes.footnote_reference))
 
 
-def in_docstring(node: nodes.Node | None) -> bool:
-    """Return whether a node is part of the description of an object."""
-    while node is not None and not isinstance(node, addnodes.desc):
-        node = node.parent
-    return node is not None
+def in_docstring(node: nodes.Node) -> bool:
+    """Return whether a node is part of the description of an object, or of a list of objects."""
+    return any(isinstance(above, FROM_DOCSTRINGS) for above in ancestors(node))
 
 
 class TranslateDocstrings(SphinxTransform):
@@ -57,7 +63,7 @@ class TranslateDocstrings(SphinxTransform):
         if issubclass(self.env._builder_cls, MessageCatalogBuilder):
             keep_out_of_catalog(self.document, docstring_texts(self.document))
             return
-        if next(self.document.findall(addnodes.desc), None) is None:
+        if not any(isinstance(node, FROM_DOCSTRINGS) for node in self.document.findall()):
             return  # Sphinx takes long to look for messages where there are none
         found = docstring_texts(self.document)
         domain = docname_to_domain(self.env.docname, self.config.gettext_compact)
