@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
 from bilingual.languages import ENGLISH, by_sphinx  # noqa: E402 (the path comes first)
-from gallery.wheel import install_cell, substitutions  # noqa: E402
+from gallery.downloads import substitutions  # noqa: E402
 
 about = tomllib.loads(HERE.with_name("pyproject.toml").read_text("utf-8"))["project"]
 repository = about.get("urls", {}).get("Repository", "")
@@ -26,6 +26,7 @@ project_copyright = {"en": author, "zh": "optimkit 作者"}[own.path]
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
@@ -57,6 +58,7 @@ gettext_compact = True
 gettext_location = False
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+autosummary_generate = False
 napoleon_numpy_docstring = True
 napoleon_google_docstring = False
 napoleon_preprocess_types = True
@@ -96,7 +98,6 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "css": [],  # ours are in _static/optimkit.css
     "write_computation_times": False,
-    "first_notebook_cell": install_cell(os.environ.get("OPTIMKIT_BASE_URL", "")),
     "backreferences_dir": "auto_examples/backreferences",
     "doc_module": ("optimkit",),
     "inspect_global_variables": False,  # looking into every object of a script triggers its warnings
@@ -128,7 +129,7 @@ html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "navbar_persistent": ["reading-switch", "search-button"],
     "article_header_start": ["breadcrumbs"],
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "primary_sidebar_end": [],
     "article_footer_items": ["page-source"] if repository else [],
     "footer_start": ["copyright"],

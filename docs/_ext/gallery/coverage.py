@@ -6,6 +6,7 @@ A script says ``# sphinx_gallery_covers = "S8 C18"`` in the block that answers s
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,12 @@ NOTE = Path(__file__).parents[2] / "note.toml"
 MARKER = re.compile(r'^# sphinx_gallery_covers = "([^"]*)"$')
 HEADING = re.compile(r"^# ([-~^\"])\1{3,}$")
 VERDICTS = {
-    None: ("", ""),
-    "right": (": right", "：正确"),
-    "incomplete": (": true, but not all of it", "：不完整"),
-    "stale": (": no longer", "：已过时"),
-    "wrong": (": not so", "：有误"),
-    "style": (": spelling", "：写法"),
-    "missing": (": left open", "：留白"),
+    "right": ("right", "正确"),
+    "incomplete": ("true, but not all of it", "不完整"),
+    "stale": ("no longer", "已过时"),
+    "wrong": ("not so", "有误"),
+    "style": ("spelling", "写法"),
+    "missing": ("left open", "留白"),
 }
 
 logger = logging.getLogger(__name__)
@@ -77,14 +77,21 @@ class Coverage(SphinxDirective):
         chosen = [item for item in items() if item["id"].startswith(self.arguments[0])]
         shown = nodes.definition_list("", classes=["terms", "note"])
         shown += [self.item(item, where.get(item["id"], [])) for item in chosen]
-        return [shown]
+        verdicts = Counter(item["verdict"] for item in chosen if "verdict" in item)
+        counted = [
+            " · ".join(f"{VERDICTS[one][half]} {verdicts[one]}" for one in VERDICTS)
+            for half in range(2)
+        ]
+        summary = nodes.paragraph("", " | ".join(counted), classes=["verdicts"])
+        return [summary, shown] if verdicts else [shown]
 
     def item(
         self, item: dict[str, Any], where: list[tuple[Tutorial, str]]
     ) -> nodes.definition_list_item:
         """Return one item: its place in the note, what it says, what holds, where that is shown."""
-        english, chinese = VERDICTS[item.get("verdict")]
-        place = "{id}, line {line}{0} | {id}，第 {line} 行{1}".format(english, chinese, **item)
+        place = "{id}, line {line} | {id}，第 {line} 行"
+        if verdict := item.get("verdict"):
+            place = "{id}, line {line}: {0} | {id}，第 {line} 行：{1}"
         body = nodes.definition()
         for pair in (item.get("about") or item["says"], item["found"]):
             body += self.parse_text_to_nodes("\n\n".join(pair))
@@ -98,7 +105,10 @@ class Coverage(SphinxDirective):
                 links.append(reference("std", "doc", page, words, self.env.docname))
             separated = [piece for link in links for piece in (nodes.Text(separator), link)]
             body += nodes.paragraph("", "", *separated[1:], classes=["uses"])
-        term = nodes.term("", place, ids=[item["id"].lower()])
+        said = place.format(*VERDICTS.get(verdict, ()), **item)
+        term = nodes.term(
+            "", said, ids=[item["id"].lower()], classes=[f"verdict-{verdict}"] if verdict else []
+        )
         return nodes.definition_list_item("", term, body)
 
     def link(self, tutorial: Tutorial, heading: str, language: int) -> nodes.Element:
