@@ -12,16 +12,15 @@ import shutil
 import subprocess
 import sys
 import time
-import traceback
 from functools import partial
 from html import unescape
 from importlib.metadata import distributions
 from pathlib import Path
 from string import Template
 
-from bilingual.languages import LANGUAGES, Language
+from bilingual.languages import LANGUAGES
+from gallery.downloads import build_wheel
 from gallery.scripts import digest
-from gallery.wheel import build_wheel
 
 DOCS = Path(__file__).parents[1]
 BUILD = DOCS / "_build"
@@ -43,52 +42,25 @@ OPTIONAL = re.compile(r":(?:not|is|where)\([^()]*\)")
 
 
 def build_languages() -> int:
-    """Build every language; return Sphinx's exit code.
+    """Build each language in a process of its own, since Sphinx keeps some words of the one before.
 
-    The first one starts here, and that runs the scripts. Then the others begin, each in a process of
-    its own, since Sphinx keeps some words of the language before; they are heard when it is done.
+    The first runs the scripts. Return the worst exit code.
     """
-    from sphinx.application import Sphinx
-    from sphinx.util.console import nocolor
-    from sphinx.util.docutils import docutils_namespace, patch_docutils
-
-    nocolor()
-    first, *others = LANGUAGES
-    print(f"\n{first.name}", flush=True)
-    builds: dict[Language, subprocess.Popen[str]] = {}
-    try:
-        with patch_docutils(DOCS), docutils_namespace():
-            folders = (DOCS, DOCS, NEXT / first.path, BUILD / "doctrees" / first.path)
-            app = Sphinx(*folders, "html", status=None, warningiserror=True)
-            builds |= {language: start_build(language) for language in others}
-            app.build()
-        codes = {first: app.statuscode}
-    except Exception:
-        traceback.print_exc()
-        codes = {first: 2}
-    for language, one in builds.items():
-        said, _ = one.communicate()
-        print(f"\n{language.name}\n{said}", file=sys.stderr, flush=True)
-        codes[language] = one.returncode
-    # Sphinx would hold what it has read to be up to date, and the next build would not warn again.
-    for language in (language for language, code in codes.items() if code):
-        for folder in (BUILD / "doctrees", NEXT):
-            shutil.rmtree(folder / language.path, ignore_errors=True)
-    return max(codes.values())
-
-
-def start_build(language: Language) -> subprocess.Popen[str]:
-    """Start the build of one language in a process of its own."""
-    folders = ["-d", BUILD / "doctrees" / language.path, DOCS, NEXT / language.path]
-    return subprocess.Popen(
-        [sys.executable, "-m", "sphinx", "-W", "-q", *folders],
-        env=os.environ | {"OPTIMKIT_LANGUAGE": language.sphinx},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    )
+    codes = []
+    for language in LANGUAGES:
+        print(f"\n{language.name}", flush=True)
+        made = NEXT / language.path, BUILD / "doctrees" / language.path
+        done = subprocess.run(
+            [sys.executable, "-m", "sphinx", "-W", "-q", "-d", made[1], DOCS, made[0]],
+            env=os.environ | {"OPTIMKIT_LANGUAGE": language.sphinx},
+            check=False,
+        )
+        codes.append(done.returncode)
+        if done.returncode:
+            # Sphinx would hold what it has read to be up to date, and would not warn again.
+            for folder in made:
+                shutil.rmtree(folder, ignore_errors=True)
+    return max(codes)
 
 
 def write_root() -> None:

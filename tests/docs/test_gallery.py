@@ -1,6 +1,7 @@
 """The gallery's figures, videos, cards, words, and which scripts run again."""
 
 import ast
+import base64
 import builtins
 import json
 import re
@@ -17,10 +18,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.animation import FuncAnimation
-from matplotlib.artist import Artist
 from matplotlib.text import Text
 from sphinx.errors import ExtensionError
-from sphinx_gallery import gen_rst
 from sphinx_gallery.py_source_parser import (
     remove_config_comments,
     remove_ignore_blocks,
@@ -28,7 +27,7 @@ from sphinx_gallery.py_source_parser import (
 )
 
 from bilingual.languages import CHINESE, ENGLISH
-from gallery import figures, page, scripts
+from gallery import downloads, figures, scripts
 
 
 @pytest.fixture(autouse=True)
@@ -178,23 +177,6 @@ def test_animation(tmp_path):
     assert not any("|" in text for text in seen[1:])
 
 
-def test_a_frame_is_drawn_once(tmp_path):
-    """Each frame of an animation is drawn when it is saved, and not for a screen before; then as ever."""
-    drawn = []
-
-    class Counter(Artist):
-        def draw(self, renderer):
-            drawn.append(renderer)
-
-    figure, axes = plt.subplots(figsize=(2, 1), dpi=40)
-    axes.add_artist(Counter())
-    canvas = figure.canvas
-    animation = FuncAnimation(figure, lambda number: None, frames=3, init_func=lambda: None)
-    figures.save_animation(animation, tmp_path / "a_001.mp4")
-    assert len(drawn) == 3
-    assert figure.canvas is canvas
-
-
 @pytest.mark.parametrize(("language", "name"), [("en", "a.mp4"), ("zh_CN", "a.zh_CN.mp4")])
 def test_video(build, tmp_path, language, name):
     """A video is copied into the site, in the variant of its language, with controls and a caption."""
@@ -304,21 +286,113 @@ def test_cards_read_scripts(tmp_path):
         scripts.tutorials(tmp_path)
 
 
-def test_a_notebook_keeps_what_its_page_leaves_out(tmp_path):
-    """A notebook has the code between ignore marks, for it is to run, and none of the gallery's comments."""
-    assert gen_rst.save_notebook is page.save_whole_notebook
-    (tmp_path / "plot_01_a.py").write_text(
-        '"""\nTitle | 题\n"""\n\n# sphinx_gallery_covers = "S1"\nstep = 1\n'
-        "# sphinx_gallery_start_ignore\nassert step == 1\n# sphinx_gallery_end_ignore\nstep\n"
-        "\n# %%\n# Words.\n\n# sphinx_gallery_thumbnail_number = 2\nprint(step)\n",
-        "utf-8",
+TUTORIAL = '''"""
+Title | 题
+==========
+
+Lead with ``code``.
+
+导语。
+
+- Level: beginner. Time: 5 minutes. Needs: tutorial 02.
+
+- 难度：入门。用时：5 分钟。预备：教程 02。
+"""
+
+# sphinx_gallery_covers = "S1"
+step = 1
+name = "Loss " "now | 当前" "损失"
+# sphinx_gallery_start_ignore
+assert step == 1
+# sphinx_gallery_end_ignore
+print(name, f"step {step} | 第 {step} 步", "a | b")
+
+# %%
+# Answers | 答案
+# --------------
+# Words.
+#
+# 文字。
+
+step
+'''
+PAGE = """
+.. GENERATED FROM PYTHON SOURCE LINES 12-20
+
+.. figure:: /auto_examples/images/a.png
+   :alt: a
+
+.. rst-class:: sphx-glr-script-out
+
+ .. code-block:: none
+
+    Loss now 当前损失
+
+      step 1
+
+.. GENERATED FROM PYTHON SOURCE LINES 28-29
+
+.. raw:: html
+
+    <b>1</b>
+"""
+
+
+@pytest.fixture
+def downloaded(tmp_path, monkeypatch):
+    """Return what reads a file that a reader can take home."""
+    (tmp_path / "plot_01_a.py").write_text(TUTORIAL, "utf-8")
+    (tmp_path / "plot_02_b.py").write_text(TUTORIAL, "utf-8")
+    found = scripts.tutorials(tmp_path)
+    monkeypatch.setattr(downloads, "tutorials", lambda: found)
+    (tmp_path / "auto_examples" / "images").mkdir(parents=True)
+    for mark in ("", ".zh_CN"):
+        (tmp_path / "auto_examples" / "images" / f"a{mark}.png").write_bytes(mark.encode())
+    lines = [line for _, _, line in split_code_and_text_blocks(tmp_path / "plot_01_a.py")[1]]
+    page = PAGE.replace("LINES 12", f"LINES {lines[1]}").replace("LINES 28", f"LINES {lines[3]}")
+    for one in found:
+        (tmp_path / "auto_examples" / f"{one.name}.rst").write_text(page, "utf-8")
+    config = {"language": "en", "bilingual_base_url": "", "sphinx_gallery_conf": {}}
+    downloads.write_downloads(SimpleNamespace(srcdir=tmp_path, config=SimpleNamespace(**config)))
+    return lambda name: (tmp_path / "auto_examples" / name).read_text("utf-8")
+
+
+def test_a_script_in_one_language(downloaded):
+    """A script has the words of one language, all of its code, and nothing that is for the gallery."""
+    english, chinese = (downloaded(f"{language}/plot_01_a.py") for language in ("en", "zh"))
+    assert 'name = "Loss now"\nassert step == 1\n' in english
+    assert 'name = "当前损失"\nassert step == 1\n' in chinese
+    assert """print(name, f'step {step}', "a | b")""" in english.replace(
+        'f"step {step}"', "f'step {step}'"
     )
-    cells = ["%pip install", "Title", "step = 1\nstep", "Words.", "print(step)"]
-    notebook = {"cells": [{"source": [source]} for source in cells]}
-    page.save_whole_notebook(notebook, tmp_path / "plot_01_a.ipynb.new")
-    saved = json.loads((tmp_path / "plot_01_a.ipynb.new").read_text("utf-8"))["cells"]
-    cells[2] = "step = 1\nassert step == 1\nstep"
-    assert [cell["source"] for cell in saved] == [[source] for source in cells]
+    assert "第 {step} 步" in chinese
+    assert english.startswith('"""\nTitle\n')
+    assert "# %%\n# 答案\n# --------------\n#\n# 文字。\n" in chinese
+    assert not re.search("[\u4e00-\u9fff]", english)
+    assert "Lead" not in chinese
+    assert "sphinx_gallery" not in english + chinese + downloaded("both/plot_01_a.py")
+    both = downloaded("both/plot_01_a.py")
+    assert "Lead" in both
+    assert "导语" in both
+    for code in (english, chinese, both):
+        compile(code, "a.py", "exec")
+
+
+def test_a_notebook_in_one_language(downloaded):
+    """A notebook has its outputs, an id in each cell, links to the others, and folded answers."""
+    for language, picture in (("en", ""), ("zh", ".zh_CN"), ("both", "")):
+        made = json.loads(downloaded(f"{language}/plot_01_a.ipynb"))
+        assert (made["nbformat"], made["nbformat_minor"]) == (4, 5)
+        install, title, code, answers, last = made["cells"]
+        assert len({cell["id"] for cell in made["cells"]}) == 5
+        assert install["source"].splitlines()[-1].startswith("%pip install")
+        assert "](plot_02_b.ipynb)" in title["source"]
+        image, printed = code["outputs"]
+        assert base64.b64decode(image["data"]["image/png"]).decode() == picture
+        assert printed["text"] == "Loss now 当前损失\n\n  step 1\n"
+        assert answers["source"].startswith("<details><summary>")
+        assert last["metadata"] == {"jupyter": {"source_hidden": True}}
+        assert last["outputs"][0]["data"] == {"text/html": "<b>1</b>"}
 
 
 def shown(script):

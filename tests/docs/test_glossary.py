@@ -7,22 +7,19 @@ import pytest
 
 MYST = "# Page | 页\n\n"
 TERMS = """
-[[term]]
-en = "rate"
+["rate"]
 zh = "速率"
 also = ["速度"]
 topic = "one"
 tutorial = "05"
 means = ["How `fast`.", "有多 `快`。"]
 
-[[term]]
-en = "learning rate"
+["learning rate"]
 zh = "学习速率"
 topic = "one"
 means = ["How fast it learns.", "学得有多快。"]
 
-[[term]]
-en = "no meaning"
+["no meaning"]
 zh = "无释义"
 """
 GLOSSARY = "# Glossary | 术语表\n\n```{glossary-terms} one\n```\n"

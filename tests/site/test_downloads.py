@@ -21,9 +21,9 @@ CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
 
 
 def linked(site, page, ending):
-    """Return the addresses, below the site, of the downloads that a page links."""
+    """Return the addresses, below the site, of the downloads that a page links, in its order."""
     found = re.findall(rf'href="([^"]*_downloads/[^"]*\.{ending})"', site.text(page))
-    return sorted({urljoin(page, one) for one in found})
+    return list(dict.fromkeys(urljoin(page, one) for one in found))
 
 
 def download(site, address):
@@ -33,15 +33,21 @@ def download(site, address):
     return body
 
 
+@pytest.fixture(params=["en", "zh"])
+def language(request):
+    """A language of the site."""
+    return request.param
+
+
 @pytest.fixture
-def files(site, tutorial):
-    """The script and the notebook of a tutorial, downloaded from its English page."""
-    page = f"en/auto_examples/{tutorial}.html"
+def files(site, tutorial, language):
+    """The script and the notebook of a tutorial in the language of the page that links them."""
+    page = f"{language}/auto_examples/{tutorial}.html"
     found = {}
     for ending in ("py", "ipynb"):
-        (address,) = linked(site, page, ending)
-        assert Path(address).name == f"{tutorial}.{ending}"
-        found[ending] = download(site, address)
+        addresses = linked(site, page, ending)
+        assert [Path(address).name for address in addresses] == [f"{tutorial}.{ending}"] * 2
+        found[ending], found[f"both {ending}"] = (download(site, one) for one in addresses)
     return found
 
 
@@ -85,15 +91,18 @@ def test_script_runs(files, tmp_path):
 
 
 def test_notebook_is_valid(notebook):
-    """A notebook has the shape that Jupyter asks for, and carries no output."""
-    assert notebook["nbformat"] == 4
+    """A notebook has the shape of format 4.5, and carries what each cell printed and drew."""
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     assert notebook["metadata"]["kernelspec"]["language"] == "python"
+    kinds = set()
     for cell in notebook["cells"]:
-        assert {"cell_type", "metadata", "source"} <= set(cell)
+        assert {"id", "cell_type", "metadata", "source"} <= set(cell)
         assert cell["cell_type"] in ("code", "markdown")
-        if cell["cell_type"] == "code":
-            assert cell["outputs"] == []
-            assert cell["execution_count"] is None
+        kinds |= {kind for output in cell.get("outputs", ()) for kind in output.get("data", ())}
+        kinds |= {output["output_type"] for output in cell.get("outputs", ())}
+    assert {"stream", "image/png"} <= kinds
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+    assert any(cell["source"].startswith("<details>") for cell in notebook["cells"])
 
 
 def test_notebook_says_what_to_install(notebook):
@@ -112,58 +121,43 @@ def test_notebook_has_no_raw_markup(notebook):
     assert [line for text in texts for line in RST.findall(CODE.sub("", text))] == []
 
 
-def test_download_is_bilingual(files):
-    """Script and notebook carry both languages, whichever page they come from."""
-    for body in files.values():
-        text = (
-            json.dumps(json.loads(body), ensure_ascii=False) if body[:1] == b"{" else body.decode()
-        )
-        assert len(re.findall(r"[\u4e00-\u9fff]", text)) > 200
-        assert len(re.findall(r"\b(?:the|of|and|is)\b", text)) > 20
-
-
-def test_both_languages_offer_the_same_files(site, tutorial):
-    """The Chinese page links the files that the English page links."""
-    for ending in ("py", "ipynb", "zip"):
-        contents = []
-        for language in LANGUAGES:
-            (address,) = linked(site, f"{language}/auto_examples/{tutorial}.html", ending)
-            contents.append(
-                (
-                    Path(address).name,
-                    members(site, address) if ending == "zip" else download(site, address),
-                )
-            )
-        assert contents[0] == contents[1]
+def test_download_is_in_one_language(files, language):
+    """Script and notebook speak the language of their page; those in both languages speak both."""
+    for name, body in files.items():
+        text = body.decode()
+        prose = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+        if name.endswith("ipynb"):
+            cells = json.loads(text)["cells"][1:]
+            text = "\n".join(source(cell) for cell in cells)
+            prose = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "markdown")
+        chinese = len(re.findall(r"[\u4e00-\u9fff]", text))
+        english = len(re.findall(r"\b(?:the|of|and|is)\b", prose))
+        if name.startswith("both"):
+            assert chinese > 200
+            assert english > 20
+        elif language == "en":
+            assert chinese <= len(re.findall("CJK", text))
+            assert english > 20
+        else:
+            assert chinese > 200
+            assert english < 20
 
 
 def members(site, address):
     """Return the files in a zip, by name."""
     with zipfile.ZipFile(io.BytesIO(download(site, address))) as archive:
-        return {Path(name).name: archive.read(name) for name in archive.namelist()}
-
-
-def test_zip_of_a_tutorial(site, files, tutorial):
-    """The zip of a tutorial holds its script and its notebook, the same as alone."""
-    (address,) = linked(site, f"en/auto_examples/{tutorial}.html", "zip")
-    held = members(site, address)
-    assert held == {f"{tutorial}.{ending}": body for ending, body in files.items()}
+        return {Path(name).name: archive.read(name) for name in archive.namelist() if "." in name}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_zips_of_all(site, language):
-    """The list of tutorials offers every script in one zip, and every notebook in another."""
-    held = {}
-    for address in linked(site, f"{language}/auto_examples/index.html", "zip"):
-        held |= members(site, address)
+    """The list of tutorials offers all files of its language in one zip, those of both in another."""
+    page = f"{language}/auto_examples/index.html"
+    held = {Path(one).name: members(site, one) for one in linked(site, page, "zip")}
+    assert set(held) == {f"tutorials.{language}.zip", "tutorials.both.zip"}
     pages = [path.stem for path in site.root.glob(f"{language}/auto_examples/plot_*.html")]
-    assert sorted(held) == sorted(
-        f"{page}.{ending}" for page in pages for ending in ("py", "ipynb")
-    )
-    for page in pages:
-        for ending in ("py", "ipynb"):
-            (address,) = linked(site, f"{language}/auto_examples/{page}.html", ending)
-            assert held[f"{page}.{ending}"] == download(site, address)
+    for files in held.values():
+        assert sorted(files) == sorted(f"{page}.{end}" for page in pages for end in ("py", "ipynb"))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -20,6 +20,9 @@ CODE = re.compile(r"optimkit(\.\w+)+")
 
 MARKUP = ("**", "``", ":math:", ":doc:", ":ref:", ":func:", "`__", "$$", "{{", " -- ")
 
+UNRENDERED = re.compile(rf"(?<!\w)[*`]+(?={HAN.pattern})|(?<={HAN.pattern})[*`]|\]_(?!\w)")
+"""Marks that touch Chinese are printed as they were typed."""
+
 OPEN_FOLDS = "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
 
 # The keyboard reaches what scrolls at this width, which the theme sees to a moment after a change.
@@ -153,6 +156,7 @@ def test_links_answer(still, site, address):
 def test_no_markup_is_left(still, address):
     """No reader, of either language, meets markup that did not become anything."""
     prose = still(address).evaluate(PROSE)
+    assert not UNRENDERED.search(prose)
     assert [line for line in prose.splitlines() if any(mark in line for mark in MARKUP)] == []
 
 

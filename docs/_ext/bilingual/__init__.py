@@ -28,8 +28,8 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_post_transform(pairing.ShowTitleHalves)
     app.add_post_transform(pages.SizeImages)
     app.add_directive("glossary-terms", glossary.GlossaryTerms)
-    app.add_node(pages.fold, html=(pages.visit_fold, pages.depart_fold))
-    app.add_node(pages.fold_summary, html=(pages.visit_summary, pages.depart_summary))
+    app.add_node(pages.fold, html=pages.element("details", CLASS="solution"))
+    app.add_node(pages.fold_summary, html=pages.element("summary"))
     app.connect("config-inited", glossary.check_glossary)
     app.connect("builder-inited", docstrings.compile_catalogs)
     app.connect("builder-inited", pages.tag_html)
@@ -40,7 +40,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     # Raise env_version with any change of the transforms: it is what makes old doctrees stale.
     return {
         "version": "1",
-        "env_version": 8,
+        "env_version": 9,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }

@@ -60,36 +60,23 @@ def glossary(project: Sphinx | BuildEnvironment) -> tuple[Term, ...]:
 @lru_cache
 def read_glossary(path: Path, changed: int) -> tuple[Term, ...]:
     """Read a glossary, again when the file has changed."""
-    rows = tomllib.loads(path.read_text("utf-8"))["term"]
+    rows = tomllib.loads(path.read_text("utf-8"))
     return tuple(
-        Term(**{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()})
-        for row in rows
+        Term(en, **{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()})
+        for en, row in rows.items()
     )
 
 
 def check_glossary(app: Sphinx, config: Config) -> None:
-    """Refuse a glossary that cannot be read, and warn about one that defines a term twice."""
-    path = glossary_path(app)
+    """Refuse a glossary that cannot be read."""
     try:
-        terms = glossary(app)
-    except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+        glossary(app)
+    except (AttributeError, TypeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(
-            f"{path}: not a glossary: {error}; "
-            "expected [[term]] tables with en, zh, and if need be also, never, strict, topic, "
-            "tutorial, means"
+            f"{glossary_path(app)}: not a glossary: {error}; "
+            "expected a table for each term, by its English name, with zh, and if need be also, "
+            "never, strict, topic, tutorial, means"
         ) from error
-    lines = lines_of_terms(path) if terms else []
-    for number, term in enumerate(terms):
-        first = next(i for i, other in enumerate(terms) if other.en.lower() == term.en.lower())
-        if first < number:
-            said = f"'{term.en}' is defined on line {lines[first]} already: keep one translation"
-            warn(said, f"{path}:{lines[number]}", "glossary")
-
-
-def lines_of_terms(path: Path) -> list[int]:
-    """Return the line on which each term of a glossary begins."""
-    lines = path.read_text("utf-8").splitlines()
-    return [number for number, line in enumerate(lines, 1) if line.strip() == "[[term]]"]
 
 
 def check_terms(english: nodes.Element, chinese: nodes.Element, at: nodes.Element) -> None:

@@ -12,26 +12,10 @@ class Language:
     path: str
     tag: str
     name: str
-    both: str
-    both_hint: str
 
 
-ENGLISH = Language(
-    sphinx="en",
-    path="en",
-    tag="en",
-    name="English",
-    both="Both",
-    both_hint="Show Chinese under English, block by block",
-)
-CHINESE = Language(
-    sphinx="zh_CN",
-    path="zh",
-    tag="zh-CN",
-    name="中文",
-    both="双语",
-    both_hint="逐段对照显示中文和英文",
-)
+ENGLISH = Language(sphinx="en", path="en", tag="en", name="English")
+CHINESE = Language(sphinx="zh_CN", path="zh", tag="zh-CN", name="中文")
 LANGUAGES = (ENGLISH, CHINESE)
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")

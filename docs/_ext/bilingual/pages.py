@@ -1,6 +1,7 @@
 """What an HTML page has beside its text: the switch, alternates, folded solutions."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sphinx.writers.html5 import HTML5Translator
 from .languages import ENGLISH, LANGUAGES, by_sphinx
 from .pairing import PairBlocks, other_half
 
+Visitor = Callable[[HTML5Translator, nodes.Element], None]
 SOLUTION = re.compile(r"(solution|answers?)( \d+)? ?[|｜]")
 """How the name of a folded section begins: ``Solution | …``, ``Solution 2 | …``, ``Answers | …``."""
 
@@ -84,20 +86,12 @@ class FoldSolutions(SphinxTransform):
             section.replace_self(fold("", summary, *body, ids=section["ids"]))
 
 
-def visit_fold(self: HTML5Translator, node: fold) -> None:
-    self.body.append(self.starttag(node, "details", CLASS="solution"))
-
-
-def depart_fold(self: HTML5Translator, node: fold) -> None:
-    self.body.append("</details>\n")
-
-
-def visit_summary(self: HTML5Translator, node: fold_summary) -> None:
-    self.body.append(self.starttag(node, "summary", ""))
-
-
-def depart_summary(self: HTML5Translator, node: fold_summary) -> None:
-    self.body.append("</summary>\n")
+def element(name: str, **attributes: str) -> tuple[Visitor, Visitor]:
+    """Return what writes a node as an HTML element of a name."""
+    return (
+        lambda self, node: self.body.append(self.starttag(node, name, **attributes)),
+        lambda self, node: self.body.append(f"</{name}>\n"),
+    )
 
 
 class SizeImages(SphinxPostTransform):

@@ -4,12 +4,9 @@ It runs after gettext has translated the docstrings (priority 20) and before Sph
 titles, the table of contents and labels, so all of these come out in one language.
 """
 
-import re
-from collections.abc import Iterable
 from typing import Any
 
 from docutils import nodes
-from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
@@ -18,7 +15,6 @@ from .glossary import check_terms, glossary_path
 from .languages import (
     CHINESE,
     ENGLISH,
-    HAN,
     LANGUAGES,
     SEPARATOR,
     Language,
@@ -30,11 +26,6 @@ from .languages import (
 )
 from .reports import quote, unpaired, warn
 
-MARKUP = re.compile(
-    r"`|\*\*|~~|\]_(?!\w)"  # marks that no running text holds
-    rf"|(?<![\w*])\*\w|[*_]+(?={HAN.pattern})|(?<={HAN.pattern})[*_]"  # those that touch a word
-    r"|:[a-z:]+:\Z"  # a role before what became a citation
-)
 OTHER = "bi-other"
 """The class of everything that is in the language of the other site."""
 
@@ -65,14 +56,11 @@ class PairBlocks(SphinxTransform):
         self.env.note_dependency(glossary_path(self.env))
         for leaf in leaves(self.document):
             join_lines(leaf)
-        for toctree in self.document.findall(addnodes.toctree):
-            translate_toctree(toctree, own)
         for image in self.document.findall(nodes.image):
             translate_alt(image, own)
         for items in list(self.document.findall(nodes.bullet_list)):
             split_list(items)
         pair_children(self.document, own)
-        check_markup(leaves(self.document))
 
 
 def split_list(items: nodes.bullet_list) -> None:
@@ -224,18 +212,6 @@ class ShowTitleHalves(SphinxPostTransform):
                 title += half.deepcopy()
 
 
-def translate_toctree(toctree: addnodes.toctree, own: Language) -> None:
-    """Keep one half of a toctree's caption and of the titles written into it."""
-    written = [toctree.get("caption"), *(title for title, _ in toctree["entries"])]
-    for text in filter(None, written):
-        if not has_both(text):
-            said = f"half toctree entry '{text[:50]}': write both halves, 'English | 中文'"
-            warn(said, toctree, "heading")
-    if toctree.get("caption"):
-        toctree["caption"] = choose(toctree["caption"], own)
-    toctree["entries"] = [(title and choose(title, own), ref) for title, ref in toctree["entries"]]
-
-
 def translate_alt(image: nodes.image, own: Language) -> None:
     """Keep one half of an image's alternative text."""
     if "alt" not in image:
@@ -254,16 +230,3 @@ def has_both(text: str) -> bool:
     """Return whether a text says the same in both languages, or has no words at all."""
     parts = halves(text)
     return in_order(*parts) if parts else detect(text) is None
-
-
-def check_markup(leaves: Iterable[nodes.TextElement]) -> None:
-    """Warn about markup that is printed as it was typed, as it is where it touches Chinese."""
-    for leaf in leaves:
-        for text in leaf.findall(nodes.Text):
-            if isinstance(text.parent, (nodes.literal, nodes.math, nodes.raw)):
-                continue
-            found = MARKUP.search(text.astext())
-            if found and HAN.search(leaf.astext()):
-                at = text.astext()[max(0, found.start() - 12) : found.end() + 12]
-                said = f"unrendered markup in '{at}': put a space between it and Chinese characters"
-                warn(said, leaf, "markup")

@@ -1,6 +1,5 @@
 """Warnings, each with the file and line that a writer has to open; the build takes them for errors."""
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,9 +9,6 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
-
-BLOCK = re.compile(r"GENERATED FROM PYTHON SOURCE LINES (\d+)-(\d+)")
-"""What the gallery says, in a comment, of the lines of the script that a part of a page is from."""
 
 
 def warn(message: str, at: nodes.Node | str, subtype: str) -> None:
@@ -75,7 +71,7 @@ def place(node: nodes.Node) -> str | nodes.Node:
     source, line = get_source_line(node)
     page = Path(source or "")
     if script := script_of(page, node.document.settings.env):
-        return f"{script}:{find(node, script, *block_of(node))}"
+        return f"{script}:{find(node, script, 1)}"
     if isinstance(node.parent, nodes.entry) and page.is_file():
         return f"{page}:{find(node, page, line or 1)}"
     return node
@@ -90,21 +86,10 @@ def script_of(page: Path, env: BuildEnvironment) -> Path | None:
     return folder / name if of_gallery and (folder / name).exists() else None
 
 
-def block_of(node: nodes.Node) -> tuple[int, int | None]:
-    """Return the first and the last line of the part of a script that a node is from."""
-    lines: tuple[int, int | None] = (1, None)
-    for before in node.document.findall():
-        if before is node:
-            break
-        if isinstance(before, nodes.comment) and (found := BLOCK.match(before.astext())):
-            lines = (int(found[1]), int(found[2]))
-    return lines
-
-
-def find(node: nodes.Node, file: Path, first: int, last: int | None = None) -> int:
-    """Return the line that holds the first words of a node, of some lines of a file."""
+def find(node: nodes.Node, file: Path, first: int) -> int:
+    """Return the line that holds the first words of a node, from a line of a file on."""
     words = next((line for line in node.astext().splitlines() if line.strip()), "")[:24]
-    lines = file.read_text("utf-8").splitlines()[first - 1 : last]
+    lines = file.read_text("utf-8").splitlines()[first - 1 :]
     for number, line in enumerate(lines, first):
         if words and words in line.lstrip("# ").replace("`", "").replace("*", ""):
             return number

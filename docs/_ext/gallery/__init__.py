@@ -2,16 +2,16 @@
 
 scripts     what a script says of itself, and which to run again
 figures     light and dark, English and Chinese
-page        cards, downloads, the sentences that sphinx-gallery writes in English only
+page        cards, when a tutorial ran, what one can take home
+downloads   scripts and notebooks, by language; the package that they need
 coverage    what of the note the tutorials answer
 links       to other tutorials and the reference, and back
-wheel       the package that the downloads need
 """
 
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata
 
-from . import coverage, links, page, scripts
+from . import coverage, downloads, links, page, scripts
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
@@ -22,5 +22,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_transform(links.LinkNames)
     app.connect("builder-inited", scripts.forget_stale, priority=100)
     app.connect("builder-inited", scripts.remember_fresh, priority=900)
+    app.connect("builder-inited", downloads.write_downloads, priority=901)
     app.connect("source-read", page.rewrite)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

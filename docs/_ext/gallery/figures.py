@@ -17,7 +17,6 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.animation import Animation
-from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sphinx.errors import ExtensionError
@@ -122,26 +121,14 @@ def darken(picture: np.ndarray) -> np.ndarray:
 def save_animation(animation: Animation, path: Path) -> Path:
     """Save an animation as a video for each language; on a dark page the stylesheet turns it over."""
     for variant in variants(animation._fig, path):
-        with undrawn(animation._fig):
-            animation.save(
-                variant,
-                writer="ffmpeg",
-                dpi=110,
-                savefig_kwargs={"facecolor": "#ffffff"},  # a video has no transparency
-                extra_args=["-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p"],
-            )
+        animation.save(
+            variant,
+            writer="ffmpeg",
+            dpi=110,
+            savefig_kwargs={"facecolor": "#ffffff"},  # a video has no transparency
+            extra_args=["-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p"],
+        )
     return path
-
-
-@contextmanager
-def undrawn(figure: Figure) -> Iterator[None]:
-    """Draw a figure only when it is saved: an animation draws each frame before that, for a screen."""
-    canvas = figure.canvas
-    FigureCanvasBase(figure)
-    try:
-        yield
-    finally:
-        figure.set_canvas(canvas)
 
 
 @contextmanager

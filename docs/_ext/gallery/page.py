@@ -1,45 +1,43 @@
-"""What a page of the gallery shows: cards, downloads, and the gallery's sentences in its language."""
+"""What a page of the gallery shows: cards, and its own words where the gallery has English ones."""
 
 import re
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from sphinx_gallery import gen_rst
-from sphinx_gallery.notebook import save_notebook
-from sphinx_gallery.py_source_parser import remove_config_comments, split_code_and_text_blocks
 
 from bilingual.languages import ENGLISH, SEPARATOR, by_sphinx
 
+from .downloads import WHEEL
 from .scripts import Tutorial, tutorials
-from .wheel import WHEEL
 
 NOTE = re.compile(
     r"\.\. only:: html\n\n +\.\. note::\n +:class: sphx-glr-download-link-note.*?\n(?=\.\. rst-class)",
     re.S,
 )
 CARDS = re.compile(r"\.\. thumbnail-parent-div-open.*\.\. thumbnail-parent-div-close\n", re.S)
-WORDS = {
-    "Download Python source code: ": ("Python script: ", "Python 脚本："),
-    "Download Jupyter notebook: ": ("Jupyter notebook: ", "Jupyter 笔记本："),
-    "Download zipped: ": ("Both, zipped: ", "两者的压缩包："),
-    "Download all examples in Python source code: ": ("All scripts: ", "全部脚本："),
-    "Download all examples in Jupyter notebooks: ": ("All notebooks: ", "全部笔记本："),
-}
 TIMING = re.compile(r"\.\. rst-class:: sphx-glr-timing\n\n.*\((\d+) minutes ([\d.]+) seconds\)\n")
+FOOTER = re.compile(r"\.\. only:: html\n\n +\.\. container:: sphx-glr-footer.*", re.S)
 TOP = (
-    "Tutorial {number} · ran on torch {torch} in {seconds} s, {date} · Download: "
-    ":download:`Python script <{name}.py>` · :download:`Jupyter notebook <{name}.ipynb>` · "
+    "Tutorial {number} · ran on torch {torch} in {seconds} s, {date} · "
+    ":download:`Script <en/{name}.py>` · :download:`Notebook <en/{name}.ipynb>` · in both languages: "
+    ":download:`script <both/{name}.py>`, :download:`notebook <both/{name}.ipynb>` · "
     "`optimkit <{wheel}>`__",
-    "教程 {number} · {date} 在 torch {torch} 上运行，用时 {seconds} 秒 · 下载： "
-    ":download:`Python 脚本 <{name}.py>` · :download:`Jupyter 笔记本 <{name}.ipynb>` · "
+    "教程 {number} · {date} 在 torch {torch} 上运行，用时 {seconds} 秒 · "
+    ":download:`脚本 <zh/{name}.py>` · :download:`笔记本 <zh/{name}.ipynb>` · 双语： "
+    ":download:`脚本 <both/{name}.py>`、:download:`笔记本 <both/{name}.ipynb>` · "
     "`optimkit <{wheel}>`__",
 )
+ALL = (
+    "All of them, zipped: :download:`in English <tutorials.en.zip>`, "
+    ":download:`in both languages <tutorials.both.zip>`",
+    "全部教程打包： :download:`中文 <tutorials.zh.zip>`、:download:`双语 <tutorials.both.zip>`",
+)
+LINE = ".. container:: sphx-glr-download-link-note\n\n   {}\n\n"
 CARD = """\
 .. image:: /auto_examples/images/sphx_glr_{name}_{thumbnail:03}.png
    :class: only-light
@@ -86,11 +84,12 @@ class Tutorials(SphinxDirective):
 
 
 def rewrite(app: Sphinx, docname: str, content: list[str]) -> None:
-    """Say on top when a tutorial ran and what one can take home, drop cards, translate the rest."""
+    """Say on top when a tutorial ran, and what one can take home, instead of what the gallery says."""
     if not docname.startswith("auto_examples/"):
         return
     chinese = by_sphinx(app.config.language) is not ENGLISH
     text = CARDS.sub("", content[0])
+    last = ALL[chinese]
     if took := TIMING.search(text):
         written = Path(app.srcdir, f"{docname}.py.md5")  # by the gallery, after a run
         line = TOP[chinese].format(
@@ -101,23 +100,5 @@ def rewrite(app: Sphinx, docname: str, content: list[str]) -> None:
             seconds=max(1, round(60 * int(took[1]) + float(took[2]))),
             date=datetime.fromtimestamp(written.stat().st_mtime).date(),
         )
-        text = TIMING.sub("", text)
-        text = NOTE.sub(f".. container:: sphx-glr-download-link-note\n\n   {line}\n\n", text)
-    for words, translated in WORDS.items():
-        text = text.replace(words, translated[chinese])
-    content[0] = text
-
-
-def save_whole_notebook(notebook: dict[str, Any], path: Path) -> None:
-    """Save a notebook with the code that the page leaves out, and without the marks around it."""
-    _, blocks = split_code_and_text_blocks(path.with_suffix("").with_suffix(".py"))
-    # The first cell installs, and is not in the script.
-    for cell, (kind, content, _) in zip(notebook["cells"][1:], blocks, strict=True):
-        if kind == "code":
-            cell["source"] = [remove_config_comments(content).strip()]
-    save_notebook(notebook, path)
-
-
-# When imported: the processes that run the scripts read no conf.py. sphinx_gallery/gen_rst.py, 0.22:
-# generate_file_rst() takes the code between "ignore" marks out of page and notebook alike.
-gen_rst.save_notebook = save_whole_notebook
+        text, last = NOTE.sub(LINE.format(line), TIMING.sub("", text)), ""
+    content[0] = FOOTER.sub(LINE.format(last) if last else "", text)
