@@ -308,3 +308,14 @@ def test_quote_is_short():
 
     assert reports.quote(nodes.paragraph("", "x" * 50)) == f"'{'x' * 50}'"
     assert reports.quote(nodes.paragraph("", "x\n y" * 50)) == f"'{('x y' * 50)[:50]}…'"
+
+
+def test_half_toctree(build):
+    """A caption or a title of a toctree in one language is a warning on its line."""
+    page = RST + ".. toctree::\n   :caption: Parts\n\n   第一 <a>\n"
+    site = build({"index.rst": page, "a.rst": "A | 甲\n=======\n"})
+    assert site.warnings == [
+        f"index.rst:4: WARNING: half toctree entry '{text}': write both halves, "
+        "'English | 中文' [bilingual.heading]"
+        for text in ("Parts", "第一")
+    ]

@@ -291,6 +291,14 @@ def test_references_in_titles_and_to_captions(both):
         assert cited == own
 
 
+def test_toctree_titles(both):
+    """The caption of a toctree and the titles written into it are in the language of the site."""
+    page = RST + ".. toctree::\n   :caption: Parts | 部分\n\n   First | 第一 <a>\n"
+    english, chinese = both({"index.rst": page, "a.rst": "A | 甲\n=======\n"})
+    assert english.body().text() == "Page 页 Parts First"
+    assert chinese.body().text() == "页 Page 部分 第一"
+
+
 @pytest.mark.parametrize(
     ("name", "image"),
     [

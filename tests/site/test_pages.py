@@ -36,7 +36,7 @@ LINKS = """() => [...document.querySelectorAll("[href], [src], [poster]")]
 # Text that a reader sees as prose: no code, no maths.
 PROSE = """() => {
   const page = document.body.cloneNode(true);
-  for (const code of page.querySelectorAll("pre, code, kbd, math, script, style, noscript, dt.sig")) code.remove();
+  for (const code of page.querySelectorAll("pre, code, kbd, math, script, style, noscript, dt.sig, .autosummary td:first-child")) code.remove();
   return page.textContent;
 }"""
 

@@ -7,6 +7,7 @@ titles, the table of contents and labels, so all of these come out in one langua
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
@@ -56,6 +57,8 @@ class PairBlocks(SphinxTransform):
         self.env.note_dependency(glossary_path(self.env))
         for leaf in leaves(self.document):
             join_lines(leaf)
+        for toctree in self.document.findall(addnodes.toctree):
+            translate_toctree(toctree, own)
         for image in self.document.findall(nodes.image):
             translate_alt(image, own)
         for items in list(self.document.findall(nodes.bullet_list)):
@@ -210,6 +213,18 @@ class ShowTitleHalves(SphinxPostTransform):
             half = other_half(title)
             if half is not None:
                 title += half.deepcopy()
+
+
+def translate_toctree(toctree: addnodes.toctree, own: Language) -> None:
+    """Keep one half of a toctree's caption and of the titles written into it."""
+    written = [toctree.get("caption"), *(title for title, _ in toctree["entries"])]
+    for text in filter(None, written):
+        if not has_both(text):
+            said = f"half toctree entry '{text[:50]}': write both halves, 'English | 中文'"
+            warn(said, toctree, "heading")
+    if toctree.get("caption"):
+        toctree["caption"] = choose(toctree["caption"], own)
+    toctree["entries"] = [(title and choose(title, own), ref) for title, ref in toctree["entries"]]
 
 
 def translate_alt(image: nodes.image, own: Language) -> None:

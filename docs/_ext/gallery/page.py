@@ -28,14 +28,14 @@ TOP = (
     ":download:`script <both/{name}.py>`, :download:`notebook <both/{name}.ipynb>` · "
     "`optimkit <{wheel}>`__",
     "教程 {number} · {date} 在 torch {torch} 上运行，用时 {seconds} 秒 · "
-    ":download:`脚本 <zh/{name}.py>` · :download:`笔记本 <zh/{name}.ipynb>` · 双语： "
-    ":download:`脚本 <both/{name}.py>`、:download:`笔记本 <both/{name}.ipynb>` · "
+    ":download:`脚本 <zh/{name}.py>` · :download:`笔记本 <zh/{name}.ipynb>` · 双语 · "
+    ":download:`脚本 <both/{name}.py>` · :download:`笔记本 <both/{name}.ipynb>` · "
     "`optimkit <{wheel}>`__",
 )
 ALL = (
     "All of them, zipped: :download:`in English <tutorials.en.zip>`, "
     ":download:`in both languages <tutorials.both.zip>`",
-    "全部教程打包： :download:`中文 <tutorials.zh.zip>`、:download:`双语 <tutorials.both.zip>`",
+    "全部教程打包 · :download:`中文 <tutorials.zh.zip>` · :download:`双语 <tutorials.both.zip>`",
 )
 LINE = ".. container:: sphx-glr-download-link-note\n\n   {}\n\n"
 CARD = """\

@@ -102,8 +102,7 @@ def digest(paths: list[Path]) -> str:
 
 def fingerprint() -> str:
     """Return what all scripts depend on but their own text: the package, torch, the figures' style."""
-    own = Path(__file__).parent
-    sources = [*(ROOT / "src").rglob("*.py"), *own.glob("figures.*"), own / "page.py"]
+    sources = [*(ROOT / "src").rglob("*.py"), *Path(__file__).parent.glob("figures.*")]
     return f"{version('torch')} {version('matplotlib')} {digest(sources)}"
 
 
