@@ -261,7 +261,7 @@ def test_s15_the_scheduler_alone():
     [finding] = audit(again, models=model, schedulers=scheduler_again)
     assert finding.message == (
         "CosineAnnealingLR is at an lr of 0.05 against 0.1 in group 0: they were loaded apart, "
-        "or the scheduler was made after the optimizer was loaded."
+        "the scheduler was made after the optimizer was loaded, or the lr was set by hand."
     )
 
 

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW, NAdam
 from torch.optim import lr_scheduler as lrs
 from torch.utils.checkpoint import checkpoint
 
-from optimkit import AuditError, Finding, audit, describe
+from optimkit import AuditError, Finding, Findings, audit, describe
 from optimkit._inspection.checks import CHECKS, check
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/inspection.md"
@@ -165,6 +165,49 @@ def _():
 def _():
     optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
     return audit(optimizer, schedulers=[lrs.StepLR(optimizer, 1), lrs.ExponentialLR(optimizer, 1)])
+
+
+@setup("schedule-pace")
+def _():
+    param = nn.Parameter(torch.ones(1))
+    optimizer = stepped(Adam, param)
+    scheduler = lrs.ExponentialLR(optimizer, 0.9)
+    for _ in range(20):
+        optimizer._opt_called = True  # what an inner loop over micro-batches does
+        scheduler.step()
+    return audit(optimizer, schedulers=scheduler)
+
+
+@setup("schedule-fails")
+def _():
+    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    later = lrs.ChainedScheduler([lrs.ExponentialLR(optimizer, 0.9), lrs.StepLR(optimizer, 3)])
+    warm = lrs.LinearLR(optimizer, 0.1, total_iters=3)
+    return audit(optimizer, schedulers=lrs.SequentialLR(optimizer, [warm, later], [3]))
+
+
+@setup("schedule")
+def _():
+    found = ()
+    for make in (
+        lambda optimizer: lrs.CosineAnnealingLR(optimizer, 2),
+        lambda optimizer: lrs.CosineAnnealingLR(optimizer, 9, eta_min=0.5),
+        lambda optimizer: lrs.OneCycleLR(optimizer, 0.1, total_steps=9),
+        lambda optimizer: lrs.LinearLR(optimizer, 1.0, 0.0, total_iters=3),
+        lambda optimizer: lrs.SequentialLR(
+            optimizer,
+            [lrs.LinearLR(optimizer), lrs.MultiplicativeLR(optimizer, lambda step: 0.9)],
+            [9],
+        ),
+    ):
+        groups = [{"params": [nn.Parameter(torch.ones(1))], "lr": lr} for lr in (0.1, 0.2)]
+        optimizer = SGD(groups, momentum=0.9)
+        scheduler = make(optimizer)
+        for _ in range(3):
+            optimizer.step()
+            scheduler.step()
+        found += audit(optimizer, schedulers=scheduler).rows
+    return Findings(tuple(row for row in found if row.code == "schedule"))
 
 
 @setup("unknown-option")

@@ -8,6 +8,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.optim import SGD
 from torch.optim import lr_scheduler as lrs
 from torch.optim.swa_utils import SWALR
 
@@ -260,3 +261,37 @@ def test_a_method_that_counts(graph, monkeypatch):
     monkeypatch.setattr(nn.Parameter, "__deepcopy__", refuse)
     assert lr_curve(trainer.scheduler, 2).lrs() == [1, 1 / 2, 1 / 3]
     assert trainer.calls == 1
+
+
+def test_what_is_hardly_meant():
+    """The curve says what the schedule does, within these steps, that is hardly meant."""
+    groups = [{"params": [torch.ones(1)], "lr": lr} for lr in (0.1, 1e-4)]
+    optimizer = SGD(groups, momentum=0.9)
+    scheduler = lrs.CosineAnnealingLR(optimizer, 5, eta_min=1e-3)
+    floor = "CosineAnnealingLR has a floor above the lr that group 1 started with."
+    assert lr_curve(scheduler, 5).notes == (floor,)
+    over = "CosineAnnealingLR is over after 5 steps: at step 6 of the schedule, the lr is rising again."
+    assert lr_curve(scheduler, 6).notes == (over, floor)
+    assert over.partition(":")[0] in str(lr_curve(scheduler, 6))
+    scheduler = lrs.OneCycleLR(optimizer, 0.1, total_steps=9)
+    assert lr_curve(scheduler, 3).notes == (
+        "OneCycleLR has given one lr to all groups, which differ in nothing now. Give it a list.",
+    )
+    optimizer = SGD([torch.ones(1)], lr=0.1)
+    assert lr_curve(lrs.OneCycleLR(optimizer, 0.1, total_steps=9), 9 - 1).notes == ()
+    parts = [lrs.LinearLR(optimizer), lrs.MultiplicativeLR(optimizer, lambda step: 0.9)]
+    assert lr_curve(lrs.SequentialLR(optimizer, parts, [3]), 2).notes == (
+        "MultiplicativeLR goes on from the last lr before it, not from the groups' own.",
+    )
+
+
+def test_a_schedule_that_torch_cannot_step():
+    """A schedule that fails is said to, and at which step; the message of the cause is cut short."""
+    optimizer = SGD([torch.ones(1)], lr=0.1)
+    later = lrs.ChainedScheduler([lrs.ExponentialLR(optimizer, 0.9), lrs.StepLR(optimizer, 3)])
+    warm = lrs.LinearLR(optimizer, 0.1, total_iters=3)
+    scheduler = lrs.SequentialLR(optimizer, [warm, later], [3])
+    assert len(lr_curve(scheduler, 2).rows) == 3
+    text = "^SequentialLR fails at step 3, 6 were asked for: NotImplementedError$"
+    with pytest.raises(ValueError, match=text):
+        lr_curve(scheduler, 6)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from torch.optim import Optimizer
+from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import SWALR
 
+from .._errors import first_few
 from .._optimizer_view import group_label
 from .._tables import Shown, Table
-from .._torch_schedulers import Copies, undisturbed
+from .._torch_optimizers import NOT_OPTIONS
+from .._torch_schedulers import Copies, children_of, members_of, undisturbed
+from .._values import same
 from .._wrappers import unwrapped
 
 _LINES = 21  # so many steps are shown in text, evenly spaced
@@ -49,6 +53,8 @@ class LrCurve(Shown):
         Its class, and the groups.
     rows : tuple of LrRow
         Step by step, group by group.
+    notes : tuple of str, optional
+        What of the schedule is hardly meant: that it is over before, for example.
 
     Examples
     --------
@@ -60,12 +66,13 @@ class LrCurve(Shown):
     scheduler: str
     names: tuple[str, ...]
     rows: tuple[LrRow, ...]
+    notes: tuple[str, ...] = ()
 
     def lrs(self, group: int = 0) -> list[float]:
         """Return the learning rates of a group, by its index: one for each step, from now on."""
         return [row.lr for row in self.rows if row.group == group]
 
-    def _blocks(self) -> list[Table]:
+    def _blocks(self) -> list[Table | str]:
         headers = dict(zip(map(str, range(len(self.names))), self.names, strict=True))
         lrs = {key: self.lrs(int(key)) for key in headers}
         last = max(map(len, lrs.values()), default=1) - 1
@@ -73,7 +80,7 @@ class LrCurve(Shown):
         steps = sorted({round(line * last / (lines or 1)) for line in range(lines + 1)})
         rows = [{"step": step, **{key: lrs[key][step] for key in headers}} for step in steps]
         caption = f"lr by {self.scheduler}, {last} steps"
-        return [Table(rows, ("step", *headers), caption, headers)]
+        return [Table(rows, ("step", *headers), caption, headers), *self.notes]
 
 
 def lr_curve(
@@ -101,7 +108,7 @@ def lr_curve(
     ------
     TypeError, ValueError
         If `scheduler` is not one; if a plateau has no `metrics`, or another scheduler has; if
-        `steps` is negative, or the schedule ends before.
+        `steps` is negative, or the schedule ends or fails before.
 
     Examples
     --------
@@ -134,13 +141,51 @@ def lr_curve(
         for step, arguments in enumerate(given, 1):
             try:
                 stepped.step(*arguments)
-            except ValueError as error:
-                raise ValueError(
-                    f"{kind} ends after {step - 1} more steps, {steps} were asked for: {error}"
-                ) from error
+            except Exception as error:
+                reason = str(error).partition("\n")[0][:100] or type(error).__name__
+                ends = isinstance(error, ValueError)
+                how = f"ends after {step - 1} more steps" if ends else f"fails at step {step}"
+                raise ValueError(f"{kind} {how}, {steps} were asked for: {reason}") from error
             rows += _now(step, stub)
+        notes = tuple(oddities(stepped))
     names = tuple(group_label(*each) for each in enumerate(optimizer.param_groups))
-    return LrCurve(kind, names, tuple(rows))
+    return LrCurve(kind, names, tuple(rows), notes)
+
+
+def oddities(scheduler: Any) -> Iterator[str]:
+    """Yield what of a schedule, as far as it has come, is hardly meant."""
+    for each in members_of(scheduler):
+        kind, groups = type(each).__name__, unwrapped(each.optimizer).param_groups
+        if isinstance(each, lr_scheduler.CosineAnnealingLR) and each.last_epoch > each.T_max:
+            yield (
+                f"{kind} is over after {each.T_max} steps: at step {each.last_epoch} of the schedule, "
+                "the lr is rising again."
+            )
+        one_for_all = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR, SWALR)
+        if isinstance(each, one_for_all) and _alike(groups):
+            yield f"{kind} has given one lr to all groups, which differ in nothing now. Give it a list."
+        if names := _below_floor(each, groups):
+            yield f"{kind} has a floor above the lr that {first_few(names)} started with."
+        if isinstance(each, lr_scheduler.SequentialLR) and any(
+            isinstance(inner, lr_scheduler.MultiplicativeLR) for inner in children_of(each)[1:]
+        ):
+            yield "MultiplicativeLR goes on from the last lr before it, not from the groups' own."
+
+
+def _alike(groups: Sequence[Mapping[str, Any]]) -> bool:
+    own = {*NOT_OPTIONS, "name"}
+    options = [{key: group[key] for key in group if key not in own} for group in groups]
+    return len(options) > 1 and all(same(options[0], each) for each in options)
+
+
+def _below_floor(scheduler: Any, groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    floor = getattr(scheduler, "eta_min", 0)
+    floors = getattr(scheduler, "min_lrs", [floor] * len(groups))
+    return [
+        group_label(index, group)
+        for index, (group, floor) in enumerate(zip(groups, floors, strict=False))
+        if 0 < float(group.get("initial_lr", group["lr"])) < float(floor)
+    ]
 
 
 def _arguments(

@@ -95,12 +95,17 @@ def aliased_lr(context: AuditContext) -> Iterator[Found]:
 @check("zero-lr", "note", "S25", "To freeze parameters, set requires_grad=False and .grad = None.")
 def zero_lr(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
-        zero = groups_where(view, lambda group: same(group.get("lr"), 0))
+        zero = [] if context.driving(label) else zero_groups(view)
         yield (
             zero,
             f"{label}: lr is 0 in {first_few(zero)}. The parameters stand still, while momentum "
             "goes on building up.",
         )
+
+
+def zero_groups(view: OptimizerView) -> list[str]:
+    """Return the groups whose lr is 0."""
+    return groups_where(view, lambda group: same(group.get("lr"), 0))
 
 
 @check(

@@ -11,9 +11,18 @@ from torch.optim import lr_scheduler
 
 from ..._errors import first_few
 from ..._tables import counted
-from ..._torch_schedulers import list_names, members_of
+from ..._torch_schedulers import (
+    Copies,
+    kept_by,
+    list_names,
+    members_of,
+    steps_made,
+    undisturbed,
+)
 from ..._values import plain, same
+from ..schedule import oddities
 from . import AuditContext, Found, check
+from .options import zero_groups
 
 
 @check(
@@ -66,6 +75,58 @@ def several_schedulers(context: AuditContext) -> Iterator[Found]:
             )
 
 
+@check(
+    "schedule-pace",
+    "warning",
+    "",
+    "Call scheduler.step() once for each optimizer.step(), or once an epoch.",
+)
+def schedule_pace(context: AuditContext) -> Iterator[Found]:
+    for label, view in context.optimizers.items():
+        counts = [plain(state.get("step")) for state in view.states]
+        taken = max((each for each in counts if isinstance(each, (int, float))), default=math.inf)
+        for scheduler in context.driving(label):
+            # Not what last_epoch= has told it when it was made.
+            made = min(steps_made(vars(scheduler)), getattr(scheduler, "_step_count", math.inf) - 1)
+            if 1.2 * taken + 10 < made:
+                kind = type(scheduler).__name__
+                yield [kind], f"{kind} has made {made:g} steps, and {label} {taken:g}."
+
+
+@check(
+    "schedule-fails",
+    "error",
+    "",
+    "Behind a milestone, give SequentialLR schedulers that consist of no others.",
+)
+def schedule_fails(context: AuditContext) -> Iterator[Found]:
+    for scheduler in [each for root in context.schedulers for each in members_of(root)]:
+        if isinstance(scheduler, lr_scheduler.SequentialLR):
+            ahead = zip(scheduler._milestones, scheduler._schedulers[1:], strict=False)
+            for milestone, inner in ahead:
+                # torch/optim/lr_scheduler.py, 2.15: it calls step(0) there, which these refuse.
+                if kept_by(inner).nests and scheduler.last_epoch < milestone:
+                    kind = type(inner).__name__
+                    yield [kind], f"SequentialLR can't step to {kind} at its milestone {milestone}."
+
+
+@check(
+    "schedule",
+    "note",
+    "",
+    "Look where it leads by optimkit.lr_curve, and give the schedule other arguments if that is "
+    "not meant.",
+)
+def schedule(context: AuditContext) -> Iterator[Found]:
+    for scheduler in context.schedulers:
+        if context.driven_by(scheduler) is not None:
+            for text in oddities(scheduler):
+                yield [type(scheduler).__name__], text
+    for label, view in context.optimizers.items():
+        names = zero_groups(view) if context.driving(label) else []
+        yield names, f"The schedule of {label} is at an lr of 0 in {first_few(names)}."
+
+
 def _made_for_others(label: str, groups: list[str], scheduler: Any) -> Iterator[Found]:
     """Find that a scheduler, or one nested in it, was made for another number of groups."""
     for each in members_of(scheduler):
@@ -116,16 +177,23 @@ def _agree(expected: Sequence[Any], actual: Sequence[Any], tolerance: float = 1e
 def _planned(scheduler: Any) -> Sequence[Any] | None:
     """Return where a schedule should be now, for one that never recovers from a wrong lr."""
     within = False
+    if any(kept_by(each).sets_lr for each in members_of(scheduler)):
+        return None  # OneCycleLR has overwritten what the others start from
     while isinstance(scheduler, lr_scheduler.SequentialLR):
         within = True
         # torch/optim/lr_scheduler.py, 2.15: SequentialLR.step chooses so.
         scheduler = scheduler._schedulers[bisect_right(scheduler._milestones, scheduler.last_epoch)]
-    kinds = (lr_scheduler.LinearLR, lr_scheduler.ConstantLR)
+    kinds = (lr_scheduler.LinearLR, lr_scheduler.ConstantLR, lr_scheduler.LambdaLR)
     more = (lr_scheduler.CosineAnnealingLR, lr_scheduler.StepLR, lr_scheduler.ExponentialLR)
     if type(scheduler) not in (kinds + more if within else kinds):
         return None
     if _made_for(scheduler, len(scheduler.optimizer.param_groups)) is not None:
         return None
+    if type(scheduler) is lr_scheduler.LambdaLR:
+        with undisturbed():  # copies of the functions are called, which may count their calls
+            copy = Copies().copy_of(scheduler)
+            pairs = zip(copy.base_lrs, copy.lr_lambdas, strict=True)
+            return [plain(base * function(copy.last_epoch)) for base, function in pairs]
     # torch/optim/lr_scheduler.py, 2.15: these have it; it computes from base_lrs and last_epoch.
     closed_form = getattr(scheduler, "_get_closed_form_lr", None)
     return None if closed_form is None else list(map(plain, closed_form()))
@@ -143,5 +211,5 @@ def _mismatch(
     return (
         [label for label, *_ in wrong],
         f"{type(scheduler).__name__} is at an lr of {first_few(texts, 3)}: they were loaded apart, "
-        "or the scheduler was made after the optimizer was loaded.",
+        "the scheduler was made after the optimizer was loaded, or the lr was set by hand.",
     )
