@@ -139,6 +139,39 @@ def measure(folder: Path, megabytes: int) -> None:
     print(f"  {'peak memory of a save, % of the bytes':42s} {float(done.stdout):5.2f}  (budget 5)")
 
 
+def measure_background(folder: Path, megabytes: int, rounds: int = 7) -> None:
+    """Time what training waits for, and a step beside the writing."""
+    state = {str(index): torch.randn(megabytes * 250_000 // PARTS) for index in range(PARTS)}
+    copies = [each.clone() for each in state.values()]
+    weight = torch.randn(700, 700)
+
+    def copy() -> None:
+        for one, other in zip(copies, state.values(), strict=True):
+            one.copy_(other)
+
+    def save() -> optimkit.Saving:
+        return optimkit.save(folder / "beside.pt", state=state, background=True)  # type: ignore[return-value]
+
+    def step() -> None:
+        weight @ weight
+
+    waits, steps = [], []
+    save().wait()
+    for _ in range(rounds):
+        os.sync()
+        alone = statistics.median(seconds(step) for _ in range(30))
+        once = seconds(copy)
+        start = time.perf_counter()
+        saving = save()
+        waits.append((time.perf_counter() - start) / once)
+        beside = []
+        while not saving.done():
+            beside.append(seconds(step))
+        steps.append(statistics.median(beside) / alone)
+    show("save(background=True), blocked / one copy in memory", waits, 1.3)
+    show("a step beside the writing / alone", steps, 1.15)
+
+
 def measure_matching(layers: int = 750) -> None:
     """Time a load of many small tensors: what is compared before anything is touched."""
     model = nn.ModuleList(nn.Linear(4, 4) for _ in range(layers))
@@ -164,3 +197,4 @@ if __name__ == "__main__":
         print(title)
         with tempfile.TemporaryDirectory(dir=where) as name:
             measure(Path(name), size)
+            measure_background(Path(name), size)

@@ -33,6 +33,7 @@ from .checkpoint._directory import Best, CheckpointDir, Last
 from .checkpoint._results import Loaded, LoadReport, LoadRow
 from .checkpoint._rng import get_rng_state, set_rng_state
 from .checkpoint._single import load, load_optimizer, save
+from .checkpoint._staging import Saving
 
 __all__ = [
     "AuditError",
@@ -61,6 +62,7 @@ __all__ = [
     "ParameterRow",
     "Report",
     "Rule",
+    "Saving",
     "Selector",
     "Snapshot",
     "SnapshotRow",

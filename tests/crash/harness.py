@@ -56,6 +56,7 @@ def kill(peer: Peer, folder: Path, megabytes: float, times: int, seed: int = 0) 
             if outcome is not True:
                 peer.save(path, like)
     peer.save(path, like)
+    peer.load(path, like)  # waits for a save in the background
     tally.litter = len({each for each in folder.rglob("*") if each not in mine})
     return tally
 

@@ -36,6 +36,10 @@ def _optimkit_save(path: Path, state: State) -> None:
     optimkit.save(path, tensors=state)
 
 
+def _background_save(path: Path, state: State) -> None:
+    optimkit.save(path, tensors=state, background=True)
+
+
 def _optimkit_load(path: Path, like: State) -> State:
     return optimkit.load(path)["tensors"]
 
@@ -85,11 +89,13 @@ def _quiet():
 
 
 OPTIMKIT = Peer("optimkit", _optimkit_save, _optimkit_load)
+BACKGROUND = Peer("optimkit, background", _background_save, _optimkit_load)
 TORCH = Peer("torch.save", _torch_save, _torch_load)
 SAFETENSORS = Peer("safetensors", _safetensors_save, _safetensors_load)
 DCP = Peer("DCP", _dcp_save, _dcp_load)
 
 PEERS = {peer.name: peer for peer in (OPTIMKIT, TORCH, SAFETENSORS, DCP)}
+ALL = PEERS | {BACKGROUND.name: BACKGROUND}
 
 
 def make(number: int, megabytes: float) -> State:

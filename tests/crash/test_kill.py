@@ -10,17 +10,18 @@ import time
 import pytest
 import torch
 from harness import kill
-from peers import OPTIMKIT
+from peers import BACKGROUND, OPTIMKIT
 
 import optimkit
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill -9")
 
 
-def test_a_killed_save_loses_nothing(tmp_path, full):
+@pytest.mark.parametrize("peer", [OPTIMKIT, BACKGROUND], ids=lambda peer: peer.name)
+def test_a_killed_save_loses_nothing(tmp_path, full, peer):
     """Whenever the process dies that overwrites it, the checkpoint loads, and is of one save."""
     times, megabytes = (200, 50) if full else (12, 5)
-    found = kill(OPTIMKIT, tmp_path, megabytes, times)
+    found = kill(peer, tmp_path, megabytes, times)
     assert (found.times, found.lost, found.silent, found.litter) == (times, 0, 0, 0)
 
 

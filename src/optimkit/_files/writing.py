@@ -29,13 +29,15 @@ _PIECE = 1 << 23  # bytes at a time: often enough for the progress bar, and for 
 
 
 def write(
-    path: str | os.PathLike[str], content: Any, *, durable: bool = True, size: int = 0
+    path: str | os.PathLike[str], content: Any, *, durable: bool = True, size: int | None = None
 ) -> Path:
-    """Write a checkpoint as ``torch.save`` does, atomically, and seal it."""
+    """Write a checkpoint as ``torch.save`` does, atomically, and seal it; show how far of a size."""
     path = Path(path)
     with (
         _install(path, durable=durable) as file,
-        show_progress(f"Saving {path.name}", size) as advance,
+        contextlib.nullcontext(lambda _: None)
+        if size is None
+        else show_progress(f"Saving {path.name}", size) as advance,
     ):
         sink = _Sink(file, advance, early=durable)
         checksums = torch.serialization.get_crc32_options()

@@ -10,7 +10,7 @@ from ._header import KEY, is_group, kind_of, parts_of
 
 _KEYWORDS = frozenset(
     {
-        *("path", "objects", "metadata", "durable"),
+        *("path", "objects", "metadata", "durable", "background"),
         *("match", "map_location", "strict", "options", "verify"),
     }
 )

@@ -24,6 +24,7 @@ from ._header import KEY
 from ._matching.loaders import Options
 from ._results import Loaded, Match
 from ._single import load_read, save_with
+from ._staging import Saving, settle
 
 _NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})\.pt")
 _naming = threading.RLock()  # of all directories; the handler of a signal may save meanwhile
@@ -140,6 +141,8 @@ class CheckpointDir:
         The directory; the first save makes it.
     keep : iterable of Last and Best, optional
         The policies.
+    background : bool, optional
+        Whether saves are written while training goes on, as with :func:`optimkit.save`.
 
     Examples
     --------
@@ -154,19 +157,25 @@ class CheckpointDir:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], keep: Iterable[Last | Best] = (Last(3),)
+        self,
+        path: str | os.PathLike[str],
+        keep: Iterable[Last | Best] = (Last(3),),
+        *,
+        background: bool = False,
     ) -> None:
         self.path = Path(path).absolute()  # a run that changes its folder must not lose it
         self.keep = tuple(keep) if isinstance(keep, Iterable) else (keep,)
         for policy in self.keep:
             if not isinstance(policy, (Last, Best)):
                 raise TypeError(f"keep takes Last and Best, not {policy!r}")
+        self.background = background
         self._run: files.RunLock | None = None
         self._number = 0  # of its last save
         self._metrics: dict[_Record, Mapping[str, float]] = {}
 
     def __repr__(self) -> str:
-        return f"CheckpointDir({str(self.path)!r}, keep={self.keep!r})"
+        more = ", background=True" if self.background else ""
+        return f"CheckpointDir({str(self.path)!r}, keep={self.keep!r}{more})"
 
     @property
     def paths(self) -> list[Path]:
@@ -181,7 +190,7 @@ class CheckpointDir:
         *,
         metadata: Mapping[str, Any] | None = None,
         **stateful: Any,
-    ) -> Path:
+    ) -> Path | Saving:
         """Save a checkpoint, durably, then delete those that no policy wants.
 
         Parameters
@@ -202,10 +211,14 @@ class CheckpointDir:
         files.make_folder(self.path)
         record = self._next(step)
         extra = {"step": step, "metrics": numbers}
-        save_with(extra, record.path, found, metadata=metadata, durable=True)
-        self._metrics[record] = numbers
-        self._delete(record)
-        return record.path
+
+        def then() -> None:
+            self._metrics[record] = numbers
+            self._delete(record)
+
+        return save_with(
+            extra, record.path, found, metadata=metadata, background=self.background, then=then
+        )
 
     def restore(
         self,
@@ -245,6 +258,7 @@ class CheckpointDir:
         """
         found = gather("load", objects, stateful)
         refuse_values(found)
+        settle()
         problems: dict[_Record, tuple[str, ...]] = {}
         while (record := self._first(which, problems)) is not None:
             try:

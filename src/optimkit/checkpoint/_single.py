@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from torch import nn
 from torch.optim import Optimizer
@@ -21,8 +21,33 @@ from ._header import KEY, checked_header, describe
 from ._matching.loaders import Options
 from ._matching.plan import plan
 from ._results import Loaded, LoadReport, Match
+from ._staging import Saving, compact, settle, settle_and_raise, write_beside
 
 Models = nn.Module | Mapping[str, nn.Module] | Iterable[nn.Module]
+
+
+@overload
+def save(
+    path: str | os.PathLike[str],
+    objects: Mapping[str, Any] | None = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    durable: bool = True,
+    background: Literal[False] = False,
+    **stateful: Any,
+) -> Path: ...
+
+
+@overload
+def save(
+    path: str | os.PathLike[str],
+    objects: Mapping[str, Any] | None = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    durable: bool = True,
+    background: bool,
+    **stateful: Any,
+) -> Path | Saving: ...
 
 
 def save(
@@ -31,8 +56,9 @@ def save(
     *,
     metadata: Mapping[str, Any] | None = None,
     durable: bool = True,
+    background: bool = False,
     **stateful: Any,
-) -> Path:
+) -> Path | Saving:
     """Save models, optimizers, schedulers and plain values into one file.
 
     The file is an ordinary ``torch.save`` file, with a state dict for each object. There is
@@ -50,14 +76,17 @@ def save(
     durable : bool, optional
         Whether to return only when the bytes are on the disk. Without it, they survive the
         death of the process, and maybe not that of the machine.
+    background : bool, optional
+        Whether to return when the state has been copied, and write the copy while training goes
+        on. It takes memory for one copy, which the next such save uses again.
     **stateful : Any
         What to save, by name: objects with ``state_dict`` and ``load_state_dict``, mappings of
         such objects, and values that ``torch.load(weights_only=True)`` can read.
 
     Returns
     -------
-    pathlib.Path
-        The file.
+    pathlib.Path or Saving
+        The file; with `background`, what waits for it.
 
     Raises
     ------
@@ -79,7 +108,7 @@ def save(
     ['weight', 'bias']
     """
     found = gather("save", objects, stateful)
-    return save_with({}, path, found, metadata=metadata, durable=durable)
+    return save_with({}, path, found, metadata=metadata, durable=durable, background=background)
 
 
 def save_with(
@@ -88,16 +117,30 @@ def save_with(
     objects: Mapping[str, Any],
     *,
     metadata: Mapping[str, Any] | None,
-    durable: bool,
-) -> Path:
-    """Save, with more in the header than :func:`save` puts there."""
+    durable: bool = True,
+    background: bool = False,
+    then: Callable[[], object] = lambda: None,
+) -> Path | Saving:
+    """Save, with more in the header than :func:`save` puts there; then do what is left."""
+    settle_and_raise()
     refuse_mixed(objects)
     about = checked_metadata(metadata)
     content = contents.states_of(objects)
     header = {**describe(objects), **extra}
     size = contents.check({**content, "metadata": about, KEY: header})
     header["metadata"] = about
-    return files.write(path, {**content, KEY: header}, durable=durable, size=size)
+    content = compact({**content, KEY: header})
+    if background:
+        target = os.path.abspath(path)  # a run may change its folder meanwhile
+
+        def write(copy: Any) -> None:
+            files.write(target, copy, durable=durable)
+            then()
+
+        return write_beside(Path(path), content, write)
+    files.write(path, content, durable=durable, size=size)
+    then()
+    return Path(path)
 
 
 def load(
@@ -169,6 +212,7 @@ def load(
     """
     found = gather("load", objects, stateful)
     refuse_values(found)
+    settle()
     with files.opened(path, map_location=map_location, verify=verify) as reading:
         return load_read(Path(path), reading, found, strict=strict, options=options, match=match)
 

@@ -1,0 +1,234 @@
+"""What is written of tensors, and a copy of it that a thread writes beside training."""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._files import rebuilt
+from .._values import PLAIN
+
+_ALIGNED = 16  # bytes: a multiple of the size of every dtype
+_CONTAINERS = (dict, OrderedDict, list, tuple)
+
+
+def compact(content: Any) -> Any:
+    """Leave out the memory that views in a content do not show: torch writes whole storages.
+
+    Tensors that share memory go on sharing it.
+    """
+    used: dict[int, list[int]] = {}  # by storage: the first byte, the last one, the tensors
+    shared: set[int] = set()
+
+    def note(value: Any, _: object) -> Any:
+        if isinstance(value, Tensor) and not _is_plain(value):
+            if _has_storage(value):
+                shared.add(value.untyped_storage()._cdata)
+        elif isinstance(value, Tensor) and value.numel():
+            low = int(value.storage_offset())
+            steps = zip(value.shape, value.stride(), strict=True)
+            high = low + 1 + sum(int(n - 1) * int(step) for n, step in steps)
+            one = used.setdefault(value.untyped_storage()._cdata, [low * value.itemsize, 0, 0])
+            one[0] = min(one[0], low * value.itemsize // _ALIGNED * _ALIGNED)
+            one[1] = max(one[1], high * value.itemsize)
+            one[2] += 1
+        return value
+
+    rebuilt(content, note)
+    parts: dict[int, torch.UntypedStorage] = {}
+
+    def cut(value: Any, _: object) -> Any:
+        if not isinstance(value, Tensor) or not _is_plain(value) or not value.numel():
+            return value
+        storage = value.untyped_storage()
+        key = storage._cdata
+        low, high, count = used[key]
+        if key in shared or storage.nbytes() == value.nbytes:
+            return value
+        if count == 1 and 2 * value.nbytes <= high - low:  # with gaps
+            return value.contiguous()
+        if high - low == storage.nbytes():
+            return value
+        parts.setdefault(key, storage[low:high])
+        return _laid_out(parts[key], value, low // value.itemsize)
+
+    return rebuilt(content, cut)
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Return whether a tensor is no more than a view of its memory."""
+    special = value.requires_grad or value.is_quantized or value.is_conj() or value.is_neg()
+    return type(value) is Tensor and _has_storage(value) and not special and not vars(value)
+
+
+def _has_storage(value: Tensor) -> bool:
+    strided = value.layout is torch.strided and not (value.is_meta or value.is_nested)
+    return strided and not hasattr(value, "_local_tensor")
+
+
+def _laid_out(storage: torch.UntypedStorage, like: Tensor, cut: int = 0) -> Tensor:
+    """View memory as another tensor views its own, of which so many values are cut off."""
+    found = torch.empty(0, dtype=like.dtype, device=storage.device)
+    return found.set_(storage, like.storage_offset() - cut, like.shape, like.stride())
+
+
+class Saving:
+    """A save that a thread writes, beside training; see :func:`optimkit.save`.
+
+    What is written is the state at the call. Only one is written at a time: the next save waits
+    for it, a load too, and so does the end of the process. An error is raised by :meth:`wait`,
+    or else by the next save, or at the end of the process.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    write : callable
+        What writes it.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import tempfile, torch, optimkit
+    >>> model = torch.nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     saving = optimkit.save(Path(folder, "last.pt"), model=model, background=True)
+    ...     saving.wait().name, saving.done()
+    ('last.pt', True)
+    """
+
+    def __init__(self, path: Path, write: Callable[[], object]) -> None:
+        self.path = path
+        self._write = write
+        self._error: BaseException | None = None
+        self._told = False
+        self._thread = threading.Thread(target=self._run, name=f"optimkit saves {path.name}")
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        """Return the path, and how far it is."""
+        state = "failed" if self._error else "done" if self.done() else "being written"
+        return f"<Saving {str(self.path)!r}: {state}>"
+
+    def done(self) -> bool:
+        """Return whether the file is complete, or could not be written."""
+        return not self._thread.is_alive()
+
+    def wait(self) -> Path:
+        """Return the path when the file is complete, or raise what went wrong."""
+        self._thread.join()
+        if self._error is not None:
+            self._told = True
+            raise self._error
+        return self.path
+
+    def _run(self) -> None:
+        try:
+            self._write()
+        except BaseException as error:
+            self._error = error
+        finally:
+            del self._write
+
+
+class _Stage:
+    """The saves that have been begun, and the memory that they are copied into."""
+
+    def __init__(self) -> None:
+        self.savings: list[Saving] = []  # one, or more if the handler of a signal saved
+        self.buffers: list[Tensor] = []  # used again by the next save
+        self.copying = threading.RLock()
+        self.busy = False  # a copy is being made: the handler of a signal saves in the middle
+
+
+_stage = _Stage()
+
+
+def settle() -> None:
+    """Wait for the save that is being written."""
+    for saving in list(_stage.savings):
+        if saving._thread is not threading.current_thread():
+            saving._thread.join()
+
+
+def settle_and_raise() -> None:
+    """Wait for the save that is being written, and raise its error if no one has seen it."""
+    with _stage.copying:
+        settle()
+        done = [each for each in _stage.savings if each.done()]
+        _stage.savings = [each for each in _stage.savings if each not in done]
+        for saving in done:
+            if not saving._told:
+                saving.wait()
+
+
+def write_beside(path: Path, content: Any, write: Callable[[Any], object]) -> Saving:
+    """Copy what is to be written, and let a thread write the copy."""
+    with _stage.copying:
+        settle_and_raise()
+        buffers = [] if _stage.busy else _stage.buffers
+        busy, _stage.busy = _stage.busy, True
+        try:
+            staged, events = _copied_out(content, buffers)
+        finally:
+            _stage.busy = busy
+
+        def work() -> None:
+            for event in events:
+                event.synchronize()
+            write(staged)
+
+        saving = Saving(path, work)
+        _stage.savings.append(saving)
+        return saving
+
+
+def _copied_out(content: Any, buffers: list[Tensor]) -> tuple[Any, list[torch.Event]]:
+    """Copy all that may change; of what a GPU copies meanwhile, return what tells the end."""
+    copies: dict[int, Tensor] = {}
+    devices: set[torch.device] = set()
+
+    def move(value: Any, _: object) -> Any:
+        if type(value) in PLAIN or type(value) in _CONTAINERS:
+            return value
+        if not isinstance(value, Tensor) or not _is_plain(value):
+            return copy.deepcopy(value)
+        storage = value.untyped_storage()
+        if storage._cdata not in copies:
+            at = len(copies)
+            if at == len(buffers) or buffers[at].numel() != storage.nbytes():
+                del buffers[at:]
+                pinned = storage.device.type == "cuda"
+                buffers.append(torch.empty(storage.nbytes(), dtype=torch.uint8, pin_memory=pinned))
+            source = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
+            copies[storage._cdata] = buffers[at].copy_(source, non_blocking=True)
+            devices.add(storage.device)
+        return _laid_out(copies[storage._cdata].untyped_storage(), value)
+
+    staged = rebuilt(content, move)
+    del buffers[len(copies) :]
+    # What trains next is queued behind these copies, and so can't change what they read.
+    return staged, [
+        torch.cuda.current_stream(device).record_event()
+        for device in devices
+        if device.type == "cuda"
+    ]
+
+
+def _forget() -> None:
+    """Begin anew in a fork, where no thread writes."""
+    _stage.__init__()  # type: ignore[misc]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+atexit.register(settle_and_raise)

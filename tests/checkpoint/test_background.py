@@ -1,0 +1,251 @@
+"""Saving beside training: what is written is the state at the call, and nothing is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import optimkit
+from optimkit import Best, CheckpointDir, Last
+
+
+@pytest.fixture
+def parts():
+    """Return a model and an optimizer that has stepped."""
+    torch.manual_seed(0)
+    model = nn.Linear(300, 200)
+    optimizer = torch.optim.AdamW(model.named_parameters(), lr=0.1)
+    train(model, optimizer)
+    return {"model": model, "optimizer": optimizer}
+
+
+def train(model, optimizer, steps=1):
+    """Step with random gradients."""
+    for _ in range(steps):
+        for param in model.parameters():
+            param.grad = torch.randn_like(param)
+        optimizer.step()
+
+
+def test_the_state_at_the_call(tmp_path, parts):
+    """However training goes on, the file is the one that a plain save would have written."""
+    options = {"layers": [1, {"bytes": bytearray(b"ab")}], "ids": {1, 2}}
+    plain = optimkit.save(tmp_path / "plain.pt", **parts, config=options)
+    saving = optimkit.save(tmp_path / "a.pt", **parts, config=options, background=True)
+    train(**parts, steps=3)
+    parts["optimizer"].param_groups[0]["lr"] = 7.0
+    options["layers"][1]["bytes"] += b"c"
+    options["ids"].add(3)
+    assert saving.wait() == tmp_path / "a.pt"
+    assert optimkit.diff(plain, saving.path).rows == ()
+    assert optimkit.load(saving.path)["config"] == {"layers": [1, {"bytes": b"ab"}], "ids": {1, 2}}
+
+
+def test_the_handle(tmp_path, parts):
+    """It says how far it is, and may be waited for twice."""
+    saving = optimkit.save(tmp_path / "a.pt", **parts, background=True)
+    assert saving.wait() == saving.wait() == saving.path == tmp_path / "a.pt"
+    assert saving.done()
+    assert repr(saving) == f"<Saving {str(saving.path)!r}: done>"
+
+
+def test_one_at_a_time_in_order(tmp_path, parts):
+    """The file of the last call is there at the end, in the background or not."""
+    path = tmp_path / "a.pt"
+    for epoch in range(6):
+        optimkit.save(path, **parts, epoch=epoch, background=epoch != 5)
+    assert optimkit.load(path, **parts)["epoch"] == 5
+    first = optimkit.save(path, **parts, epoch=6, background=True)
+    optimkit.save(path, **parts, epoch=7, background=True)
+    assert first.done()
+    assert optimkit.load(path)["epoch"] == 7  # a load waits
+
+
+def test_another_set_of_tensors(tmp_path, parts):
+    """The memory of the save before serves, whatever is saved next."""
+    path = tmp_path / "a.pt"
+    optimkit.save(path, **parts, background=True)
+    other = {"big": torch.randn(500_000), "half": torch.randn(300, 200).half()}
+    optimkit.save(path, **other, background=True)
+    loaded = optimkit.load(path)
+    assert all(torch.equal(loaded[name], other[name]) for name in other)
+    optimkit.save(path, nothing=3, background=True)
+    assert optimkit.load(path)["nothing"] == 3
+
+
+def test_what_is_tied_stays_tied(tmp_path):
+    """Tensors that share memory share it in the copy."""
+    weight = torch.randn(30, 40)
+    optimkit.save(tmp_path / "a.pt", one=weight, two=weight.T, row=weight[3], background=True)
+    loaded = optimkit.load(tmp_path / "a.pt")
+    loaded["one"].zero_()
+    assert not loaded["two"].any()
+    assert not loaded["row"].any()
+
+
+def test_an_error_is_raised_where_it_can_be_seen(tmp_path, parts):
+    """At wait(); else at the next save, once, before that one begins."""
+    path = tmp_path / "gone" / "a.pt"
+    saving = optimkit.save(path, **parts, background=True)
+    with pytest.raises(FileNotFoundError) as caught:
+        saving.wait()
+    assert str(caught.value) == f"[Errno 2] No such file or directory: {str(path)!r}"
+    assert saving.done()
+    assert repr(saving) == f"<Saving {str(path)!r}: failed>"
+    optimkit.save(tmp_path / "a.pt", epoch=1)
+    optimkit.save(path, **parts, background=True)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        optimkit.save(tmp_path / "a.pt", epoch=2)
+    assert optimkit.load(tmp_path / "a.pt")["epoch"] == 1
+    optimkit.save(tmp_path / "a.pt", epoch=3)
+    assert optimkit.load(tmp_path / "a.pt")["epoch"] == 3
+
+
+def test_what_can_not_be_saved_is_refused_at_once(tmp_path):
+    """The checks come first, and nothing is begun."""
+    with pytest.raises(optimkit.UnsafeCheckpointError, match="folder: torch"):
+        optimkit.save(tmp_path / "a.pt", folder=Path("x"), background=True)
+    assert not list(tmp_path.iterdir())
+
+
+ENDS = """
+import sys, torch, optimkit
+saving = optimkit.save(sys.argv[1], weight=torch.ones(3_000_000), background=True)
+{end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [("", 0, ""), ("raise ValueError('no')", 1, "ValueError: no"), ("sys.exit(3)", 3, "")],
+)
+def test_the_end_of_the_process_waits(tmp_path, end, code, said):
+    """A script that ends, or fails, has saved."""
+    command = [sys.executable, "-c", ENDS.format(end=end), str(tmp_path / "a.pt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert (said in done.stderr) if said else not done.stderr
+    assert optimkit.load(tmp_path / "a.pt")["weight"].sum() == 3_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_an_error_at_the_end_is_shown(tmp_path):
+    """No error is lost with the process."""
+    command = [sys.executable, "-c", ENDS.format(end=""), str(tmp_path / "gone" / "a.pt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "No such file or directory" in done.stderr
+
+
+def test_a_directory(tmp_path, parts):
+    """The policies hold, the older are deleted after the newer are there, restore waits."""
+    checkpoints = CheckpointDir(tmp_path, (Last(1), Best(1, "loss", "min")), background=True)
+    assert repr(checkpoints).endswith(", background=True)")
+    for step, loss in enumerate([0.5, 0.2, 0.3, 0.4]):
+        saving = checkpoints.save(step, {"loss": loss}, **parts)
+        train(**parts)
+    assert checkpoints.restore(**parts).step == 3
+    assert saving.done()
+    assert len(checkpoints.paths) == 2
+    assert checkpoints.restore("best", **parts).step == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_saves_too(tmp_path):
+    """A child that is forked while its parent saves waits for nothing, and saves by itself."""
+    optimkit.save(tmp_path / "parent.pt", weight=torch.ones(3_000_000), background=True)
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            optimkit.save(tmp_path / "child.pt", weight=torch.ones(3), background=True).wait()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert optimkit.load(tmp_path / "child.pt")["weight"].sum() == 3
+    assert optimkit.load(tmp_path / "parent.pt")["weight"].sum() == 3_000_000
+
+
+def test_many_threads_save(tmp_path):
+    """Each thread's file is its own state."""
+
+    def work(number):
+        for _ in range(5):
+            optimkit.save(
+                tmp_path / f"{number}.pt", weight=torch.full((50_000,), number), background=True
+            )
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    for number in range(4):
+        assert optimkit.load(tmp_path / f"{number}.pt")["weight"].eq(number).all()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
+def test_the_handler_of_a_signal_saves(tmp_path):
+    """In the middle of another save, whenever that is: both files are whole."""
+
+    def handler(*_):
+        optimkit.save(tmp_path / "signal.pt", weight=torch.full((40_000,), 2.0), background=True)
+
+    former = signal.signal(signal.SIGALRM, handler)
+    try:
+        for microseconds in range(100, 3000, 150):
+            signal.setitimer(signal.ITIMER_REAL, microseconds / 1e6)
+            weight = torch.full((400_000,), float(microseconds))
+            optimkit.save(tmp_path / "a.pt", weight=weight, background=True)
+            time.sleep(0.004)
+            assert optimkit.load(tmp_path / "a.pt")["weight"].eq(microseconds).all()
+            assert optimkit.load(tmp_path / "signal.pt")["weight"].eq(2).all()
+    finally:
+        signal.signal(signal.SIGALRM, former)
+
+
+def test_no_more_than_is_shown_is_written(tmp_path):
+    """Of a view, its values are written, not all the memory behind it."""
+    table = torch.randn(1000, 1000)
+    row = optimkit.save(tmp_path / "row.pt", row=table[3])
+    columns = optimkit.save(tmp_path / "columns.pt", columns=table[:, :3])
+    rows = optimkit.save(tmp_path / "rows.pt", one=table[3:5], other=table[4])
+    for path, count in {row: 1000, columns: 3000, rows: 2000}.items():
+        assert 4 * count < path.stat().st_size < 4 * count + 3000
+    assert torch.equal(optimkit.load(row)["row"], table[3])
+    assert torch.equal(optimkit.load(columns)["columns"], table[:, :3])
+    loaded = optimkit.load(rows)
+    assert torch.equal(loaded["one"], table[3:5])
+    loaded["one"][1].zero_()
+    assert not loaded["other"].any()
+
+
+MEMORY = """
+import sys, torch, optimkit
+state = {str(i): torch.ones(2_000_000) for i in range(8)}
+optimkit.save(sys.argv[1], small=torch.ones(10), background=True).wait()
+
+def status(key):
+    with open("/proc/self/status") as file:
+        return 1024 * next(int(line.split()[1]) for line in file if line.startswith(key))
+
+before = status("VmRSS")
+for _ in range(4):
+    optimkit.save(sys.argv[1], state=state, background=True)
+print((status("VmHWM") - before) / 64e6)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says what is used")
+def test_one_copy(tmp_path):
+    """However many saves there are, they take the memory of one copy."""
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "a.pt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 0.9 < float(done.stdout) < 1.1
