@@ -150,7 +150,7 @@ def measure_background(folder: Path, megabytes: int, rounds: int = 7) -> None:
             one.copy_(other)
 
     def save() -> optimkit.Saving:
-        return optimkit.save(folder / "beside.pt", state=state, background=True)  # type: ignore[return-value]
+        return optimkit.save(folder / "beside.pt", state=state, background=True)
 
     def step() -> None:
         weight @ weight

@@ -45,9 +45,9 @@ def save(
     *,
     metadata: Mapping[str, Any] | None = None,
     durable: bool = True,
-    background: bool,
+    background: Literal[True],
     **stateful: Any,
-) -> Path | Saving: ...
+) -> Saving: ...
 
 
 def save(
