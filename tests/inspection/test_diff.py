@@ -204,6 +204,17 @@ def test_files_are_compared_in_everything(tmp_path):
     assert not diff(tmp_path / "a.pt", tmp_path / "a.pt")
 
 
+def test_an_optimizer_that_one_file_lacks(tmp_path):
+    """An optimizer that only one of two files holds is a difference."""
+    _, optimizer = trained()
+    torch.save({"a": optimizer.state_dict(), "b": optimizer.state_dict()}, tmp_path / "both.pt")
+    torch.save({"a": optimizer.state_dict()}, tmp_path / "one.pt")
+    [row] = diff(tmp_path / "both.pt", tmp_path / "one.pt").rows
+    assert row[:5] == ("b", "value", "removed", "1 group", None)
+    [row] = diff(tmp_path / "one.pt", tmp_path / "both.pt").rows
+    assert row[:5] == ("b", "value", "added", None, "1 group")
+
+
 def test_a_file_without_an_optimizer(tmp_path):
     """Against an optimizer, a file must have one."""
     torch.save({"a": 1}, tmp_path / "a.pt")

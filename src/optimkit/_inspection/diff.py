@@ -195,22 +195,23 @@ def _options(a: Snapshot, b: Snapshot) -> Iterator[DiffRow]:
     for _, one, other in _match(*(side if named else range(len(side)) for side in labels)):
         if one is not None and other is not None:
             yield from _group(a.labels[one], a.groups[one], b.groups[other])
-        elif one is not None:
-            yield DiffRow(a.labels[one], "group", "removed", _size(a, one), None)
-        elif other is not None:
-            yield DiffRow(b.labels[other], "group", "added", None, _size(b, other))
+            continue
+        side, group = (b, other) if other is not None else (a, one or 0)
+        size = counted(side.group_of.count(group), "parameter")
+        yield _one_sided(side.labels[group], "group", size, one is not None)
 
 
-def _size(side: Snapshot, group: int) -> str:
-    return counted(side.group_of.count(group), "parameter")
+def _one_sided(name: str, key: str, value: Any, first: bool) -> DiffRow:
+    """Return a row for what only the first side has, or only the second."""
+    if first:
+        return DiffRow(name, key, "removed", value, None)
+    return DiffRow(name, key, "added", None, value)
 
 
 def _group(label: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[DiffRow]:
     for key in dict.fromkeys([*one, *other]):
-        if key not in other:
-            yield DiffRow(label, key, "removed", one[key], None)
-        elif key not in one:
-            yield DiffRow(label, key, "added", None, other[key])
+        if key not in one or key not in other:
+            yield _one_sided(label, key, one.get(key, other.get(key)), key in one)
         elif not (same(one[key], other[key]) or equal(one[key], other[key])):
             before, after = one[key], other[key]
             yield DiffRow(label, key, "changed", before, after, _change(before, after))
@@ -221,7 +222,7 @@ def _moved(a: Snapshot, b: Snapshot, pairs: Sequence[Pair]) -> Iterator[DiffRow]
         before = None if one is None else a.labels[a.group_of[one]]
         after = None if other is None else b.labels[b.group_of[other]]
         if one is None or other is None:
-            yield DiffRow(name, "group", "added" if one is None else "removed", before, after)
+            yield _one_sided(name, "group", before or after, other is None)
         elif a.group_of[one] != b.group_of[other] and before != after:
             yield DiffRow(name, "group", "changed", before, after)
 
@@ -239,8 +240,8 @@ def _piece(
 ) -> Iterator[DiffRow]:
     """Compare one piece of state, or of a file."""
     if one is None or other is None:
-        kind: Kind = "added" if one is None else "removed"
-        yield DiffRow(name, key, kind, one and _text(one), other and _text(other))
+        only = one or other
+        yield _one_sided(name, key, only and _text(only), other is None)
     elif (one.shape, one.dtype) != (other.shape, other.dtype) and not _same_number(one, other):
         yield DiffRow(name, key, "changed", _layout(one), _layout(other))
     elif one.shape is None or (one.value is not None and other.value is not None):
@@ -287,15 +288,19 @@ def _layout(row: SnapshotRow) -> str:
 def _diff_files(a: Any, b: Any) -> Diff:
     """Compare two files: the optimizers as such, the rest leaf by leaf."""
     ones, others = optimizers_in(a), optimizers_in(b)
-    both = [where for where in ones if where in others]
     options: list[DiffRow] = []
     state: list[DiffRow] = []
-    for where in both:
+    for where in dict.fromkeys([*ones, *others]):
+        if where not in ones or where not in others:
+            only = ones.get(where, others.get(where, {}))
+            size = counted(len(only["param_groups"]), "group")
+            state.append(_one_sided(where, "value", size, where in ones))
+            continue
         found = _diff(
             take(view_of_saved(ones[where]), "copy", clone=False),
             take(view_of_saved(others[where]), "copy", clone=False),
         )
-        prefix = "" if len(both) == 1 else f"{where}."
+        prefix = "" if len(ones) == 1 else f"{where}."
         options += (row._replace(name=prefix + row.name) for row in found.options)
         state += (row._replace(name=prefix + row.name) for row in found.state)
     left, right = dict(_leaves(a)), dict(_leaves(b))
