@@ -403,6 +403,46 @@ def test_scheduler_that_holds_another(tmp_path):
         assert after.last_epoch == 3
 
 
+def test_a_run_is_no_wrapper(tmp_path):
+    """An object that has a scheduler among other things is saved by its own state dict."""
+
+    class Run:
+        def __init__(self):
+            self.model, optimizer = built()
+            self.scheduler = ExponentialLR(optimizer, 0.5)
+            self.calls = 0
+
+        def step(self):
+            self.scheduler.step()
+
+        def state_dict(self):
+            self.calls += 1
+            return {"calls": self.calls, **self.scheduler.state_dict()}
+
+        def load_state_dict(self, state_dict):
+            self.calls = state_dict["calls"]
+
+    run = Run()
+    path = save(tmp_path / "a.pt", run=run)
+    assert run.calls == 1
+    load(path, run=(again := Run()))
+    assert again.calls == 1
+
+
+def test_schedulers_of_other_packages():
+    """A scheduler that is none of torch's, as mmengine has, is taken for what it has of one."""
+
+    class Cosine:
+        def __init__(self, optimizer):
+            self.optimizer, self.eta_min, self.last_step, self._step_count = optimizer, None, 3, 1
+
+        def step(self):
+            pass
+
+    model, optimizer = built()
+    assert audit(optimizer, model, schedulers=Cosine(optimizer)).at_least("warning").rows == ()
+
+
 def test_part_of_an_optimizer_is_no_wrapped_one():
     """An optimizer that holds one of some of its parameters, as a sharded one does, stands for itself."""
 

@@ -47,8 +47,12 @@ def _inner(value: Any) -> Any:
         # Sharded optimizers hold one of a part of the parameters, which is no stand-in for them.
         groups = getattr(value, "param_groups", found[0].param_groups)
         return found[0] if _params(groups) == _params(found[0].param_groups) else None
+    if isinstance(value, Optimizer) or any(
+        isinstance(each, (Optimizer, nn.Module)) for each in held
+    ):
+        return None  # a whole run, which has a scheduler among other things
     schedulers = [each for each in held if isinstance(each, LRScheduler)]
-    return schedulers[0] if len(schedulers) == 1 and not isinstance(value, Optimizer) else None
+    return schedulers[0] if len(schedulers) == 1 else None
 
 
 def _params(groups: Any) -> list[int]:

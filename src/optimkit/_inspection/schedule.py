@@ -155,6 +155,8 @@ def lr_curve(
 def oddities(scheduler: Any) -> Iterator[str]:
     """Yield what of a schedule, as far as it has come, is hardly meant."""
     for each in members_of(scheduler):
+        if not isinstance(each, LRScheduler):
+            continue
         kind, groups = type(each).__name__, unwrapped(each.optimizer).param_groups
         if isinstance(each, lr_scheduler.CosineAnnealingLR) and each.last_epoch > each.T_max:
             yield (
@@ -184,7 +186,7 @@ def _below_floor(scheduler: Any, groups: Sequence[Mapping[str, Any]]) -> list[st
     return [
         group_label(index, group)
         for index, (group, floor) in enumerate(zip(groups, floors, strict=False))
-        if 0 < float(group.get("initial_lr", group["lr"])) < float(floor)
+        if isinstance(floor, (int, float)) and 0 < group.get("initial_lr", group["lr"]) < floor
     ]
 
 

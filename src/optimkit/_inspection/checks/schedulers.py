@@ -158,7 +158,7 @@ def _made_for(scheduler: Any, groups: int) -> int | None:
 def _last_set(scheduler: Any) -> Sequence[Any] | None:
     # torch/optim/lr_scheduler.py, 2.15: get_last_lr() returns it, and fails where there is none.
     lrs = getattr(scheduler, "_last_lr", None)
-    if getattr(scheduler, "_step_count", 2) == 1 and scheduler.last_epoch > 0:
+    if getattr(scheduler, "_step_count", 2) == 1 and getattr(scheduler, "last_epoch", 0) > 0:
         # Ignite's LRScheduler counts for it, and never steps it: what it has set is not known.
         lrs = None if same(lrs, getattr(scheduler, "base_lrs", None)) else lrs
     return list(map(plain, lrs)) if isinstance(lrs, (list, tuple)) else None
