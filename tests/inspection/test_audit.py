@@ -381,6 +381,24 @@ def test_a_new_check_needs_one_decorator(monkeypatch):
     )
 
 
+def test_a_lambda_made_late():
+    """A LambdaLR whose last_epoch was set by hand; one that steps is not asked for its function again."""
+    calls = []
+    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    scheduler = lrs.LambdaLR(optimizer, lambda step: calls.append(step) or 0.5**step)
+    for _ in range(2):
+        optimizer.step()
+        scheduler.step()
+    assert audit(optimizer, schedulers=scheduler).codes == ()
+    assert calls == [0, 1, 2]
+    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    scheduler = lrs.LambdaLR(optimizer, lambda step: 0.5**step)
+    scheduler.last_epoch = 2
+    [found] = audit(optimizer, schedulers=scheduler).rows
+    assert found.code == "lr-mismatch"
+    assert found.message.startswith("LambdaLR is at an lr of 0.025 against 0.1 in group 0: ")
+
+
 def test_one_order():
     """The order of the findings is that of the register, whatever the order of what is passed."""
     model = named("a", "b")

@@ -25,9 +25,8 @@ _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on eithe
 )
 def unknown_option(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
-        meant = {key: _meant(key, view) for key in _unread(view)}
-        where = {key: labels for key, labels in _unread(view).items() if meant[key]}
-        hints = first_few(f"{key} -> {meant[key]}" for key in where)
+        where = {key: labels for key, labels in _unread(view).items() if _meant(key, view)}
+        hints = first_few(f"{key} -> {_meant(key, view)}" for key in where)
         yield (
             _labels(where),
             f"{label} ignores {first_few(where)}, which it does not know: torch takes any key in a "

@@ -183,14 +183,17 @@ def _planned(scheduler: Any) -> Sequence[Any] | None:
         within = True
         # torch/optim/lr_scheduler.py, 2.15: SequentialLR.step chooses so.
         scheduler = scheduler._schedulers[bisect_right(scheduler._milestones, scheduler.last_epoch)]
-    kinds = (lr_scheduler.LinearLR, lr_scheduler.ConstantLR, lr_scheduler.LambdaLR)
+    kinds = (lr_scheduler.LinearLR, lr_scheduler.ConstantLR)
     more = (lr_scheduler.CosineAnnealingLR, lr_scheduler.StepLR, lr_scheduler.ExponentialLR)
-    if type(scheduler) not in (kinds + more if within else kinds):
+    # A function of the user's is called only where it seems that nobody has: last_epoch set by hand.
+    late = type(scheduler) is lr_scheduler.LambdaLR and scheduler._step_count == 1
+    late = late and scheduler.last_epoch > 0
+    if not late and type(scheduler) not in (kinds + more if within else kinds):
         return None
     if _made_for(scheduler, len(scheduler.optimizer.param_groups)) is not None:
         return None
-    if type(scheduler) is lr_scheduler.LambdaLR:
-        with undisturbed():  # copies of the functions are called, which may count their calls
+    if late:
+        with undisturbed():
             copy = Copies().copy_of(scheduler)
             pairs = zip(copy.base_lrs, copy.lr_lambdas, strict=True)
             return [plain(base * function(copy.last_epoch)) for base, function in pairs]
