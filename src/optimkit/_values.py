@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -106,6 +106,18 @@ def nbytes(tensor: Tensor) -> int:
         # torch/_tensor.py, 2.15: indices() and values() are public, and refuse uncoalesced ones.
         return nbytes(tensor._indices()) + nbytes(tensor._values())
     return tensor.untyped_storage().nbytes()
+
+
+@torch.no_grad()
+def non_finite(tensors: Sequence[Tensor]) -> list[int]:
+    """Return which of some tensors hold NaN or infinity; each must have a norm."""
+    kinds: dict[Any, list[Tensor]] = {}
+    for tensor in tensors:
+        kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+    norms = [torch.stack(torch._foreach_norm(each)) for each in kinds.values()]
+    if all(bool(each.isfinite().all()) for each in norms):
+        return []  # as nearly always; else each is asked, as the norm of large numbers is infinite
+    return [at for at, tensor in enumerate(tensors) if not tensor.isfinite().all()]
 
 
 def dtype_name(dtype: torch.dtype | None) -> str:

@@ -525,3 +525,73 @@ def test_misuse(tmp_path, monkeypatch, make, error, message):
         make()
     assert str(caught.value) == message
     assert not list(tmp_path.iterdir())
+
+
+def broken(value=math.nan):
+    """Return a model of which one weight is not finite."""
+    model = nn.Linear(2, 2)
+    with torch.no_grad():
+        model.weight[0, 0] = value
+    return model
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_evicts_nothing(tmp_path, value):
+    """Such a checkpoint is kept apart, said to be so, and passed over by restore."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Last(2),))
+    good = nn.Linear(2, 2)
+    for step in (1, 2):
+        checkpoints.save(step, model=good)
+    for step in (3, 4, 5):
+        with pytest.warns(UserWarning, match="holds NaN or infinity") as caught:
+            path = checkpoints.save(step, model=broken(value))
+        assert str(caught[0].message) == (
+            f"{path} holds NaN or infinity: model.weight. It is not counted among those to keep, "
+            "and restore passes over it."
+        )
+    assert steps(checkpoints) == [1, 2, 5]
+    model = broken()
+    with pytest.warns(UserWarning, match="is taken instead") as caught:
+        assert checkpoints.restore(model=model).step == 2
+    assert str(caught[0].message) == (
+        f"{path} holds NaN or infinity (finite=False loads it). {checkpoints.paths[1]} is taken "
+        "instead."
+    )
+    assert torch.equal(model.weight, good.weight)
+    assert checkpoints.restore(finite=False, model=model).step == 5
+    checkpoints.save(6, model=good)
+    assert steps(checkpoints) == [2, 6]
+    assert checkpoints.restore(model=model).step == 6
+
+
+def test_nothing_finite_is_there(tmp_path):
+    """Then the latest is loaded; there is nothing better."""
+    checkpoints = CheckpointDir(tmp_path)
+    with pytest.warns(UserWarning, match="holds NaN"):
+        checkpoints.save(1, model=broken())
+    assert checkpoints.restore(model=nn.Linear(2, 2)).step == 1
+
+
+def test_the_best_is_finite(tmp_path):
+    """A good metric of a broken model counts for nothing."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Best(1, "loss", "min"),))
+    checkpoints.save(1, {"loss": 0.5}, model=nn.Linear(2, 2))
+    with pytest.warns(UserWarning, match="holds NaN"):
+        checkpoints.save(2, {"loss": 0.1}, model=broken())
+    assert checkpoints.restore("best", model=nn.Linear(2, 2)).step == 1
+
+
+def test_state_that_is_not_finite(tmp_path):
+    """It is looked at too; masks and numbers of the user's may be infinite."""
+    model = nn.Linear(2, 2)
+    model.register_buffer("mask", torch.full((2, 2), -math.inf))
+    optimizer = torch.optim.Adam(model.parameters())
+    model.weight.grad = torch.full((2, 2), 1e30)
+    checkpoints = CheckpointDir(tmp_path)
+    checkpoints.save(
+        1, model=model, optimizer=optimizer, best=math.inf, losses=torch.tensor(math.nan)
+    )
+    optimizer.step()
+    with pytest.warns(UserWarning, match="infinity: exp_avg_sq of optimizer. It is not") as caught:
+        checkpoints.save(2, model=model, optimizer=optimizer)
+    assert len(caught) == 1

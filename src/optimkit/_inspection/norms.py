@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import _values
 from .._optimizer_view import OptimizerView
 from .._values import local, tensors_in
 
@@ -47,17 +48,9 @@ def norm_of(tensors: Sequence[Tensor]) -> Tensor:
 @torch.no_grad()
 def non_finite(view: OptimizerView) -> list[tuple[str, str]]:
     """Return the parameters and groups of which something is NaN or infinite, and what it is."""
-    kinds: dict[Any, list[Tensor]] = {}
-    for _, _, tensor in _floating(view):
-        kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
-    norms = [torch.stack(torch._foreach_norm(tensors)) for tensors in kinds.values()]
-    if all(bool(each.isfinite().all()) for each in norms):
-        return []  # as nearly always; else each is asked, as the norm of large numbers is infinite
-    return [
-        (name, f"{what} of {name}" if what else name)
-        for name, what, tensor in _floating(view)
-        if not tensor.isfinite().all()
-    ]
+    found = list(_floating(view))
+    bad = (found[at] for at in _values.non_finite([tensor for *_, tensor in found]))
+    return [(name, f"{what} of {name}" if what else name) for name, what, _ in bad]
 
 
 def _floating(view: OptimizerView) -> Iterator[tuple[str, str, Tensor]]:

@@ -20,15 +20,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from .. import _values
 from .._errors import UnsafeCheckpointError, first_few
 from .._files import allow_weights_only
-from .._values import of_python
+from .._values import of_python, tensors_in
 from .._wrappers import own_state_of, stored
-from ._header import is_group, kind_of
+from ._header import is_group, kind_of, parts_of
 from ._matching.modules import own_state
 from ._matching.schedulers import scheduler_state
 
 _PLAIN = (float, bool, complex, type(None), bytearray, str, torch.dtype, torch.device)
+_WITH_NORMS = {
+    *(torch.float64, torch.float32, torch.bfloat16, torch.float16),
+    *(torch.complex128, torch.complex64),
+}
 _MAPPINGS = (dict, OrderedDict, Counter)
 _SEQUENCES = (list, tuple, set, torch.Size)
 _LONGEST = 2000  # bits of an int; weights_only stops at 255 bytes
@@ -100,6 +105,29 @@ def check(content: Mapping[str, Any]) -> int:
             )
         )
     return found.bytes
+
+
+def non_finite(objects: Mapping[str, Any]) -> list[str]:
+    """Name the parameters, and the state of optimizers, that hold NaN or infinity.
+
+    Buffers may: masks are made of it.
+    """
+    held: list[tuple[str, Any]] = []
+    for name, value in parts_of(objects).items():
+        if isinstance(value, nn.Module):
+            held += [(f"{name}.{each}", param) for each, param in value.named_parameters()]
+        elif isinstance(value, Optimizer):
+            for state in value.state.values():
+                held += [
+                    (f"{key} of {name}", each) for key in state for each in tensors_in(state[key])
+                ]
+    plain = [
+        (name, each.detach())
+        for name, each in held
+        if not each.is_meta and _ordinary(each) and each.dtype in _WITH_NORMS
+    ]
+    bad = (plain[at][0] for at in _values.non_finite([each for _, each in plain]))
+    return list(dict.fromkeys(bad))
 
 
 class _Checker:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, first_few
+from . import _contents as contents
 from ._arguments import gather, refuse_values
 from ._header import KEY
 from ._matching.loaders import Options
@@ -26,7 +27,7 @@ from ._results import Loaded, Match
 from ._single import load_read, save_with
 from ._staging import Saving, settle
 
-_NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})\.pt")
+_NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})(\.nonfinite)?\.pt")
 _naming = threading.RLock()  # of all directories; the handler of a signal may save meanwhile
 
 
@@ -38,6 +39,7 @@ class _Record:
     step: int
     number: int
     run: str
+    finite: bool = True
 
 
 _Metrics = Mapping[_Record, Mapping[str, float]]
@@ -66,7 +68,7 @@ class Last:
 
     def wanted(self, records: Sequence[_Record], metrics: _Metrics) -> list[_Record]:
         """Return those to keep; the latest come first."""
-        return list(records[: self.n])
+        return [record for record in records if record.finite][: self.n]
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Best:
     def ranked(self, records: Sequence[_Record], metrics: _Metrics) -> list[_Record]:
         """Return those whose metric is a number, the best first; among equals, the latest first."""
         values = {record: metrics[record].get(self.metric, math.nan) for record in records}
-        ranked = [record for record in records if not math.isnan(values[record])]
+        ranked = [each for each in records if each.finite and not math.isnan(values[each])]
         sign = 1 if self.mode == "min" else -1
         return sorted(ranked, key=lambda record: sign * values[record])
 
@@ -205,11 +207,18 @@ class CheckpointDir:
         step = operator.index(step)
         if step < 0:
             raise ValueError(f"step must be 0 or more, not {step}")
-        found = gather("save", objects, stateful, ("which",))
+        found = gather("save", objects, stateful, ("which", "finite"))
         numbers = _numbers_of(metrics)
         self._check_metrics(step, numbers)
         files.make_folder(self.path)
-        record = self._next(step)
+        bad = contents.non_finite(found)
+        record = self._next(step, finite=not bad)
+        if bad:
+            warnings.warn(
+                f"{record.path} holds NaN or infinity: {first_few(bad)}. It is not counted among "
+                "those to keep, and restore passes over it.",
+                stacklevel=2,
+            )
         extra = {"step": step, "metrics": numbers}
 
         def then() -> None:
@@ -217,7 +226,12 @@ class CheckpointDir:
             self._delete(record)
 
         return save_with(
-            extra, record.path, found, metadata=metadata, background=self.background, then=then
+            extra,
+            record.path,
+            found,
+            metadata=metadata,
+            background=self.background,
+            then=then,
         )
 
     def restore(
@@ -230,17 +244,20 @@ class CheckpointDir:
         strict: bool = True,
         options: Options = "saved",
         verify: bool = True,
+        finite: bool = True,
         **stateful: Any,
     ) -> Loaded | None:
         """Load the latest intact checkpoint, or the best one.
 
-        One that is damaged is passed over, with a warning that names it. One that does not fit
+        One that is damaged, or holds NaN or infinity, is passed over, with a warning that names it. One that does not fit
         the objects is an error.
 
         Parameters
         ----------
         which : {"latest", "best"}
             Which. Best is by the first :class:`optimkit.Best` among the policies.
+        finite : bool, optional
+            Whether to pass over checkpoints that hold NaN or infinity, if there is another.
         objects, match, map_location, strict, options, verify, **stateful : optional
             As for :func:`optimkit.load`.
 
@@ -260,7 +277,7 @@ class CheckpointDir:
         refuse_values(found)
         settle()
         problems: dict[_Record, tuple[str, ...]] = {}
-        while (record := self._first(which, problems)) is not None:
+        while (record := self._first(which, problems, finite=finite)) is not None:
             try:
                 with _opened_intact(record.path, map_location, verify) as reading:
                     loaded = load_read(
@@ -274,6 +291,8 @@ class CheckpointDir:
                 problems[record] = error.problems
                 continue
             told = [text for texts in problems.values() for text in texts]
+            if finite and which == "latest":
+                told += self._passed_over(record)
             if told:
                 warnings.warn(f"{' '.join(told)} {record.path} is taken instead.", stacklevel=2)
             return replace(loaded, step=record.step)
@@ -291,7 +310,12 @@ class CheckpointDir:
                 found.append(error)
         return found
 
-    def _next(self, step: int) -> _Record:
+    def _passed_over(self, taken: _Record) -> list[str]:
+        """Say which later checkpoints hold what is not finite."""
+        later = [each for each in self._records() if not each.finite and each.number > taken.number]
+        return [f"{each.path} holds NaN or infinity (finite=False loads it)." for each in later]
+
+    def _next(self, step: int, *, finite: bool) -> _Record:
         """Name a checkpoint as no other: of a fork, or of a save that has not ended yet."""
         with _naming:
             if self._run is None or self._run.forked:
@@ -299,7 +323,8 @@ class CheckpointDir:
             numbers = [record.number for record in self._records()]
             number = self._number = max(self._number, *numbers, 0) + 1
             run = self._run.name
-        return _Record(self.path / f"step-{step:09d}.{number:06d}-{run}.pt", step, number, run)
+        name = f"step-{step:09d}.{number:06d}-{run}{'' if finite else '.nonfinite'}.pt"
+        return _Record(self.path / name, step, number, run, finite)
 
     def _records(self) -> list[_Record]:
         """List the checkpoints, the latest first."""
@@ -307,13 +332,16 @@ class CheckpointDir:
         with contextlib.suppress(FileNotFoundError):  # what can't be looked into is not empty
             for name in os.listdir(self.path):
                 if match := _NAME.fullmatch(name):
-                    step, number, run = match.groups()
-                    found.append(_Record(self.path / name, int(step), int(number), run))
+                    step, number, run, bad = match.groups()
+                    found.append(_Record(self.path / name, int(step), int(number), run, not bad))
         return sorted(found, key=lambda record: (record.number, record.run), reverse=True)
 
-    def _first(self, which: str, passed: Container[_Record]) -> _Record | None:
+    def _first(self, which: str, passed: Container[_Record], *, finite: bool) -> _Record | None:
         """Find the first choice that has not been passed over."""
-        return next((each for each in self._candidates(which) if each not in passed), None)
+        found = [each for each in self._candidates(which) if each not in passed]
+        if finite:  # stable: among finite ones the order stays
+            found.sort(key=lambda each: not each.finite)
+        return next(iter(found), None)
 
     def _candidates(self, which: str) -> list[_Record]:
         """List what may be restored, the first choice first."""
