@@ -234,18 +234,18 @@ def _summed_up(rows: Sequence[ParameterRow]) -> list[dict[str, Any]]:
 
 def _alike(rows: Sequence[ParameterRow]) -> list[tuple[str, list[ParameterRow]]]:
     """Bring together what differs only in the numbers of the name, at the place of the first."""
-    kinds: dict[object, list[int]] = {}
-    for place, row in enumerate(rows):
+    kinds: dict[object, list[ParameterRow]] = {}
+    for row in rows:
         state = tuple(row.state.items())
         kind = (row.group, row.dtype, row.shape, row.trainable, row.step, state)
-        kinds.setdefault(kind, []).append(place)
-    found = [
-        (pattern, [places[member] for member in members])
-        for places in kinds.values()
-        for pattern, members in in_few([rows[place].name for place in places])
+        kinds.setdefault(kind, []).append(row)
+    lines = [
+        (pattern, [members[place] for place in places])
+        for members in kinds.values()
+        for pattern, places in in_few([row.name for row in members])
     ]
-    found.sort(key=lambda line: line[1][0])
-    return [(pattern, [rows[place] for place in places]) for pattern, places in found]
+    order = {id(row): place for place, row in enumerate(rows)}
+    return sorted(lines, key=lambda line: order[id(line[1][0])])
 
 
 def _by_module(rows: Sequence[ParameterRow], depth: int) -> list[tuple[str, list[ParameterRow]]]:
