@@ -150,7 +150,7 @@ function find(typed) {
   for (const [number, matched] of scores) {
     const { page, title, isAsked } = engine.sections[number];
     const isLookedUp = /^(errors|symptoms)\//.test(engine.pages[page][0]);
-    const score = matched * (isPasted(title) ? 2 : isLookedUp ? 0.7 : 1);
+    const score = matched * (isPasted(title) ? 2 : isLookedUp ? 0.6 : 1);
     scores.set(number, score);
     const found = pages.get(page);
     found.top = Math.max(found.top, score);
