@@ -89,7 +89,13 @@ def param_groups(
     """
     _check_arguments(rules, optimizer, frozen, unused)
     index = ParameterIndex(model)
-    problems = _wrong_options(rules, base, optimizer) + _wrong_parameters(index, frozen)
+    problems = [f"param_groups(...): {text}" for text in bad_options(base, optimizer)]
+    if "name" in base:
+        problems.append(
+            "param_groups(...): 'name' is for one group; pass when(select, name=...) instead."
+        )
+    problems += [text for rule in rules for text in rule._wrong_options(optimizer)]
+    problems += _wrong_parameters(index, frozen)
     misses = [] if unused == "ignore" else [text for rule in rules for text in rule._misses(index)]
     if problems or (misses and unused == "error"):
         raise GroupError(*problems, *misses)
@@ -230,17 +236,6 @@ def _check_arguments(rules: Iterable[object], optimizer: object, frozen: str, un
     ]
     if problems:
         raise GroupError(*problems)
-
-
-def _wrong_options(
-    rules: Iterable[Rule], base: Mapping[str, Any], optimizer: Callable[..., Optimizer] | None
-) -> list[str]:
-    wrong = [f"param_groups(...): {text}" for text in bad_options(base, optimizer)]
-    if "name" in base:
-        wrong.append(
-            "param_groups(...): 'name' is for one group; pass when(select, name=...) instead."
-        )
-    return wrong + [text for rule in rules for text in rule._wrong_options(optimizer)]
 
 
 def _wrong_parameters(index: ParameterIndex, frozen: Frozen | None) -> list[str]:

@@ -41,8 +41,7 @@ def freeze(*targets: Target) -> None:
     >>> layer.weight.requires_grad, layer.bias.requires_grad
     (False, True)
     """
-    pairs = _found(targets)
-    for _, param in pairs:
+    for _, param in _found(targets):
         param.requires_grad = False
         param.grad = None
 
@@ -100,8 +99,8 @@ def _found(targets: Iterable[object]) -> list[tuple[str, Tensor]]:
     """Find every parameter in the targets, with a name for messages."""
     found = [pair for target in targets for pair in _within(target)]
     pairs = [(name, each) for name, each in found if isinstance(each, Tensor)]
-    if len(pairs) < len(found):
-        strangers = [each for _, each in found if not isinstance(each, Tensor)]
+    strangers = [each for _, each in found if not isinstance(each, Tensor)]
+    if strangers:
         what = [repr(each) if isinstance(each, str) else type(each).__name__ for each in strangers]
         raise TypeError(
             f"a target must be a module, a parameter, or an iterable of them, not {first_few(what)}"

@@ -91,10 +91,10 @@ Select: TypeAlias = (
 def select_by(select: Select) -> Selector:
     if isinstance(select, Selector):
         return select
-    if isinstance(select, str):
-        return _Glob(select)
-    if isinstance(select, re.Pattern) and isinstance(select.pattern, str):
-        return _Expression(select)
+    if isinstance(select, str) or (
+        isinstance(select, re.Pattern) and isinstance(select.pattern, str)
+    ):
+        return _Name(select)
     if isinstance(select, type) and issubclass(select, nn.Module):
         return _ModuleType(select)
     if get_origin(select) in (Union, UnionType):
@@ -148,39 +148,26 @@ def _bracketed(selector: Selector) -> str:
     return f"({selector})" if isinstance(selector, _Joined) else str(selector)
 
 
-class _Glob(Selector):
-    """The whole name, ``*`` standing for anything, dots too."""
+class _Name(Selector):
+    """A glob for the whole name, ``*`` standing for dots too; an expression found anywhere in it."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str | re.Pattern[str]) -> None:
         self._pattern = pattern
-        self._match = re.compile(translate(pattern)).match
-        self._text = repr(pattern)
+        if isinstance(pattern, str):
+            self._found, self._text = re.compile(translate(pattern)).match, repr(pattern)
+        else:
+            self._found, self._text = pattern.search, f"re.compile({pattern.pattern!r})"
 
     def _select(self, index: ParameterIndex) -> Chosen:
-        return frozenset(each.position for each in index.occurrences if self._match(each.name))
+        return frozenset(each.position for each in index.occurrences if self._found(each.name))
 
     def _misses(self, index: ParameterIndex) -> list[str]:
         if self._chosen(index):
             return []
+        if not isinstance(self._pattern, str):
+            return [f"{self._pattern.pattern!r} is found in no parameter's name"]
         near = nearest(self._pattern, index)
         return [f"no parameter is called {self}" + (f" (is it {near!r}?)" if near else "")]
-
-
-class _Expression(Selector):
-    """A regular expression found anywhere in the name."""
-
-    def __init__(self, pattern: re.Pattern[str]) -> None:
-        self._pattern = pattern
-        self._text = f"re.compile({pattern.pattern!r})"
-
-    def _select(self, index: ParameterIndex) -> Chosen:
-        search = self._pattern.search
-        return frozenset(each.position for each in index.occurrences if search(each.name))
-
-    def _misses(self, index: ParameterIndex) -> list[str]:
-        if self._chosen(index):
-            return []
-        return [f"{self._pattern.pattern!r} is found in no parameter's name"]
 
 
 class _Module(Selector):
