@@ -15,7 +15,7 @@ from .._errors import GroupError, first_few
 from .._torch_optimizers import NOT_OPTIONS
 from .._values import copied
 from .._wrappers import unwrapped
-from .extend import Extension, Start, extend, roots_of, start_of
+from .extend import Start, extend, roots_of, start_of
 from .options import bad_options, is_made, number_made, own_options, takes, unknown_options
 
 Named = tuple[str, Tensor]
@@ -98,12 +98,12 @@ def add_param_group(
     options = own_options(options)
     if "name" in options:
         options["name"] = number_made(options["name"], options, names)
-    extension = Extension(options)
-    if roots:
-        extension = extend(optimizer, options, roots, lr_lambda, start)
+    extended, entries = (
+        extend(optimizer, options, roots, lr_lambda, start) if roots else (options, [])
+    )
     scheduled = any("initial_lr" in old for old in optimizer.param_groups)
     if scheduled and not roots:
-        extension.group["initial_lr"] = copied(options["lr"])
+        extended["initial_lr"] = copied(options["lr"])
         warnings.warn(
             "this optimizer has been scheduled: its groups have an 'initial_lr'. "
             "Pass schedulers=, or they may not know the new group.",
@@ -111,8 +111,10 @@ def add_param_group(
         )
     named = any(name for name, _ in pairs)
     params = [pair if named else pair[1] for pair in pairs]
-    optimizer.add_param_group({"params": params, **extension.group})
-    extension.apply()
+    optimizer.add_param_group({"params": params, **extended})
+    for scheduler, lists in entries:
+        for name, new in lists.items():
+            setattr(scheduler, name, [*getattr(scheduler, name), new])
     for _, param in pairs:
         param.grad = None
 

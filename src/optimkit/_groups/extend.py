@@ -33,6 +33,9 @@ from .._wrappers import unwrapped
 from .options import identity
 
 Group = dict[str, Any]
+Extension = tuple[Group, list[tuple[LRScheduler, Group]]]
+"""A new group, and its entry in each list of each scheduler."""
+
 Start = Literal["beginning", "now"]
 
 
@@ -59,20 +62,6 @@ def start_of(optimizer: Optimizer, roots: Iterable[LRScheduler]) -> Group:
     if olds and any(kept_by(each).sets_lr for root in roots for each in members_of(root)):
         return {"lr": _common([old["initial_lr"] for old in olds])}
     return {}
-
-
-@dataclass(frozen=True)
-class Extension:
-    """What a new group and the schedulers get; nothing is changed before :meth:`apply`."""
-
-    group: Group
-    entries: Sequence[tuple[LRScheduler, Group]] = ()
-
-    def apply(self) -> None:
-        """Extend the schedulers, once the group has been added to the optimizer."""
-        for scheduler, entries in self.entries:
-            for name, new in entries.items():
-                setattr(scheduler, name, [*getattr(scheduler, name), new])
 
 
 def extend(
@@ -304,7 +293,7 @@ class _Replay:
             elif copy._last_lr[0]:  # a plateau may have reduced what the scheduler set
                 new["_last_lr"] = new["_last_lr"] * (member._last_lr[0] / copy._last_lr[0])
             found.append((member, new))
-        return Extension(group, found)
+        return group, found
 
 
 def _replayed(case: _Case, *, sure: bool = True) -> Extension:
@@ -319,7 +308,7 @@ def _replayed(case: _Case, *, sure: bool = True) -> Extension:
             replay.run(in_turn=in_turn)
             reached = replay.lrs()
             found = list(replay.outcomes())
-        lrs = [each.group["lr"] for each in found]
+        lrs = [group["lr"] for group, _ in found]
         if found and not (sure and any(not _same_lr(lr, lrs[0]) for lr in lrs)):
             return found[0]
     raise GroupError(_unexplained(case, reached))
@@ -334,17 +323,17 @@ def _replayed_to(case: _Case) -> Extension:
 
     # The lr is linear in the one at the start, with a constant such as eta_min, above any floor.
     high = [1024 * (asked or 1.0), 2048 * (asked or 1.0)]
-    reached = [float(replayed(lr).group["lr"]) for lr in high]
+    reached = [float(replayed(lr)[0]["lr"]) for lr in high]
     slope = (reached[1] - reached[0]) / (high[1] - high[0])
     start = high[0] + (asked - reached[0]) / slope if slope else asked
-    found = replayed(as_form_of(case.given["lr"], max(start, 0.0)))
-    if not _same_lr(found.group["lr"], asked):
-        least = f"{float(replayed(0.0).group['lr']):g}{' or more' if slope else ''}"
+    group, entries = replayed(as_form_of(case.given["lr"], max(start, 0.0)))
+    if not _same_lr(group["lr"], asked):
+        least = f"{float(replayed(0.0)[0]['lr']):g}{' or more' if slope else ''}"
         raise GroupError(
             f"the schedule has brought every lr to {least} by now, so the new group's can't be "
             f'{asked:g}. Pass start="beginning", or add the group at another step.'
         )
-    return replace(found, group={**found.group, "lr": as_form_of(case.given["lr"], asked)})
+    return {**group, "lr": as_form_of(case.given["lr"], asked)}, entries
 
 
 def _as_it_is(case: _Case) -> Extension:
@@ -352,10 +341,9 @@ def _as_it_is(case: _Case) -> Extension:
     group = case.group()
     if any("initial_lr" in old for old in case.optimizer.param_groups):
         group["initial_lr"] = copied(group["lr"])
-    return Extension(
-        group,
-        [(root, {"_last_lr": copied(group["lr"]), **case.entries(root)}) for root in case.roots],
-    )
+    return group, [
+        (root, {"_last_lr": copied(group["lr"]), **case.entries(root)}) for root in case.roots
+    ]
 
 
 def _most_reductions(scheduler: LRScheduler) -> int:
