@@ -30,7 +30,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("glossary-terms", glossary.GlossaryTerms)
     app.add_node(pages.fold, html=pages.element("details", CLASS="solution"))
     app.add_node(pages.fold_summary, html=pages.element("summary"))
-    app.connect("config-inited", glossary.check_glossary)
     app.connect("builder-inited", docstrings.compile_catalogs)
     app.connect("builder-inited", pages.tag_html)
     app.connect("env-get-outdated", pages.remove_pages)

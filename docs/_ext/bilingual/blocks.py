@@ -23,7 +23,7 @@ NEUTRAL = (
 )
 UNSEEN = (nodes.Invisible, nodes.system_message)
 """What stands between blocks without being seen: docutils leaves a note where a role is first used."""
-OURS = {"sphx-glr-footer", "sphx-glr-timing", "sphx-glr-download-link-note", "no-pair"}
+OURS = {"sphx-glr-download-link-note", "no-pair"}
 """Classes of blocks that are written in one language at a time, by the extension itself."""
 LINE_END = re.compile(r"[ \t]*\n\s*")
 BESIDE = f"(?:{HAN.pattern}|{SHARED.pattern})"

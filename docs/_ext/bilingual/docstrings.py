@@ -24,17 +24,15 @@ FROM_DOCSTRINGS = (addnodes.desc, autosummary_table)
 
 
 def docstring_texts(document: nodes.document) -> list[nodes.TextElement]:
-    """Return what the catalog translates: running text inside the description of an object."""
+    """Return what the catalog translates: running text that describes an object, or a list of them."""
     return [
         node
         for node, _ in extract_messages(document)
-        if in_docstring(node) and isinstance(node, nodes.TextElement) and not is_signature(node)
+        if any(isinstance(above, FROM_DOCSTRINGS) for above in ancestors(node))
+        and isinstance(node, nodes.TextElement)
+        # In a list, an object is called before it is described.
+        and not (isinstance(node[0], addnodes.pending_xref) and node[0]["reftype"] == "obj")
     ]
-
-
-def is_signature(node: nodes.TextElement) -> bool:
-    """Return whether a text is how an object is called, in a list of objects."""
-    return isinstance(node[0], addnodes.pending_xref) and node[0]["reftype"] == "obj"
 
 
 def can_double(node: nodes.TextElement) -> bool:
@@ -43,11 +41,6 @@ def can_double(node: nodes.TextElement) -> bool:
         isinstance(node, nodes.inline) and bool(words_of(node)) and len(words_of(node).split()) > 2
     )
     return sentence and not list(node.findall(nodes.footnote_reference))
-
-
-def in_docstring(node: nodes.Node) -> bool:
-    """Return whether a node is part of the description of an object, or of a list of objects."""
-    return any(isinstance(above, FROM_DOCSTRINGS) for above in ancestors(node))
 
 
 class TranslateDocstrings(SphinxTransform):
@@ -105,17 +98,12 @@ class TranslateDocstrings(SphinxTransform):
         for node in chinese:
             node["translatable"] = False
             if not node.get("translated") and detect(words_of(node)) is ENGLISH:
-                warn(
-                    f"no Chinese for {quote(node)}: run 'nox -s catalog', "
-                    f"then write it into {self.catalog()}",
-                    node,
-                    "catalog",
+                domain = docname_to_domain(self.env.docname, self.config.gettext_compact)
+                file = f"{self.config.locale_dirs[0]}/{CHINESE.sphinx}/LC_MESSAGES/{domain}.po"
+                said = (
+                    f"no Chinese for {quote(node)}: run 'nox -s catalog', then write it into {file}"
                 )
-
-    def catalog(self) -> str:
-        """Return the file to write the Chinese of this page into."""
-        domain = docname_to_domain(self.env.docname, self.config.gettext_compact)
-        return f"{self.config.locale_dirs[0]}/{CHINESE.sphinx}/LC_MESSAGES/{domain}.po"
+                warn(said, node, "catalog")
 
 
 JOINTS = {

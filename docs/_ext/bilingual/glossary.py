@@ -10,7 +10,6 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.config import Config
 from sphinx.domains.std import StandardDomain
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ConfigError
@@ -60,22 +59,15 @@ def glossary(project: Sphinx | BuildEnvironment) -> tuple[Term, ...]:
 @lru_cache
 def read_glossary(path: Path, changed: int) -> tuple[Term, ...]:
     """Read a glossary, again when the file has changed."""
-    rows = tomllib.loads(path.read_text("utf-8"))
-    return tuple(
-        Term(en, **{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()})
-        for en, row in rows.items()
-    )
-
-
-def check_glossary(app: Sphinx, config: Config) -> None:
-    """Refuse a glossary that cannot be read."""
     try:
-        glossary(app)
+        return tuple(
+            Term(en, **{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()})
+            for en, row in tomllib.loads(path.read_text("utf-8")).items()
+        )
     except (AttributeError, TypeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(
-            f"{glossary_path(app)}: not a glossary: {error}; "
-            "expected a table for each term, by its English name, with zh, and if need be also, "
-            "never, strict, topic, tutorial, means"
+            f"{path}: not a glossary: {error}; expected a table for each term, by its English "
+            "name, with zh, and if need be also, never, strict, topic, tutorial, means"
         ) from error
 
 

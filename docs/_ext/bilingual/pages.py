@@ -14,7 +14,7 @@ from sphinx.util.images import get_image_size
 from sphinx.writers.html5 import HTML5Translator
 
 from .languages import ENGLISH, LANGUAGES, by_sphinx
-from .pairing import PairBlocks, other_half
+from .pairing import HIDDEN_HALF, PairBlocks
 
 Visitor = Callable[[HTML5Translator, nodes.Element], None]
 SOLUTION = re.compile(r"(solution|answers?)( \d+)? ?[|｜]")
@@ -80,7 +80,7 @@ class FoldSolutions(SphinxTransform):
                 continue
             title, *body = section.children
             summary = fold_summary("", "", *title.children)
-            half = other_half(title)
+            half = title.get(HIDDEN_HALF)
             if half is not None:
                 summary += half
             section.replace_self(fold("", summary, *body, ids=section["ids"]))

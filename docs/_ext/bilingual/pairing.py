@@ -194,11 +194,6 @@ def copy(children: list[nodes.Node]) -> nodes.inline:
     return nodes.inline("", "", *(child.deepcopy() for child in children))
 
 
-def other_half(title: nodes.Element) -> nodes.inline | None:
-    """Return the hidden half of a title, None if it has none."""
-    return title.get(HIDDEN_HALF)
-
-
 class ShowTitleHalves(SphinxPostTransform):
     """Put the hidden half back into each title, now that navigation and references have their own.
 
@@ -210,7 +205,7 @@ class ShowTitleHalves(SphinxPostTransform):
 
     def run(self, **kwargs: Any) -> None:
         for title in self.document.findall(lambda node: isinstance(node, TITLES)):
-            half = other_half(title)
+            half = title.get(HIDDEN_HALF)
             if half is not None:
                 title += half.deepcopy()
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.utils import get_source_line
-from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
@@ -69,21 +68,15 @@ def place(node: nodes.Node) -> str | nodes.Node:
     table: there, the place is where its words are.
     """
     source, line = get_source_line(node)
-    page = Path(source or "")
-    if script := script_of(page, node.document.settings.env):
+    page, env = Path(source or ""), node.document.settings.env
+    gallery = getattr(env.config, "sphinx_gallery_conf", {})
+    folder = Path(env.srcdir, *gallery.get("examples_dirs", ["examples"])).resolve()
+    script = folder / ("GALLERY_HEADER.rst" if page.stem == "index" else f"{page.stem}.py")
+    if page.parent.name in ("auto_examples", folder.name) and script.exists():
         return f"{script}:{find(node, script, 1)}"
     if isinstance(node.parent, nodes.entry) and page.is_file():
         return f"{page}:{find(node, page, line or 1)}"
     return node
-
-
-def script_of(page: Path, env: BuildEnvironment) -> Path | None:
-    """Return the script that a page of the gallery is made from, None for any other page."""
-    gallery = getattr(env.config, "sphinx_gallery_conf", {})
-    folder = Path(env.srcdir, *gallery.get("examples_dirs", ["examples"])).resolve()
-    name = "GALLERY_HEADER.rst" if page.stem == "index" else f"{page.stem}.py"
-    of_gallery = page.parent.name in ("auto_examples", folder.name)
-    return folder / name if of_gallery and (folder / name).exists() else None
 
 
 def find(node: nodes.Node, file: Path, first: int) -> int:

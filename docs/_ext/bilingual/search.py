@@ -26,13 +26,7 @@ logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"[A-Za-z_]\w{2,}")
 TITLES = (nodes.title, nodes.term, fold_summary)
-LEFT_OUT = {
-    OTHER,
-    "tutorial-card",
-    "sphx-glr-download-link-note",
-    "sphx-glr-footer",
-    "sphx-glr-timing",
-}
+LEFT_OUT = {OTHER, "tutorial-card", "sphx-glr-download-link-note"}
 UNREAD = (nodes.raw, nodes.math, nodes.math_block, nodes.Invisible, nodes.image)
 
 

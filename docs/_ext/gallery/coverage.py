@@ -21,8 +21,9 @@ from bilingual.languages import halves
 from .scripts import Tutorial, tutorials
 
 NOTE = Path(__file__).parents[2] / "note.toml"
-MARKER = re.compile(r'^# sphinx_gallery_covers = "([^"]*)"$')
-HEADING = re.compile(r"^# ([-~^\"])\1{3,}$")
+HEADING_OR_MARKER = re.compile(
+    r'^# (.+)\n# ([-~^"])\2{3,}$|^# sphinx_gallery_covers = "([^"]*)"$', re.M
+)
 VERDICTS = {
     "right": ("right", "正确"),
     "incomplete": ("true, but not all of it", "不完整"),
@@ -43,25 +44,22 @@ def items(path: Path = NOTE) -> list[dict[str, Any]]:
 
 def answers(scripts: list[Tutorial]) -> dict[str, list[tuple[Tutorial, str]]]:
     """Return where each item is answered: a tutorial, and the heading or the title that it is under."""
-    found = [
-        (one, (tutorial, heading))
-        for tutorial in scripts
-        for heading, ids in markers(tutorial)
-        for one in ids
-    ]
-    # Each place once, in their order.
-    return {one: list(dict.fromkeys(at for item, at in found if item == one)) for one, _ in found}
+    found: dict[str, dict[tuple[Tutorial, str], None]] = {}
+    for tutorial in scripts:
+        for heading, ids in markers(tutorial):
+            for one in ids:
+                found.setdefault(one, {})[tutorial, heading] = None  # once, in their order
+    return {one: list(places) for one, places in found.items()}
 
 
 def markers(tutorial: Tutorial) -> Iterator[tuple[str, list[str]]]:
     """Yield the markers of a script, each with the heading that it is under."""
-    lines = tutorial.path.read_text("utf-8").splitlines()
     heading = tutorial.title
-    for before, line in zip(["", *lines], lines, strict=False):
-        if HEADING.match(line) and before.startswith("# "):
-            heading = before.removeprefix("# ").strip()
-        elif match := MARKER.match(line):
-            yield heading, match[1].split()
+    for found in HEADING_OR_MARKER.finditer(tutorial.path.read_text("utf-8")):
+        if found[1]:
+            heading = found[1].strip()
+        else:
+            yield heading, found[3].split()
 
 
 class Coverage(SphinxDirective):

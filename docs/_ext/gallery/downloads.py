@@ -80,11 +80,12 @@ def in_language(kind: str, said: str, language: Language | None) -> str:
 
 
 def code_in(code: str, language: Language) -> str:
-    """Return code with one half of each string that has two."""
-    changed = code
-    for node in strings(ast.parse(code)):
-        said = ast.unparse(node)
-        if isinstance(node, ast.Constant):
+    """Return code with one half of each string that has two; one that is written in pieces is one."""
+    changed, found = code, list(ast.walk(ast.parse(code)))
+    inside = {part for node in found if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in found:
+        said = ast.unparse(node) if isinstance(node, ast.JoinedStr) else ""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in inside:
             said = json.dumps(node.value, ensure_ascii=False)
         if halves(said):
             mark = said[: 2 if said.startswith("f") else 1]
@@ -92,17 +93,6 @@ def code_in(code: str, language: Language) -> str:
             written = ast.get_source_segment(code, node) or ""
             changed = changed.replace(written, f"{mark}{half}{mark[-1]}")
     return changed
-
-
-def strings(node: ast.AST) -> Iterator[ast.Constant | ast.JoinedStr]:
-    """Yield the strings below a node; one that is written in pieces is one."""
-    if isinstance(node, ast.JoinedStr):
-        yield node
-    elif isinstance(node, ast.Constant):
-        yield from [node] if isinstance(node.value, str) else []
-    else:
-        for child in ast.iter_child_nodes(node):
-            yield from strings(child)
 
 
 def script(parts: list[Part]) -> str:
@@ -186,9 +176,6 @@ def build_wheel(site: Path) -> None:
     for old in folder.glob("*.whl"):
         old.unlink()
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     if not (site / WHEEL).exists():
-        raise RuntimeError(
-            f"no {WHEEL}: it could not be built, or the installed package has another version:\n"
-            f"{done.stdout}{done.stderr}"
-        )
+        raise RuntimeError(f"no {WHEEL}: the installed package has another version")

@@ -50,7 +50,6 @@ class LinkNames(SphinxTransform):
     default_priority = ListUses.default_priority + 1
 
     def apply(self, **kwargs: Any) -> None:
-        docname = self.env.docname
         pages: dict[str | None, str] = {None: "/coverage"}
         pages |= {one.number: f"/auto_examples/{one.name}" for one in tutorials()}
 
@@ -58,11 +57,13 @@ class LinkNames(SphinxTransform):
             if match[1] not in pages:
                 warn(f"'{match[0]}': there is no examples/plot_{match[1]}_*.py", text, "link")
                 return None
-            return reference("std", "doc", pages[match[1]], nodes.Text(match[0]), docname)
+            return reference("std", "doc", pages[match[1]], nodes.Text(match[0]), self.env.docname)
 
         for text in running_texts(self.document):
             link_words(text, NAMED, link)
         for literal in list(self.document.findall(nodes.literal)):
             name = literal.astext()
             if KIT.fullmatch(name) and isinstance(literal.parent, (nodes.paragraph, nodes.inline)):
-                literal.replace_self(reference("py", "obj", name, literal.deepcopy(), docname))
+                literal.replace_self(
+                    reference("py", "obj", name, literal.deepcopy(), self.env.docname)
+                )

@@ -89,7 +89,6 @@ def rewrite(app: Sphinx, docname: str, content: list[str]) -> None:
         return
     chinese = by_sphinx(app.config.language) is not ENGLISH
     text = CARDS.sub("", content[0])
-    last = ALL[chinese]
     if took := TIMING.search(text):
         written = Path(app.srcdir, f"{docname}.py.md5")  # by the gallery, after a run
         line = TOP[chinese].format(
@@ -100,5 +99,5 @@ def rewrite(app: Sphinx, docname: str, content: list[str]) -> None:
             seconds=max(1, round(60 * int(took[1]) + float(took[2]))),
             date=datetime.fromtimestamp(written.stat().st_mtime).date(),
         )
-        text, last = NOTE.sub(LINE.format(line), TIMING.sub("", text)), ""
-    content[0] = FOOTER.sub(LINE.format(last) if last else "", text)
+        text = NOTE.sub(LINE.format(line), TIMING.sub("", text))
+    content[0] = FOOTER.sub("" if took else LINE.format(ALL[chinese]), text)
