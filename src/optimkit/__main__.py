@@ -29,17 +29,14 @@ Answer = tuple[int, str, dict[str, Any]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command, and return the exit code."""
     given = _parser().parse_args(arguments)
+    answer: Answer
     try:
-        if given.command == "show":
-            code, text, data = _show(given.file, given.key)
-        elif given.command == "diff":
-            code, text, data = _diff(given.one, given.other)
-        else:
-            code, text, data = _verify(given.path)
+        answer = given.answer(given)
     except (CorruptCheckpointError, UnsafeCheckpointError) as error:
-        code, text, data = 1, str(error), {"error": str(error), "verified": False}
+        answer = 1, str(error), {"error": str(error), "verified": False}
     except (CheckpointError, OSError) as error:
-        code, text, data = 2, str(error), {"error": str(error)}
+        answer = 2, str(error), {"error": str(error)}
+    code, text, data = answer
     if given.json:
         _print(json.dumps(data, allow_nan=False, indent=2), sys.stdout)
     else:
@@ -56,12 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="show|diff|verify")
     file = "written by optimkit.save or torch.save"
     folder = f"{file}; or the directory of a CheckpointDir, or of checkpoint.distributed"
-    for name, text, paths in (
-        ("show", "what is in a checkpoint", {"file": file}),
-        ("diff", "what differs between two checkpoints", {"one": file, "other": file}),
-        ("verify", "whether the bytes are those that were written", {"path": folder}),
+    for name, answer, text, paths in (
+        ("show", _show, "what is in a checkpoint", {"file": file}),
+        ("diff", _diff, "what differs between two checkpoints", {"one": file, "other": file}),
+        ("verify", _verify, "whether the bytes are those that were written", {"path": folder}),
     ):
         command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(answer=answer)
         for path, about in paths.items():
             command.add_argument(path, metavar="FILE", help=about)
         command.add_argument("--json", action="store_true", help="answer with data")
@@ -79,8 +77,8 @@ def _print(text: str, stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _show(path: str, key: str | None) -> Answer:
-    reading = read(path)
+def _show(given: argparse.Namespace) -> Answer:
+    path, key, reading = given.file, given.key, read(given.file)
     content, integrity = reading.content, reading.integrity
     found = optimizers_in(content)
     if key is not None and key not in found:
@@ -109,7 +107,7 @@ def _parts(content: Any) -> Table:
         }
         for key, value in items
     ]
-    return Table(rows, ("part", "kind", "holds", "tensors", "bytes"), "Parts", summed="bytes")
+    return Table(rows, caption="Parts", summed="bytes")
 
 
 def _holds(value: Any) -> str:
@@ -121,21 +119,21 @@ def _holds(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _diff(one: str, other: str) -> Answer:
-    found = diff(one, other)
+def _diff(given: argparse.Namespace) -> Answer:
+    found = diff(given.one, given.other)
     return int(bool(found.rows)), str(found), found.to_dict()
 
 
-def _verify(path: str) -> Answer:
+def _verify(given: argparse.Namespace) -> Answer:
     """Verify a file, which then can be read as well; or a directory, of either kind."""
-    target = Path(path)
+    target = Path(given.path)
     interrupted = not target.exists() and Path(backup_path(target), HEADER).exists()
     if interrupted or Path(target, HEADER).exists():
         integrity = verify_folder(target)
     elif target.is_dir():
-        return _verify_directory(path)
+        return _verify_directory(given.path)
     else:
-        integrity = read(path).integrity
+        integrity = read(target).integrity
     return int(not integrity.verified), str(integrity), integrity.to_dict()
 
 
@@ -146,14 +144,14 @@ def _verify_directory(path: str) -> Answer:
             f"{path} is a directory without checkpoints of a CheckpointDir: give one file that "
             "torch.save wrote."
         )
-    unsound = [each for each in found if not (isinstance(each, Integrity) and each.verified)]
-    count = f"{path}: {len(found) - len(unsound)} of {len(found)} checkpoints are verified"
-    files = [
+    files: list[dict[str, Any]] = [
         each.to_dict() if isinstance(each, Integrity) else {"error": str(each), "verified": False}
         for each in found
     ]
-    data = {"path": path, "verified": not unsound, "files": files}
-    return int(bool(unsound)), "\n".join([*map(str, found), count]), data
+    verified = sum(each["verified"] for each in files)
+    count = f"{path}: {verified} of {len(files)} checkpoints are verified"
+    data = {"path": path, "verified": verified == len(files), "files": files}
+    return int(verified < len(files)), "\n".join([*map(str, found), count]), data
 
 
 if __name__ == "__main__":
