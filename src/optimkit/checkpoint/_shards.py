@@ -9,23 +9,20 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from pathlib import Path, PosixPath, PurePath, WindowsPath
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
 from torch import Tensor
-from zlib_ng.zlib_ng import crc32
 
 from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
+from .._files.layout import crc_of
 from ._header import KEY
 
 HEADER = "optimkit.pt"  # all but the large tensors; there when the directory is complete
 _MARK = {"__tensor__", "shape", "dtype"}
-_PIECE = 1 << 20
 
 
 def backup_path(target: Path) -> Path:
@@ -102,14 +99,9 @@ def with_placeholders(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def checksum(path: Path, seen: Callable[[int], None] | None = None) -> tuple[int, int]:
     """Return the size and the CRC-32 of a file."""
-    size = crc = 0
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            crc = crc32(piece, crc)
-            size += len(piece)
-            if seen is not None:
-                seen(len(piece))
-    return size, crc
+        size = os.fstat(file.fileno()).st_size
+        return size, crc_of(file, 0, size, seen=seen)
 
 
 def check_files(
@@ -163,36 +155,27 @@ def read_metadata(folder: Path) -> Any:
     return found
 
 
+# What a .metadata is made of: torch/distributed/checkpoint/{metadata,filesystem}.py, 2.15.
+_METADATA = (
+    *("Metadata", "MetadataIndex", "StorageMeta", "TensorProperties", "_MEM_FORMAT_ENCODING"),
+    *("TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata"),
+)
+_ALLOWED = {
+    *(("torch.distributed.checkpoint.metadata", name) for name in _METADATA),
+    ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
+    ("torch.serialization", "_get_layout"),
+    ("torch", "Size"),
+    ("collections", "OrderedDict"),
+}
+
+
 class _Unpickler(pickle.Unpickler):
     """Builds what a ``.metadata`` is made of, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        found = _allowed().get((module, name))
-        if found is None and module == "torch":
-            dtype = getattr(torch, name, None)
-            found = dtype if isinstance(dtype, torch.dtype) else None
-        if found is None and module.partition(".")[0] == "pathlib":
-            found = {each.__name__: PurePath for each in (PosixPath, WindowsPath)}.get(name)
-        if found is None:
-            raise UnsafeCheckpointError(f"{module}.{name}")
-        return found
-
-
-@lru_cache
-def _allowed() -> dict[tuple[str, str], Any]:
-    """Return what a ``.metadata`` is made of, by module and name."""
-    from torch.distributed.checkpoint import filesystem, metadata
-
-    names = (
-        *("Metadata", "MetadataIndex", "StorageMeta", "TensorProperties"),
-        *("TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata"),
-        "_MEM_FORMAT_ENCODING",
-    )
-    # torch/distributed/checkpoint/{metadata,filesystem}.py, 2.15: private, and in every file.
-    return {
-        **{(metadata.__name__, name): getattr(metadata, name) for name in names},
-        (filesystem.__name__, "_StorageInfo"): filesystem._StorageInfo,
-        ("torch", "Size"): torch.Size,
-        ("torch.serialization", "_get_layout"): torch.serialization._get_layout,
-        ("collections", "OrderedDict"): OrderedDict,
-    }
+        if module.partition(".")[0] == "pathlib" and name in ("PosixPath", "WindowsPath"):
+            return PurePath
+        is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
+        if is_dtype or (module, name) in _ALLOWED:
+            return super().find_class(module, name)
+        raise UnsafeCheckpointError(f"{module}.{name}")
