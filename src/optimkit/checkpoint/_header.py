@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,13 +36,11 @@ _KINDS: tuple[tuple[type, Kind], ...] = (
 
 def kind_of(value: object) -> Kind:
     """Return what a value is to a checkpoint."""
-    both = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
-    if both and not isinstance(value, type):
-        value = stored(value)
-    for base, kind in _KINDS:
-        if isinstance(value, base):
-            return kind
-    return "stateful" if both and not isinstance(value, type) else "value"
+    has_state = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+    stateful = has_state and not isinstance(value, type)
+    inner = stored(value) if stateful else value
+    otherwise: Kind = "stateful" if stateful else "value"
+    return next((kind for base, kind in _KINDS if isinstance(inner, base)), otherwise)
 
 
 _WORDS = {
@@ -83,14 +81,10 @@ def parts_in(content: Mapping[Any, Any], known: Container[str]) -> dict[Any, Any
     """Name what is in a checkpoint in the same way, by the known names of objects."""
     parts: dict[Any, Any] = {}
     for name, value in content.items():
-        inner = {f"{name}.{key}": each for key, each in _items(value)}
-        group = {full: each for full, each in inner.items() if full in known}
+        inner = value.items() if isinstance(value, Mapping) else ()
+        group = {f"{name}.{key}": each for key, each in inner if f"{name}.{key}" in known}
         parts.update(group if group and name not in known else {name: value})
     return parts
-
-
-def _items(value: object) -> Iterable[tuple[Any, Any]]:
-    return value.items() if isinstance(value, Mapping) else ()
 
 
 def describe(objects: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,7 +175,6 @@ def same_class(one: str, other: str) -> bool:
     """Return whether two names mean one class."""
     if one == other:
         return True
-    pair = (one.rpartition("."), other.rpartition("."))
-    loose = all(name.startswith("torch.") for name in (one, other))
-    loose |= "__main__" in (one.partition(".")[0], other.partition(".")[0])
-    return loose and pair[0][2] == pair[1][2]
+    of_torch = one.startswith("torch.") and other.startswith("torch.")
+    of_a_script = "__main__" in (one.partition(".")[0], other.partition(".")[0])
+    return (of_torch or of_a_script) and short(one) == short(other)

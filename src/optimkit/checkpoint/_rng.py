@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .._errors import CheckpointError
+from .._files import rebuilt
 
 _DEVICES = ("cuda", "xpu", "mps")
 
@@ -34,7 +35,7 @@ def get_rng_state() -> dict[str, Any]:
     """
     state: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
     if "numpy" in sys.modules:
-        state["numpy"] = _to_tensors(sys.modules["numpy"].random.get_state(legacy=False))
+        state["numpy"] = rebuilt(sys.modules["numpy"].random.get_state(legacy=False), _as_tensor)
     for name in _DEVICES:
         device = getattr(torch, name)
         if device.is_available():
@@ -97,7 +98,7 @@ def _set(name: str, state: Any) -> None:
             import numpy
         except ImportError:
             return
-        numpy.random.set_state(_from_tensors(state))
+        numpy.random.set_state(rebuilt(state, _as_array))
     elif name in _DEVICES and (device := getattr(torch, name)).is_available():
         if hasattr(device, "set_rng_state_all"):
             if len(state) > device.device_count():
@@ -107,20 +108,15 @@ def _set(name: str, state: Any) -> None:
             device.set_rng_state(state[0].cpu())
 
 
-def _to_tensors(value: Any) -> Any:
-    """Turn numpy's arrays into tensors, bit for bit: torch has few unsigned types."""
-    if isinstance(value, Mapping):
-        return {key: _to_tensors(item) for key, item in value.items()}
+def _as_tensor(value: Any, _: object) -> Any:
+    """Turn an array of numpy into a tensor, bit for bit: torch has few unsigned types."""
     if hasattr(value, "dtype") and hasattr(value, "view") and value.ndim:
         signed = value.view(f"i{value.dtype.itemsize}")
         return {"dtype": str(value.dtype), "bits": torch.from_numpy(signed.copy())}
     return value.item() if hasattr(value, "item") else value
 
 
-def _from_tensors(value: Any) -> Any:
-    """Turn them back into arrays."""
+def _as_array(value: Any, _: object) -> Any:
     if isinstance(value, Mapping) and value.keys() == {"dtype", "bits"}:
         return value["bits"].cpu().numpy().view(value["dtype"])
-    if isinstance(value, Mapping):
-        return {key: _from_tensors(item) for key, item in value.items()}
     return value
