@@ -110,6 +110,16 @@ def test_keys_and_attributes():
     assert "p[0].tag" in str(caught.value)
 
 
+def test_an_object_called_metadata(tmp_path):
+    """It is looked at beside the metadata of the checkpoint, of which it has the name."""
+    with pytest.raises(UnsafeCheckpointError) as caught:
+        optimkit.save(tmp_path / "a.pt", {"metadata": Colour.RED}, metadata={"a": 1})
+    assert str(caught.value) == (
+        f"metadata: torch.load(weights_only=True) refuses {__name__}.Colour. Save its value instead."
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_has_no_values():
     """A model on the meta device is refused: nothing of it would be in the file."""
     with pytest.raises(UnsafeCheckpointError) as caught:

@@ -428,14 +428,14 @@ def test_another_run_deletes_meanwhile(tmp_path, monkeypatch):
     """If what was the latest is gone when it is read, there is a newer one, and that is taken."""
     checkpoints = CheckpointDir(tmp_path, keep=(Last(1),))
     checkpoints.save(1)
-    opened = directory._opened_intact
+    load_from = directory.load_from
 
-    def late(*arguments):
-        monkeypatch.setattr(directory, "_opened_intact", opened)
+    def late(*arguments, **rest):
+        monkeypatch.setattr(directory, "load_from", load_from)
         checkpoints.save(2)
-        return opened(*arguments)
+        return load_from(*arguments, **rest)
 
-    monkeypatch.setattr(directory, "_opened_intact", late)
+    monkeypatch.setattr(directory, "load_from", late)
     assert checkpoints.restore().step == 2
 
 

@@ -8,18 +8,52 @@ from typing import Any
 from .._errors import first_few
 from ._header import KEY, is_group, kind_of, parts_of
 
-_KEYWORDS = frozenset(
-    {
-        *("path", "objects", "metadata", "durable", "background"),
-        *("match", "map_location", "strict", "options", "verify"),
-    }
-)
+# What can't be a keyword for an object, since save or load means something by it.
+_KEYWORDS = {"path", "objects", "metadata", "durable", "background"}
+_KEYWORDS |= {"match", "map_location", "strict", "options", "verify"}
 
 
-def gather(
+def objects_to_save(
+    objects: Any, keywords: Mapping[str, Any], reserved: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Put the mapping and the keywords together; refuse what would not come back."""
+    found = _gather("save", objects, keywords, reserved)
+    for name, value in found.items():
+        for key, each in value.items() if is_group(value) else ():
+            if kind_of(each) == "value":
+                raise TypeError(
+                    f"save: {name} holds objects, and {key}, which is of {type(each).__name__} and "
+                    "has no state_dict. Save plain values under names of their own."
+                )
+    return found
+
+
+def objects_to_load(objects: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the mapping and the keywords together; refuse what nothing can be loaded into."""
+    found = _gather("load", objects, keywords)
+    for name, value in found.items():
+        if isinstance(value, Mapping) and not value:
+            raise TypeError(f"load: {name} is an empty mapping: there is nothing to load into.")
+    for name, value in parts_of(found).items():
+        if kind_of(value) == "value":
+            back = f': a plain value comes back, as load(...)["{name}"]' if name in found else ""
+            raise TypeError(
+                f"load: {name} is of {type(value).__name__}, which has no load_state_dict. Leave "
+                f"it out{back}."
+            )
+    return found
+
+
+def checked_mapping(name: str, value: Any) -> dict[str, Any]:
+    """Refuse metadata or metrics that are no mapping."""
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"save: {name} must be a mapping, not {type(value).__name__}")
+    return dict(value or {})
+
+
+def _gather(
     function: str, objects: Any, keywords: Mapping[str, Any], reserved: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Put the mapping and the keywords together, or say why that can't be."""
     if objects is not None:
         _check_mapping(function, objects)
     given: Mapping[str, Any] = objects or {}
@@ -44,45 +78,14 @@ def gather(
     for name, value in found.items():
         if is_group(value):
             _check_names(f"{function}: {name}", value)
-    inner = {f"{name}.{key}" for name, value in found.items() for key in _keys(value)}
+    groups = {name: value for name, value in found.items() if isinstance(value, Mapping)}
+    inner = {f"{name}.{key}" for name, group in groups.items() for key in group}
     if clashes := [name for name in found if name in inner]:
         raise TypeError(
             f"{function}: {first_few(clashes)} is the name of an object, and of one in a mapping. "
             "Call one of them something else."
         )
     return found
-
-
-def refuse_mixed(objects: Mapping[str, Any]) -> None:
-    """Refuse to save what would not come back: plain values among objects."""
-    for name, value in objects.items():
-        for key in _keys(value) if is_group(value) else ():
-            if kind_of(value[key]) == "value":
-                raise TypeError(
-                    f"save: {name} holds objects, and {key}, which is of "
-                    f"{type(value[key]).__name__} and has no state_dict. Save plain values under "
-                    "names of their own."
-                )
-
-
-def refuse_values(objects: Mapping[str, Any]) -> None:
-    """Refuse what nothing can be loaded into."""
-    for name, value in objects.items():
-        if isinstance(value, Mapping) and not value:
-            raise TypeError(f"load: {name} is an empty mapping: there is nothing to load into.")
-    for name, value in parts_of(objects).items():
-        if kind_of(value) == "value":
-            back = f': a plain value comes back, as load(...)["{name}"]' if name in objects else ""
-            raise TypeError(
-                f"load: {name} is of {type(value).__name__}, which has no load_state_dict. Leave "
-                f"it out{back}."
-            )
-
-
-def checked_metadata(metadata: Any) -> dict[str, Any]:
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise TypeError(f"save: metadata must be a mapping, not {type(metadata).__name__}")
-    return dict(metadata or {})
 
 
 def _check_mapping(function: str, objects: Any) -> None:
@@ -100,7 +103,3 @@ def _check_names(where: str, objects: Mapping[Any, Any]) -> None:
     wrong = [key for key in objects if not isinstance(key, str)]
     if wrong:
         raise TypeError(f"{where}: names must be strings, not {first_few(map(repr, wrong))}.")
-
-
-def _keys(value: object) -> list[Any]:
-    return list(value) if isinstance(value, Mapping) else []

@@ -11,7 +11,7 @@ import enum
 import io
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -56,9 +56,21 @@ _INSTEAD: dict[str, str] = {
     "uuid.UUID": "str(...)",
 }
 
-_VALUELESS = (
-    "there are no values to save, it is on the meta device",
-    'Call to_empty(device="cpu"), fill it, then save.',
+_FAMILIES: tuple[tuple[Callable[[Any], bool], str], ...] = (
+    (lambda it: callable(it) and hasattr(it, "__qualname__"), "its name"),
+    (lambda it: callable(getattr(it, "state_dict", None)), "its state_dict()"),
+    (lambda it: isinstance(it, Tensor), "a plain torch.Tensor of its values"),
+    (lambda it: isinstance(it, enum.Enum), "its value"),
+    (dataclasses.is_dataclass, "dataclasses.asdict(...)"),
+    (lambda it: _named(type(it)).startswith("numpy.") and hasattr(it, "item"), "its item()"),
+    (lambda it: isinstance(it, tuple), "tuple(...)"),
+    (lambda it: isinstance(it, str), "str(...)"),
+    (lambda it: isinstance(it, int) and type(it) is not int, "int(...)"),
+    (lambda it: isinstance(it, float), "float(...)"),
+    (lambda it: isinstance(it, Mapping), "dict(...)"),
+    (lambda it: hasattr(it, "__fspath__") or type(it) is int, "str(...)"),
+    (lambda it: isinstance(it, bytes), "None"),
+    (lambda it: isinstance(it, Iterable), "list(...)"),
 )
 
 
@@ -87,11 +99,11 @@ def state_of(value: Any) -> Any:
     return of_python(state) if isinstance(value, Optimizer) else state
 
 
-def check(content: Mapping[str, Any]) -> int:
+def check(content: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> int:
     """Refuse what could not be loaded again, all of it at once; return the bytes of the tensors."""
     found = _Checker()
     try:
-        for name, value in content.items():
+        for name, value in (*content.items(), ("metadata", metadata)):
             found.visit(value, name)
     except RecursionError:
         raise UnsafeCheckpointError(
@@ -143,7 +155,11 @@ class _Checker:
         if kind in _PLAIN or (kind is int and value.bit_length() < _LONGEST):
             return
         if isinstance(value, Tensor) and value.is_meta:
-            self._refuse(path, *_VALUELESS)
+            self._refuse(
+                path,
+                "there are no values to save, it is on the meta device",
+                'Call to_empty(device="cpu"), fill it, then save.',
+            )
         elif hasattr(value, "_local_tensor"):
             self._refuse(
                 path,
@@ -228,35 +244,8 @@ def _named(kind: type) -> str:
 
 
 def _remedy(value: Any) -> str:
-    instead = _INSTEAD.get(_named(type(value))) or _remedy_by_family(value)
+    by_family = (instead for belongs, instead in _FAMILIES if belongs(value))
+    instead = _INSTEAD.get(_named(type(value))) or next(by_family, None)
     if instead is None:
         return "Save what it holds, as tensors, numbers, strings, lists and dicts."
     return f"Save {instead} instead."
-
-
-def _remedy_by_family(value: Any) -> str | None:
-    """Find the plain form of what belongs to a family of types."""
-    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
-        return "its name"
-    if callable(getattr(value, "state_dict", None)):
-        return "its state_dict()"
-    if isinstance(value, Tensor):
-        return "a plain torch.Tensor of its values"
-    if isinstance(value, enum.Enum):
-        return "its value"
-    if dataclasses.is_dataclass(value):
-        return "dataclasses.asdict(...)"
-    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "item"):
-        return "its item()"
-    if isinstance(value, tuple):
-        return "tuple(...)"
-    for plain in (str, bool, int, float):
-        if isinstance(value, plain) and type(value) is not plain:
-            return f"{plain.__name__}(...)"
-    if isinstance(value, Mapping):
-        return "dict(...)"
-    if hasattr(value, "__fspath__") or type(value) is int:
-        return "str(...)"
-    if isinstance(value, bytes):
-        return "None"
-    return "list(...)" if isinstance(value, Iterable) else None

@@ -12,37 +12,36 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, first_few
 from . import _contents as contents
-from ._arguments import gather, refuse_values
+from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY
 from ._matching.loaders import Options
 from ._results import Loaded, Match
-from ._single import load_read, save_with
+from ._single import load_from, save_with
 from ._staging import Saving, settle
 
 _NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})(\.nonfinite)?\.pt")
 _naming = threading.RLock()  # of all directories; the handler of a signal may save meanwhile
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """A checkpoint of a directory."""
+class _Record(NamedTuple):
+    """A checkpoint of a directory. Its file is named after these, so no two runs write one file."""
 
-    path: Path
-    step: int
-    number: int
+    number: int  # how many were saved before it
     run: str
-    finite: bool = True
+    step: int
+    path: Path
+    finite: bool
 
 
-_Metrics = Mapping[_Record, Mapping[str, float]]
+_Metrics = Mapping[_Record, Mapping[str, float] | None]  # None: nobody could look into the file
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,10 @@ class Last:
     n: int
 
     def __post_init__(self) -> None:
-        _check_number("Last", self.n)
+        _check_number(self)
 
     def wanted(self, records: Sequence[_Record], metrics: _Metrics) -> list[_Record]:
-        """Return those to keep; the latest come first."""
+        """Return those to keep, of records that begin with the latest."""
         return [record for record in records if record.finite][: self.n]
 
 
@@ -99,20 +98,23 @@ class Best:
     mode: Literal["min", "max"]
 
     def __post_init__(self) -> None:
-        _check_number("Best", self.n)
+        _check_number(self)
         if self.mode not in ("min", "max"):
             raise ValueError(f"Best: mode must be 'min' or 'max', not {self.mode!r}")
 
     def ranked(self, records: Sequence[_Record], metrics: _Metrics) -> list[_Record]:
         """Return those whose metric is a number, the best first; among equals, the latest first."""
-        values = {record: metrics[record].get(self.metric, math.nan) for record in records}
-        ranked = [each for each in records if each.finite and not math.isnan(values[each])]
         sign = 1 if self.mode == "min" else -1
-        return sorted(ranked, key=lambda record: sign * values[record])
+        values = {
+            record: sign * (metrics[record] or {}).get(self.metric, math.nan) for record in records
+        }
+        known = (each for each in records if each.finite and not math.isnan(values[each]))
+        return sorted(known, key=values.__getitem__)
 
     def wanted(self, records: Sequence[_Record], metrics: _Metrics) -> list[_Record]:
-        """Return those to keep; the latest come first."""
-        return self.ranked(records, metrics)[: self.n]
+        """Return those to keep: a run that went back to an earlier step has a best of its own."""
+        best = [self.ranked(some, metrics)[: self.n] for some in (records, _timeline(records))]
+        return [*best[0], *best[1], *(record for record in records if metrics[record] is None)]
 
 
 def _timeline(records: Sequence[_Record]) -> list[_Record]:
@@ -124,7 +126,8 @@ def _timeline(records: Sequence[_Record]) -> list[_Record]:
     return kept
 
 
-def _check_number(name: str, n: int) -> None:
+def _check_number(policy: Last | Best) -> None:
+    name, n = type(policy).__name__, policy.n
     if not isinstance(n, int):
         raise TypeError(f"{name}: n must be an int, not {type(n).__name__}")
     if n < 1:
@@ -207,7 +210,7 @@ class CheckpointDir:
         step = operator.index(step)
         if step < 0:
             raise ValueError(f"step must be 0 or more, not {step}")
-        found = gather("save", objects, stateful, ("which", "finite"))
+        found = objects_to_save(objects, stateful, ("which", "finite"))
         numbers = _numbers_of(metrics)
         self._check_metrics(step, numbers)
         files.make_folder(self.path)
@@ -226,12 +229,7 @@ class CheckpointDir:
             self._delete(record)
 
         return save_with(
-            extra,
-            record.path,
-            found,
-            metadata=metadata,
-            background=self.background,
-            then=then,
+            extra, record.path, found, metadata=metadata, background=self.background, then=then
         )
 
     def restore(
@@ -249,8 +247,8 @@ class CheckpointDir:
     ) -> Loaded | None:
         """Load the latest intact checkpoint, or the best one.
 
-        One that is damaged, or holds NaN or infinity, is passed over, with a warning that names it. One that does not fit
-        the objects is an error.
+        One that is damaged, or holds NaN or infinity, is passed over, with a warning that names
+        it. One that does not fit the objects is an error.
 
         Parameters
         ----------
@@ -273,31 +271,31 @@ class CheckpointDir:
         CheckpointError
             If no policy says which the best is; else as for :func:`optimkit.load`.
         """
-        found = gather("load", objects, stateful)
-        refuse_values(found)
+        found = objects_to_load(objects, stateful)
         settle()
-        problems: dict[_Record, tuple[str, ...]] = {}
-        while (record := self._first(which, problems, finite=finite)) is not None:
+        passed: set[_Record] = set()
+        problems: list[str] = []
+        while left := [record for record in self._candidates(which) if record not in passed]:
+            record = min(left, key=lambda each: finite and not each.finite)  # of equals, the first
             try:
-                with _opened_intact(record.path, map_location, verify) as reading:
-                    loaded = load_read(
-                        record.path, reading, found, strict=strict, options=options, match=match
-                    )
+                settings = (match, map_location, strict, options, verify)
+                loaded = load_from(record.path, found, *settings, has_checksums=True)
             except FileNotFoundError:  # deleted just now, so that there is a later one: look again
-                if record.path.is_symlink():
-                    problems[record] = (f"{record.path} leads nowhere.",)
-                continue
+                if not record.path.is_symlink():
+                    continue
+                problems.append(f"{record.path} leads nowhere.")
             except CorruptCheckpointError as error:
-                problems[record] = error.problems
-                continue
-            told = [text for texts in problems.values() for text in texts]
-            if finite and which == "latest":
-                told += self._passed_over(record)
-            if told:
-                warnings.warn(f"{' '.join(told)} {record.path} is taken instead.", stacklevel=2)
-            return replace(loaded, step=record.step)
+                problems += error.problems
+            else:
+                if finite and which == "latest":
+                    problems += self._passed_over(record)
+                if problems:
+                    told = " ".join(problems)
+                    warnings.warn(f"{told} {record.path} is taken instead.", stacklevel=2)
+                return replace(loaded, step=record.step)
+            passed.add(record)
         if problems:
-            raise CorruptCheckpointError(*(text for texts in problems.values() for text in texts))
+            raise CorruptCheckpointError(*problems)
         return None
 
     def verify(self) -> list[files.Integrity | CheckpointError]:
@@ -324,7 +322,7 @@ class CheckpointDir:
             number = self._number = max(self._number, *numbers, 0) + 1
             run = self._run.name
         name = f"step-{step:09d}.{number:06d}-{run}{'' if finite else '.nonfinite'}.pt"
-        return _Record(self.path / name, step, number, run, finite)
+        return _Record(number, run, step, self.path / name, finite)
 
     def _records(self) -> list[_Record]:
         """List the checkpoints, the latest first."""
@@ -333,15 +331,8 @@ class CheckpointDir:
             for name in os.listdir(self.path):
                 if match := _NAME.fullmatch(name):
                     step, number, run, bad = match.groups()
-                    found.append(_Record(self.path / name, int(step), int(number), run, not bad))
-        return sorted(found, key=lambda record: (record.number, record.run), reverse=True)
-
-    def _first(self, which: str, passed: Container[_Record], *, finite: bool) -> _Record | None:
-        """Find the first choice that has not been passed over."""
-        found = [each for each in self._candidates(which) if each not in passed]
-        if finite:  # stable: among finite ones the order stays
-            found.sort(key=lambda each: not each.finite)
-        return next(iter(found), None)
+                    found.append(_Record(int(number), run, int(step), self.path / name, not bad))
+        return sorted(found, reverse=True)
 
     def _candidates(self, which: str) -> list[_Record]:
         """List what may be restored, the first choice first."""
@@ -365,38 +356,30 @@ class CheckpointDir:
         return ranked
 
     def _metrics_of(self, records: Sequence[_Record]) -> _Metrics:
-        """Look up the metrics of checkpoints; a damaged one has none."""
         for record in records:
             if record not in self._metrics:
                 with contextlib.suppress(OSError, MemoryError):
                     self._metrics[record] = _metrics_in(record.path)
-        return {record: self._metrics.get(record, {}) for record in records}
+        return {record: self._metrics.get(record) for record in records}
 
     def _check_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Check that no metric is missing that a policy asks for."""
-        asked = {policy.metric: policy for policy in self.keep if isinstance(policy, Best)}
-        missing = [policy for name, policy in asked.items() if name not in metrics]
+        missing = {
+            policy.metric: f"save({step}, ...): {policy} needs metrics={{{policy.metric!r}: ...}}, "
+            f"found {first_few(map(repr, metrics)) or 'none'}. Pass it, float('nan') if it is not "
+            "known."
+            for policy in self.keep
+            if isinstance(policy, Best) and policy.metric not in metrics
+        }
         if missing:
-            raise CheckpointError(
-                *(
-                    f"save({step}, ...): {policy} needs metrics={{{policy.metric!r}: ...}}, found "
-                    f"{first_few(map(repr, metrics)) or 'none'}. Pass it, float('nan') if it is "
-                    "not known."
-                    for policy in missing
-                )
-            )
+            raise CheckpointError(*missing.values())
 
     def _delete(self, latest: _Record) -> None:
         """Delete what no policy wants, unless its run is alive."""
         records = self._records()
-        wanted = {latest}
-        for policy in self.keep:
-            metrics = {} if isinstance(policy, Last) else self._metrics_of(records)
-            wanted.update(policy.wanted(records, metrics))
-            if isinstance(policy, Best):  # a run that goes back has a best of its own
-                wanted.update(policy.wanted(_timeline(records), metrics))
-            # No one could look into these. Asked one by one: another thread may be saving, too.
-            wanted.update(record for record in metrics if record not in self._metrics)
+        ranked = any(isinstance(policy, Best) for policy in self.keep)
+        metrics = self._metrics_of(records) if ranked else {}
+        wanted = {latest}.union(*(policy.wanted(records, metrics) for policy in self.keep))
         others = files.live_runs(self.path) - {latest.run}
         for record in records:
             if record not in wanted and record.run not in others:
@@ -406,23 +389,10 @@ class CheckpointDir:
                 self._metrics.pop(record, None)
 
 
-@contextlib.contextmanager
-def _opened_intact(
-    path: Path, map_location: files.MapLocation, verify: bool
-) -> Iterator[files.Reading]:
-    """Read a checkpoint; here, one without checksums is damaged, since all are saved with them."""
-    with files.opened(path, map_location=map_location, verify=verify) as reading:
-        if verify and not reading.integrity.verified:
-            raise CorruptCheckpointError(f"{reading.integrity}.")
-        yield reading
-
-
 def _numbers_of(metrics: Mapping[str, Any] | None) -> dict[str, float]:
     """Return metrics as floats, or say which is no number."""
-    if metrics is not None and not isinstance(metrics, Mapping):
-        raise TypeError(f"save: metrics must be a mapping, not {type(metrics).__name__}")
     found = {}
-    for name, value in (metrics or {}).items():
+    for name, value in checked_mapping("metrics", metrics).items():
         try:
             found[name] = float(value)
         except (TypeError, ValueError, RuntimeError, OverflowError):
@@ -440,6 +410,5 @@ def _metrics_in(path: Path) -> Mapping[str, float]:
         content = reading.content
     header = content.get(KEY) if isinstance(content, Mapping) else None
     found = header.get("metrics") if isinstance(header, Mapping) else None
-    if not isinstance(found, Mapping):
-        return {}
-    return {name: value for name, value in found.items() if isinstance(value, float)}
+    numbers = found.items() if isinstance(found, Mapping) else ()
+    return {name: value for name, value in numbers if isinstance(value, float)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -12,11 +13,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from .. import _files as files
-from .._errors import CheckpointError, first_few
+from .._errors import CheckpointError, CorruptCheckpointError, first_few
 from .._torch_optimizers import is_state_dict, optimizers_in
 from .._wrappers import unwrapped
 from . import _contents as contents
-from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
+from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY, checked_header, describe
 from ._matching.loaders import Options
 from ._matching.plan import plan
@@ -94,9 +95,6 @@ def save(
         If a value could not be loaded again; it lists all of them, and what to write instead.
     OSError
         If the disk is full, or the folder can't be written.
-    TypeError
-        If a keyword is an argument of :func:`save` or :func:`load`, or a name is given twice or
-        is no string.
 
     Examples
     --------
@@ -107,7 +105,7 @@ def save(
     >>> list(torch.load(path, weights_only=True)["model"])
     ['weight', 'bias']
     """
-    found = gather("save", objects, stateful)
+    found = objects_to_save(objects, stateful)
     return save_with({}, path, found, metadata=metadata, durable=durable, background=background)
 
 
@@ -123,11 +121,10 @@ def save_with(
 ) -> Path | Saving:
     """Save, with more in the header than :func:`save` puts there; then do what is left."""
     settle_and_raise()
-    refuse_mixed(objects)
-    about = checked_metadata(metadata)
+    about = checked_mapping("metadata", metadata)
     content = contents.states_of(objects)
     header = {**describe(objects), **extra}
-    size = contents.check({**content, "metadata": about, KEY: header})
+    size = contents.check({**content, KEY: header}, about)
     header["metadata"] = about
     content = compact({**content, KEY: header})
     if background:
@@ -196,8 +193,6 @@ def load(
         If the file holds more than tensors and plain data. None of it has run.
     FileNotFoundError
         If there is no such file.
-    TypeError
-        If one of the objects can't be loaded into.
 
     Examples
     --------
@@ -210,46 +205,43 @@ def load(
     >>> optimizer.param_groups[0]["lr"]
     0.1
     """
-    found = gather("load", objects, stateful)
-    refuse_values(found)
+    found = objects_to_load(objects, stateful)
     settle()
-    with files.opened(path, map_location=map_location, verify=verify) as reading:
-        return load_read(Path(path), reading, found, strict=strict, options=options, match=match)
+    return load_from(Path(path), found, match, map_location, strict, options, verify)
 
 
-def load_read(
+def load_from(
     path: Path,
-    reading: files.Reading,
     objects: Mapping[str, Any],
-    *,
+    match: Match,
+    map_location: files.MapLocation,
     strict: bool,
     options: Options,
-    match: Match = "name",
+    verify: bool,
+    *,
+    has_checksums: bool = False,
 ) -> Loaded:
-    """Load what was read into objects: all of them, or none."""
-    content = reading.content
-    if not isinstance(content, Mapping):
-        raise CheckpointError(
-            f"{path} holds a {type(content).__name__}, where objects by name were expected. "
-            "Read it with torch.load(path, weights_only=True)."
+    """Load, from a file that is damaged if it lacks the checksums that it was written with."""
+    with files.opened(path, map_location=map_location, verify=verify) as reading:
+        if has_checksums and verify and not reading.integrity.verified:
+            raise CorruptCheckpointError(f"{reading.integrity}.")
+        if not isinstance(reading.content, Mapping):
+            raise CheckpointError(
+                f"{path} holds a {type(reading.content).__name__}, where objects by name were "
+                "expected. Read it with torch.load(path, weights_only=True)."
+            )
+        content = dict(reading.content)
+        header = checked_header(path, content.pop(KEY, None))
+        found = plan(
+            content, header, objects, where=str(path), strict=strict, options=options, match=match
         )
-    content = dict(content)
-    header = checked_header(path, content.pop(KEY, None))
-    found = plan(
-        content, header, objects, where=str(path), strict=strict, options=options, match=match
-    )
-    found.load(content, reading.unread)
+        found.load(content, reading.unread)
     if header is None and match == "name":
         for note in [note for report in found.reports.values() for note in report.notes]:
             warnings.warn(note, stacklevel=3)
-    return Loaded(
-        path=path,
-        plain=found.plain,
-        metadata={} if header is None else header["metadata"],
-        reports=found.reports,
-        verified=reading.integrity.verified,
-        step=None if header is None else header.get("step"),
-    )
+    about, verified = header or {}, reading.integrity.verified
+    metadata, step = about.get("metadata", {}), about.get("step")
+    return Loaded(path, found.plain, metadata, found.reports, verified, step)
 
 
 def load_optimizer(
@@ -287,8 +279,6 @@ def load_optimizer(
 
     Raises
     ------
-    TypeError
-        If `optimizer` is no optimizer.
     CheckpointError
         If the file holds no optimizer, or several.
     MismatchError
@@ -314,14 +304,11 @@ def load_optimizer(
             f"load_optimizer takes a torch.optim.Optimizer, not {type(optimizer).__name__}"
         )
     named, name = _named(models), type(optimizer).__name__
-
-    def load_from(
-        where: str, saved: Any, about: Any = None, unread: files.Unread | None = None
-    ) -> LoadReport:
-        content = {name: saved}
+    with _optimizer_in(state_dict_or_path) as (where, saved, about, unread):
+        content, header = {name: saved}, {"objects": {} if about is None else {name: about}}
         found = plan(
             content,
-            {"objects": {} if about is None else {name: about}},
+            header,
             {name: optimizer},
             where=where,
             strict=strict,
@@ -330,14 +317,7 @@ def load_optimizer(
             models=named,
         )
         found.load(content, unread)
-        return found.reports[name]
-
-    if isinstance(state_dict_or_path, (str, os.PathLike)):
-        path = Path(state_dict_or_path)
-        with files.opened(path) as reading:
-            report = load_from(str(path), *_only_optimizer(path, reading.content), reading.unread)
-    else:
-        report = load_from("the state dict", state_dict_or_path)
+    report = found.reports[name]
     if match == "name":
         for note in report.notes:
             warnings.warn(note, stacklevel=2)
@@ -359,16 +339,25 @@ def _named(models: Models) -> Mapping[Any, nn.Module]:
     return {None: listed[0]} if listed else {}
 
 
-def _only_optimizer(path: Path, content: Any) -> tuple[Mapping[str, Any], Any]:
-    """Return the only optimizer in a file, and what the header says of it."""
-    if is_state_dict(content):
-        return content, None
-    header = checked_header(path, content.get(KEY)) if isinstance(content, Mapping) else None
-    found = optimizers_in(content)
-    if len(found) != 1:
-        holds = f"several optimizers: {first_few(found)}" if found else "no optimizer"
-        raise CheckpointError(
-            f"{path} holds {holds}. Load objects by their names with optimkit.load."
-        )
-    [(key, saved)] = found.items()
-    return saved, (header or {}).get("objects", {}).get(key)
+@contextlib.contextmanager
+def _optimizer_in(source: Any) -> Iterator[tuple[str, Any, Any, files.Unread | None]]:
+    """Yield in words where a state dict is from, itself, what the header says of it, its unread."""
+    if not isinstance(source, (str, os.PathLike)):
+        yield "the state dict", source, None, None
+        return
+    path = Path(source)
+    settle()
+    with files.opened(path) as reading:
+        content = reading.content
+        if is_state_dict(content):
+            yield str(path), content, None, reading.unread
+            return
+        header = checked_header(path, content.get(KEY)) if isinstance(content, Mapping) else None
+        found = optimizers_in(content)
+        if len(found) != 1:
+            holds = f"several optimizers: {first_few(found)}" if found else "no optimizer"
+            raise CheckpointError(
+                f"{path} holds {holds}. Load objects by their names with optimkit.load."
+            )
+        [(key, saved)] = found.items()
+        yield str(path), saved, (header or {}).get("objects", {}).get(key), reading.unread

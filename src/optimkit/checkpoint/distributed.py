@@ -24,7 +24,7 @@ from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, MismatchError
 from . import _contents as contents
 from . import _shards as shards
-from ._arguments import checked_metadata, gather, refuse_mixed, refuse_values
+from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY, checked_header, describe
 from ._matching.loaders import Options
 from ._matching.plan import Plan, plan
@@ -75,9 +75,8 @@ def save(
     3
     """
     ranks, target = _Ranks(), Path(os.path.realpath(path))
-    found = gather("save", objects, stateful)
-    refuse_mixed(found)
-    about = checked_metadata(metadata)
+    found = objects_to_save(objects, stateful)
+    about = checked_mapping("metadata", metadata)
     skeleton, tensors = ranks.run(lambda: _split(found, about))
     lock = ranks.run(lambda: _make_room(target) if ranks.rank == 0 else None)
     work = _work_folder(target, ranks.gather("" if lock is None else lock.name)[0])
@@ -108,7 +107,7 @@ def _split(
     objects: Mapping[str, Any], about: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     skeleton, tensors = shards.split(contents.states_of(objects))
-    contents.check({**skeleton, "metadata": about})
+    contents.check(skeleton, about)
     return skeleton, tensors
 
 
@@ -194,8 +193,7 @@ def load(
     3
     """
     ranks = _Ranks()
-    given = gather("load", objects, stateful)
-    refuse_values(given)
+    given = objects_to_load(objects, stateful)
     folder = ranks.run_on_first(lambda: shards.find(Path(path)))
     reading = ranks.run(lambda: _read(folder, map_location, verify, ranks))
     content = shards.with_placeholders(reading.content)
@@ -214,13 +212,8 @@ def load(
     content = files.filled(content, tensors)
     found.bind(content)
     found.load(content, together=ranks.run)
-    return Loaded(
-        path=Path(path),
-        plain=found.plain,
-        metadata=header["metadata"],
-        reports=found.reports,
-        verified=reading.integrity.verified,
-    )
+    verified = reading.integrity.verified
+    return Loaded(Path(path), found.plain, header["metadata"], found.reports, verified)
 
 
 def _read(
@@ -238,11 +231,9 @@ def _read(
 
 def _room(found: Plan) -> dict[Any, Tensor]:
     """Make room for each tensor to read, by its key: laid out as the current one it goes into."""
-    tensors = {
-        each.key: torch.empty(each.shape, dtype=each.dtype)
-        for each in files.placeholders_in(found.plain)
-    }
-    for saved, current in found.wanted():
+    tensors = {}
+    plain = ((each, None) for each in files.placeholders_in(found.plain))
+    for saved, current in (*plain, *found.wanted()):
         if isinstance(saved, files.Placeholder):
             if isinstance(current, Tensor) and current.shape == saved.shape:
                 room = torch.empty_like(current.detach(), dtype=saved.dtype)
