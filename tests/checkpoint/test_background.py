@@ -66,6 +66,8 @@ def test_one_at_a_time_in_order(tmp_path, parts):
     optimkit.save(path, **parts, epoch=7, background=True)
     assert first.done()
     assert optimkit.load(path)["epoch"] == 7  # a load waits
+    optimkit.save(tmp_path / "b.pt", adam=parts["optimizer"], background=True)
+    assert optimkit.load_optimizer(parts["optimizer"], tmp_path / "b.pt").complete  # this one too
 
 
 def test_another_set_of_tensors(tmp_path, parts):

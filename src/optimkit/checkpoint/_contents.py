@@ -42,11 +42,6 @@ _LONGEST = 2000  # bits of an int; weights_only stops at 255 bytes
 _INSTEAD: dict[str, str] = {
     "argparse.Namespace": "vars(...)",
     "types.SimpleNamespace": "vars(...)",
-    "collections.defaultdict": "dict(...)",
-    "datetime.datetime": "its isoformat()",
-    "datetime.date": "its isoformat()",
-    "datetime.time": "its isoformat()",
-    "datetime.timedelta": "its total_seconds()",
     "numpy.ndarray": "torch.from_numpy(...)",
     "numpy.random.RandomState": "what optimkit.get_rng_state() returns",
     "random.Random": "its getstate()",
@@ -59,6 +54,8 @@ _INSTEAD: dict[str, str] = {
 _FAMILIES: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (lambda it: callable(it) and hasattr(it, "__qualname__"), "its name"),
     (lambda it: callable(getattr(it, "state_dict", None)), "its state_dict()"),
+    (lambda it: hasattr(it, "isoformat"), "its isoformat()"),
+    (lambda it: hasattr(it, "total_seconds"), "its total_seconds()"),
     (lambda it: isinstance(it, Tensor), "a plain torch.Tensor of its values"),
     (lambda it: isinstance(it, enum.Enum), "its value"),
     (dataclasses.is_dataclass, "dataclasses.asdict(...)"),

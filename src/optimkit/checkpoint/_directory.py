@@ -211,8 +211,7 @@ class CheckpointDir:
         if step < 0:
             raise ValueError(f"step must be 0 or more, not {step}")
         found = objects_to_save(objects, stateful, ("which", "finite"))
-        numbers = _numbers_of(metrics)
-        self._check_metrics(step, numbers)
+        numbers = self._checked_metrics(step, metrics)
         files.make_folder(self.path)
         bad = contents.non_finite(found)
         record = self._next(step, finite=not bad)
@@ -362,17 +361,27 @@ class CheckpointDir:
                     self._metrics[record] = _metrics_in(record.path)
         return {record: self._metrics.get(record) for record in records}
 
-    def _check_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Check that no metric is missing that a policy asks for."""
+    def _checked_metrics(self, step: int, metrics: Any) -> dict[str, float]:
+        """Return metrics as floats, or say which is no number, and which a policy misses."""
+        found = {}
+        for name, value in checked_mapping("metrics", metrics).items():
+            try:
+                found[name] = float(value)
+            except (TypeError, ValueError, RuntimeError, OverflowError):
+                raise TypeError(
+                    f"save: metrics[{name!r}] must be a number, not {value!r}. Pass float('nan') "
+                    "if it is not known."
+                ) from None
         missing = {
             policy.metric: f"save({step}, ...): {policy} needs metrics={{{policy.metric!r}: ...}}, "
-            f"found {first_few(map(repr, metrics)) or 'none'}. Pass it, float('nan') if it is not "
+            f"found {first_few(map(repr, found)) or 'none'}. Pass it, float('nan') if it is not "
             "known."
             for policy in self.keep
-            if isinstance(policy, Best) and policy.metric not in metrics
+            if isinstance(policy, Best) and policy.metric not in found
         }
         if missing:
             raise CheckpointError(*missing.values())
+        return found
 
     def _delete(self, latest: _Record) -> None:
         """Delete what no policy wants, unless its run is alive."""
@@ -387,20 +396,6 @@ class CheckpointDir:
                 with contextlib.suppress(OSError):
                     record.path.unlink()
                 self._metrics.pop(record, None)
-
-
-def _numbers_of(metrics: Mapping[str, Any] | None) -> dict[str, float]:
-    """Return metrics as floats, or say which is no number."""
-    found = {}
-    for name, value in checked_mapping("metrics", metrics).items():
-        try:
-            found[name] = float(value)
-        except (TypeError, ValueError, RuntimeError, OverflowError):
-            raise TypeError(
-                f"save: metrics[{name!r}] must be a number, not {value!r}. Pass float('nan') if it "
-                "is not known."
-            ) from None
-    return found
 
 
 def _metrics_in(path: Path) -> Mapping[str, float]:
