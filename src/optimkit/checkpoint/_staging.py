@@ -97,12 +97,10 @@ class Saving:
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> import tempfile, torch, optimkit
+    >>> import torch, optimkit
     >>> model = torch.nn.Linear(2, 1)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     saving = optimkit.save(Path(folder, "last.pt"), model=model, background=True)
-    ...     saving.wait().name, saving.done()
+    >>> saving = optimkit.save("last.pt", model=model, background=True)
+    >>> saving.wait().name, saving.done()
     ('last.pt', True)
     """
 
