@@ -27,3 +27,11 @@ def test_every_recipe_has_been_run():
     """The record has a row for each, and none of another: `nox -s trainers` writes it."""
     scripts = [re.search(r"check\(\"(.*?)\"", path.read_text("utf-8"))[1] for path in RECIPES]
     assert sorted(row["trainer | 框架"].strip("`").split()[0] for row in ROWS) == sorted(scripts)
+
+
+def test_healthy_runs_give_no_error_and_no_warning():
+    """Of the trainers' own healthy runs, two are still called wrong, and the page says so."""
+    audit = "``audit``: errors, warnings, notes | ``audit``：错误、警告、提示"
+    alarms = {row["trainer | 框架"].strip("`").split()[0]: row[audit] for row in ROWS}
+    wrong = {package for package, counts in alarms.items() if counts[:4] != "0, 0"}
+    assert wrong == {"mmengine", "ultralytics"}
