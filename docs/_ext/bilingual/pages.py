@@ -111,7 +111,7 @@ class SizeImages(SphinxPostTransform):
                 continue
             image["loading"] = "lazy"  # what is hidden, being of the other theme, never comes
             image["classes"].append("no-scaled-link")
-            if image.get("alt") and picture in self.env.images:
+            if "figure" in image["classes"] and picture in self.env.images:
                 address = f"{folder}/{self.env.images[picture][1]}"
                 themes = [name for name in image["classes"] if name.startswith("only-")]
                 link = nodes.reference("", "", internal=True, refuri=address, classes=themes)

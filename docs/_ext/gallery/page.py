@@ -41,11 +41,11 @@ LINE = ".. container:: sphx-glr-download-link-note\n\n   {}\n\n"
 CARD = """\
 .. image:: /auto_examples/images/sphx_glr_{name}_{thumbnail:03}.png
    :class: only-light
-   :alt:
+   :alt: {title}
 
 .. image:: /auto_examples/images/sphx_glr_{name}_{thumbnail:03}_dark.png
    :class: only-dark
-   :alt:
+   :alt: {title}
 
 {titles}
 
