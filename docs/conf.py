@@ -126,6 +126,7 @@ bilingual_base_url = os.environ.get("OPTIMKIT_BASE_URL", "")
 html_context = {"default_mode": "auto", "repository": repository.rstrip("/")}
 html_theme_options = {
     "navbar_align": "left",
+    "header_dropdown_text": {"en": "More", "zh": "更多"}[own.path],
     "navbar_end": ["theme-switcher"],
     "navbar_persistent": ["reading-switch", "search-button"],
     "article_header_start": ["breadcrumbs"],
