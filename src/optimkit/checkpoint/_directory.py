@@ -10,9 +10,11 @@ import math
 import operator
 import os
 import re
+import signal
+import sys
 import threading
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -25,7 +27,7 @@ from ._header import KEY
 from ._matching.loaders import Options
 from ._results import Loaded, Match
 from ._single import load_from, save_with
-from ._staging import Saving, settle
+from ._staging import Saving, settle, settle_and_raise
 
 _NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})(\.nonfinite)?\.pt")
 _naming = threading.RLock()  # of all directories; the handler of a signal may save meanwhile
@@ -297,6 +299,58 @@ class CheckpointDir:
             raise CorruptCheckpointError(*problems)
         return None
 
+    @contextlib.contextmanager
+    def on_signal(self, *signals: int) -> Iterator[Callable[..., None]]:
+        """Save between two steps when a signal has come, and let the process end by it.
+
+        Clusters send SIGTERM before they take a machine away. This is for one process, in its
+        main thread; the former handlers are back when the block ends.
+
+        Parameters
+        ----------
+        *signals : int
+            Which; ``signal.SIGTERM`` if none is given.
+
+        Yields
+        ------
+        callable
+            What to call between two steps, with the arguments of :meth:`save`. It does nothing
+            until a signal has come. Then it saves, and the process ends with the signal's own
+            exit status.
+
+        Examples
+        --------
+        >>> import torch, optimkit
+        >>> model = torch.nn.Linear(2, 1)
+        >>> checkpoints = optimkit.CheckpointDir("runs")
+        >>> with checkpoints.on_signal() as safe_point:
+        ...     for step in range(3):
+        ...         safe_point(step, model=model)  # after the work of the step
+        >>> checkpoints.paths
+        []
+        """
+        received: list[int] = []
+        former = {
+            number: signal.signal(number, lambda number, _: received.append(number))
+            for number in signals or (signal.SIGTERM,)
+        }
+
+        def safe_point(step: int, *args: Any, **stateful: Any) -> None:
+            if received:
+                self.save(step, *args, **stateful)
+                settle_and_raise()
+                if self._run is not None:
+                    self._run.release()
+                _end_by(received[0])
+
+        try:
+            yield safe_point
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+        if received:  # and no safe point has come
+            signal.raise_signal(received[0])
+
     def verify(self) -> list[files.Integrity | CheckpointError]:
         """Return for each checkpoint what its checksums say or what is wrong, the latest first."""
         found: list[files.Integrity | CheckpointError] = []
@@ -407,3 +461,11 @@ def _metrics_in(path: Path) -> Mapping[str, float]:
     found = header.get("metrics") if isinstance(header, Mapping) else None
     numbers = found.items() if isinstance(found, Mapping) else ()
     return {name: value for name, value in numbers if isinstance(value, float)}
+
+
+def _end_by(number: int) -> None:
+    """End the process as the signal does when no one handles it."""
+    signal.signal(number, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    signal.raise_signal(number)

@@ -1,0 +1,108 @@
+"""Preemption: a signal leads to a save between two steps, and to the end that it asks for."""
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+import optimkit
+from optimkit import CheckpointDir
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM to handle")
+
+RUN = """
+import sys, time, torch, optimkit
+checkpoints = optimkit.CheckpointDir(sys.argv[1], background=sys.argv[2] == "background")
+weight = torch.zeros(4_000_000)
+with checkpoints.on_signal() as safe_point:
+    for step in range(1, 100_000):
+        weight[:2] += 0.5
+        time.sleep(0.005)
+        weight[2:] += 0.5  # only between two steps are both the same
+        weight[:2] += 0.5
+        weight[2:] += 0.5
+        print(step, flush=True)
+        safe_point(step, state=weight, rng=optimkit.get_rng_state())
+print("not reached")
+"""
+
+
+@pytest.mark.parametrize("way", ["foreground", "background"])
+@pytest.mark.parametrize("signals", [1, 5])
+def test_sigterm(tmp_path, way, signals):
+    """The step at hand is ended, saved and whole; the status is that of the signal."""
+    command = [sys.executable, "-c", RUN, str(tmp_path), way]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    said = [process.stdout.readline().strip() for _ in range(3)]
+    for _ in range(signals):
+        process.send_signal(signal.SIGTERM)
+    said += process.communicate(timeout=60)[0].split()
+    assert process.returncode == -signal.SIGTERM
+    assert "not" not in said
+    loaded = CheckpointDir(tmp_path).restore()
+    assert loaded.step == int(said[-1])
+    assert loaded["state"].eq(loaded.step).all()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_without_a_signal(tmp_path):
+    """Nothing is saved, and the handler from before is back."""
+    seen = []
+    former = signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+    try:
+        checkpoints = CheckpointDir(tmp_path)
+        with checkpoints.on_signal(signal.SIGUSR1) as safe_point:
+            safe_point(1, model=nn.Linear(2, 2))
+        assert not checkpoints.paths
+        signal.raise_signal(signal.SIGUSR1)
+        assert seen == [1]
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+
+
+def test_no_safe_point_comes(tmp_path):
+    """A signal in the last step is handled when the block ends, by who handled it before."""
+    seen = []
+    former = signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+    try:
+        with CheckpointDir(tmp_path).on_signal(signal.SIGUSR1):
+            signal.raise_signal(signal.SIGUSR1)
+            assert not seen
+        assert seen == [1]
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+
+
+def test_an_error_in_the_loop_is_raised(tmp_path):
+    """A signal hides no exception, and none that the save raises."""
+    former = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        checkpoints = CheckpointDir(tmp_path)
+        with checkpoints.on_signal(signal.SIGUSR1) as safe_point:
+            signal.raise_signal(signal.SIGUSR1)
+            with pytest.raises(optimkit.UnsafeCheckpointError, match="made: torch"):
+                safe_point(1, weight=torch.ones(2), made=object())
+        assert signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+
+
+def test_only_the_main_thread_has_handlers(tmp_path):
+    """Python says so, before anything is begun."""
+    errors = []
+
+    def work():
+        try:
+            with CheckpointDir(tmp_path).on_signal():
+                pass
+        except ValueError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert "main thread" in errors[0]
