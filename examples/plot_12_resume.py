@@ -346,19 +346,19 @@ torch.testing.assert_close(curves, [[right[0], 0.05 * 0.9**16], right, right])
 # ----------------------------------------------------
 # On a cluster the same command starts a run and restarts it. ``optimkit.CheckpointDir``
 # keeps the last few files; ``restore`` gives back the latest intact one, or ``None``
-# when there is nothing yet. One loop serves both. With ``background=True`` training waits
-# for a copy in memory only, and a thread writes it to the disk.
+# when there is nothing yet. One loop serves both. If saving takes long, save with
+# ``background=True``: training waits for a copy in memory only, and a thread writes it.
 #
 # 在集群上，首次启动和重新启动用的是同一条命令。``optimkit.CheckpointDir`` 保留最新的几个文件；
 # ``restore`` 取回最新且完好的一个，还没有文件时返回 ``None``。一个循环，两种情形通用。
-# 用 ``background=True``，训练只等内存里复制一份，写盘的事交给一个线程。
+# 保存太慢时，可以用 ``background=True``：训练只等内存里复制一份，写盘的事交给一个线程。
 
 # sphinx_gallery_covers = "C36 C38"
 
 
 def go_on(folder, until):
     run, done = build("Cosine"), 0
-    checkpoints = optimkit.CheckpointDir(folder, keep=optimkit.Last(2), background=True)
+    checkpoints = optimkit.CheckpointDir(folder, keep=optimkit.Last(2))
     loaded = checkpoints.restore(**run)
     if loaded is not None:
         optimkit.set_rng_state(loaded["rng"])
@@ -371,6 +371,8 @@ def go_on(folder, until):
 
 go_on(here / "run", until=4)
 print("equal:", go_on(here / "run", until=8) == losses[7])
+saving = optimkit.save(here / "beside.pt", **build("Cosine"), background=True)
+print("written:", saving.wait().name)
 # sphinx_gallery_start_ignore
 assert optimkit.CheckpointDir(here / "run").restore()["loss"] == losses[7]
 # sphinx_gallery_end_ignore
