@@ -170,7 +170,7 @@ def test_cut_off_after_it_was_verified(tmp_path):
     with pytest.raises(CorruptCheckpointError) as caught:
         optimkit.load(path, model=live[0], optimizer=live[1], late=Late(cut))
     assert str(caught.value) == (
-        f"{path} could be verified, and not be read again: EOFError('the file was cut off'). The "
+        f"{path} could not be read to its end: EOFError('the file was cut off'). The "
         "objects hold a part of it: load an older copy into them."
     )
     with pytest.warns(UserWarning, match="is taken instead"):

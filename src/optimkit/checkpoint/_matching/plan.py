@@ -164,7 +164,7 @@ class Plan:
             except BaseException as error:
                 if failed == len(rooms):  # twice, so that it is no signal
                     raise CorruptCheckpointError(
-                        f"{self.where} could be verified, and not be read again: {error!r}. The "
+                        f"{self.where} could not be read to its end: {error!r}. The "
                         "objects hold a part of it: load an older copy into them."
                     ) from error
                 interrupt, failed = error, len(rooms)
