@@ -35,6 +35,11 @@ NO_CHROMIUM = (
     "These tests read the site in Chromium, and there is none on PATH. Install it with "
     "'apt-get install chromium-headless-shell fonts-noto-cjk' (or chromium), or set OPTIMKIT_CHROMIUM to where it is."
 )
+SAMPLE = (
+    *("/index.html", "plot_05_step.html", "reference/inspection.html", "glossary.html"),
+    "coverage.html",
+)
+TUTORIAL_SAMPLE = ["plot_01_gradient_descent", "plot_06_add_param_group", "plot_12_resume"]
 NOTHING = "nothing-is-built"
 """Stands for the pages of a site that is missing, so that its tests fail and do not vanish."""
 
@@ -147,7 +152,10 @@ def names(root: Path, pattern: str) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test each page (`address`), each page of text (`article`), each `tutorial`."""
+    """Give a test each page (`address`), each page of text (`article`), each `tutorial`.
+
+    What is the same on all pages is tested on one of each kind: `sample`, `tutorial_sample`.
+    """
     root = site_root(metafunc.config)
     pages = [name for name in names(root, "??/**/*.html") if "/_static/" not in name]
     listings = ("genindex.html", "search.html")
@@ -155,6 +163,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "address": pages,
         "article": [name for name in pages if not name.endswith(listings)],
         "tutorial": [Path(name).stem for name in names(root, "en/auto_examples/plot_*.html")],
+        "sample": [name for name in pages if name.endswith(SAMPLE)],
+        "tutorial_sample": TUTORIAL_SAMPLE,
     }
     for name, values in wanted.items():
         if name in metafunc.fixturenames:

@@ -85,8 +85,12 @@ def run(folder, code):
     return done.stdout
 
 
+@pytest.mark.parametrize("language", ["zh"], indirect=True)
 def test_script_runs(files, tmp_path):
-    """A downloaded script runs without an error or a warning, and leaves no file behind."""
+    """A downloaded script runs without an error or a warning, and leaves no file behind.
+
+    ``nox -s notebooks`` runs the same code in English.
+    """
     assert run(tmp_path / "empty", files["py"].decode())
 
 

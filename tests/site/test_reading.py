@@ -52,15 +52,17 @@ def press(page, part):
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
 
-def test_switch_keeps_page_and_heading(visit, site, tutorial):
+def test_switch_keeps_page_and_heading(visit, site, tutorial_sample):
     """The other language opens at the heading that the reader has reached, below the header."""
     for language in LABELS:
-        page = visit(f"{language}/auto_examples/{tutorial}.html")
+        page = visit(f"{language}/auto_examples/{tutorial_sample}.html")
         sections = page.evaluate(SECTIONS)
         heading = sections[len(sections) // 2]
         page.evaluate(SHOW_HEADING, heading)
         press(page, f"[hreflang={TAGS[OTHER[language]]}]")
-        page.wait_for_url(f"{site.url}{OTHER[language]}/auto_examples/{tutorial}.html#{heading}")
+        page.wait_for_url(
+            f"{site.url}{OTHER[language]}/auto_examples/{tutorial_sample}.html#{heading}"
+        )
         page.wait_for_load_state()
         assert -1 < page.evaluate(HEADING_TOP, heading) < 150
 
@@ -129,11 +131,11 @@ def test_switch_keeps_the_block_that_is_read(visit, site, name, block):
     assert abs(after - before) <= 4 or (page.evaluate(AT_END) and 0 < after < 500)
 
 
-def test_switch_keeps_page(visit, site, address):
+def test_switch_keeps_page(visit, site, sample):
     """At the top of a page the other language opens at the top of the same page, on a phone too."""
-    page = visit(address, viewport={"width": 375, "height": 800})
-    press(page, f"[hreflang={TAGS[OTHER[language_of(address)]]}]")
-    page.wait_for_url(f"{site.url}{twin(address)}")
+    page = visit(sample, viewport={"width": 375, "height": 800})
+    press(page, f"[hreflang={TAGS[OTHER[language_of(sample)]]}]")
+    page.wait_for_url(f"{site.url}{twin(sample)}")
     page.wait_for_load_state()
     assert page.evaluate("scrollY") == 0
 
@@ -193,12 +195,14 @@ def test_both_shows_every_card(visit):
         assert page.locator(".tutorial-card:has(.bi-other)").count() == cards
 
 
-def test_both_is_remembered(visit, site, tutorial):
+def test_both_is_remembered(visit, site, tutorial_sample):
     """Both stays on the next page, in the other language and after a reload, until it is switched off."""
-    page = visit(f"en/auto_examples/{tutorial}.html")
+    page = visit(f"en/auto_examples/{tutorial_sample}.html")
     press(page, "button")
     page.locator(".prev-next-area a").first.click()
-    page.wait_for_url(lambda url: not url.startswith(f"{site.url}en/auto_examples/{tutorial}.html"))
+    page.wait_for_url(
+        lambda url: not url.startswith(f"{site.url}en/auto_examples/{tutorial_sample}.html")
+    )
     assert blocks(page, shown=True)
     press(page, "[hreflang=zh-CN]")
     page.wait_for_url(f"{site.url}zh/**")
@@ -211,9 +215,9 @@ def test_both_is_remembered(visit, site, tutorial):
     assert blocks(page, shown=True) == []
 
 
-def test_both_keeps_the_place(visit, tutorial):
+def test_both_keeps_the_place(visit, tutorial_sample):
     """What the reader looks at stays where it is while blocks appear above it, and go again."""
-    page = visit(f"en/auto_examples/{tutorial}.html")
+    page = visit(f"en/auto_examples/{tutorial_sample}.html")
     sections = page.evaluate(SECTIONS)
     heading = sections[len(sections) // 2]
     page.evaluate(SHOW_HEADING, heading)
@@ -224,14 +228,14 @@ def test_both_keeps_the_place(visit, tutorial):
         assert abs(page.evaluate(HEADING_TOP, heading) - before) < 30
 
 
-def test_link_into_a_solution_opens_it(visit, tutorial):
+def test_link_into_a_solution_opens_it(visit, tutorial_sample):
     """A folded solution is closed, and a link to it opens it."""
-    page = visit(f"zh/auto_examples/{tutorial}.html")
+    page = visit(f"zh/auto_examples/{tutorial_sample}.html")
     folds = page.locator("details.solution")
     assert folds.count() > 0
     assert page.locator("details.solution[open]").count() == 0
     name = folds.last.get_attribute("id")
-    page = visit(f"zh/auto_examples/{tutorial}.html#{name}")
+    page = visit(f"zh/auto_examples/{tutorial_sample}.html#{name}")
     page.locator(f"details#{name}[open] > :nth-child(2)").wait_for()
 
 

@@ -450,9 +450,9 @@ def test_other_language_is_not_found(search, still, site, language):
         assert [found for found in marked if word in found.lower()] == []
 
 
-def test_dialog_opens_on_every_page(search, article):
-    """The dialog opens from every page, by its button as by its keys, and finds from there."""
-    language, _, where = article.partition("/")
+def test_dialog_opens_on_each_kind_of_page(search, sample):
+    """The dialog opens from each kind of page, by its button as by its keys, and finds from there."""
+    language, _, where = sample.partition("/")
     dialog = search(language, where=where)
     assert CLEARING in dialog.pages("zero_grad")
     dialog.page.keyboard.press("Escape")
