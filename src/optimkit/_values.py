@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 PLAIN = frozenset({float, int, str, bool, type(None)})  # most values; a tensor is slow to tell
+_FEW = 1024  # values of a tensor that are looked at together with others
 
 
 def copied(value: Any, device: torch.device | None = None) -> Any:
@@ -111,11 +112,16 @@ def nbytes(tensor: Tensor) -> int:
 @torch.no_grad()
 def non_finite(tensors: Sequence[Tensor]) -> list[int]:
     """Return which of some tensors hold NaN or infinity; each must have a norm."""
-    kinds: dict[Any, list[Tensor]] = {}
+    kinds: defaultdict[Any, list[Tensor]] = defaultdict(list)
     for tensor in tensors:
-        kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
-    norms = [torch.stack(torch._foreach_norm(each)) for each in kinds.values()]
-    if all(bool(each.isfinite().all()) for each in norms):
+        few = tensor.ndim == 1 and tensor.numel() <= _FEW
+        kinds[tensor.dtype, None if tensor.is_cpu else tensor.device, few].append(tensor)
+    # A call for each of thousands of biases takes longer than to read all that is large.
+    alike = [
+        torch.cat(each) if few else torch.stack(torch._foreach_norm(each))
+        for (*_, few), each in kinds.items()
+    ]
+    if all(bool(each.isfinite().all()) for each in alike):
         return []  # as nearly always; else each is asked, as the norm of large numbers is infinite
     return [at for at, tensor in enumerate(tensors) if not tensor.isfinite().all()]
 

@@ -73,7 +73,8 @@ def describe(
     """
     indexes = index_models(models)
     view = view_of_any(optimizer, names_by_id(indexes), key)
-    rows = tuple(_rows(view, indexes, values))
+    norms = state_norms(view.states) if values else [{}] * len(view.states)
+    rows = tuple(_rows(view, indexes, norms))
     missing = list(_missing(view, indexes))
     return Report(
         optimizer=view.kind,
@@ -81,14 +82,18 @@ def describe(
         rows=rows,
         unmanaged=tuple(name for name, trainable in missing if trainable),
         frozen=tuple(name for name, trainable in missing if not trainable),
-        notes=(*_notes(view, indexes, missing, schedulers), *(_bad_values(view) if values else ())),
+        notes=(
+            *_notes(view, indexes, missing, schedulers),
+            *(_bad_values(view, norms) if values else ()),
+        ),
     )
 
 
 def _rows(
-    view: OptimizerView, indexes: Sequence[ParameterIndex], values: bool
+    view: OptimizerView,
+    indexes: Sequence[ParameterIndex],
+    norms: Sequence[Mapping[str, float]],
 ) -> Iterator[ParameterRow]:
-    norms = state_norms(view.states) if values else [{}] * len(view.states)
     lrs = [copied(options.get("lr")) for options in view.options]
     decays = [copied(options.get("weight_decay")) for options in view.options]
     shaped = _shaped(view, indexes)
@@ -214,8 +219,8 @@ def _notes(
             yield f"{label} has {len(params)} parameters and {len(names)} names for them"
 
 
-def _bad_values(view: OptimizerView) -> Iterator[str]:
-    bad = non_finite(view)
+def _bad_values(view: OptimizerView, norms: Sequence[Mapping[str, float]]) -> Iterator[str]:
+    bad = non_finite(view, norms)
     if bad:
         yield f"NaN or infinite: {first_few(what for _, what in bad)}"
 

@@ -29,10 +29,13 @@ def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
             if tensor is not None:
                 norms[str(key)] = math.nan  # keeps its place; the number comes below
                 entry = (norms, str(key), tensor)
-                waiting.setdefault((tensor.device, tensor.dtype), []).append(entry)
-    for entries in waiting.values():
+                device = None if tensor.is_cpu else tensor.device
+                kind = device, tensor.dtype, not tensor.ndim
+                waiting.setdefault(kind, []).append(entry)
+    for (*_, single), entries in waiting.items():
+        tensors = [tensor for *_, tensor in entries]
         # torch/nn/utils/clip_grad.py, 2.15, does the same: one call for all of them.
-        together = torch.stack(torch._foreach_norm([tensor for *_, tensor in entries]))
+        together = torch.stack(tensors if single else torch._foreach_norm(tensors)).abs()
         for (norms, key, _), number in zip(entries, together.tolist(), strict=True):
             norms[key] = number
     return found
@@ -46,25 +49,26 @@ def norm_of(tensors: Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def non_finite(view: OptimizerView) -> list[tuple[str, str]]:
-    """Return the parameters and groups of which something is NaN or infinite, and what it is."""
-    found = list(_floating(view))
-    bad = (found[at] for at in _values.non_finite([tensor for *_, tensor in found]))
-    return [(name, f"{what} of {name}" if what else name) for name, what, _ in bad]
+def non_finite(
+    view: OptimizerView, norms: Sequence[Mapping[str, float]] = ()
+) -> list[tuple[str, str]]:
+    """Return the parameters and groups of which something is NaN or infinite, and what it is.
+
+    State whose norm is known, and is finite, is not read again.
+    """
+    known = norms or [{}] * len(view.states)
+    bad = set(_values.non_finite([tensor for _, _, tensor in _floating(view, known)]))
+    found = enumerate(_floating(view, known)) if bad else ()
+    return [
+        (name, f"{what} of {name}" if what else name) for at, (name, what, _) in found if at in bad
+    ]
 
 
-def _floating(view: OptimizerView) -> Iterator[tuple[str, str, Tensor]]:
+def _floating(
+    view: OptimizerView, norms: Sequence[Mapping[str, float]]
+) -> Iterator[tuple[str, str, Tensor]]:
     """Yield what is to be finite: a parameter or group, what of it, and a plain tensor with values."""
-    held: list[tuple[str, str, Any]] = []
-    for name, param, state in zip(view.names, view.params, view.states, strict=True):
-        held += (name, "", param), (name, "the gradient", getattr(param, "grad", None))
-        held += (
-            (name, key, each) for key in state if key != "step" for each in tensors_in(state[key])
-        )
-    for label, options in zip(view.labels, view.options, strict=True):
-        lr = options.get("lr")
-        held.append((label, "lr", torch.tensor(lr) if isinstance(lr, float) else lr))
-    for name, what, value in held:
+    for name, what, value in _held(view, norms):
         tensor = value if type(value) in _TENSORS else local(value)
         if type(tensor) in _TENSORS and tensor.dtype in _FLOATING and not tensor.is_meta:
             if tensor.layout is torch.strided:
@@ -73,9 +77,24 @@ def _floating(view: OptimizerView) -> Iterator[tuple[str, str, Tensor]]:
                 yield name, what, tensor._values()  # torch/_tensor.py, 2.15: values() refuses some
 
 
+def _held(
+    view: OptimizerView, norms: Sequence[Mapping[str, float]]
+) -> Iterator[tuple[str, str, Any]]:
+    for name, param, state, known in zip(view.names, view.params, view.states, norms, strict=True):
+        yield name, "", param
+        yield name, "the gradient", getattr(param, "grad", None)
+        for key, value in state.items():
+            if key != "step" and not math.isfinite(known.get(str(key), math.nan)):
+                for each in tensors_in(value):
+                    yield name, key, each
+    for label, options in zip(view.labels, view.options, strict=True):
+        lr = options.get("lr")
+        yield label, "lr", torch.tensor(lr) if isinstance(lr, float) else lr
+
+
 def _as_one(value: Any) -> Tensor | None:
     """Return one plain tensor that has the norm of a piece of state; None if it has none."""
-    tensors = [local(tensor) for tensor in tensors_in(value)]
+    tensors = [value] if type(value) is Tensor else [local(each) for each in tensors_in(value)]
     if not tensors or tensors[0].is_meta or not all(type(each) in _TENSORS for each in tensors):
         return None  # a quantized tensor may have no norm
     return _wide(tensors[0]) if len(tensors) == 1 else norm_of(tensors)
