@@ -146,6 +146,11 @@ def required_keys(name: str, matrix: bool, options: Mapping[str, Any]) -> set[st
     }
 
 
+def keys_by_option(name: str) -> set[str]:
+    """Return the keys that come with an option; torch begins them with zeros."""
+    return {key for key, kept in STATE[name].items() if isinstance(kept.needed, str)}
+
+
 def shape_of(name: str, key: str, shape: Shape) -> Shape | None:
     """Return the shape that a state tensor should have; None if it follows from no rule."""
     kept = STATE[name].get(key)

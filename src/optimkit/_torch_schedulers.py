@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import random
 import sys
 import warnings
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +22,7 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as lrs
 from torch.optim.swa_utils import SWALR
 
-from ._values import copied
+from ._values import copied, plain, same
 from ._wrappers import unwrapped
 
 
@@ -286,6 +287,26 @@ def steps_made(state: Mapping[str, Any]) -> int:
         return int(state["last_epoch"])
     nested = state.get("_schedulers", ())
     return max((steps_made(e if isinstance(e, Mapping) else vars(e)) for e in nested), default=0)
+
+
+def last_lrs(state: Mapping[str, Any]) -> Sequence[Any] | None:
+    """Return the lr of each group that a scheduler has set last, by its state; None if not known."""
+    # torch/optim/lr_scheduler.py, 2.15: get_last_lr() returns it, and fails where there is none.
+    lrs = state.get("_last_lr")
+    if state.get("_step_count", 2) == 1 and state.get("last_epoch", 0) > 0:
+        # Ignite's LRScheduler counts for it, and never steps it: what it has set is not known.
+        lrs = None if same(lrs, state.get("base_lrs")) else lrs
+    return list(map(plain, lrs)) if isinstance(lrs, (list, tuple)) else None
+
+
+def lrs_agree(expected: Sequence[Any], actual: Sequence[Any], tolerance: float = 1e-6) -> bool:
+    """Return whether two lists of lr are equal, but for rounding; extra groups are not judged."""
+    scale = max((abs(lr) for lr in expected if isinstance(lr, (int, float))), default=0.0)
+    return all(
+        not (isinstance(one, (int, float)) and isinstance(other, (int, float)))
+        or math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance * scale)
+        for one, other in zip(expected, actual, strict=False)
+    )
 
 
 def restart(scheduler: Any) -> None:

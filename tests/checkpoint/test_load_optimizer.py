@@ -174,15 +174,23 @@ def test_another_class_before_the_first_step():
 
 
 def test_an_option_that_calls_for_more_state():
-    """amsgrad today needs what was not kept then: refused, or started afresh."""
+    """amsgrad now needs what was not kept then: refused, or begun with zeros; the rest is loaded."""
     model = nn.Linear(2, 2)
     state_dict = trained(Adam, model).state_dict()
     optimizer = Adam(model.named_parameters(), amsgrad=True)
     assert str(refused(optimizer, state_dict, options="current")) == (
         "Adam: the state dict lacks max_exp_avg_sq of weight, max_exp_avg_sq of bias. Pass "
-        "strict=False to start afresh what lacks it."
+        "strict=False to begin it with zeros."
     )
-    load_optimizer(optimizer, state_dict, options="current", strict=False)
+    report = load_optimizer(optimizer, state_dict, options="current", strict=False)
+    assert [row[:2] for row in report.missing] == [
+        ("weight", "max_exp_avg_sq"),
+        ("bias", "max_exp_avg_sq"),
+    ]
+    state = optimizer.state[model.weight]
+    assert torch.equal(state["exp_avg"], state_dict["state"][0]["exp_avg"])
+    assert state["step"] == state_dict["state"][0]["step"]
+    assert torch.equal(state["max_exp_avg_sq"], torch.zeros(2, 2))
     step(optimizer)
     load_optimizer(optimizer, state_dict)
     assert optimizer.param_groups[0]["amsgrad"] is False

@@ -101,9 +101,16 @@ def test_a_layer_that_is_frozen_today(path, saved):
     model = layers()
     model["a"].requires_grad_(False)
     optimizer = SGD([p for p in model.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
-    report = optimkit.load(path, model=model, optimizer=optimizer).reports["optimizer"]
+    with pytest.warns(UserWarning, match="now frozen") as told:
+        report = optimkit.load(path, model=model, optimizer=optimizer).reports["optimizer"]
     expected = momenta(*saved)
     del expected["a.weight"]
+    text = (
+        f"optimizer: {path} has state of a.weight, now frozen and in no group: it is left out. If "
+        "they should train, unfreeze them before the optimizer is made."
+    )
+    assert [str(each.message) for each in told] == [text]
+    assert report.notes == (text,)
     assert momenta(model, optimizer) == expected
     assert [row.name for row in report.unexpected] == ["a.weight"]
     assert not report.problems

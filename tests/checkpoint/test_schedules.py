@@ -431,3 +431,68 @@ def test_s33_an_average(path):
         "ema.module was saved. Save the AveragedModel whole."
     )
     assert all(torch.equal(before[key], again.state_dict()[key]) for key in before)
+
+
+def rates(scheduler, optimizer, path):
+    """Return what a load says of a file whose scheduler and optimizer have another lr."""
+    return (
+        f"scheduler: {path} contradicts itself: it has set an lr of {scheduler} against {optimizer} "
+        "in group 0 in optimizer. The lr was set by hand, or it drove another optimizer. That of "
+        "optimizer is taken."
+    )
+
+
+def test_an_lr_that_was_set_by_hand(path):
+    """A file in which scheduler and optimizer have another lr says so when it is loaded."""
+    straight, again = build(SCHEDULERS["Step"]), build(SCHEDULERS["Step"])
+    run(straight, 4)
+    straight["optimizer"].param_groups[0]["lr"] = 0.5
+    optimkit.save(path, durable=False, **straight)
+    with pytest.warns(UserWarning, match="contradicts") as told:
+        loaded = optimkit.load(path, **again)
+    assert [str(each.message) for each in told] == [rates("0.025", "0.5", path)]
+    assert loaded.reports["scheduler"].notes == (rates("0.025", "0.5", path),)
+    assert again["optimizer"].param_groups[0]["lr"] == 0.5
+    optimkit.load(path, options="current", **again)  # its lr is not asked for
+
+
+def test_a_scheduler_of_another_optimizer(path):
+    """A scheduler is saved with an optimizer that it does not drive: said then, and loaded so."""
+    one, other = build(SCHEDULERS["Step"]), build(SCHEDULERS["Step"])
+    run(other, 4)
+    mixed = {**one, "scheduler": other["scheduler"]}
+    with pytest.warns(UserWarning, match="drives") as told:
+        optimkit.save(path, durable=False, **mixed)
+    assert [str(each.message) for each in told] == [
+        "save: scheduler drives an optimizer that is not saved with it: optimizer is another object, "
+        "and does not follow it. Save the optimizer that it drives."
+    ]
+    assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match="contradicts") as told:
+        optimkit.load(path, **build(SCHEDULERS["Step"]))
+    assert [str(each.message) for each in told] == [rates("0.025", "0.1", path)]
+    assert told[0].filename == __file__
+
+
+def test_groups_that_share_a_tensor(path):
+    """One tensor that is the lr of two groups still is: what a scheduler writes reaches both."""
+
+    def make():
+        weights = [nn.Parameter(torch.ones(2)) for _ in range(2)]
+        optimizer = SGD(
+            [{"params": [(f"w{i}", w)]} for i, w in enumerate(weights)], torch.tensor(0.1)
+        )
+        return optimizer, lrs.ReduceLROnPlateau(optimizer, patience=0)
+
+    def lr_after_two_more(optimizer, scheduler):
+        for _ in range(2):
+            scheduler.step(1.0)
+        return [float(group["lr"]) for group in optimizer.param_groups]
+
+    one, schedule = make()
+    lr_after_two_more(one, schedule)
+    optimkit.save(path, durable=False, optimizer=one, scheduler=schedule)
+    two, again = make()
+    optimkit.load(path, optimizer=two, scheduler=again)
+    assert two.param_groups[0]["lr"] is two.param_groups[1]["lr"]
+    assert lr_after_two_more(two, again) == lr_after_two_more(one, schedule)

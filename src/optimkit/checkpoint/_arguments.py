@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
 from .._errors import first_few
+from .._wrappers import stored, unwrapped
 from ._header import KEY, is_group, kind_of, parts_of
 
 # What can't be a keyword for an object, since save or load means something by it.
@@ -25,7 +30,22 @@ def objects_to_save(
                     f"save: {name} holds objects, and {key}, which is of {type(each).__name__} and "
                     "has no state_dict. Save plain values under names of their own."
                 )
+    _warn_of_strangers(found)
     return found
+
+
+def _warn_of_strangers(objects: Mapping[str, Any]) -> None:
+    """Warn if a scheduler is saved beside optimizers of which it drives none."""
+    parts = {name: stored(each) for name, each in parts_of(objects).items()}
+    optimizers = {name: each for name, each in parts.items() if isinstance(each, Optimizer)}
+    for name, each in parts.items():
+        driven = unwrapped(each.optimizer) if isinstance(each, LRScheduler) else None
+        if optimizers and driven and not any(driven is one for one in optimizers.values()):
+            warnings.warn(
+                f"save: {name} drives an optimizer that is not saved with it: {first_few(optimizers)} "
+                "is another object, and does not follow it. Save the optimizer that it drives.",
+                stacklevel=4,
+            )
 
 
 def objects_to_load(objects: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:

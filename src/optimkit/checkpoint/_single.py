@@ -236,9 +236,11 @@ def load_from(
             content, header, objects, where=str(path), strict=strict, options=options, match=match
         )
         found.load(content, reading.unread)
+    told = found.warnings
     if header is None and match == "name":
-        for note in [note for report in found.reports.values() for note in report.notes]:
-            warnings.warn(note, stacklevel=3)
+        told = [note for report in found.reports.values() for note in report.notes]
+    for text in told:
+        warnings.warn(text, stacklevel=3)
     about, verified = header or {}, reading.integrity.verified
     metadata, step = about.get("metadata", {}), about.get("step")
     return Loaded(path, found.plain, metadata, found.reports, verified, step)

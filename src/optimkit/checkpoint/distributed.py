@@ -212,6 +212,8 @@ def load(
     content = files.filled(content, tensors)
     found.bind(content)
     found.load(content, together=ranks.run)
+    for text in found.warnings if ranks.rank == 0 else ():
+        warnings.warn(text, stacklevel=2)
     verified = reading.integrity.verified
     return Loaded(Path(path), found.plain, header["metadata"], found.reports, verified)
 

@@ -14,12 +14,14 @@ from ..._tables import counted
 from ..._torch_schedulers import (
     Copies,
     kept_by,
+    last_lrs,
     list_names,
+    lrs_agree,
     members_of,
     steps_made,
     undisturbed,
 )
-from ..._values import plain, same
+from ..._values import plain
 from ..schedule import oddities
 from . import AuditContext, Found, check
 from .options import zero_groups
@@ -54,12 +56,12 @@ def lr_mismatch(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
         driving = context.driving(label)
         actual = [plain(group.get("lr")) for group in view.options]
-        known = [_last_set(each) for each in driving]
-        if driving and all(lrs is not None and not _agree(lrs, actual) for lrs in known):
+        known = [last_lrs(vars(each)) for each in driving]
+        if driving and all(lrs is not None and not lrs_agree(lrs, actual) for lrs in known):
             yield _mismatch(view.labels, driving[-1], known[-1] or (), actual)
         elif len(driving) == 1:
             planned = _planned(driving[0])
-            if planned is not None and not _agree(planned, actual, 1e-3):
+            if planned is not None and not lrs_agree(planned, actual, 1e-3):
                 yield _mismatch(view.labels, driving[0], planned, actual)
 
 
@@ -155,25 +157,6 @@ def _made_for(scheduler: Any, groups: int) -> int | None:
     return None
 
 
-def _last_set(scheduler: Any) -> Sequence[Any] | None:
-    # torch/optim/lr_scheduler.py, 2.15: get_last_lr() returns it, and fails where there is none.
-    lrs = getattr(scheduler, "_last_lr", None)
-    if getattr(scheduler, "_step_count", 2) == 1 and getattr(scheduler, "last_epoch", 0) > 0:
-        # Ignite's LRScheduler counts for it, and never steps it: what it has set is not known.
-        lrs = None if same(lrs, getattr(scheduler, "base_lrs", None)) else lrs
-    return list(map(plain, lrs)) if isinstance(lrs, (list, tuple)) else None
-
-
-def _agree(expected: Sequence[Any], actual: Sequence[Any], tolerance: float = 1e-6) -> bool:
-    """Return whether two lists of lr are equal, but for rounding; extra groups are not judged."""
-    scale = max((abs(lr) for lr in expected if isinstance(lr, (int, float))), default=0.0)
-    return all(
-        not (isinstance(one, (int, float)) and isinstance(other, (int, float)))
-        or math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance * scale)
-        for one, other in zip(expected, actual, strict=False)
-    )
-
-
 def _planned(scheduler: Any) -> Sequence[Any] | None:
     """Return where a schedule should be now, for one that never recovers from a wrong lr."""
     within = False
@@ -208,7 +191,7 @@ def _mismatch(
     wrong = [
         (label, one, other)
         for label, one, other in zip(labels, expected, actual, strict=False)
-        if not _agree([one], [other])
+        if not lrs_agree([one], [other])
     ]
     texts = (f"{one:g} against {other:g} in {label}" for label, one, other in wrong)
     return (

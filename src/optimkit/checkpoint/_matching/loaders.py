@@ -64,6 +64,7 @@ class Loader:
         self.cast: list[LoadRow] = []
         self.options_changed: list[LoadRow] = []
         self.notes: list[str] = []
+        self.warnings: list[str] = []  # notes on what a load would hide
         self.problems: list[str] = []
         self.report = LoadReport(name)
 
@@ -94,8 +95,12 @@ class Loader:
                 f"it can't be compared with what {where} has under this name "
                 f"({type(error).__name__}: {error})."
             )
-        found = {part: tuple(getattr(self, part)) for part in (*PARTS, "notes", "problems")}
-        self.report = LoadReport(self.name, self.match, **found)
+        self.write_report()
+
+    def write_report(self) -> None:
+        parts = {part: tuple(getattr(self, part)) for part in (*PARTS, "problems")}
+        notes = (*self.notes, *self.warnings)
+        self.report = LoadReport(self.name, self.match, notes=notes, **parts)
 
     def compare(self) -> None:
         """Note what differs, and what of it is a problem."""
@@ -126,6 +131,9 @@ class Loader:
 
     def add_problem(self, text: str) -> None:
         self.problems.append(f"{self.name}: {text}")
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(f"{self.name}: {text}")
 
     def fail(self, text: str) -> str:
         """Put into the report what went wrong after all had been checked."""

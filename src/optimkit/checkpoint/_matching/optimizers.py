@@ -19,6 +19,7 @@ from ..._torch_optimizers import (
     NOT_OPTIONS,
     is_extra,
     is_state_dict,
+    keys_by_option,
     keys_of,
     required_keys,
     shape_of,
@@ -56,6 +57,7 @@ class OptimizerLoader(Loader):
     labels: list[str]  # what a report calls them
     pairs: Pairs
     skipped: set[int]  # parameters whose state stays as it is
+    begun: dict[int, list[str]]  # for a parameter, what an option needs that was off: zeros
     casts: dict[tuple[int, str], torch.dtype]
     former_around: dict[Any, Any]
     room: Mapping[int, dict[str, Tensor]] = MappingProxyType({})  # read in place, by parameter
@@ -92,7 +94,7 @@ class OptimizerLoader(Loader):
             if self.names is None
             else self.names.written()
         )
-        self.skipped, self.casts = set(), {}
+        self.skipped, self.begun, self.casts = set(), {}, {}
         self._compare_class()
         alike = not self.problems
         self.pairs = self._pair()
@@ -186,6 +188,16 @@ class OptimizerLoader(Loader):
             for at in found.left
         ]
         strangers = [found.before[at] for at in found.left if found.before[at] not in found.frozen]
+        frozen = [
+            found.before[at]
+            for at in found.left
+            if found.before[at] in found.frozen and saved.states[at]
+        ]
+        if self.source.strict and frozen:
+            self.warn(
+                f"{where} has state of {first_few(frozen)}, now frozen and in no group: it is left "
+                "out. If they should train, unfreeze them before the optimizer is made."
+            )
         if self.source.strict and missing:
             self.add_problem(
                 f"{where} lacks {first_few(found.now[index] for index in missing)}. Rename what "
@@ -219,6 +231,7 @@ class OptimizerLoader(Loader):
         lost: list[LoadRow] = []
         for index, place in self._paired():
             state, param, label = self.was.states[place], self.params[index], self.labels[index]
+            lacking: list[str] = []
             if state:
                 keys = required[self.group_of[index]][param.ndim > 1]
                 lacking = [key for key in sorted(keys) if state.get(key) is None]
@@ -229,7 +242,14 @@ class OptimizerLoader(Loader):
                 misfits = []
             lost += rows
             self.mismatched += misfits
-            if rows or misfits:
+            if (
+                lacking
+                and not misfits
+                and self.kind
+                and keys_by_option(self.kind).issuperset(lacking)
+            ):
+                self.begun[index] = lacking
+            elif rows or misfits:
                 self.skipped.add(index)
         self._note_casts()
         self.missing += lost
@@ -244,9 +264,15 @@ class OptimizerLoader(Loader):
                 "Pass strict=False to leave it out."
             )
         if lost:
+            by_option = keys_by_option(self.kind) if self.kind else set()
+            how = (
+                "begin it with zeros"
+                if all(row.key in by_option for row in lost)
+                else ("start afresh what lacks it")
+            )
             self.add_problem(
                 f"{where} lacks {first_few(f'{row.key} of {row.name}' for row in lost)}. "
-                "Pass strict=False to start afresh what lacks it."
+                f"Pass strict=False to {how}."
             )
         if self.mismatched:
             self.add_problem(
@@ -391,6 +417,7 @@ class OptimizerLoader(Loader):
             {**self._options(index), "params": [next(start) for _ in group["params"]]}
             for index, group in enumerate(live.param_groups)
         ]
+        self._share(groups)
         saved = copied(self.was.more)
         around = saved.pop("wrapper", {})
         self._load_into_tables({**saved, "state": state, "param_groups": groups})
@@ -433,7 +460,18 @@ class OptimizerLoader(Loader):
             if key not in room:
                 dtype = self.casts.get((index, key))
                 state[key] = copied(value) if dtype is None else copied(value).to(dtype)
+        state.update((key, torch.zeros_like(param)) for key in self.begun.get(index, ()))
         return state if state or room else None
+
+    def _share(self, groups: list[dict[str, Any]]) -> None:
+        """Let groups share a tensor, such as an lr, if those that were saved did."""
+        if self.groups is None or self.source.options == "current":
+            return
+        shared: dict[tuple[str, int], Tensor] = {}
+        for group, at in zip(groups, self.groups, strict=True):
+            for key, value in self.was.groups[at].items() if at is not None else ():
+                if isinstance(value, Tensor) and isinstance(group.get(key), Tensor):
+                    group[key] = shared.setdefault((key, value.data_ptr()), group[key])
 
     def _options(self, index: int) -> dict[str, Any]:
         group = self.live.param_groups[index]

@@ -101,6 +101,8 @@ class Plan:
         # Schedulers last: how their groups go together, their optimizers know.
         for loader in sorted(self.loaders, key=lambda each: isinstance(each, SchedulerLoader)):
             loader.check()
+        for scheduler, optimizer in self._pairs():
+            scheduler.compare_with(optimizer)
         problems = [text for report in self.reports.values() for text in report.problems]
         if problems:
             raise MismatchError(*problems, reports=self.reports)
@@ -180,10 +182,19 @@ class Plan:
 
     def _agree(self) -> None:
         """Let each scheduler report the lr that its optimizer has now."""
-        for each in self.schedulers:
-            drivers = [other for other in self.schedulers if other.optimizer is each.optimizer]
-            if each.optimizer is not None and len(drivers) == 1:
-                each.agree()
+        for scheduler, _ in self._pairs():
+            scheduler.agree()
+
+    def _pairs(self) -> Iterator[tuple[SchedulerLoader, OptimizerLoader]]:
+        """Yield each scheduler that is the only one of its optimizer, with that."""
+        optimizers = [each.optimizer for each in self.schedulers]
+        for scheduler, optimizer in zip(self.schedulers, optimizers, strict=True):
+            if optimizer is not None and optimizers.count(optimizer) == 1:
+                yield scheduler, optimizer
+
+    @property
+    def warnings(self) -> list[str]:
+        return [text for each in self.loaders for text in each.warnings]
 
 
 def _fill_one(saved: Tensor, room: Tensor, unread: Unread | None) -> None:

@@ -15,7 +15,10 @@ from ..._torch_schedulers import (
     children_of,
     configuration_in_groups,
     held_by,
+    kept_by,
+    last_lrs,
     list_names,
+    lrs_agree,
     members_of,
     no_option_of_any,
     replay,
@@ -96,6 +99,24 @@ class SchedulerLoader(Loader):
                 f"{self.source.where} has {len(lrs)} groups, the current optimizer {count}. Load "
                 "the optimizer in the same call, so that the groups can be matched."
             )
+
+    def compare_with(self, optimizer: OptimizerLoader) -> None:
+        """Warn if the lr that was saved for its optimizer is not the one that it had set."""
+        if self.problems or optimizer.problems or self.source.options == "current":
+            return
+        had, has = last_lrs(self.saved), [each.get("lr") for each in optimizer.was.options]
+        if had is not None and not kept_by(self.live).by_metric and not lrs_agree(had, has):
+            wrong = [
+                f"{one:g} against {other:g} in {label}"
+                for label, one, other in zip(optimizer.was.labels, had, has, strict=False)
+                if not lrs_agree([one], [other])
+            ]
+            self.warn(
+                f"{self.source.where} contradicts itself: it has set an lr of {first_few(wrong, 3)} "
+                f"in {optimizer.name}. The lr was set by hand, or it drove another optimizer. That "
+                f"of {optimizer.name} is taken."
+            )
+            self.write_report()
 
     def _replay(self) -> None:
         """Step a copy of the current schedule to the saved step."""
