@@ -276,7 +276,10 @@ def test_cards_read_scripts(tmp_path):
     (card,) = scripts.tutorials(tmp_path)
     assert (card.name, card.title, card.thumbnail) == ("plot_01_a", "Title | 题", 2)
     assert card.lead == ("Lead\nwords.", "导语。")
-    assert (card.level, card.minutes) == (("beginner", "入门"), 5)
+    assert card.needs == (
+        "Level: beginner. Time: 5 minutes. Needs: nothing.",
+        "难度：入门。用时：5 分钟。预备：无。",
+    )
     (tmp_path / "plot_01_a.py").write_text(text.replace("5 分钟", "6 分钟"), "utf-8")
     with pytest.raises(ValueError, match=r"plot_01_a\.py: expected, at the end of both lists"):
         scripts.tutorials(tmp_path)

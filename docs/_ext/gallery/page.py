@@ -53,7 +53,7 @@ CARD = """\
 
 {lead[1]}
 
-{level[0]}, {minutes} minutes | {level[1]}，{minutes} 分钟
+{needs[0]} | {needs[1]}
 """
 
 

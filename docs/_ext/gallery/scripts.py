@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "examples"
 RECORD = "made_with.txt"
 NEEDS = (
-    r"[*-] Level: (?P<level>\w+)\. Time: (?P<minutes>\d+) minutes\. Needs: \S",
-    r"[*-] 难度：(?P<level>\w+)。用时：(?P<minutes>\d+) 分钟。预备：\S",
+    r"[*-] (Level: \w+\. Time: (?P<minutes>\d+) minutes\. Needs: \S.*(?:\n +\S.*)*)",
+    r"[*-] (难度：\w+。用时：(?P<minutes>\d+) 分钟。预备：\S.*(?:\n +\S.*)*)",
 )
 """How a script says whom it is for, at the end of what its reader will learn."""
 
@@ -32,8 +32,7 @@ class Tutorial:
     path: Path
     title: str
     lead: tuple[str, str]
-    level: tuple[str, str]
-    minutes: int
+    needs: tuple[str, str]
     thumbnail: int
     uses: frozenset[str]
     """The names of the kit that it uses."""
@@ -76,8 +75,7 @@ def read(path: Path, source: str) -> Tutorial:
         path=path,
         title=blocks[0].splitlines()[0],
         lead=(blocks[1], blocks[2]),
-        level=(english["level"], chinese["level"]),
-        minutes=int(english["minutes"]),
+        needs=(" ".join(english[1].split()), " ".join(chinese[1].split())),
         thumbnail=int(number[1]) if number else 1,
         uses=frozenset(names_used(tree)),
     )
