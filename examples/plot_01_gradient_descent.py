@@ -159,14 +159,14 @@ torch.testing.assert_close(by_hand, by_sgd)
 # The curvatures of the valley, its second derivatives, are 1 along, in x, and 10 across,
 # in y. Start at (10, 5) and take 100 steps. 0.01 is smooth and slow; 0.19 zigzags home.
 # At 0.2 it jumps from side to side forever, and the loss stays at 125. At 0.21, a
-# twentieth more, the loss ends above :math:`10^{10}`. On the logarithmic axis of the last
-# panel every line ends up straight: a step multiplies the loss by a fixed factor.
+# twentieth more, the loss ends above :math:`10^{10}`. On a logarithmic axis the lines of
+# the losses all end up straight: a step multiplies the loss by a fixed factor.
 #
 # 山谷的曲率就是二阶导数：顺着走（x 方向）是 1，横着走（y 方向）是 10。
 # 从 (10, 5) 出发走 100 步：0.01 平稳但慢；0.19 来回摇摆，也能到底；
 # 0.2 在谷的两侧来回跳，永远停不下来，损失停在 125；
 # 0.21 只大了二十分之一，损失最后却超过 :math:`10^{10}`。
-# 最后一格是对数坐标，每条线到后来都是直的：每走一步，损失都乘以一个固定的倍数。
+# 损失画在对数坐标上，每条线到后来都是直的：每走一步，损失都乘以一个固定的倍数。
 
 
 def descend(lr, loss=valley):
@@ -194,6 +194,7 @@ from matplotlib.animation import FuncAnimation
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
 fig, axes = plt.subplots(2, 3, figsize=(8, 4.2), layout="constrained")
+fig.set_gid("moves-valley")
 fig.set_label(
     "Five paths in a valley, and their losses: 0.01 is slow, 0.1 and 0.19 arrive, 0.2 "
     "stays level, 0.21 grows | "

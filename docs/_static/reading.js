@@ -8,7 +8,7 @@ function remember(key, value) {
 // Both languages of a page have the same blocks: the reader's place is the number of one, and its height.
 function blocks() {
   const all = document.querySelectorAll("article :is(h1, h2, h3, h4, p, li, dt, dd, tr, pre, img, summary)");
-  return [...all].filter((block) => !block.closest(".bi-other"));
+  return [...all].filter((block) => !block.closest(".bi-other, .moving"));
 }
 
 function currentPlace() {
@@ -117,6 +117,16 @@ const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) if (isIntersecting) target.preload = "metadata";
 });
 for (const video of document.querySelectorAll("article video")) seen.observe(video);
+
+// A figure that the reader moves: its script comes when it is near.
+const near = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue;
+    near.unobserve(target);
+    import("./figures/show.js").then(({ show }) => show(target));
+  }
+}, { rootMargin: "1000px" });
+for (const figure of document.querySelectorAll("article figure:has(img[class*='moves-'])")) near.observe(figure);
 
 // What a reader has marked goes into the report.
 for (const link of document.querySelectorAll("a[data-report]")) {

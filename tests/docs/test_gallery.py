@@ -131,6 +131,7 @@ def test_an_error_leaves_the_figure_as_it_was(figure):
 def test_scrape(figure, tmp_path):
     """Each figure becomes two pictures, of the right theme whatever the name of its script."""
     figure.set_label("What it\nshows | 图里有什么")
+    figure.set_gid("moves-valley")
     paths = iter([str(tmp_path / "plot_09_dark_001.png")])
     block = {"example_globals": {}, "image_path_iterator": paths}
     text = figures.scrape(None, block, {})
@@ -138,7 +139,7 @@ def test_scrape(figure, tmp_path):
         ("image", "plot_09_dark_001_dark.png", ""),
         ("", "", "figure only-dark"),
         ("figure", "plot_09_dark_001.png", ""),
-        ("", "", "figure only-light"),
+        ("", "", "figure only-light moves-valley"),
     ]
     says = "What it shows | 图里有什么"
     assert text.count(f"   :alt: {says}\n") == 2

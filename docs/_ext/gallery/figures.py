@@ -71,11 +71,11 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
         # Of an animation too: it is the picture on the tutorial's card.
         save_figure(figure, path)
         if figure in animations:
-            video = save_animation(animations[figure], path.with_suffix(".mp4"))
-            shown.append(FIGURE.format(name=video.name, role="controls", says=says))
+            path, role = save_animation(animations[figure], path.with_suffix(".mp4")), "controls"
         else:
             shown.append(DARK.format(name=dark(path).name, says=says))
-            shown.append(FIGURE.format(name=path.name, role="only-light", says=says))
+            role = f"only-light {figure.get_gid() or ''}".strip()  # see _static/figures/show.js
+        shown.append(FIGURE.format(name=path.name, role=role, says=says))
     plt.close("all")
     return "".join(shown)
 

@@ -1,0 +1,34 @@
+// A figure that the reader moves takes the place of its picture, which stays for paper and for whoever asks for it.
+import { button, element, say } from "./draw.js";
+
+export async function show(figure) {
+  const picture = figure.querySelector("img[class*='moves-']");
+  const [, name] = picture.className.match(/moves-([\w-]+)/);
+  const { build } = await import(`./${name}.js`);
+  const { caption, controls, draw } = build();
+  const charts = element("div", { class: "moving-charts" });
+  const says = element("output", { class: "moving-says" });
+  const redraw = () => {
+    if (!charts.clientWidth) return;
+    const drawn = draw(charts.clientWidth);
+    charts.innerHTML = drawn.charts.join("");
+    says.value = drawn.says;
+  };
+  const box = element("div", { class: "moving", role: "group", "aria-label": caption });
+  box.append(element("div", { class: "moving-controls" }, ...controls(redraw)), charts, says);
+
+  const words = [say("Move it yourself", "自己动手调"), say("Show the printed picture", "看印出来的图")];
+  const swap = (on) => {
+    figure.classList.toggle("moved", on);
+    toggle.textContent = words[Number(on)];
+    if (on) redraw();
+  };
+  const toggle = button(words[0], () => swap(!figure.classList.contains("moved")));
+  toggle.className = "moving-toggle";
+  figure.prepend(box, toggle);
+  figure.querySelector("figcaption").append(element("p", { class: "moving" }, element("span", { class: "caption-text" }, caption)));
+  new ResizeObserver(() => { if (figure.classList.contains("moved")) redraw(); }).observe(figure);
+  // A page that moves under a reader's eyes is worse than a picture: what is in view waits to be asked.
+  const { top, bottom } = figure.getBoundingClientRect();
+  if (bottom < 0 || top > window.innerHeight) swap(true);
+}

@@ -1,0 +1,144 @@
+"""Figures that the reader moves: their rules against torch, their ends, keys, words, paper, weight."""
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+
+LIBRARY = Path(__file__).parents[2] / "docs" / "_static" / "figures" / "d3-scale.min.js"
+FIGURES = {
+    "valley": "plot_01_gradient_descent",
+}
+RULES = [
+    ("SGD", {"lr": 0.05}),
+    ("SGD", {"lr": 0.02, "momentum": 0.9}),
+    ("SGD", {"lr": 0.19, "momentum": 0.3, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.3}),
+    ("Adam", {"lr": 0.1, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+    ("AdamW", {"lr": 0.1, "weight_decay": 0.1}),
+]
+MODULE = "(given) => import('./en/_static/figures/{}.js').then((module) => {})"
+
+# Scroll until a figure is near, and wait until it has taken the place of its picture.
+NEAR = "(one) => scrollTo({ top: one.getBoundingClientRect().top + scrollY - innerHeight - 300, behavior: 'instant' })"
+DRAWN = (
+    "(one) => [...one.querySelectorAll('.moving-charts svg')].map((svg) => svg.outerHTML).join()"
+)
+BROKEN = """() => axe.run("figure.moved").then((all) => all.violations
+  .flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html}`)))"""
+NO_NUMBER = ("NaN", "Infinity", "undefined", "null")
+
+
+@pytest.fixture
+def figure(visit, site):
+    """Return a function that opens a figure, as a reader who scrolls there, and what it fetched."""
+
+    def figure(kind, language, **options):
+        asked = []
+        page = visit("404.html", **options)
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{site.url}{language}/auto_examples/{FIGURES[kind]}.html")
+        assert not [url for url in asked if "/figures/" in url]
+        found = page.locator(f"figure:has(img.moves-{kind})")
+        found.evaluate(NEAR)
+        found.locator(".moving svg").first.wait_for(state="visible")
+        found.scroll_into_view_if_needed()
+        return found, {url.removeprefix(site.url) for url in asked if "/figures/" in url}
+
+    return figure
+
+
+def by_torch(rule, options):
+    """Return 50 steps of torch in the valley of tutorial 01."""
+    p = torch.tensor([10.0, 5.0], dtype=torch.float64, requires_grad=True)
+    optimizer = getattr(torch.optim, rule)([p], **options)
+    path = [p.tolist()]
+    for _ in range(50):
+        p.grad = p.detach() * torch.tensor([1.0, 10.0], dtype=torch.float64)
+        optimizer.step()
+        path.append(p.tolist())
+    return torch.tensor(path, dtype=torch.float64)
+
+
+def test_rules_are_those_of_torch(visit):
+    """50 steps of each rule in the browser are those of torch, to a millionth in double precision."""
+    page = visit("404.html")
+    for rule, options in RULES:
+        own = {"beta1": 0.9, "beta2": 0.999} | options
+        if "betas" in own:
+            own["beta1"], own["beta2"] = own.pop("betas")
+        made = page.evaluate(MODULE.format("rules", "module.descend(...given)"), [rule, own, 50])
+        theirs = by_torch(rule, options)
+        torch.testing.assert_close(
+            torch.tensor(made, dtype=torch.float64), theirs, rtol=1e-6, atol=0, msg=f"{rule} {own}"
+        )
+
+
+def test_library_is_what_it_says_it_is():
+    """The library for axes is the file that its comment tells how to make, unchanged."""
+    comment, _, code = LIBRARY.read_text("utf-8").partition("*/\n")
+    assert hashlib.sha256(code.encode()).hexdigest() in comment
+    assert "Permission to use, copy, modify" in comment
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_a_figure_is_moved_by_keys_and_says_so(figure, kind):
+    """Each slider has a name and says its value; at its ends there are words, and no NaN on an axis."""
+    found, _ = figure(kind, "zh", viewport={"width": 320, "height": 800})
+    says = found.locator("output.moving-says")
+    for box in found.locator("input[type=range]:visible").all():
+        assert box.evaluate("one => one.labels[0].textContent.trim()")
+        start = box.input_value()
+        for key in ("Home", "End"):
+            box.press(key)
+            assert box.get_attribute("aria-valuetext") == box.evaluate(
+                "one => one.parentElement.querySelector('output').value"
+            )
+            drawn = found.evaluate(DRAWN)
+            assert [word for word in NO_NUMBER if word in drawn] == []
+            assert len(says.inner_text()) > 8
+        box.fill(start)
+    assert found.page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0
+    assert found.evaluate("one => one.getAnimations({ subtree: true }).length") == 0
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_a_figure_for_everyone(figure, site, kind):
+    """Light, dark and on paper: no rule of accessibility is broken, the picture is there for who wants it."""
+    found, fetched = figure(kind, "en")
+    page = found.page
+    assert sum(len(gzip.compress(site.fetch(file)[1])) for file in fetched) <= 25_000
+    page.evaluate(f"{Axe().axe_script}; null")
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+        broken = page.evaluate(BROKEN)
+        assert broken == []
+    picture = found.locator("img.only-light")
+    assert picture.is_hidden()
+    page.emulate_media(media="print", color_scheme="light")
+    assert picture.is_visible()
+    assert found.locator(".moving:visible, button:visible").count() == 0
+    page.emulate_media(media="screen", color_scheme="light")
+    found.locator(".moving-toggle").click()
+    assert picture.is_visible()
+    assert found.locator(".moving:visible").count() == 0
+
+
+def test_the_valley_tells_what_happens(figure):
+    """The words under the valley are those of the text above it, and of what no axis can show."""
+    found, _ = figure("valley", "en")
+    says, lr = found.locator("output.moving-says"), found.get_by_label("learning rate lr")
+    for name, words in (("lr 0.2", "after 100 steps the loss is 125"), ("lr 0.21", "is 2.37e10")):
+        found.get_by_role("button", name=name, exact=True).click()
+        assert words in says.inner_text()
+    lr.press("Home")
+    assert "nothing moves" in says.inner_text()
+    lr.press("End")
+    assert "nothing is a number" in says.inner_text()
+    found.get_by_label("Rule").select_option("Adam")
+    found.get_by_label("beta2").press("End")
+    assert "torch refuses" in says.inner_text()
