@@ -116,6 +116,7 @@ import matplotlib.pyplot as plt
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
 fig, ax = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
+fig.set_gid("moves-first-step")
 fig.set_label(
     "Length of the first step against the gradient: SGD is a diagonal; Adam is flat at "
     "1, and bends down below 1e-8 | "
@@ -261,6 +262,7 @@ torch.testing.assert_close(torch.tensor(moment), 0.1 * 0.9**age)
 assert buffer[6] > 0.5 > buffer[7]
 
 fig, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
+fig.set_gid("moves-half-life")
 fig.set_label(
     "What is left of a gradient fades by a tenth a step; a list would lose it | "
     "一个梯度还剩多少：每步减少十分之一；存成一串则会突然归零"

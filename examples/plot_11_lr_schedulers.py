@@ -308,6 +308,7 @@ optimkit.plot_lr(curve, ax)
 ax.axvline(10, color="0.5", ls=":")
 ax.text(10.5, 0.04, "milestone | 里程碑", color="0.5")
 ax.set(title="One schedule, two scales | 同一条曲线，两种幅度", xlim=(0, 39))
+fig.set_gid("moves-schedule")
 fig.set_label(
     "Two curves, one 0.3 of the other: 10 steps up in a line, then down a cosine | "
     "两条曲线，一条是另一条的 0.3 倍：先用 10 步直线上升，再沿余弦下降"

@@ -125,7 +125,7 @@ const near = new IntersectionObserver((entries) => {
     near.unobserve(target);
     import("./figures/show.js").then(({ show }) => show(target));
   }
-}, { rootMargin: "1000px" });
+}, { rootMargin: "500px" });
 for (const figure of document.querySelectorAll("article figure:has(img[class*='moves-'])")) near.observe(figure);
 
 // What a reader has marked goes into the report.

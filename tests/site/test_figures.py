@@ -8,9 +8,14 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 
+import optimkit
+
 LIBRARY = Path(__file__).parents[2] / "docs" / "_static" / "figures" / "d3-scale.min.js"
 FIGURES = {
     "valley": "plot_01_gradient_descent",
+    "first-step": "plot_05_step",
+    "half-life": "plot_05_step",
+    "schedule": "plot_11_lr_schedulers",
 }
 RULES = [
     ("SGD", {"lr": 0.05}),
@@ -19,6 +24,26 @@ RULES = [
     ("Adam", {"lr": 0.3}),
     ("Adam", {"lr": 0.1, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
     ("AdamW", {"lr": 0.1, "weight_decay": 0.1}),
+]
+FIRST = [
+    None,
+    {"kind": "LinearLR", "options": {"start_factor": 0.1, "total_iters": 10}},
+    {"kind": "ConstantLR", "options": {"factor": 0.3, "total_iters": 7}},
+]
+THEN = [
+    {"kind": "ConstantLR", "options": {"factor": 0.5, "total_iters": 5}},
+    {"kind": "StepLR", "options": {"step_size": 9, "gamma": 0}},
+    {"kind": "ExponentialLR", "options": {"gamma": 1.1}},
+    {"kind": "PolynomialLR", "options": {"total_iters": 25, "power": 2}},
+    {"kind": "CosineAnnealingLR", "options": {"T_max": 13}},
+    {"kind": "CosineAnnealingLR", "options": {"T_max": 1}},
+    {"kind": "CosineAnnealingWarmRestarts", "options": {"T_0": 3, "T_mult": 2}},
+]
+DESIGNS = [
+    {"lr": lr, "steps": 45, "joined": joined, "parts": [part for part in (first, then) if part]}
+    for first in FIRST
+    for then in THEN
+    for joined, lr in (("after", 0.3), ("product", float("inf") if first is None else 1))
 ]
 MODULE = "(given) => import('./en/_static/figures/{}.js').then((module) => {})"
 
@@ -77,6 +102,28 @@ def test_rules_are_those_of_torch(visit):
         )
 
 
+def curve_of(code, steps):
+    """Return what lr_curve says of the scheduler that code makes, as a reader would paste it."""
+    names = {"model": torch.nn.Linear(1, 1)}
+    exec(code, names)
+    return optimkit.lr_curve(names["scheduler"], steps).lrs()
+
+
+def test_curves_are_those_of_the_code(visit):
+    """Each schedule that can be put together is, number by number, what its code makes."""
+    page = visit("404.html")
+    both = "given.map((one) => [module.curve(one), module.code(one)])"
+    for lrs, code in page.evaluate(MODULE.format("schedules", both), DESIGNS):
+        torch.testing.assert_close(
+            torch.tensor(lrs, dtype=torch.float64),
+            torch.tensor(curve_of(code, 45), dtype=torch.float64),
+            rtol=1e-9,
+            atol=1e-15,
+            equal_nan=True,
+            msg=code,
+        )
+
+
 def test_library_is_what_it_says_it_is():
     """The library for axes is the file that its comment tells how to make, unchanged."""
     comment, _, code = LIBRARY.read_text("utf-8").partition("*/\n")
@@ -126,6 +173,28 @@ def test_a_figure_for_everyone(figure, site, kind):
     found.locator(".moving-toggle").click()
     assert picture.is_visible()
     assert found.locator(".moving:visible").count() == 0
+
+
+def test_the_schedule_that_is_shown(figure):
+    """The code below the curve is that of the sliders; what is absurd is said."""
+    found, _ = figure("schedule", "en", permissions=["clipboard-read", "clipboard-write"])
+    says, code = found.locator("output.moving-says"), found.locator(".moving pre")
+    assert "Highest at step 10: 1; after 50 steps: 0" in says.inner_text()
+    found.get_by_label("T_max").fill("0")
+    assert "climbs back up" in says.inner_text()
+    found.get_by_label("Then").select_option("ExponentialLR")
+    found.get_by_role("slider", name="gamma").press("End")
+    assert "grows above the lr" in says.inner_text()
+    found.get_by_role("slider", name="total_iters").press("End")
+    assert "ends before the second" in says.inner_text()
+    found.get_by_label("First").select_option("nothing")
+    found.get_by_role("button", name="Copy the code").click()
+    copied = found.page.evaluate("navigator.clipboard.readText()")
+    assert copied == code.inner_text() + "\n"
+    assert curve_of(copied, 3) == [1.0, 2.0, 4.0, 8.0]
+    found.get_by_label("learning rate lr").press("End")
+    assert "No axis can show" in says.inner_text()
+    assert 'lr=float("inf")' in code.inner_text()
 
 
 def test_the_valley_tells_what_happens(figure):

@@ -35,7 +35,7 @@ function element(tag, attributes = {}, ...children) {
 let count = 0;
 
 // A slider goes through a list of values. It says its value beside it, and to whoever hears the page.
-export function slider({ name, code = "", values, at }, changed) {
+export function slider({ name = "", code = "", values, at }, changed) {
   const id = `moving-${(count += 1)}`;
   const label = element("label", { for: id }, ...(name ? [`${name} `] : []), ...(code ? [element("code", {}, code)] : []));
   const input = element("input", { type: "range", id, min: 0, max: values.length - 1, step: 1 });
@@ -128,7 +128,7 @@ export class Chart {
   text(x, y, words, kind, { anchor = "start", lower = 0 } = {}) {
     const [left, top, width, height] = this.frame;
     for (const [a, b] of this.points([x], [y])) {
-      const [across, up] = [Math.min(Math.max(a, left), left + width), Math.min(Math.max(b + lower, top + 12), top + height - 4)];
+      const [across, up] = [Math.min(Math.max(a + (anchor === "start" ? 4 : 0), left), left + width), Math.min(Math.max(b + lower, top + 12), top + height - 4)];
       this.above += `<text class="${kind}" x="${across}" y="${up}" text-anchor="${anchor}">${words}</text>`;
     }
   }

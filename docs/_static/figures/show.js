@@ -8,17 +8,28 @@ export async function show(figure) {
   const { caption, controls, draw } = build();
   const charts = element("div", { class: "moving-charts" });
   const says = element("output", { class: "moving-says" });
+  const more = element("div");
   const redraw = () => {
     if (!charts.clientWidth) return;
     const drawn = draw(charts.clientWidth);
     charts.innerHTML = drawn.charts.join("");
     says.value = drawn.says;
+    more.replaceChildren(...(drawn.more ?? []));
   };
   const box = element("div", { class: "moving", role: "group", "aria-label": caption });
-  box.append(element("div", { class: "moving-controls" }, ...controls(redraw)), charts, says);
+  box.append(element("div", { class: "moving-controls" }, ...controls(redraw)), charts, says, more);
 
   const words = [say("Move it yourself", "自己动手调"), say("Show the printed picture", "看印出来的图")];
+  // A page that moves under a reader's eyes is worse than a picture: it changes when nobody scrolls and the figure is
+  // still below; one that is in view already waits to be asked.
+  let timer;
+  const calm = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => { if (figure.getBoundingClientRect().top > window.innerHeight) swap(true); }, 150);
+  };
   const swap = (on) => {
+    clearTimeout(timer);
+    window.removeEventListener("scroll", calm);
     figure.classList.toggle("moved", on);
     toggle.textContent = words[Number(on)];
     if (on) redraw();
@@ -28,7 +39,6 @@ export async function show(figure) {
   figure.prepend(box, toggle);
   figure.querySelector("figcaption").append(element("p", { class: "moving" }, element("span", { class: "caption-text" }, caption)));
   new ResizeObserver(() => { if (figure.classList.contains("moved")) redraw(); }).observe(figure);
-  // A page that moves under a reader's eyes is worse than a picture: what is in view waits to be asked.
-  const { top, bottom } = figure.getBoundingClientRect();
-  if (bottom < 0 || top > window.innerHeight) swap(true);
+  window.addEventListener("scroll", calm);
+  calm();
 }
