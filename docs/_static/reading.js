@@ -128,6 +128,9 @@ const near = new IntersectionObserver((entries) => {
 }, { rootMargin: "500px" });
 for (const figure of document.querySelectorAll("article figure:has(img[class*='moves-'])")) near.observe(figure);
 
+// What has been read and solved, on the pages of the tutorials and in their list.
+if (/\/auto_examples\/(index|plot_\w+)\.html$|\/auto_examples\/$/.test(location.pathname)) import("./progress.js");
+
 // What a reader has marked goes into the report.
 for (const link of document.querySelectorAll("a[data-report]")) {
   link.addEventListener("pointerdown", () => {
