@@ -69,7 +69,7 @@ def test_without_a_row():
     with pytest.raises(GroupError, match="keeps 'floors', a list as long as there are groups"):
         add_param_group(parts["optimizer"], group, parts["scheduler"])
     found = audit(parts["optimizer"], schedulers=parts["scheduler"])
-    assert {each.code for each in found} == {"unread-key", "differs-from-defaults"}
+    assert [each.code for each in found] == ["unread-key"]
 
 
 @pytest.mark.usefixtures("row")

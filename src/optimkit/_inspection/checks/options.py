@@ -181,19 +181,30 @@ def muon_on_table(context: AuditContext) -> Iterator[Found]:
 def differs_from_defaults(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
         where: dict[str, list[str]] = {}
-        for group_label, group in zip(view.labels, view.options, strict=True):
-            for key, default in view.defaults.items():
-                value = group.get(key, default)
-                if key == "lr":
-                    value = plain(group.get("initial_lr", value))
-                if not same(value, plain(default)) and not _cycled(key, group):
-                    where.setdefault(key, []).append(group_label)
+        for key in view.defaults:
+            differ = [
+                (group_label, group)
+                for group_label, group in zip(view.labels, view.options, strict=True)
+                if not _as_default(key, group, view)
+            ]
+            # Where some have the default, a rule has made the others; so it has where they have names.
+            if key == "lr" or len(differ) == len(view.groups):
+                names = [group_label for group_label, group in differ if not group.get("name")]
+                where |= {key: names} if names else {}
         texts = "; ".join(f"{key} in {first_few(names, 3)}" for key, names in where.items())
         yield (
             _labels(where),
             f"{label}.defaults is not what the groups have: {texts}. A group that is added later "
             "starts from the defaults.",
         )
+
+
+def _as_default(key: str, group: Mapping[str, Any], view: OptimizerView) -> bool:
+    default = view.defaults[key]
+    value = group.get(key, default)
+    if key == "lr":
+        value = plain(group.get("initial_lr", value))
+    return same(value, plain(default)) or _cycled(key, group)
 
 
 def _unread(view: OptimizerView) -> dict[str, list[str]]:
