@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ._errors import CheckpointError, first_few
-from ._files import read
+from ._files import look_into
 from ._torch_optimizers import NOT_OPTIONS, is_state_dict, optimizers_in, torch_class
 from ._values import plain
 from ._wrappers import unwrapped
@@ -146,7 +146,7 @@ def view_of_any(source: object, names: Names = _NOTHING, key: str | None = None)
         return view_of(live, names)
     if isinstance(source, (str, os.PathLike)):
         where = os.fspath(source)
-        content = read(source).content
+        content = look_into(source).content
     elif isinstance(source, Mapping):
         where, content = "the mapping", source
     else:

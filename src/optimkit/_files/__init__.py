@@ -1,7 +1,16 @@
 """Bytes on disk: whole or not at all, verified before they are used, never unpickled freely."""
 
 from .progress import show_progress
-from .reading import Integrity, MapLocation, Reading, allow_weights_only, opened, read, verify
+from .reading import (
+    Integrity,
+    MapLocation,
+    Reading,
+    allow_weights_only,
+    look_into,
+    opened,
+    read,
+    verify,
+)
 from .temporary import RunLock, live_runs
 from .unread import Placeholder, Unread, filled, placeholders_in, rebuilt
 from .writing import make_folder, sync_folder, write
@@ -16,6 +25,7 @@ __all__ = [
     "allow_weights_only",
     "filled",
     "live_runs",
+    "look_into",
     "make_folder",
     "opened",
     "placeholders_in",

@@ -22,6 +22,7 @@ import torch
 from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError, first_few
 from .._tables import Shown
 from .layout import CHUNK, MAGIC, Layout, LayoutError, crc_of, survey
+from .opaque import load_opaque
 from .progress import show_progress
 from .unread import Unread, can_defer
 
@@ -76,6 +77,9 @@ class Reading:
     content: Any
     unread: Unread | None  # what placeholders in the content stand for; None if there are none
     integrity: Integrity  # without checksums, if they were not to be compared
+    refused: str = (
+        ""  # why it would not be loaded, where opaque objects stand for what was not made
+    )
 
 
 def verify(path: str | os.PathLike[str]) -> Integrity:
@@ -91,6 +95,22 @@ def read(
     """Read what a checkpoint holds, verified first, and run nothing of it."""
     with opened(path, map_location=map_location, verify=verify, defer=False) as reading:
         return reading
+
+
+def look_into(path: str | os.PathLike[str]) -> Reading:
+    """Read the same to be shown: what would be refused stands there by its name."""
+    path = Path(path)
+    with _opened(path) as (file, layout):
+        integrity = _integrity(path, file, layout)
+        try:
+            return Reading(_load(path, file, "cpu", zipped=layout is not None), None, integrity)
+        except UnsafeCheckpointError as error:
+            try:
+                with allow_weights_only():
+                    content = load_opaque(path, file)
+            except Exception:  # of another shape than torch reads
+                raise error from None
+            return Reading(content, None, integrity, str(error))
 
 
 @contextlib.contextmanager

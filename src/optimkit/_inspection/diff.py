@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from .._files import read
+from .._files import look_into
 from .._optimizer_view import Source, view_of_any, view_of_saved
 from .._tables import Shown, Table, counted, jsonable
 from .._torch_optimizers import is_state_dict, optimizers_in
@@ -139,7 +139,7 @@ def diff(a: Source | Snapshot, b: Source | Snapshot) -> Diff:
     group 0  lr   changed   0.001  0.0001     0.9
     """
     if isinstance(a, (str, os.PathLike)) and isinstance(b, (str, os.PathLike)):
-        return _diff_files(read(a).content, read(b).content)
+        return _diff_files(look_into(a).content, look_into(b).content)
     return _diff(_side(a, b), _side(b, a))
 
 

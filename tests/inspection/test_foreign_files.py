@@ -1,0 +1,114 @@
+"""Files of trainers, which hold more than tensors and plain data: looked into, and not run."""
+
+import collections
+import datetime
+import functools
+import pathlib
+import types
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import optimkit
+from optimkit import UnsafeCheckpointError, describe, diff
+
+TEXT = "this text has been printed"
+
+
+class Reduced:
+    """Prints when it is unpickled freely, and is nothing but a reduction."""
+
+    def __reduce__(self):
+        return print, (TEXT,)
+
+
+class Stateful:
+    """Prints when its state is set."""
+
+    def __init__(self):
+        self.x = torch.ones(2)
+
+    def __setstate__(self, state):
+        print(TEXT)
+
+
+def checkpoint(**more):
+    """Return what a trainer might save: a trained optimizer, numbers of numpy, its own objects."""
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.named_parameters(), lr=0.5)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    state_dict = optimizer.state_dict()
+    state_dict["param_groups"][0]["lr"] = np.float64(0.25)
+    return {"optimizer": state_dict, "folder": pathlib.Path("here"), **more}
+
+
+@pytest.mark.parametrize("number", [np.float64(0.25), np.float32(0.25), np.int64(3)], ids=repr)
+def test_an_optimizer_beside_objects(tmp_path, number):
+    """The optimizer of such a file is described, with plain numbers for those of numpy."""
+    path = tmp_path / "last.ckpt"
+    content = checkpoint()
+    content["optimizer"]["param_groups"][0]["lr"] = number
+    torch.save(content, path)
+    report = describe(path)
+    assert [row.name for row in report.rows] == ["weight", "bias"]
+    lr = report.groups[0].options["lr"]
+    assert lr == number
+    assert type(lr) is type(number.item())
+    with pytest.raises(UnsafeCheckpointError):
+        optimkit.load(path)
+
+
+def test_nothing_is_run(tmp_path, capsys):
+    """What would run stands there by its name."""
+    path = tmp_path / "last.ckpt"
+    more = {"a": Reduced(), "b": Stateful(), "c": functools.partial(print, TEXT), "d": [Stateful]}
+    torch.save(checkpoint(**more), path)
+    describe(path)
+    other = tmp_path / "other.ckpt"
+    torch.save(checkpoint(), other)
+    rows = {row.name: row.before for row in diff(path, other).state}
+    here = Stateful.__module__
+    assert repr(rows["a"]) == "<builtins.print>" or repr(rows["a"]) == "<print>"
+    assert repr(rows["b"]) == f"<{here}.Stateful>"
+    assert repr(rows["c"]) == "<functools.partial>"
+    assert TEXT not in capsys.readouterr().out
+
+
+def test_what_is_equal(tmp_path):
+    """Objects of one class that were made of the same are no difference; of another, they are."""
+    paths = [tmp_path / name for name in "abc"]
+    for path, days in zip(paths, (1, 1, 2), strict=True):
+        torch.save({"time": datetime.timedelta(days), "kind": collections.UserDict(a=days)}, path)
+    assert not diff(paths[0], paths[1])
+    assert {row.name for row in diff(paths[0], paths[2]).state} == {"kind", "time"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.arange(6, dtype=">i4").reshape(2, 3),
+        np.asfortranarray(np.eye(2)),
+        np.zeros((0, 2)),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", "")),
+)
+def test_arrays_of_numpy(tmp_path, value):
+    """Arrays of numbers are read, whatever their order in memory."""
+    paths = [tmp_path / "one.pt", tmp_path / "other.pt"]
+    torch.save({"rng": value}, paths[0])
+    torch.save({"rng": "nothing"}, paths[1])
+    [row] = diff(*paths).state
+    np.testing.assert_array_equal(row.before, value)
+
+
+@pytest.mark.parametrize("value", [np.array(["a", None], dtype=object), types.SimpleNamespace(a=1)])
+def test_other_arrays_stay_closed(tmp_path, value):
+    """An array of objects is not made."""
+    paths = [tmp_path / "one.pt", tmp_path / "other.pt"]
+    torch.save({"rng": value}, paths[0])
+    torch.save({"rng": "nothing"}, paths[1])
+    [row] = diff(*paths).state
+    assert repr(row.before).startswith("<")
