@@ -1,4 +1,4 @@
-"""The command line: ``optimkit show | diff | verify``; see ``optimkit --help``."""
+"""The command line: ``optimkit show | diff | verify | audit | explain``; see ``optimkit --help``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TextIO
 
 from torch import Tensor
 
+from ._codes import entries, explained, summary, terminal_language
 from ._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
 from ._files import Integrity, read
+from ._files import verify as verify_file
+from ._inspection.audit import audit_saved
 from ._inspection.describe import describe
 from ._inspection.diff import diff
-from ._tables import Table
+from ._inspection.findings import Finding, Findings
+from ._inspection.sarif import sarif
+from ._tables import Table, jsonable
 from ._torch_optimizers import optimizers_in
 from ._values import dtype_name, nbytes, tensors_in
 from .checkpoint._directory import CheckpointDir
@@ -34,10 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = given.answer(given)
     except (CorruptCheckpointError, UnsafeCheckpointError) as error:
         answer = 1, str(error), {"error": str(error), "verified": False}
+        if "path" in given:
+            answer[2]["findings"] = _listed(given.path, [_of_error(error)])
     except (CheckpointError, OSError) as error:
         answer = 2, str(error), {"error": str(error)}
     code, text, data = answer
-    if given.json:
+    if given.sarif:
+        failure = data.get("error", "") if code == 2 else ""
+        data = sarif(data.get("findings", []), code, failure)
+    if given.json or given.sarif:
         _print(json.dumps(data, allow_nan=False, indent=2), sys.stdout)
     else:
         _print(text, sys.stderr if "error" in data else sys.stdout)
@@ -47,24 +58,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="optimkit",
-        description="Look into checkpoints. Nothing in a file is ever run.",
-        epilog="exit code: 0 verified, or equal; 1 not; 2 misuse",
+        description="Look into checkpoints, nothing of which is ever run; explain what audit finds.",
+        epilog="exit code: 0 verified, equal, or nothing but notes found; 1 not; 2 misuse",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="show|diff|verify")
+    parser.set_defaults(json=False, sarif=False)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="show|diff|verify|audit|explain"
+    )
     file = "written by optimkit.save or torch.save"
     folder = f"{file}; or the directory of a CheckpointDir, or of checkpoint.distributed"
     for name, answer, text, paths in (
-        ("show", _show, "what is in a checkpoint", {"file": file}),
+        ("show", _show, "what is in a checkpoint", {"path": file}),
         ("diff", _diff, "what differs between two checkpoints", {"one": file, "other": file}),
         ("verify", _verify, "whether the bytes are those that were written", {"path": folder}),
+        ("audit", _audit, "what is wrong with the optimizers in a checkpoint", {"path": file}),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(answer=answer)
         for path, about in paths.items():
             command.add_argument(path, metavar="FILE", help=about)
-        command.add_argument("--json", action="store_true", help="answer with data")
+        forms = command.add_mutually_exclusive_group()
+        forms.add_argument("--json", action="store_true", help="answer with data")
+        if name != "diff":
+            forms.add_argument("--sarif", action="store_true", help="the findings, as SARIF 2.1.0")
         if name == "show":
             command.add_argument("--key", help="only this optimizer, as show calls it")
+    text = "what a code of audit means, and what to do; without one, which there are"
+    command = commands.add_parser("explain", help=text, description=text)
+    command.set_defaults(answer=_explain)
+    command.add_argument("codes", metavar="CODE", nargs="*", help="as audit prints it")
+    command.add_argument("--lang", choices=("en", "zh"), help="without it, as LC_ALL or LANG says")
     return parser
 
 
@@ -78,7 +101,7 @@ def _print(text: str, stream: TextIO) -> None:
 
 
 def _show(given: argparse.Namespace) -> Answer:
-    path, key, reading = given.file, given.key, read(given.file)
+    path, key, reading = given.path, given.key, read(given.path)
     content, integrity = reading.content, reading.integrity
     found = optimizers_in(content)
     if key is not None and key not in found:
@@ -91,8 +114,50 @@ def _show(given: argparse.Namespace) -> Answer:
         "file": integrity.to_dict(),
         "parts": parts.to_dict()["rows"],
         "optimizers": {name: report.to_dict() for name, report in reports.items()},
+        "findings": _listed(path, [*_of_bytes(integrity), *audit_saved(content)]),
     }
     return 0, "\n".join(texts), data
+
+
+def _audit(given: argparse.Namespace) -> Answer:
+    reading = read(given.path)
+    found = Findings((*_of_bytes(reading.integrity), *audit_saved(reading.content)))
+    code = int(bool(found.at_least("warning")))
+    return code, str(found), {"findings": _listed(given.path, found)}
+
+
+def _explain(given: argparse.Namespace) -> Answer:
+    language, known = given.lang or terminal_language(), entries()
+    for code in given.codes:
+        if code not in known:
+            near = get_close_matches(code, known, 3) or known
+            error = f"There is no code {code!r}. Did you mean one of: {', '.join(near)}?"
+            return 2, error, {"error": error}
+    if not given.codes:
+        return 0, "\n".join(f"{code}: {summary(code, language)}" for code in known), {}
+    return 0, "\n\n\n".join(explained(code, language) for code in given.codes), {}
+
+
+def _of_bytes(integrity: Integrity) -> list[Finding]:
+    if integrity.verified:
+        return []
+    message = (
+        f"{integrity.path} has no checksums: nothing tells whether its bytes are what was written."
+    )
+    return [
+        Finding(
+            "no-checksums", "warning", (), message, "Save it again by optimkit.save or torch.save."
+        )
+    ]
+
+
+def _of_error(error: Exception) -> Finding:
+    code = "unsafe-file" if isinstance(error, UnsafeCheckpointError) else "damaged-file"
+    return Finding(code, "error", (), str(error), "")  # the message ends in what to do
+
+
+def _listed(path: str | Path, found: Iterable[Finding]) -> list[dict[str, Any]]:
+    return [{"file": str(path), **jsonable(each), "url": each.url} for each in found]
 
 
 def _parts(content: Any) -> Table:
@@ -134,24 +199,33 @@ def _verify(given: argparse.Namespace) -> Answer:
         return _verify_directory(given.path)
     else:
         integrity = read(target).integrity
-    return int(not integrity.verified), str(integrity), integrity.to_dict()
+    listed = _listed(given.path, _of_bytes(integrity))
+    return int(not integrity.verified), str(integrity), integrity.to_dict() | {"findings": listed}
 
 
 def _verify_directory(path: str) -> Answer:
-    found = CheckpointDir(path).verify()
-    if not found:
+    texts: list[str] = []
+    files: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for each in CheckpointDir(path).paths:
+        try:
+            integrity = verify_file(each)
+            files.append(integrity.to_dict())
+            texts.append(str(integrity))
+            found += _listed(each, _of_bytes(integrity))
+        except CheckpointError as error:
+            files.append({"error": str(error), "verified": False})
+            texts.append(str(error))
+            found += _listed(each, [_of_error(error)])
+    if not files:
         raise CheckpointError(
             f"{path} is a directory without checkpoints of a CheckpointDir: give one file that "
             "torch.save wrote."
         )
-    files: list[dict[str, Any]] = [
-        each.to_dict() if isinstance(each, Integrity) else {"error": str(each), "verified": False}
-        for each in found
-    ]
     verified = sum(each["verified"] for each in files)
-    count = f"{path}: {verified} of {len(files)} checkpoints are verified"
-    data = {"path": path, "verified": verified == len(files), "files": files}
-    return int(verified < len(files)), "\n".join([*map(str, found), count]), data
+    texts.append(f"{path}: {verified} of {len(files)} checkpoints are verified")
+    data = {"path": path, "verified": verified == len(files), "files": files, "findings": found}
+    return int(verified < len(files)), "\n".join(texts), data
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from ._errors import CheckpointError, first_few
 from ._files import look_into
-from ._torch_optimizers import NOT_OPTIONS, is_state_dict, optimizers_in, torch_class
+from ._torch_optimizers import NOT_OPTIONS, STATE, is_state_dict, optimizers_in, torch_class
 from ._values import plain
 from ._wrappers import unwrapped
 
@@ -58,7 +58,10 @@ class OptimizerView:
     @property
     def torch_class(self) -> str | None:
         """The class of ``torch.optim`` whose state it keeps."""
-        return None if self.optimizer is None else torch_class(type(self.optimizer))
+        if self.optimizer is not None:
+            return torch_class(type(self.optimizer))
+        module, _, name = (self.saved_class or "").rpartition(".")
+        return name if module.startswith("torch.optim") and name in STATE else None
 
 
 def view_of(optimizer: Optimizer, names: Names = _NOTHING) -> OptimizerView:

@@ -20,7 +20,7 @@ import optimkit
 
 SYMPTOMS = Path(__file__).parents[2] / "docs" / "symptoms"
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NAMES = re.compile(r"^`[^`\n]+`(?: · `[^`\n]+`)*$", re.MULTILINE)
+NAMES = re.compile(r"^\[?`[^`\n]+`(?:\]\(\S+\))?(?: · \S+)*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -350,7 +350,9 @@ def test_what_each_says(golden):
 
 def test_the_reference_lists_every_code():
     """The table of the reference has each code once, with its severity."""
-    rows = re.findall(r"^\| `([a-z-]+)` \| (\w+) ", REFERENCE.read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| \[`([a-z-]+)`\]\(\S+#\1\) \| (\w+) ", REFERENCE.read_text("utf-8"), re.MULTILINE
+    )
     assert rows == [
         (each.code, each.severity) for each in sorted(CHECKS.values(), key=lambda each: each.order)
     ]

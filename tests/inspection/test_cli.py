@@ -9,8 +9,17 @@ import pytest
 import torch
 from torch import nn
 
+import optimkit
 from optimkit import CheckpointDir
 from optimkit.__main__ import main
+from optimkit._torch_optimizers import STATE
+
+TABLE = [(kind, {}) for kind in STATE] + [
+    ("Adam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
+    ("Adam", {"amsgrad": True, "lr": torch.tensor(1e-3)}),
+    ("SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}),
+    ("RMSprop", {"momentum": 0.9, "centered": True}),
+]
 
 
 class Boom:
@@ -67,18 +76,131 @@ def files(tmp_path):
         ("verify evil_legacy.pt", 1),
         ("verify .", 2),
         ("verify nope.pt", 2),
+        ("audit a.pt", 0),
+        ("audit legacy.pt", 1),
+        ("audit cut.pt", 1),
+        ("audit evil.pt", 1),
+        ("audit .", 2),
+        ("audit nope.pt", 2),
     ],
 )
 def test_exit_codes(files, arguments, code, monkeypatch, capsys):
-    """0 is verified or equal, 1 is not, 2 is misuse; --json gives data with the same code."""
+    """0 is verified, equal or sound, 1 is not, 2 is misuse; data and SARIF come with the same code."""
     monkeypatch.chdir(files)
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     assert main(arguments.split()) == code
     out, err = capsys.readouterr()
     assert (out + err).strip()
     assert main([*arguments.split(), "--json"]) == code
-    assert isinstance(json.loads(capsys.readouterr().out), dict)
+    data = json.loads(capsys.readouterr().out)
+    if not arguments.startswith("diff"):
+        assert main([*arguments.split(), "--sarif"]) == code
+        log = json.loads(capsys.readouterr().out)
+        [run] = log["runs"]
+        [invocation] = run["invocations"]
+        assert (invocation["exitCode"], invocation["executionSuccessful"]) == (code, code < 2)
+        codes = [found["code"] for found in data.get("findings", [])]
+        assert [result["ruleId"] for result in run["results"]] == codes
+        assert bool(invocation["toolExecutionNotifications"]) is (code == 2)
+        assert code != 1 or codes
     assert not (files / "boom").exists()
+
+
+def test_sarif_fits_the_schema(files, monkeypatch, capsys):
+    """What is found, and why nothing could be, are logs as the standard has them."""
+    schema = pytest.importorskip("pydantic_sarif.model")
+    monkeypatch.chdir(files)
+    for arguments in ("audit a.pt", "audit legacy.pt", "show cut.pt", "verify evil.pt", "verify ."):
+        main([*arguments.split(), "--sarif"])
+        log = json.loads(capsys.readouterr().out)
+        schema.StaticAnalysisResultsFormatSarifVersion210JsonSchema.model_validate(log)
+
+
+def test_sarif_names_the_file_and_what_it_is_about(files, monkeypatch, capsys):
+    """A result has the level, the sentence, the place; its rule says at length what it means."""
+    monkeypatch.chdir(files)
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    torch.save(
+        {"optimizer": torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.0).state_dict()}, "ü 1.pt"
+    )
+    assert main(["audit", "ü 1.pt", "--sarif"]) == 0
+    [run] = json.loads(capsys.readouterr().out)["runs"]
+    assert run["results"] == [
+        {
+            "ruleId": "zero-lr",
+            "ruleIndex": 0,
+            "level": "note",
+            "message": {
+                "text": "optimizer: lr is 0 in group 0. The parameters stand still, while momentum goes on "
+                "building up. To freeze parameters, set requires_grad=False and .grad = None."
+            },
+            "locations": [
+                {
+                    "physicalLocation": {"artifactLocation": {"uri": "%C3%BC%201.pt"}},
+                    "logicalLocations": [{"name": "group 0"}],
+                }
+            ],
+        }
+    ]
+    [rule] = run["tool"]["driver"]["rules"]
+    assert rule["id"] == "zero-lr"
+    assert "改法" in rule["help"]["text"]
+    assert main(["audit", str(files / "ü 1.pt"), "--sarif"]) == 0
+    [run] = json.loads(capsys.readouterr().out)["runs"]
+    [location] = run["results"][0]["locations"]
+    assert location["physicalLocation"]["artifactLocation"]["uri"] == (files / "ü 1.pt").as_uri()
+
+
+def found_in(path, capsys):
+    """Return the code of each finding in a file, with what it is about."""
+    main(["audit", str(path), "--json"])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    return {each["code"]: each["names"] for each in found}
+
+
+def test_what_a_file_shows_by_itself(tmp_path, capsys):
+    """With the header of save shapes, dtypes and the class are known; without it less is said."""
+    model = nn.Linear(3, 2, dtype=torch.float16)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=torch.tensor(0.1))
+    optimizer.add_param_group(
+        {"params": [nn.Parameter(torch.ones(2))], "lr": -1.0, "weigth_decay": 1}
+    )
+    optimizer.add_param_group({"params": []})
+    weight, bias = model.parameters()
+    optimizer.state[weight] = {
+        "step": 1,
+        "exp_avg": torch.ones(2),
+        "exp_avg_sq": weight * torch.nan,
+    }
+    optimizer.state[bias] = {"momentum_buffer": torch.ones(2)}
+    expected = {
+        "non-finite": ["params[0]"],
+        "bad-option": ["group 1"],
+        "empty-group": ["group 2"],
+        "aliased-lr": ["group 0", "group 2"],
+    }
+    torch.save({"optimizer": optimizer.state_dict()}, tmp_path / "plain.pt")
+    assert found_in(tmp_path / "plain.pt", capsys) == expected
+    optimkit.save(tmp_path / "ours.pt", optimizer=optimizer)
+    assert found_in(tmp_path / "ours.pt", capsys) == expected | {
+        "state-shape": ["params[0]"],
+        "state-keys": ["params[1]"],
+        "unknown-option": ["group 1"],
+        "tiny-eps": ["group 0"],
+    }
+
+
+def test_a_sound_file_gives_notes_only(tmp_path, capsys):
+    """No class of torch gets a warning for what it has saved itself, with a header or without."""
+    for kind, options in TABLE:
+        param = nn.Parameter(torch.ones(2, 2))
+        optimizer = getattr(torch.optim, kind)([{"params": [param], "name": "all"}], **options)
+        param.grad = torch.ones(2, 2).to_sparse() if kind == "SparseAdam" else torch.ones(2, 2)
+        optimizer.step(lambda: torch.tensor(1.0))
+        optimkit.save(tmp_path / "ours.pt", optimizer=optimizer)
+        torch.save(optimizer.state_dict(), tmp_path / "plain.pt")
+        for name in ("ours.pt", "plain.pt"):
+            assert main(["audit", str(tmp_path / name)]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [[], ["nope"], ["diff", "a.pt"], ["verify"]])
@@ -130,6 +252,9 @@ def test_a_directory_is_verified(tmp_path, capsys):
     assert main(["verify", str(folder), "--json"]) == 1
     data = json.loads(capsys.readouterr().out)
     assert [each["verified"] for each in data["files"]] == [False, True]
+    assert [(each["file"], each["code"]) for each in data["findings"]] == [
+        (str(paths[1]), "damaged-file")
+    ]
     assert main(["verify", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
         f"{tmp_path} is a directory without checkpoints of a CheckpointDir: give one file that "
@@ -151,6 +276,17 @@ def test_a_directory_of_many_processes_is_verified(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == {
         "error": f"{part} is damaged: it does not fit its checksum. Take an older copy.",
         "verified": False,
+        "findings": [
+            {
+                "file": str(folder),
+                "code": "damaged-file",
+                "severity": "error",
+                "names": [],
+                "message": f"{part} is damaged: it does not fit its checksum. Take an older copy.",
+                "remedy": "",
+                "url": None,
+            }
+        ],
     }
     part.unlink()
     assert main(["verify", str(folder)]) == 1

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from .checks import Optimizers, context_of, options, parameters, run_checks, schedulers, state
+from .._optimizer_view import OptimizerView, view_of_saved
+from .._torch_optimizers import optimizers_in
+from .checks import (
+    AuditContext,
+    Optimizers,
+    context_of,
+    options,
+    parameters,
+    run_checks,
+    schedulers,
+    state,
+)
 from .findings import Findings
 from .models import Models, Schedulers
 
@@ -61,5 +75,30 @@ def audit(
     error: unknown-option: SGD ignores weigth_decay, which it does not know: torch takes any key in a
       group. Did you mean weigth_decay -> weight_decay?
       -> Correct its name in optimizer.param_groups, or delete it.
+    More: optimkit explain unknown-option
     """
     return Findings(run_checks(context_of(optimizers, models, schedulers, loss)))
+
+
+def audit_saved(content: Any) -> Findings:
+    """Find what the optimizers in a checkpoint show by themselves: there is no model beside them."""
+    header = content.get("__optimkit__") if isinstance(content, dict) else None
+    about = header.get("objects", {}) if isinstance(header, dict) else {}
+    views = {
+        where or "state dict": _filled(view_of_saved(saved, about.get(where), kind=where))
+        for where, saved in optimizers_in(content).items()
+    }
+    return Findings(run_checks(AuditContext(views, [], [], [])))
+
+
+def _filled(view: OptimizerView) -> OptimizerView:
+    """Fill in what a header says: parameters without values, and the options of the class."""
+    if view.torch_class is None or not view.options:
+        return view
+    taken = getattr(torch.optim, view.torch_class)([nn.Parameter(torch.empty(1, 1))]).defaults
+    params = [
+        torch.empty(shape, dtype=getattr(torch, dtype), device="meta")
+        for shape, dtype in zip(view.shapes or (), view.dtypes or (), strict=True)
+    ]
+    options = {key: value for key, value in view.options[0].items() if key in taken}
+    return replace(view, params=params or view.params, defaults=options)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
+from .._codes import entries, url_of
 from .._errors import AuditError
 from .._tables import Shown, Table, counted
 
@@ -40,6 +41,11 @@ class Finding(NamedTuple):
     names: tuple[str, ...]
     message: str
     remedy: str
+
+    @property
+    def url(self) -> str | None:
+        """The page of the code; None while the site has no address."""
+        return url_of(self.code)
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,12 +98,18 @@ class Findings(Shown):
         blocks = [self._caption]
         for row in self.rows:
             blocks += [f"{row.severity}: {row.code}: {row.message}", f"  -> {row.remedy}"]
-        return blocks
+        return [*blocks, *self._more]
 
-    def _html_blocks(self) -> list[Table]:
+    def _html_blocks(self) -> list[Table | str]:
         headers = {"message": "finding", "remedy": "what to do"}
         columns = ("severity", "code", "message", "remedy")
-        return [Table(self.rows, columns, self._caption, headers)]
+        return [Table(self.rows, columns, self._caption, headers), *self._more]
+
+    @property
+    def _more(self) -> list[str]:
+        codes = [code for code in dict.fromkeys(self.codes) if code in entries()]
+        urls = dict.fromkeys(str(row.url) for row in self.rows if row.url)
+        return [f"More: optimkit explain {' '.join(codes)}", *urls] if codes else []
 
     @property
     def _caption(self) -> str:

@@ -181,7 +181,7 @@ def muon_on_table(context: AuditContext) -> Iterator[Found]:
 def differs_from_defaults(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
         where: dict[str, list[str]] = {}
-        for key in view.defaults:
+        for key in view.defaults if view.optimizer else ():
             differ = [
                 (group_label, group)
                 for group_label, group in zip(view.labels, view.options, strict=True)

@@ -21,9 +21,9 @@ from . import AuditContext, Found, check, names_where
 @check("duplicate", "error", "S19", "Pass each once, as model.parameters() lists a tied one.")
 def duplicate(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
-        places: dict[int, list[int]] = {}
-        for place, param in enumerate(view.params):
-            places.setdefault(id(param), []).append(place)
+        places: dict[Any, list[int]] = {}
+        for place, key in enumerate(view.ids):
+            places.setdefault(key, []).append(place)
         twice = [_all_names(context, view, each) for each in places.values() if len(each) > 1]
         them = "them" if len(twice) > 1 else "it"
         yield (
@@ -38,7 +38,8 @@ def shared(context: AuditContext) -> Iterator[Found]:
     holders: dict[int, dict[str, str]] = {}  # parameter -> the optimizers, and its name in each
     for label, view in context.optimizers.items():
         for name, param in zip(view.names, view.params, strict=True):
-            holders.setdefault(id(param), {}).setdefault(label, name)
+            if param is not None:
+                holders.setdefault(id(param), {}).setdefault(label, name)
     several = [owners for owners in holders.values() if len(owners) > 1]
     if several:
         names = [next(iter(owners.values())) for owners in several]
