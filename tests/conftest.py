@@ -1,10 +1,14 @@
-"""Golden outputs, compared with a file and written only when asked; and the crash tests' length."""
+"""Golden outputs, written only when asked; what a torch lacks is skipped; the crash tests' length."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 GOLDEN = Path(__file__).parent / "golden"
+CHANGES = tomllib.loads((Path(__file__).parents[1] / "docs" / "versions.toml").read_text("utf-8"))
 
 
 def pytest_addoption(parser):
@@ -15,6 +19,25 @@ def pytest_addoption(parser):
     parser.addoption(
         "--full", action="store_true", help="crash tests: 200 kills at 50 MB, as nox -s crash does"
     )
+
+
+def pytest_configure(config):
+    """Name the marker."""
+    config.addinivalue_line(
+        "markers", "since(change): skip on a torch that lacks it, by docs/versions.toml"
+    )
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a newer torch: a test says so, or a parameter that is named after a change."""
+    now = [int(number) for number in torch.__version__.split(".")[:2]]
+    for item in items:
+        named = [mark.args[0] for mark in item.iter_markers("since")]
+        named += CHANGES.keys() & set(re.findall(r"\w+", item.name.partition("[")[2]))
+        for change in named:
+            since = CHANGES[change]["since"]
+            if now < [int(number) for number in since.split(".")]:
+                item.add_marker(pytest.mark.skip(reason=f"{change}: since torch {since}"))
 
 
 @pytest.fixture

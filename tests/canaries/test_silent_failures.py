@@ -122,6 +122,7 @@ def test_s6_state_of_no_parameter():
     assert 77 in optimizer.state_dict()["state"]
 
 
+@pytest.mark.since("decoupled_weight_decay")
 def test_s7_adam_becomes_adamw():
     """S7: Adam becomes AdamW by a state dict; AdamW stays what it is."""
     model = nn.Linear(2, 2)

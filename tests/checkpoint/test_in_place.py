@@ -42,6 +42,7 @@ def is_equal(one, other):
     return list(one) == list(other) and all(torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.mark.since("storages_say_where_they_are")
 @pytest.mark.parametrize("make", [torch.optim.AdamW, torch.optim.Adagrad, torch.optim.RMSprop])
 def test_the_tensors_stay(tmp_path, make):
     """Who holds a weight, or a piece of state, sees what was loaded."""
@@ -63,6 +64,7 @@ def test_state_that_is_not_there_yet(tmp_path):
     assert is_equal(state_of(model, fresh), state_of(*saved))
 
 
+@pytest.mark.since("storages_say_where_they_are")
 def test_state_alone_from_a_file(tmp_path):
     """load_optimizer reads in place too."""
     saved, live = trained(0), trained(1)
@@ -155,6 +157,7 @@ def test_another_file_takes_the_name(tmp_path):
     assert is_equal(state_of(*live), state_of(*saved))
 
 
+@pytest.mark.since("storages_say_where_they_are")
 def test_cut_off_after_it_was_verified(tmp_path):
     """The error says that the objects are incomplete; a directory loads the checkpoint before."""
     saved, older, live = trained(0), trained(1), trained(2)
@@ -248,6 +251,7 @@ print((status("VmHWM") - before) / path.stat().st_size)
 """
 
 
+@pytest.mark.since("storages_say_where_they_are")
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux says what is used")
 def test_no_second_copy(tmp_path):
     """A load needs next to no memory beyond what the objects hold."""

@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["describe", "audit"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("describe", marks=pytest.mark.since("decoupled_weight_decay")), "audit"],
+)
 def test_pictures_of_the_readmes(name):
     """Each picture is what the kit prints now; if not, run python docs/pictures.py."""
     made = runpy.run_path(str(ROOT / "docs" / "pictures.py"))["pictures"]()

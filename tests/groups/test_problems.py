@@ -110,7 +110,7 @@ def test_one_group_for_lbfgs():
         )
 
 
-@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+@pytest.mark.since("Muon")
 def test_matrices_for_muon():
     """Muon takes two dimensions and no other: what has another number is named before it is built."""
     assert refused(net(), optimizer=torch.optim.Muon) == (

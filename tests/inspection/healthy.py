@@ -37,7 +37,7 @@ OPTIMIZERS = {
 VARIANTS = {
     "Adam amsgrad": ("Adam", {"amsgrad": True}),
     "Adam fused": ("Adam", {"fused": True}),
-    "Adam decoupled": ("Adam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
+    "Adam decoupled_weight_decay": ("Adam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
     "Adam tensor lr": ("Adam", {"lr": torch.tensor(1e-3)}),
     "AdamW foreach": ("AdamW", {"foreach": True}),
     "SGD momentum": ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}),

@@ -301,6 +301,7 @@ def _():
     return audit(torch.optim.Muon(model.parameters()), model)
 
 
+@pytest.mark.since("Muon")
 def test_choices_that_are_sound_are_not_mentioned():
     """AdamW's decay, an eps that bfloat16 or float32 holds, Muon with matrices only."""
     assert not audit(AdamW([nn.Parameter(torch.ones(1, dtype=torch.bfloat16))]))
@@ -332,7 +333,10 @@ def test_every_check_has_a_setup():
     assert SETUPS.keys() == CHECKS.keys()
 
 
-@pytest.mark.parametrize("code", SETUPS)
+NEWER = {"muon-on-table": pytest.mark.since("Muon")}
+
+
+@pytest.mark.parametrize("code", [pytest.param(code, marks=NEWER.get(code, ())) for code in SETUPS])
 def test_every_code_is_found(code):
     """Each set-up gives its code, with the severity and the remedy of the register."""
     found = [row for row in SETUPS[code]().rows if row.code == code]
@@ -343,6 +347,7 @@ def test_every_code_is_found(code):
         assert all(isinstance(name, str) for name in row.names)
 
 
+@pytest.mark.since("Muon")
 def test_what_each_says(golden):
     """Messages and remedies, in full."""
     golden("audit.txt", "\n".join(f"# {code}\n{SETUPS[code]()}" for code in sorted(SETUPS)))

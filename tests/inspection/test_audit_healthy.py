@@ -14,6 +14,8 @@ sys.modules["healthy"] = healthy
 _spec.loader.exec_module(healthy)
 
 PAIRS = dict(healthy.pairs())
+# What torch 2.6 says of its own SequentialLR.
+pytestmark = pytest.mark.filterwarnings("ignore:The epoch parameter in:UserWarning")
 
 
 def assert_healthy(setup):
@@ -36,6 +38,7 @@ def test_no_alarm_for_common_patterns(make):
     assert_healthy(make())
 
 
+@pytest.mark.since("Muon")
 def test_the_table_is_long():
     """There are at least 40 patterns, and every class that torch ships is among the pairs."""
     import torch

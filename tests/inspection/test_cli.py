@@ -211,6 +211,7 @@ def test_misuse(arguments, capsys):
     assert caught.value.code == 2
 
 
+@pytest.mark.since("decoupled_weight_decay")
 def test_golden_show(files, golden, monkeypatch, capsys):
     """Show lists the parts, then each optimizer."""
     monkeypatch.chdir(files)

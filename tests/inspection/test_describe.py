@@ -447,6 +447,7 @@ def golden_report():
     return describe(optimizer, model, values=True)
 
 
+@pytest.mark.since("decoupled_weight_decay")
 def test_golden_text(golden):
     """Parameters that are alike share a line, and no two lines have one name."""
     text = str(golden_report())
@@ -454,6 +455,7 @@ def test_golden_text(golden):
     assert max(map(len, text.split("\n"))) <= 100
 
 
+@pytest.mark.since("decoupled_weight_decay")
 def test_golden_html(golden):
     """The page has tables with captions and headers, and every parameter folded below."""
     golden("describe.html", golden_report()._repr_html_())

@@ -83,6 +83,7 @@ def test_a_snapshot_stands_still():
     assert str(kept) == ("Snapshot of AdamW: 1 group, 4 parameters, 12 pieces of state (copy)")
 
 
+@pytest.mark.since("decoupled_weight_decay")
 def test_options_are_apart_from_state():
     """Options come first and by themselves; the class is one."""
     model, optimizer = trained(lr=0.1, weight_decay=0.01)

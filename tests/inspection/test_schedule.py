@@ -285,6 +285,7 @@ def test_what_is_hardly_meant():
     )
 
 
+@pytest.mark.since("sequence_steps_its_own")
 def test_a_schedule_that_torch_cannot_step():
     """A schedule that fails is said to, and at which step; the message of the cause is cut short."""
     optimizer = SGD([torch.ones(1)], lr=0.1)

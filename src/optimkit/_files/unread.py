@@ -170,13 +170,14 @@ class Unread:
 
 
 def _start(form: Tensor) -> int:
-    # torch/serialization.py, 2.15: what map_location="meta" notes of each storage.
-    return int(getattr(form.untyped_storage(), "_checkpoint_offset", -1))
+    # torch/serialization.py, 2.15: what map_location="meta" notes of each storage; None in 2.9.
+    offset = getattr(form.untyped_storage(), "_checkpoint_offset", None)
+    return -1 if offset is None else int(offset)
 
 
 @lru_cache
 def can_defer() -> bool:
-    """Return whether this torch says where in a file a tensor is; 2.6 does not."""
+    """Return whether this torch says where in a file a tensor is; 2.9 does not, 2.13 does."""
     buffer = io.BytesIO()
     torch.save(torch.ones(1), buffer)
     buffer.seek(0)

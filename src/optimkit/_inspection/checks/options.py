@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -107,6 +108,10 @@ def zero_groups(view: OptimizerView) -> list[str]:
     return groups_where(view, lambda group: same(group.get("lr"), 0))
 
 
+def _couples(usual: bool, group: Mapping[str, Any]) -> bool:
+    return bool(group.get("weight_decay")) and not group.get("decoupled_weight_decay", usual)
+
+
 @check(
     "coupled-decay",
     "note",
@@ -115,12 +120,8 @@ def zero_groups(view: OptimizerView) -> list[str]:
 )
 def coupled_decay(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
-        coupled = groups_where(
-            view,
-            lambda group: (
-                group.get("weight_decay") and group.get("decoupled_weight_decay") is False
-            ),
-        )
+        # torch 2.6 has the class for it, and no option.
+        coupled = groups_where(view, partial(_couples, view.torch_class != "Adam"))
         yield (
             coupled,
             f"{label} adds weight_decay to the gradient in {first_few(coupled)}, and divides by what "

@@ -142,7 +142,8 @@ class OptimizerLoader(Loader):
                     f"its groups have {first_few(strange)}, and no {first_few(sorted(now - was))}"
                 )
             found = saved.options[0].get(_DECOUPLED)
-            if kind in ("Adam", "AdamW") and found not in (None, live.defaults.get(_DECOUPLED)):
+            mine = live.defaults.get(_DECOUPLED, kind == "AdamW")
+            if kind in ("Adam", "AdamW") and found not in (None, mine):
                 return f"its groups have {_DECOUPLED}={found}"
         return ""
 
