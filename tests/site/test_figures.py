@@ -164,6 +164,7 @@ def test_a_figure_for_everyone(figure, site, kind):
         page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
         broken = page.evaluate(BROKEN)
         assert broken == []
+        assert found.locator("figcaption .moving").is_visible()
     picture = found.locator("img.only-light")
     assert picture.is_hidden()
     page.emulate_media(media="print", color_scheme="light")
