@@ -48,6 +48,7 @@ suppress_warnings = ["config.cache"]  # sphinx_gallery_conf holds functions
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
 myst_substitutions = substitutions()
 myst_heading_anchors = 3
+myst_heading_slug_func = "docutils.nodes.make_id"  # the anchor that the page has
 html_math_renderer = "mathml"
 
 # Sphinx leaves the dashes that it writes itself to this, and leaves it out of Chinese.
@@ -126,13 +127,14 @@ bilingual_base_url = os.environ.get("OPTIMKIT_BASE_URL", "")
 html_context = {"default_mode": "auto", "repository": repository.rstrip("/")}
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 6,
     "header_dropdown_text": {"en": "More", "zh": "更多"}[own.path],
     "navbar_end": ["theme-switcher"],
     "navbar_persistent": ["reading-switch", "search-button"],
     "article_header_start": ["breadcrumbs"],
     "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "primary_sidebar_end": [],
-    "article_footer_items": ["page-source"] if repository else [],
+    "article_footer_items": ["further", *(["page-source"] if repository else [])],
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_toc_level": 2,

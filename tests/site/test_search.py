@@ -617,7 +617,9 @@ def test_a_message_of_torch_leads_to_its_entry(search, language):
     """Whoever pastes an error or a warning of torch.optim finds its entry first."""
     dialog = search(language)
     misses = []
-    for message, title in pasted()[::6]:
+    messages = pasted()[::6]
+    assert len(messages) >= 20
+    for message, title in messages:
         dialog.type(message)
         first = dialog.results.first.inner_text()
         if title not in first:

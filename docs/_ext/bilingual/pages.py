@@ -27,16 +27,15 @@ def tag_html(app: Sphinx) -> None:
     # Our own search is in search.js: Sphinx's index would be built, and loaded, for nothing.
     app.builder.search = False
     app.config.html_context["reading_language"] = own
-    app.config.html_context["reading_languages"] = LANGUAGES
 
 
 def remove_pages(
     app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
 ) -> list[str]:
-    """Remove the pages of documents that are gone: a search would still find them."""
+    """Remove the pages of documents that are gone; renew the sheet, which shows parts of others."""
     for name in removed:
         Path(app.outdir, f"{name}.html").unlink(missing_ok=True)
-    return []
+    return ["recipes/sheet"]
 
 
 def add_context(
@@ -44,6 +43,7 @@ def add_context(
 ) -> None:
     """Give templates the same page in each language, and its absolute address if there is one."""
     base = context["base_url"] = app.config.bilingual_base_url.rstrip("/")
+    context["env"] = app.env
     _, prose, *_ = app.env.metadata.get(pagename, {}).get("sections", {}).get("", ("", ""))
     # docutils writes one more of what Sphinx has written.
     context["metatags"] = re.sub('<meta name="viewport"[^>]*>', "", context.get("metatags", ""))

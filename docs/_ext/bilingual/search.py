@@ -31,7 +31,7 @@ UNREAD = (nodes.raw, nodes.math, nodes.math_block, nodes.Invisible, nodes.image)
 
 
 class CollectSections(SphinxTransform):
-    """Note of each part of a document that a link can lead to: its title, its prose, the names in its code."""
+    """Note of each part of a document that a link can lead to: its title, its prose, its code."""
 
     default_priority = 900
 
@@ -43,24 +43,22 @@ class CollectSections(SphinxTransform):
             if not (is_code or is_leaf(block)) or any(map(is_left_out, above)):
                 continue
             anchor, title = next(filter(None, map(place, above)), ("", ""))
-            _, prose, names = found.setdefault(anchor, (title, [], []))
+            _, prose, code = found.setdefault(anchor, (title, [], []))
             if is_code:
-                names += NAME.findall(block.astext())
+                code.append(block.astext())
             elif not isinstance(block, TITLES):
                 prose.append(visible(block))
         self.env.metadata[self.env.docname]["sections"] = {
-            anchor: [title, "\n".join(prose), " ".join(dict.fromkeys(names))]
-            for anchor, (title, prose, names) in found.items()
+            anchor: (title, "\n".join(prose), code)
+            for anchor, (title, prose, code) in found.items()
         }
 
 
 def place(node: nodes.Node) -> tuple[str, str] | None:
     """Return the anchor and the title of what a link can lead to; the top of a page has no anchor."""
-    if isinstance(node, nodes.section):
+    if isinstance(node, (nodes.section, fold)):
         is_top = isinstance(node.parent, nodes.document)
         return "" if is_top else node["ids"][0], visible(node[0])
-    if isinstance(node, fold):
-        return node["ids"][0], visible(node[0])
     if isinstance(node, nodes.definition_list_item) and node[0]["ids"]:
         return node[0]["ids"][0], visible(node[0][0])  # a term, without its translation
     if isinstance(node, addnodes.desc) and node[0].get("ids"):
@@ -108,9 +106,11 @@ def write_index(app: Sphinx, error: Exception | None) -> None:
         metadata = env.metadata.get(docname, {})
         if "nosearch" in metadata:
             continue
-        for anchor, texts in metadata.get("sections", {}).items():
+        for anchor, (title, prose, code) in metadata.get("sections", {}).items():
             target = f"{docname}#{anchor}" if anchor else docname
-            sections.append([len(pages), anchor, *texts, asked.get(target, {}).get(own.path, [])])
+            names = " ".join(dict.fromkeys(NAME.findall("\n".join(code))))
+            typed = asked.get(target, {}).get(own.path, [])
+            sections.append([len(pages), anchor, title, prose, names, typed])
         pages.append([app.builder.get_target_uri(docname), visible(env.titles[docname])])
     # A term of the other language, or by another name, is looked for by what it is called here.
     names = {
