@@ -19,6 +19,7 @@ NETWORKS = "auto_examples/plot_09_several_networks"
 LAYERS = "auto_examples/plot_10_chosen_layers"
 SCHEDULES = "auto_examples/plot_11_lr_schedulers"
 RESUME = "auto_examples/plot_12_resume"
+CLIPPING = "auto_examples/plot_16_clip_amp_nan"
 TUTORIALS = "auto_examples/index"
 START = "start"
 GLOSSARY = "glossary"
@@ -83,7 +84,7 @@ QUERIES = {
         ("all tutorials", TUTORIALS),
         ("how to install", START),
         # In a learner's own words.
-        ("exploding gradients", DESCENT, LAYERS),
+        ("exploding gradients", CLIPPING, DESCENT, LAYERS),
         ("state memory", INSPECTION),
         ("out of memory adam", INSPECTION, ATTRIBUTES),
         ("optimzer step", STEP, SCHEDULES),
@@ -140,9 +141,11 @@ QUERIES = {
         ("kill during save", CHECKPOINT, PROMISES, RESUME),
         ("keep best checkpoints", CHECKPOINT, RESUME),
         ("sharded checkpoint distributed", CHECKPOINT),
-        ("gradient clipping", LAYERS, TRAINING, INSPECTION),
+        ("gradient clipping", CLIPPING, LAYERS, TRAINING, INSPECTION),
         ("muon optimizer", GROUPS, NETWORKS),
         ("lbfgs", CHECKPOINT, STEP, INSPECTION),
+        ("loss is NaN", CLIPPING, "symptoms/numbers"),
+        ("GradScaler", CLIPPING, "symptoms/numbers"),
         ("what is lr", DESCENT, GLOSSARY, SCHEDULES, ATTRIBUTES),
         ("change lr mid-training", SCHEDULES, ATTRIBUTES),
         ("default betas of adam", ATTRIBUTES, CONSTRUCT, STEP),
@@ -279,11 +282,12 @@ QUERIES = {
         ("保存到一半被杀掉", CHECKPOINT, PROMISES, RESUME),
         ("保留最好的几个检查点", CHECKPOINT, RESUME),
         ("分布式检查点", CHECKPOINT),
-        ("梯度裁剪", LAYERS, TRAINING, INSPECTION),
+        ("混合精度", CLIPPING, GLOSSARY),
+        ("梯度裁剪", CLIPPING, LAYERS, TRAINING, INSPECTION),
         ("模型不收敛", DESCENT, TRAINING),
         ("學習率調度器", SCHEDULES),
         ("優化器狀態", ATTRIBUTES, INSPECTION, STATE_DICT),
-        ("梯度爆炸", DESCENT, LAYERS),
+        ("梯度爆炸", CLIPPING, DESCENT, LAYERS),
         ("学习绿", DESCENT, SCHEDULES),
         ("优化期", CONSTRUCT, ATTRIBUTES, DESCENT, GLOSSARY),
         ("损失震荡", DESCENT),
