@@ -20,6 +20,7 @@ LAYERS = "auto_examples/plot_10_chosen_layers"
 SCHEDULES = "auto_examples/plot_11_lr_schedulers"
 RESUME = "auto_examples/plot_12_resume"
 CLIPPING = "auto_examples/plot_16_clip_amp_nan"
+AVERAGING = "auto_examples/plot_18_ema_swa"
 TUTORIALS = "auto_examples/index"
 START = "start"
 GLOSSARY = "glossary"
@@ -146,6 +147,7 @@ QUERIES = {
         ("lbfgs", CHECKPOINT, STEP, INSPECTION),
         ("loss is NaN", CLIPPING, "symptoms/numbers"),
         ("GradScaler", CLIPPING, "symptoms/numbers"),
+        ("EMA of the weights", AVERAGING),
         ("what is lr", DESCENT, GLOSSARY, SCHEDULES, ATTRIBUTES),
         ("change lr mid-training", SCHEDULES, ATTRIBUTES),
         ("default betas of adam", ATTRIBUTES, CONSTRUCT, STEP),
@@ -283,6 +285,7 @@ QUERIES = {
         ("保留最好的几个检查点", CHECKPOINT, RESUME),
         ("分布式检查点", CHECKPOINT),
         ("混合精度", CLIPPING, GLOSSARY),
+        ("权重平均", AVERAGING, GLOSSARY),
         ("梯度裁剪", CLIPPING, LAYERS, TRAINING, INSPECTION),
         ("模型不收敛", DESCENT, TRAINING),
         ("學習率調度器", SCHEDULES),
