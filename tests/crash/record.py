@@ -17,7 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness import attempt, flip, full_disk, kill, truncate, zero
-from peers import DCP, PEERS, SAFETENSORS, Peer, make
+from peers import DCP, OPTIMKIT, PEERS, SAFETENSORS, Peer, make
+from power import record, replay
 
 TABLE = Path(__file__).parents[2] / "docs" / "promises.csv"
 PACKAGES = {"torch.save": "torch", "safetensors": "safetensors", "DCP": "torch"}
@@ -65,11 +66,19 @@ def change_link(peer: Peer, folder: Path) -> object:
     return int(any(link.read_bytes() != content for link, content in links.items()))
 
 
+def cut_power(peer: Peer, folder: Path) -> str:
+    """Cut the power after every call; of ours, a save that has returned must be there."""
+    lines = record(folder.resolve(), [peer.name])
+    ours = peer is OPTIMKIT
+    found, _ = replay(lines, folder.resolve() / peer.name, peer, 1000, strict=ours)
+    return f"{found.lost + found.silent} / {found.times}"
+
+
 def measure(times: int, megabytes: float) -> list[list[object]]:
     """Return the table, a row for each thing that was done."""
     rows: dict[str, list[object]] = {}
     killed = f"kill -9 while overwriting {megabytes:g} MB | 覆盖 {megabytes:g} MB 时 kill -9"
-    counted: list[tuple[str, str, int, Measure]] = [
+    counted: list[tuple[str, str, object, Measure]] = [
         (killed, "", times, lambda peer, folder: kill(peer, folder, megabytes, times)),
         (
             "one bit flipped: other values loaded without a word | 翻转一位：读出别的数值而不报错",
@@ -94,6 +103,13 @@ def measure(times: int, megabytes: float) -> list[list[object]]:
             "lost",
             times // 10,
             lambda peer, folder: full_disk(peer, folder, 5, times // 10),
+        ),
+        (
+            "power cut after any call of an overwrite: neither the old nor the new one loads, of how many "
+            "states of the disk | 覆盖时在任一系统调用之后断电：新旧两份都读不出 / 磁盘可能的状态",
+            "",
+            "all | 全部",
+            cut_power,
         ),
         (
             "a pickle that calls a function: it was called | pickle 里藏着函数调用：被执行",

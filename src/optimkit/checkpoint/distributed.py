@@ -144,9 +144,7 @@ def _checksums(work: Path, rank: int) -> dict[str, tuple[int, int]]:
 
 def _install(work: Path, target: Path, content: Mapping[str, Any], durable: bool) -> None:
     """Write what makes the directory complete, and give it its name."""
-    files.write(work / shards.HEADER, content, durable=durable)
-    if durable:
-        files.sync_folder(work)
+    files.write(work / shards.HEADER, content, durable=durable)  # and all names in the folder
     backup = shards.backup_path(target)
     if target.exists():
         target.rename(backup)  # from here to the next line, load takes the backup
