@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ._codes import entries, explained, summary, terminal_language
 from ._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
-from ._files import Integrity, read
+from ._files import Integrity, Reading, look_into
 from ._files import verify as verify_file
 from ._inspection.audit import audit_saved
 from ._inspection.describe import describe
@@ -59,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="optimkit",
         description="Look into checkpoints, nothing of which is ever run; explain what audit finds.",
-        epilog="exit code: 0 verified, equal, or nothing but notes found; 1 not; 2 misuse",
+        epilog="exit code: 0 verified, equal, or nothing but notes found; 1 not; 2 misuse; 3 verified, "
+        "and yet refused by load",
     )
     parser.set_defaults(json=False, sarif=False)
     commands = parser.add_subparsers(
@@ -101,27 +102,28 @@ def _print(text: str, stream: TextIO) -> None:
 
 
 def _show(given: argparse.Namespace) -> Answer:
-    path, key, reading = given.path, given.key, read(given.path)
+    path, key, reading = given.path, given.key, look_into(given.path)
     content, integrity = reading.content, reading.integrity
     found = optimizers_in(content)
     if key is not None and key not in found:
         describe(path, key=key)  # raises, and says which there are
     reports = {each: describe(content, key=each) for each in found if key in (None, each)}
     parts = _parts(content)
-    texts = [str(integrity), *([str(parts)] if key is None else [])]
+    texts = [str(integrity), *filter(None, [reading.refused])]
+    texts += [str(parts)] if key is None else []
     texts += [f"\n{report}" for report in reports.values()]
     data = {
         "file": integrity.to_dict(),
         "parts": parts.to_dict()["rows"],
         "optimizers": {name: report.to_dict() for name, report in reports.items()},
-        "findings": _listed(path, [*_of_bytes(integrity), *audit_saved(content)]),
+        "findings": _listed(path, [*_of_file(reading), *audit_saved(content)]),
     }
     return 0, "\n".join(texts), data
 
 
 def _audit(given: argparse.Namespace) -> Answer:
-    reading = read(given.path)
-    found = Findings((*_of_bytes(reading.integrity), *audit_saved(reading.content)))
+    reading = look_into(given.path)
+    found = Findings((*_of_file(reading), *audit_saved(reading.content)))
     code = int(bool(found.at_least("warning")))
     return code, str(found), {"findings": _listed(given.path, found)}
 
@@ -136,6 +138,15 @@ def _explain(given: argparse.Namespace) -> Answer:
     if not given.codes:
         return 0, "\n".join(f"{code}: {summary(code, language)}" for code in known), {}
     return 0, "\n\n\n".join(explained(code, language) for code in given.codes), {}
+
+
+def _of_file(reading: Reading) -> list[Finding]:
+    found = _of_bytes(reading.integrity)
+    if reading.refused:
+        remedy = "Save it again as tensors, numbers, strings, lists and dicts."
+        message = reading.refused.removesuffix(f" {remedy}")
+        found.append(Finding("unsafe-file", "error", (), message, remedy))
+    return found
 
 
 def _of_bytes(integrity: Integrity) -> list[Finding]:
@@ -190,7 +201,7 @@ def _diff(given: argparse.Namespace) -> Answer:
 
 
 def _verify(given: argparse.Namespace) -> Answer:
-    """Verify a file, which then can be read as well; or a directory, of either kind."""
+    """Verify a file, and say whether a load would take it; or a directory, of either kind."""
     target = Path(given.path)
     interrupted = not target.exists() and Path(backup_path(target), HEADER).exists()
     if interrupted or Path(target, HEADER).exists():
@@ -198,9 +209,15 @@ def _verify(given: argparse.Namespace) -> Answer:
     elif target.is_dir():
         return _verify_directory(given.path)
     else:
-        integrity = read(target).integrity
-    listed = _listed(given.path, _of_bytes(integrity))
-    return int(not integrity.verified), str(integrity), integrity.to_dict() | {"findings": listed}
+        try:
+            reading = look_into(target)
+        except UnsafeCheckpointError as error:
+            reading = Reading(None, None, verify_file(target), str(error))
+        listed = _listed(given.path, _of_file(reading))
+        text = "\n".join(filter(None, [str(reading.integrity), reading.refused]))
+        code = 1 if not reading.integrity.verified else 3 if reading.refused else 0
+        return code, text, reading.integrity.to_dict() | {"findings": listed}
+    return 0, str(integrity), integrity.to_dict() | {"findings": []}
 
 
 def _verify_directory(path: str) -> Answer:

@@ -72,7 +72,7 @@ def files(tmp_path):
         ("verify cut.pt", 1),
         ("verify empty.pt", 1),
         ("verify foreign.pt", 1),
-        ("verify evil.pt", 1),
+        ("verify evil.pt", 3),
         ("verify evil_legacy.pt", 1),
         ("verify .", 2),
         ("verify nope.pt", 2),
@@ -85,7 +85,7 @@ def files(tmp_path):
     ],
 )
 def test_exit_codes(files, arguments, code, monkeypatch, capsys):
-    """0 is verified, equal or sound, 1 is not, 2 is misuse; data and SARIF come with the same code."""
+    """0 is verified, equal or sound, 1 is not, 2 is misuse, 3 is refused; so it is with data and SARIF."""
     monkeypatch.chdir(files)
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     assert main(arguments.split()) == code
@@ -98,7 +98,7 @@ def test_exit_codes(files, arguments, code, monkeypatch, capsys):
         log = json.loads(capsys.readouterr().out)
         [run] = log["runs"]
         [invocation] = run["invocations"]
-        assert (invocation["exitCode"], invocation["executionSuccessful"]) == (code, code < 2)
+        assert (invocation["exitCode"], invocation["executionSuccessful"]) == (code, code != 2)
         codes = [found["code"] for found in data.get("findings", [])]
         assert [result["ruleId"] for result in run["results"]] == codes
         assert bool(invocation["toolExecutionNotifications"]) is (code == 2)
@@ -229,6 +229,27 @@ def test_show_as_data(files, monkeypatch, capsys):
     assert data["file"]["verified"] is True
     assert [part["part"] for part in data["parts"]] == ["model", "optimizer", "epoch"]
     assert data["optimizers"]["optimizer"]["rows"][0]["name"] == "weight"
+
+
+def test_what_a_load_would_refuse(files, monkeypatch, capsys):
+    """The bytes are judged apart from what they spell; the rest of the file is shown."""
+    monkeypatch.chdir(files)
+    content = torch.load("a.pt") | {"when": files}
+    torch.save(content, "evil.pt")
+    refused = (
+        "evil.pt holds more than tensors and plain data: pathlib.PosixPath. Nothing of it was run. "
+        "Save it again as tensors, numbers, strings, lists and dicts.\n"
+    )
+    assert main(["verify", "evil.pt"]) == 3
+    first, _, rest = capsys.readouterr().out.partition("\n")
+    assert first.endswith(" entries, every checksum fits")
+    assert rest == refused
+    assert main(["show", "evil.pt"]) == 0
+    out = capsys.readouterr().out
+    assert "<pathlib.PosixPath>" in out
+    assert "optimizer: 1 group, 2 parameters" in out
+    assert main(["audit", "evil.pt"]) == 1
+    assert "error: unsafe-file: " in capsys.readouterr().out
 
 
 def test_files_without_checksums_say_so(files, monkeypatch, capsys):
