@@ -81,19 +81,22 @@ function verdict({ rule, lr, momentum, beta1, beta2 }, path, losses) {
   } else if (lost >= 0) {
     words.push(say(`It flies off: at step ${lost} the loss is larger than the largest number there is, 1.8e308.`, `飞走了：到第 ${lost} 步，损失已超过浮点数能表示的最大值 1.8e308。`));
   } else if (end > START * 1.001) {
-    words.push(say(`It flies off: the loss began at ${number(START)}, and is ${number(end)} after 100 steps.`, `飞走了：损失一开始是 ${number(START)}，100 步后是 ${number(end)}。`));
+    // Adam's steps are at most about lr long: it may be farther away than at the start, but it does not fly off.
+    words.push(rule === "SGD" ? say("It flies off:", "飞走了：") : say("It ends higher than it began:", "越走越高："));
+    words.push(say(`the loss was ${number(START)}, and is ${number(end)} after 100 steps.`, `损失一开始是 ${number(START)}，100 步后是 ${number(end)}。`));
+  } else if (rule === "SGD" && momentum === 1) {
+    words.push(say(`With a momentum of 1 no gradient is ever forgotten: it swings on and on, and the loss happens to be ${number(end)} after 100 steps.`, `动量为 1，梯度一个也不忘，来回摆个不停；100 步后损失碰巧是 ${number(end)}。`));
   } else if (end > START / 2) {
     words.push(say(`It does not get down: after 100 steps the loss is ${number(end)}.`, `下不去：100 步后损失是 ${number(end)}。`));
   } else if (end > 0.01) {
-    words.push(say(`It is on its way: after 100 steps the loss is ${number(end)}.`, `还在路上：100 步后损失是 ${number(end)}。`));
+    words.push(say(`It has not arrived: after 100 steps the loss is ${number(end)}.`, `还没走到：100 步后损失是 ${number(end)}。`));
   } else {
     const there = losses.findLastIndex((loss) => loss > 0.01) + 1;
     words.push(say(`It arrives: from step ${there} on the loss is below 0.01; after 100 it is ${number(end)}.`, `走到了：从第 ${there} 步起损失小于 0.01，100 步后是 ${number(end)}。`));
   }
-  if (out > 0 && Number.isFinite(lr)) words.push(say(`The path leaves the picture at step ${out}.`, `第 ${out} 步起路径出了图。`));
-  if (rule === "SGD" && momentum === 1) {
-    words.push(say("With a momentum of 1 no gradient is ever forgotten: it swings on and on.", "动量为 1，梯度一个也不忘，来回摆个不停。"));
-  } else if (rule === "SGD" && momentum === 0 && lr > 0 && Number.isFinite(lr)) {
+  const drawn = Number.isFinite(lr) && !(rule === "Adam" && Math.max(beta1, beta2) >= 1);
+  if (out > 0 && drawn) words.push(say(`The path leaves the picture at step ${out}.`, `第 ${out} 步起路径出了图。`));
+  if (rule === "SGD" && momentum === 0 && lr > 0 && drawn) {
     words.push(say(`Each step multiplies x by ${number(1 - lr)} and y by ${number(1 - 10 * lr)}.`, `每走一步，x 乘以 ${number(1 - lr)}，y 乘以 ${number(1 - 10 * lr)}。`));
   }
   return words.join(say(" ", ""));
