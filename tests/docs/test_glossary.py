@@ -19,6 +19,11 @@ zh = "学习速率"
 topic = "one"
 means = ["How fast it learns.", "学得有多快。"]
 
+["L2 loss"]
+zh = "L2 损失"
+topic = "one"
+means = ["Its square.", "它的平方。"]
+
 ["no meaning"]
 zh = "无释义"
 """
@@ -52,18 +57,20 @@ def test_page_of_terms(pages):
     assert [tag.text() for tag in english.body("glossary").all("dt")] == [
         "rate 速率",
         "learning rate 学习速率",
+        "L2 loss L2 损失",
     ]
     assert [tag.text() for tag in chinese.body("glossary").all("dt")] == [
         "速率 rate",
         "学习速率 learning rate",
+        "L2 损失 L2 loss",
     ]
     for site, meaning in (
         (english, "How fast. See tutorial 05."),
         (chinese, "有多 快。见教程 05。"),
     ):
-        first, _ = site.body("glossary").all("dd")
+        first, *_ = site.body("glossary").all("dd")
         assert first.text(hidden=False) == meaning
-        (term, _) = site.body("glossary").all("dt")
+        term, *_ = site.body("glossary").all("dt")
         assert term.attributes["id"] == "term-rate"
 
 
@@ -81,6 +88,19 @@ def test_first_use_is_linked(pages):
     ]
     assert links(english) == ours + theirs
     assert links(chinese) == theirs + ours
+
+
+def test_a_name_with_a_capital_is_linked(pages):
+    """A term is found as it is written, and at the beginning of a sentence."""
+    english, chinese = pages("An L2 loss.\n\n一个 L2 损失。")
+    assert links(english) == [
+        ("L2 loss", "glossary.html#term-l2-loss"),
+        ("L2 损失", "glossary.html#term-l2-loss"),
+    ]
+    assert links(chinese) == [
+        ("L2 损失", "glossary.html#term-l2-loss"),
+        ("L2 loss", "glossary.html#term-l2-loss"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -126,8 +126,8 @@ class LinkTerms(SphinxTransform):
         if not terms or any("terms" in one["classes"] for one in lists):
             return  # this is the glossary
         words = {
-            ENGLISH: {form: term for term in terms for form in (term.en, term.en + "s")},
-            CHINESE: {term.zh: term for term in terms},
+            ENGLISH: {term.en.lower() + end: term for term in terms for end in ("", "s")},
+            CHINESE: {term.zh.lower(): term for term in terms},
         }
         found = {ENGLISH: rf"(?<![\w-])(?:{any_of(words[ENGLISH])})(?![\w-])"}
         found[CHINESE] = any_of(words[CHINESE])
