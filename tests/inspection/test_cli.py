@@ -190,6 +190,7 @@ def test_what_a_file_shows_by_itself(tmp_path, capsys):
     }
 
 
+@pytest.mark.since("Muon")
 def test_a_sound_file_gives_notes_only(tmp_path, capsys):
     """No class of torch gets a warning for what it has saved itself, with a header or without."""
     for kind, options in TABLE:

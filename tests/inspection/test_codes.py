@@ -57,6 +57,7 @@ def test_each_code_has_an_entry_and_each_entry_a_code():
     assert entries().keys() == CHECKS.keys() | OF_FILES
 
 
+@pytest.mark.since("Muon")
 @pytest.mark.parametrize("code", sorted(entries()))
 def test_the_script_has_it_and_the_fix_removes_it(code, tmp_path, monkeypatch, request):
     """The script of an entry gives its code; the fix, run behind it, does not; both print what is there."""

@@ -29,6 +29,7 @@ INSPECTION = "reference/inspection"
 CHECKPOINT = "reference/checkpoint"
 PROMISES = "promises"
 ERRORS = Path(__file__).parents[2] / "docs" / "errors"
+CODES = Path(__file__).parents[2] / "src" / "optimkit" / "_codes"
 
 QUERIES = {
     "en": [
@@ -631,4 +632,18 @@ def test_a_message_of_torch_leads_to_its_entry(search, language):
         first = dialog.results.first.inner_text()
         if title not in first:
             misses.append(f"{message}: {first}")
+    assert not misses, "\n".join(misses)
+
+
+@pytest.mark.parametrize("language", QUERIES)
+def test_a_code_of_audit_leads_to_its_entry(search, language):
+    """Whoever types a code that audit has printed finds its entry among the first three."""
+    dialog = search(language)
+    misses = []
+    for page in sorted(CODES.glob("*.md")):
+        for code in re.findall(r"^## `(.+)`$", page.read_text("utf-8"), flags=re.MULTILINE)[::3]:
+            dialog.type(code)
+            found = dialog.results.evaluate_all("all => all.slice(0, 3).map((one) => one.href)")
+            if not any(url.endswith(f"/audit/{page.stem}.html#{code}") for url in found):
+                misses.append(f"{code}: {found}")
     assert not misses, "\n".join(misses)
