@@ -327,7 +327,7 @@ plt.show()
 
 # %%
 # One group, and much memory | 只收一个参数组，还占内存
-# -------------------------------------------------
+# -----------------------------------------------------
 # L-BFGS lays all parameters end to end in one vector, with one direction and one
 # step, so a second parameter group is an error, and there is no ``weight_decay``: add
 # that to the loss. Its optimizer state stands in one place, under the first
