@@ -144,12 +144,12 @@ function find(typed) {
     }
     for (const [page, score] of best) pages.set(page, { sum: (pages.get(page)?.sum ?? 0) + score, top: 0, shown: -1 });
   }
-  // Whoever pastes a message has typed the title of its entry, with values in the place of the dots. Otherwise
-  // the pages of messages, recipes and symptoms, which have a word of everything, stand behind those that explain.
-  const isPasted = (title) => title.length > 11 && title.split("…").every((piece) => typed.includes(piece.trim()));
+  // Whoever pastes a message has typed the title of its entry, with values in the place of the dots; a code is a title as
+  // it is. Otherwise the pages of these, of recipes and symptoms, which have a word of everything, stand behind those that explain.
+  const isPasted = (title) => title === typed.trim() || (title.length > 11 && title.split("…").every((piece) => typed.includes(piece.trim())));
   for (const [number, matched] of scores) {
     const { page, title, isAsked } = engine.sections[number];
-    const isLookedUp = /^(errors|recipes|symptoms)\//.test(engine.pages[page][0]);
+    const isLookedUp = /^(audit|errors|recipes|symptoms)\//.test(engine.pages[page][0]);
     const score = matched * (isPasted(title) ? 2 : isLookedUp ? 0.6 : 1);
     scores.set(number, score);
     const found = pages.get(page);
