@@ -141,6 +141,7 @@ fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
 many = torch.logspace(-3, 3, 61)
 fig, ax = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
+fig.set_gid("moves-decay")
 fig.set_label(
     "What is left of a weight after 500 steps, against the size of its gradients: 0.6 "
     "everywhere with AdamW; with Adam from nothing to nearly all | "

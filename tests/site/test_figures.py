@@ -16,6 +16,7 @@ FIGURES = {
     "first-step": "plot_05_step",
     "half-life": "plot_05_step",
     "schedule": "plot_11_lr_schedulers",
+    "decay": "plot_14_adamw",
 }
 RULES = [
     ("SGD", {"lr": 0.05}),
