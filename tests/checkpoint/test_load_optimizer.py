@@ -568,6 +568,36 @@ def test_the_file_of_a_state_dict(tmp_path):
         )
 
 
+@pytest.mark.parametrize("given", ["names", "model"])
+def test_a_file_without_names_is_given_some(tmp_path, given):
+    """They are those of the parameters in the order of the file, or of the model it was built from."""
+    built = nn.Linear(2, 2)
+    saved = SGD(built.parameters(), lr=0.1, momentum=0.9)
+    step(saved)
+    torch.save(saved.state_dict(), tmp_path / "plain.pt")
+    model = nn.Linear(2, 2)
+    again = SGD(list(model.named_parameters())[::-1], lr=0.5)
+    names = built if given == "model" else ["weight", "bias"]
+    assert load_optimizer(again, tmp_path / "plain.pt", names=names).match == "name"
+    for name, param in model.named_parameters():
+        buffer = saved.state[built.get_parameter(name)]["momentum_buffer"]
+        assert again.state[param]["momentum_buffer"].equal(buffer)
+
+
+@pytest.mark.parametrize(
+    ("names", "count"), [(["a"], "1 names"), (["a", "a"], "2 names, not all of them different")]
+)
+def test_names_that_do_not_fit(names, count):
+    """One for each parameter is asked for, and nothing is touched."""
+    optimizer = SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+    with pytest.raises(CheckpointError) as caught:
+        load_optimizer(optimizer, optimizer.state_dict(), names=names)
+    assert str(caught.value) == (
+        f"load_optimizer: names gives {count}; the state dict has 2 parameters. Give the names in "
+        "the order in which they were saved."
+    )
+
+
 @pytest.mark.parametrize(
     ("count", "holds"), [(0, "no optimizer"), (2, "several optimizers: parts.0, parts.1")]
 )

@@ -191,6 +191,12 @@ TAKEN = (
             "objects must be a mapping, not list. Give it a name, as in "
             '{"model": model} or model=model.',
         ),
+        (
+            MODEL.state_dict(),
+            {},
+            "this is one state dict, where objects by name were expected. Give it a name, as in "
+            '{"model": ...}.',
+        ),
         ({1: MODEL, "a": MODEL}, {}, "names must be strings, not 1."),
         (None, {"a": {1: MODEL}}, "a: names must be strings, not 1."),
         (
@@ -211,7 +217,17 @@ TAKEN = (
             "something else.",
         ),
     ],
-    ids=["empty", "no mapping", "a list", "no string", "none inside", "twice", "dots", "header"],
+    ids=[
+        "empty",
+        "no mapping",
+        "a list",
+        "a state dict",
+        "no string",
+        "none inside",
+        "twice",
+        "dots",
+        "header",
+    ],
 )
 @pytest.mark.parametrize("function", ["save", "load"])
 def test_misuse(tmp_path, function, objects, keywords, text):

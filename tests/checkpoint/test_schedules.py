@@ -326,14 +326,37 @@ def test_a_plain_file_with_other_objects(path):
         "'state' and 'param_groups'.",
         f"scheduler: {path} holds an optimizer under this name, no scheduler.",
     )
-    for name in ("model", "optimizer"):
-        torch.save(states[name], path)
-        with pytest.raises(MismatchError) as caught:
-            optimkit.load(path, {name: parts[name]})
-        assert str(caught.value) == (
-            f"{name}: {path} is one state dict, and holds no objects by name. Load it by "
-            f"load_state_dict, or save it as {{{name!r}: ...}}."
-        )
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+def test_a_plain_file_of_one_state_dict(path, prefix):
+    """It is said what it is and how to load it, and that is so."""
+    model = nn.Linear(2, 3)
+    optimizer = torch.optim.Adam(model.parameters())
+    torch.save({prefix + name: each for name, each in model.state_dict().items()}, path)
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, model=model)
+    begin = f", with names that begin with {prefix!r}" if prefix else ""
+    assert str(caught.value) == (
+        f"model: {path} is by its form the state dict of one model{begin}, and holds no objects by "
+        f"name. Put it under this name, torch.save({{'model': torch.load('{path}', "
+        "weights_only=True)}, ...), and load that: prefixes of wrappers are seen through."
+    )
+    with pytest.raises(
+        MismatchError, match=r"no objects by name\. Give the file of an optimizer\.$"
+    ):
+        optimkit.load(path, optimizer=optimizer)
+    torch.save({"model": torch.load(path, weights_only=True)}, path)
+    other = nn.Linear(2, 3)
+    optimkit.load(path, model=other)
+    assert other.weight.equal(model.weight)
+    torch.save(optimizer.state_dict(), path)
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, optimizer=optimizer)
+    assert str(caught.value) == (
+        f"optimizer: {path} is the state dict of one optimizer, and holds no objects by name. "
+        f"Load it by optimkit.load_optimizer(optimizer, '{path}')."
+    )
 
 
 def test_a_scheduler_of_ones_own(path):

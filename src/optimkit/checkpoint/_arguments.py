@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import first_few
+from .._torch_optimizers import is_state_dict
 from .._wrappers import stored, unwrapped
 from ._header import KEY, is_group, kind_of, parts_of
 
@@ -113,6 +114,11 @@ def _check_mapping(function: str, objects: Any) -> None:
         raise TypeError(
             f"{function}: objects must be a mapping, not {type(objects).__name__}. Give it a name, "
             'as in {"model": model} or model=model.'
+        )
+    if hasattr(objects, "_metadata") or is_state_dict(objects):  # torch/nn/modules/module.py, 2.15
+        raise TypeError(
+            f"{function}: this is one state dict, where objects by name were expected. Give it a "
+            'name, as in {"model": ...}.'
         )
     if not objects:
         raise TypeError(f"{function}: the mapping of objects is empty. Leave it out, or fill it.")

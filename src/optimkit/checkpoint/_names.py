@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .._optimizer_view import view_of
 from .._parameters import ParameterIndex, held_as
+from .._torch_optimizers import is_state_dict
 
 _COMPILED = "_orig_mod."  # no one's own name
 _WRAPPED = "module."
@@ -113,6 +114,21 @@ def own_name(model: nn.Module) -> Callable[[str], str]:
         return name
 
     return cut
+
+
+def bare_state_dict(content: Mapping[Any, Any]) -> str:
+    """Say what a content is, if it is the state dict of one object; else nothing."""
+    if is_state_dict(content):
+        return "is the state dict of one optimizer"
+    if not content or not all(isinstance(each, Tensor) for each in content.values()):
+        return ""
+    every = [
+        prefix
+        for prefix in (_COMPILED, _WRAPPED)
+        if all(str(name).startswith(prefix) for name in content)
+    ]
+    begin = f", with names that begin with {every[0]!r}" if every else ""
+    return f"is by its form the state dict of one model{begin}"
 
 
 def align(saved: Iterable[str], live: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -251,6 +251,7 @@ def load_optimizer(
     state_dict_or_path: Mapping[str, Any] | str | os.PathLike[str],
     *,
     models: Models = (),
+    names: nn.Module | Iterable[str] | None = None,
     match: Match = "name",
     strict: bool = True,
     options: Options = "saved",
@@ -271,6 +272,9 @@ def load_optimizer(
     models : torch.nn.Module, mapping of str to torch.nn.Module, or iterable, optional
         The model that gives the parameters their names, if the optimizer was built without; of
         several, each by the name it was saved under.
+    names : iterable of str, or torch.nn.Module, optional
+        The names of the saved parameters, in their order, where the state dict has none: or the
+        model that the saved optimizer was built from, by ``model.parameters()``.
     match, strict, options : optional
         As for :func:`optimkit.load`.
 
@@ -282,7 +286,7 @@ def load_optimizer(
     Raises
     ------
     CheckpointError
-        If the file holds no optimizer, or several.
+        If the file holds no optimizer, or several; if `names` are not one for each parameter.
     MismatchError
         If it does not fit. The optimizer is as it was.
 
@@ -305,8 +309,13 @@ def load_optimizer(
         raise TypeError(
             f"load_optimizer takes a torch.optim.Optimizer, not {type(optimizer).__name__}"
         )
+    if isinstance(names, nn.Module):
+        models = models or names
+        names = [each for each, _ in names.named_parameters()]
     named, name = _named(models), type(optimizer).__name__
     with _optimizer_in(state_dict_or_path) as (where, saved, about, unread):
+        if names is not None and is_state_dict(saved):
+            about = {"kind": "optimizer", **(about or {}), "names": [_checked(names, saved, where)]}
         content, header = {name: saved}, {"objects": {} if about is None else {name: about}}
         found = plan(
             content,
@@ -339,6 +348,19 @@ def _named(models: Models) -> Mapping[Any, nn.Module]:
             'models={"generator": ..., "critic": ...}'
         )
     return {None: listed[0]} if listed else {}
+
+
+def _checked(names: Iterable[str], saved: Any, where: str) -> list[str]:
+    """Refuse names that are not one for each parameter of a state dict."""
+    found = list(names)
+    count = sum(len(group.get("params", ())) for group in saved["param_groups"])
+    if len(found) != count or len(set(found)) != count:
+        twice = "" if len(set(found)) == len(found) else ", not all of them different"
+        raise CheckpointError(
+            f"load_optimizer: names gives {len(found)} names{twice}; {where} has {count} "
+            "parameters. Give the names in the order in which they were saved."
+        )
+    return found
 
 
 @contextlib.contextmanager

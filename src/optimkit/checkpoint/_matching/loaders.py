@@ -35,7 +35,7 @@ class Source:
     names: Sequence[str]  # what there is in it
     models: Mapping[Any, nn.Module]  # beside the optimizers, which they give their names
     foreign: bool = False  # whether optimkit did not write it
-    bare: bool = False  # whether it is the state dict of one object
+    bare: str = ""  # if it is the state dict of one object: what it is
     strict: bool = True
     options: Options = "saved"
     match: Match = "name"
@@ -81,8 +81,8 @@ class Loader:
             if self.saved is ABSENT:
                 names = first_few(map(repr, self.source.names)) or "nothing"
                 self.add_problem(
-                    f"{where} is one state dict, and holds no objects by name. Load it by "
-                    f"load_state_dict, or save it as {{{self.name!r}: ...}}."
+                    f"{where} {self.source.bare}, and holds no objects by name. "
+                    + self._remedy_for_bare()
                     if self.source.bare
                     else f"{where} has nothing under this name; it has {names}."
                 )
@@ -96,6 +96,17 @@ class Loader:
                 f"({type(error).__name__}: {error})."
             )
         self.write_report()
+
+    def _remedy_for_bare(self) -> str:
+        kind, of_optimizer = kind_of(self.live), "optimizer" in self.source.bare
+        if of_optimizer != (kind == "optimizer") or kind not in ("optimizer", "module", "average"):
+            return f"Give the file of {in_words(kind)}."
+        if of_optimizer:
+            return f"Load it by optimkit.load_optimizer(optimizer, {self.source.where!r})."
+        return (
+            f"Put it under this name, torch.save({{{self.name!r}: torch.load({self.source.where!r}, "
+            "weights_only=True)}, ...), and load that: prefixes of wrappers are seen through."
+        )
 
     def write_report(self) -> None:
         parts = {part: tuple(getattr(self, part)) for part in (*PARTS, "problems")}

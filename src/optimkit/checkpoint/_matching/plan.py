@@ -10,9 +10,10 @@ from torch.optim import Optimizer
 
 from ..._errors import CheckpointError, CorruptCheckpointError, MismatchError
 from ..._files import Placeholder, Unread, filled, placeholders_in
-from ..._torch_optimizers import is_state_dict, torch_class
+from ..._torch_optimizers import torch_class
 from ..._wrappers import stored, unwrapped
 from .._header import kind_of, models_in, parts_in, parts_of
+from .._names import bare_state_dict
 from .._results import LoadReport, Match
 from .lbfgs import LBFGSLoader
 from .loaders import ABSENT, Loader, ObjectLoader, Options, ScalerLoader, Source
@@ -66,7 +67,7 @@ def plan(
         names=list(saved),
         models=models_in(parts) if models is None else models,
         foreign=header is None,
-        bare=is_state_dict(content) or all(isinstance(each, Tensor) for each in content.values()),
+        bare=bare_state_dict(content) if header is None else "",
         strict=strict,
         options=options,
         match=match,
