@@ -79,7 +79,7 @@ export function button(text, pressed) {
 
 export { element };
 
-const PAD = { left: 50, right: 14, top: 26, bottom: 42 };
+const PAD = { left: 50, right: 18, top: 26, bottom: 42 };
 
 // A chart: axes named and with ticks, lines, marks; what lies outside is cut off, and nothing is drawn that is no number.
 export class Chart {
@@ -100,7 +100,8 @@ export class Chart {
       const kept = log ? Math.max(value, domain[0] / 1e6) : value;
       return Math.min(Math.max(scale(kept), -3000), 6000);
     };
-    return { place, name, ticks: scale.ticks(ticks) };
+    const round = (value) => !log || Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-9;
+    return { place, name, ticks: scale.ticks(ticks).filter(round) };
   }
 
   points(xs, ys) {
