@@ -462,11 +462,12 @@ assert [steps(path) for path in paths] == [25, 12]
 # Where to go next | 接下来读什么
 # -------------------------------
 # - Tutorial 11 lowers the learning rate in time, which does remove the noise.
-# - Tutorial 14 adds weight decay to Adam, and shows where it belongs.
+# - Tutorial 14 adds weight decay to Adam, and shows where it belongs; tutorial 15 races
+#   these optimizers, each with a learning rate of its own.
 # - A page to play with: `Why Momentum Really Works
 #   <https://distill.pub/2017/momentum/>`__.
 #
 # - 教程 11 让学习率慢慢降下来，那才去得掉噪声。
-# - 教程 14 给 Adam 加上权重衰减，看它该加在哪里。
+# - 教程 14 给 Adam 加上权重衰减，看它该加在哪里；教程 15 让这些优化器赛跑，各用各的学习率。
 # - 可以动手拖着玩的网页：`Why Momentum Really Works
 #   <https://distill.pub/2017/momentum/>`__。
