@@ -121,7 +121,7 @@ torch.testing.assert_close(*ends)
 #
 # 再给一组每步变号的梯度，来回抵消，哪儿也不去；有的权重梯度是 0.01，有的是 100。
 # 权重都从 1 出发。500 步后，AdamW 让每个权重都剩 0.60；Adam 呢，第一个剩 0.00，最后一个剩 0.98：
-# 除以很大的梯度，衰减就所剩无几了。于是越是卖力的权重，衰减得越少。
+# 衰减被很大的梯度一除，就所剩无几了。于是越是卖力的权重，衰减得越少。
 
 # sphinx_gallery_thumbnail_number = 1
 sizes = torch.tensor([0.01, 0.1, 1.0, 10.0, 100.0])
@@ -312,7 +312,6 @@ by_shape = optim.AdamW(groups, lr=1e-3, weight_decay=0.1)
 rule = optimkit.when(optimkit.is_matrix, name="decayed", weight_decay=0.1)
 groups = optimkit.param_groups(model, rule, weight_decay=0.0)
 by_layer = optim.AdamW(groups, lr=1e-3)
-optimkit.describe(by_layer, model)
 # sphinx_gallery_start_ignore
 named = {p: name for name, p in model.named_parameters()}
 first, _ = by_shape.param_groups
@@ -320,6 +319,7 @@ assert [named[p] for p in first["params"]] == ["0.weight", "1.weight", "4.weight
 (decays,) = [group for group in by_layer.param_groups if group["weight_decay"]]
 assert [named[p] for p in decays["params"]] == ["1.weight", "4.weight"]
 # sphinx_gallery_end_ignore
+optimkit.describe(by_layer, model)
 
 # %%
 # Ask yourself | 问问自己
@@ -341,7 +341,7 @@ assert [named[p] for p in decays["params"]] == ["1.weight", "4.weight"]
 #   AdamW decays the tensor as a whole. So embeddings are often left out.
 # - No: AdamW decays by default, at 0.01. With ``weight_decay=0`` they are the same.
 #
-# - 不需要：没有谁去除梯度，``lr * (g + decay * w)`` 与先乘倍数再走 ``lr * g`` 是同一步。
+# - 不需要：SGD 不会拿梯度的大小做除法，``lr * (g + decay * w)`` 与先乘倍数再走 ``lr * g`` 是同一步。
 # - 把它缩小：没查到的行，梯度是零，不是 None，而 AdamW 对整个张量做衰减。所以嵌入层常常不衰减。
 # - 不一样：AdamW 默认就衰减，取 0.01。设 ``weight_decay=0``，两者才相同。
 
