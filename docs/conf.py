@@ -48,6 +48,7 @@ suppress_warnings = ["config.cache"]  # sphinx_gallery_conf holds functions
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
 myst_substitutions = substitutions()
 myst_heading_anchors = 3
+myst_heading_slug_func = "docutils.nodes.make_id"  # the anchor that the page has
 html_math_renderer = "mathml"
 
 # Sphinx leaves the dashes that it writes itself to this, and leaves it out of Chinese.
