@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, optim
 from torch.optim import Optimizer
 
 from ._errors import CheckpointError, first_few
@@ -61,7 +61,8 @@ class OptimizerView:
         if self.optimizer is not None:
             return torch_class(type(self.optimizer))
         module, _, name = (self.saved_class or "").rpartition(".")
-        return name if module.startswith("torch.optim") and name in STATE else None
+        known = module.startswith("torch.optim") and name in STATE and hasattr(optim, name)
+        return name if known else None
 
 
 def view_of(optimizer: Optimizer, names: Names = _NOTHING) -> OptimizerView:
