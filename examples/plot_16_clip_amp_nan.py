@@ -262,12 +262,12 @@ assert f"{nn.functional.mse_loss(start(x), y):.1f}" == "207.5"
 # ``scaler.step`` looks first. If any gradient is inf or NaN, it leaves the step out, and
 # ``update`` halves the scale; after 2000 good steps in a row it doubles it. Here 20 are
 # enough, and 7 of 120 turns take no step: Adam counts 113. A few at the start are normal.
-# A scale that falls on and on is not: then the loss itself is inf or NaN. A scheduler
-# must not count them. The scale tells: it has fallen.
+# A scale that falls on and on is not: then there is a NaN that no scale can help. A
+# scheduler must not count them. The scale tells: it has fallen.
 #
 # ``scaler.step`` 会先检查：梯度里只要有 inf 或 NaN，这一步就跳过，``update`` 随即把系数减半；
 # 连续 2000 步都正常，再翻倍。这里改成 20 步，120 圈里有 7 圈没有更新，Adam 只数到 113。
-# 开头跳几步是正常的；系数一直往下掉就不正常了，说明损失本身就是 inf 或 NaN。
+# 开头跳几步是正常的；系数一直往下掉就不正常了，说明另有 NaN，再怎么缩放也没用。
 # 跳过的步，调度器不能数。怎么知道？系数变小了。
 
 model = copy.deepcopy(start)
@@ -350,14 +350,14 @@ assert norm.isnan() and all(p.grad.isnan().all() for p in model.parameters())
 # sphinx_gallery_end_ignore
 
 # %%
-# Where NaN is born | NaN 生在哪里
+# Where NaN is born | NaN 从哪里来
 # --------------------------------
 # Often in a branch that nobody takes. Wrong: ``torch.where`` around a square root. The
 # value is right, 0; but the slope of the root at 0 is inf, and backward multiplies it by
 # 0: NaN. ``torch.autograd.detect_anomaly`` names the function, and with its warning the
 # line; it is slow, so only to search. Right: put a harmless number in first.
 #
-# 常常生在没人走的那个分支里。错误写法：用 ``torch.where`` 包住开方。值没错，是 0；
+# 往往出在没有走到的那个分支里。错误写法：用 ``torch.where`` 包住开方。值没错，是 0；
 # 可平方根在 0 处的斜率是无穷大，反向传播再乘上 0，就成了 NaN。
 # ``torch.autograd.detect_anomaly`` 会报出是哪个函数，警告里还有是哪一行；它很慢，只在查错时用。
 # 正确写法：先换成一个无害的数，再开方。
@@ -506,7 +506,9 @@ assert equal and mine.value == theirs.get_scale()
 # Where to go next | 接下来读什么
 # -------------------------------
 # - Tutorial 12 goes back to a checkpoint; save the scaler in it, too.
+# - Tutorial 17 counts what half precision saves, and what it does not.
 # - Micikevicius and others: `Mixed Precision Training <https://arxiv.org/abs/1710.03740>`__.
 #
 # - 教程 12 讲怎样退回检查点；缩放器也要存进去。
+# - 教程 17 算一算半精度省了什么，没省什么。
 # - Micikevicius 等人提出混合精度训练的论文 `Mixed Precision Training <https://arxiv.org/abs/1710.03740>`__。

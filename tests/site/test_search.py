@@ -20,6 +20,7 @@ LAYERS = "auto_examples/plot_10_chosen_layers"
 SCHEDULES = "auto_examples/plot_11_lr_schedulers"
 RESUME = "auto_examples/plot_12_resume"
 CLIPPING = "auto_examples/plot_16_clip_amp_nan"
+MEMORY = "auto_examples/plot_17_speed_memory"
 AVERAGING = "auto_examples/plot_18_ema_swa"
 TUTORIALS = "auto_examples/index"
 START = "start"
@@ -49,7 +50,7 @@ QUERIES = {
         ("optimizer state", ATTRIBUTES, STATE_DICT, INSPECTION),
         ("state is empty", ATTRIBUTES),
         ("exp_avg", ATTRIBUTES, STEP),
-        ("which optimizer needs most memory", ATTRIBUTES, INSPECTION),
+        ("which optimizer needs most memory", MEMORY, ATTRIBUTES, INSPECTION),
         ("zero_grad", CLEARING),
         ("why zero the gradients", CLEARING),
         ("gradients accumulate", CLEARING),
@@ -87,8 +88,8 @@ QUERIES = {
         ("how to install", START),
         # In a learner's own words.
         ("exploding gradients", CLIPPING, DESCENT, LAYERS),
-        ("state memory", INSPECTION),
-        ("out of memory adam", INSPECTION, ATTRIBUTES),
+        ("state memory", MEMORY, INSPECTION),
+        ("out of memory adam", MEMORY, INSPECTION, ATTRIBUTES),
         ("optimzer step", STEP, SCHEDULES),
         ("learnig rate schedular", SCHEDULES),
         ("add_parm_group", GROUPING, GROUPS),
@@ -149,6 +150,7 @@ QUERIES = {
         ("loss is NaN", CLIPPING, "symptoms/numbers"),
         ("GradScaler", CLIPPING, "symptoms/numbers"),
         ("EMA of the weights", AVERAGING),
+        ("fused optimizer faster", MEMORY),
         ("what is lr", DESCENT, GLOSSARY, SCHEDULES, ATTRIBUTES),
         ("change lr mid-training", SCHEDULES, ATTRIBUTES),
         ("default betas of adam", ATTRIBUTES, CONSTRUCT, STEP),
