@@ -55,6 +55,16 @@ def trainers(session: nox.Session, trainer: str) -> None:
 
 
 @nox.session
+@nox.parametrize("torch", [nox.param(one, id=one) for one in ("2.6", "2.9", "2.13", "newest")])
+def versions(session: nox.Session, torch: str) -> None:
+    """Run tests, examples and tutorials on one torch; write its row of docs/versions.csv."""
+    chosen = [] if torch == "newest" else [f"torch=={torch}.*"]
+    wanted = nox.project.dependency_groups(PROJECT, "test", "docs")
+    session.install("--editable", ".", *wanted, *chosen)
+    session.run("python", "docs/versions.py", env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
 def doctest(session: nox.Session) -> None:
     """Run the examples in the docstrings, and those of the README."""
     install(session, "test")

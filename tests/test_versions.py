@@ -83,6 +83,15 @@ def late_group():
     scheduler.step()
 
 
+def plateau_keeps_a_tensor():
+    """Whether ReduceLROnPlateau writes into an lr that is a tensor, in place of putting a number there."""
+    sgd = optim.SGD([nn.Parameter(torch.ones(1))], lr=torch.tensor(0.1))
+    scheduler = lr_scheduler.ReduceLROnPlateau(sgd, patience=0)
+    for _ in range(2):
+        scheduler.step(1.0)
+    return isinstance(sgd.param_groups[0]["lr"], torch.Tensor)
+
+
 def numbers(version):
     """Return a version in numbers: 2.13 comes after 2.9."""
     return tuple(map(int, version.split(".")[:2]))
@@ -110,3 +119,11 @@ def test_pages_name_versions_of_the_table(path):
     """Where a page says since which torch something is so, the table has a change of that torch."""
     known = {change["since"] for change in CHANGES.values()}
     assert {one or other for one, other in LATER.findall(path.read_text("utf-8"))} <= known
+
+
+def test_tutorial_23_says_the_same():
+    """The versions that the tutorial and its figure give are those of the table."""
+    (script,) = ROOT.glob("examples/plot_23_*.py")
+    said = re.findall(r'"(\w+)": "(\d\.\d+)"', script.read_text("utf-8"))
+    assert len(dict(said)) >= 12
+    assert set(said) <= {(name, change["since"]) for name, change in CHANGES.items()}

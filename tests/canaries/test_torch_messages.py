@@ -93,7 +93,9 @@ class Entry:
 
     @property
     def is_of_this_torch(self) -> bool:
-        """Whether the torch that runs has the message."""
+        """Whether the torch that runs has the message; of those between the two nothing is said."""
+        if (2, 6) < TORCH < NEWEST and RANGE.search(self.body):
+            return False
         for sign, *numbers in RANGE.findall(self.body):
             limit = tuple(map(int, numbers))
             if limit == TORCH or (limit < TORCH) != (sign == ">"):

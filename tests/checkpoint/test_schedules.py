@@ -497,6 +497,7 @@ def test_a_scheduler_of_another_optimizer(path):
     assert told[0].filename == __file__
 
 
+@pytest.mark.since("plateau_keeps_a_tensor")
 def test_groups_that_share_a_tensor(path):
     """One tensor that is the lr of two groups still is: what a scheduler writes reaches both."""
 
