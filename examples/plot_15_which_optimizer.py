@@ -198,11 +198,11 @@ assert len(unseen) == 2686 and round(spread.item()) == 162
 # %%
 # The range test | 范围测试
 # -------------------------
-# One run of 120 steps, in which the learning rate rises from 1e-5 to 10. The loss falls, finds
+# One run of 120 steps, in which the learning rate rises from 1e-5 to almost 10. The loss falls, finds
 # its lowest point, and shoots up: that is the edge. A third of the rate at the lowest point is
 # a good start. With SGD that is 0.1, with momentum and with AdamW 0.02.
 #
-# 只跑一次，120 步，学习率从 1e-5 一路升到 10。损失先降，到了最低点就猛地往上蹿，那里就是边界。
+# 只跑一次，120 步，学习率从 1e-5 一路升到将近 10。损失先降，到了最低点就猛地往上蹿，那里就是边界。
 # 取最低点学习率的三分之一，是个不错的起点。SGD 是 0.1，动量和 AdamW 是 0.02。
 
 
