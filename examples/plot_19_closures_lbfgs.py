@@ -491,12 +491,12 @@ torch.testing.assert_close(w, exact, rtol=0, atol=5e-5)
 # %%
 # Where to go next | 接下来读什么
 # -------------------------------
-# - Tutorial 01 shows why a valley is hard for plain gradient descent.
-# - Tutorial 05 shows what Adam does with one gradient.
+# - Tutorial 13 takes momentum and Adam through a valley.
+# - Tutorial 16 is about clipping, and mixed precision.
 # - Nocedal's paper of 1980: `Updating Quasi-Newton Matrices with Limited Storage
 #   <https://doi.org/10.1090/S0025-5718-1980-0572855-7>`__.
 #
-# - 教程 01 讲山谷为什么难倒普通的梯度下降。
-# - 教程 05 讲 Adam 拿一个梯度做什么。
+# - 教程 13 让动量和 Adam 走过山谷。
+# - 教程 16 讲裁剪，还有混合精度。
 # - Nocedal 1980 年的论文：`Updating Quasi-Newton Matrices with Limited Storage
 #   <https://doi.org/10.1090/S0025-5718-1980-0572855-7>`__。

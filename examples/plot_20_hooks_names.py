@@ -362,7 +362,7 @@ fig, ax = plt.subplots(figsize=(7.5, 2.9), layout="constrained")
 fig.set_label(
     "Bytes of gradients alive while backward runs over eight layers: a stair that rises "
     "to 133 kB, or one layer at a time | "
-    "反向传播经过八层时，活着的梯度占多少字节：平常一级级升到 133 kB，边传边更新则始终只有一层"
+    "反向传播经过八层时，留着的梯度占多少字节：平常一级级升到 133 kB，边传边更新则始终只有一层"
 )
 kilobytes = [[size / 1000 for size in sizes[:16]] for sizes in (usual_sizes, fused_sizes)]
 for i, values in enumerate(kilobytes):

@@ -103,9 +103,9 @@ def resume(kind):
 
 
 # %%
-# The last two:
+# ``groups`` changes one ``lr`` as a scheduler would.
 #
-# 后两个：
+# ``groups`` 像调度器那样，改掉其中一个 ``lr``。
 
 
 def groups(kind):
