@@ -7,6 +7,7 @@ import threading
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 import optimkit
@@ -47,6 +48,51 @@ def test_sigterm(tmp_path, way, signals):
     assert loaded.step == int(said[-1])
     assert loaded["state"].eq(loaded.step).all()
     assert len(list(tmp_path.iterdir())) == 1
+
+
+TOGETHER = """
+import sys, torch, optimkit
+import torch.distributed as dist
+rank, store = int(sys.argv[2]), "file://" + sys.argv[3]
+dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+checkpoints = optimkit.CheckpointDir(sys.argv[1], background=True)
+weight = torch.zeros(1_000_000)
+with checkpoints.on_signal() as safe_point:
+    for step in range(1, 100_000):
+        weight += 1
+        if rank == 0:
+            checkpoints.save(step, state=weight)
+            print(step, flush=True)
+        safe_point(step, state=weight)
+"""
+
+
+@pytest.mark.skipif(not dist.is_gloo_available(), reason="needs gloo")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_two_processes(tmp_path, number):
+    """A signal to the second ends both in one step, saved and whole; a kill of both loses nothing."""
+    store, folder = str(tmp_path / "store"), str(tmp_path / "run")
+    command = [sys.executable, "-c", TOGETHER, folder]
+    processes = [
+        subprocess.Popen([*command, rank, store], stdout=subprocess.PIPE, text=True)
+        for rank in ("0", "1")
+    ]
+    try:
+        said = [processes[0].stdout.readline() for _ in range(3)]
+        for process in processes[1:] if number == signal.SIGTERM else processes:
+            process.send_signal(number)
+        rest = [process.communicate(timeout=60)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [-number, -number]
+    last = int([*said, *rest[0].splitlines()][-1])
+    loaded = CheckpointDir(folder).restore()
+    if number == signal.SIGTERM:
+        assert loaded.step == last
+    else:
+        assert last - 1 <= loaded.step <= last + 1  # the last one was being written
+    assert loaded["state"].eq(loaded.step).all()
 
 
 def test_without_a_signal(tmp_path):

@@ -25,6 +25,7 @@ from . import _contents as contents
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY
 from ._matching.loaders import Options
+from ._ranks import Ranks
 from ._results import Loaded, Match
 from ._single import load_from, save_with
 from ._staging import Saving, settle, settle_and_raise
@@ -303,8 +304,9 @@ class CheckpointDir:
     def on_signal(self, *signals: int) -> Iterator[Callable[..., None]]:
         """Save between two steps when a signal has come, and let the process end by it.
 
-        Clusters send SIGTERM before they take a machine away. This is for one process, in its
-        main thread; the former handlers are back when the block ends.
+        Clusters send SIGTERM before they take a machine away. This is for the main thread; the
+        former handlers are back when the block ends. With a process group, all processes call
+        it: a signal to one of them counts for all, in the same step, and the first one saves.
 
         Parameters
         ----------
@@ -336,12 +338,17 @@ class CheckpointDir:
         }
 
         def safe_point(step: int, *args: Any, **stateful: Any) -> None:
-            if received:
+            def save() -> None:
                 self.save(step, *args, **stateful)
                 settle_and_raise()
+
+            ranks = Ranks()
+            told = [number for each in ranks.gather(received[:1]) for number in each]
+            if told:
+                ranks.run_on_first(save)
                 if self._run is not None:
                     self._run.release()
-                _end_by(received[0])
+                _end_by(told[0])
 
         try:
             yield safe_point

@@ -10,10 +10,9 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint import metadata, state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
@@ -21,18 +20,17 @@ from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 
 from .. import _files as files
-from .._errors import CheckpointError, CorruptCheckpointError, MismatchError
+from .._errors import CheckpointError, CorruptCheckpointError
 from . import _contents as contents
 from . import _shards as shards
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY, checked_header, describe
 from ._matching.loaders import Options
 from ._matching.plan import Plan, plan
+from ._ranks import Ranks
 from ._results import Loaded, Match
 
 __all__ = ["load", "save"]
-
-T = TypeVar("T")
 
 _PREFIX, _PART = ".optimkit-", ".part"
 
@@ -74,7 +72,7 @@ def save(
     >>> distributed.load(path, model=model)["epoch"]
     3
     """
-    ranks, target = _Ranks(), Path(os.path.realpath(path))
+    ranks, target = Ranks(), Path(os.path.realpath(path))
     found = objects_to_save(objects, stateful)
     about = checked_mapping("metadata", metadata)
     skeleton, tensors = ranks.run(lambda: _split(found, about))
@@ -190,7 +188,7 @@ def load(
     >>> distributed.load(path)["epoch"]
     3
     """
-    ranks = _Ranks()
+    ranks = Ranks()
     given = objects_to_load(objects, stateful)
     folder = ranks.run_on_first(lambda: shards.find(Path(path)))
     reading = ranks.run(lambda: _read(folder, map_location, verify, ranks))
@@ -217,7 +215,7 @@ def load(
 
 
 def _read(
-    folder: Path, map_location: files.MapLocation, verify: bool, ranks: _Ranks
+    folder: Path, map_location: files.MapLocation, verify: bool, ranks: Ranks
 ) -> files.Reading:
     """Read what is no large tensor, and compare the checksums of a part of the files."""
     reading = files.read(folder / shards.HEADER, map_location=map_location, verify=verify)
@@ -266,52 +264,3 @@ def _unwrapped(work: Callable[[], object]) -> None:
         raise CheckpointError(
             *(f"rank {rank}: {each[0]!r}" for rank, each in sorted(error.failures.items()))
         ) from error
-
-
-class _Ranks:
-    """The processes that save or load together: the default process group, or this one alone."""
-
-    def __init__(self) -> None:
-        together = dist.is_available() and dist.is_initialized()
-        self.rank = dist.get_rank() if together else 0
-        self.size = dist.get_world_size() if together else 1
-
-    def gather(self, value: T) -> list[T]:
-        """Return what each process has, in all of them."""
-        if self.size == 1:
-            return [value]
-        found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, value)
-        return found
-
-    def run(self, work: Callable[[], T]) -> T:
-        """Do something in every process: if it fails in one, it fails in all."""
-        result, failure = None, None
-        try:
-            result = work()
-        except Exception as error:
-            failure = error
-        failures = self.gather(_portable(failure))
-        if failure is not None:
-            raise failure
-        for rank, other in enumerate(failures):
-            if other is not None:
-                if hasattr(other, "add_note"):  # Python 3.11
-                    other.add_note(f"(on rank {rank})")
-                raise other
-        return result  # type: ignore[return-value]
-
-    def run_on_first(self, work: Callable[[], T]) -> T:
-        """Do something in the first process only, and return its result in all."""
-        return self.gather(self.run(lambda: work() if self.rank == 0 else None))[0]  # type: ignore[return-value]
-
-
-def _portable(error: Exception | None) -> Exception | None:
-    """Bring an error to a form that crosses processes: its words, if not itself."""
-    if error is None or isinstance(error, OSError):
-        return error
-    if isinstance(error, MismatchError):
-        return MismatchError(*error.problems)
-    if isinstance(error, CheckpointError):
-        return error
-    return CheckpointError(f"{type(error).__name__}: {error}")
