@@ -113,7 +113,7 @@ import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-fig, axes = plt.subplots(1, 2, figsize=(7.8, 2.5), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(7.8, 2.2), layout="constrained", sharey=True)
 fig.set_label(
     "Momentum buffer over 40 steps: it climbs to 10 if gradients agree, and stays near "
     "0.5 if they alternate | "
@@ -156,7 +156,7 @@ assert all(path[:, 0].min() < -1 for path in list(walks.values())[1:3])
 x, y = torch.linspace(-8, 11, 120), torch.linspace(-11, 11, 120)
 height = valley(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)).sqrt()
 names = ["gradient descent | 梯度下降", "momentum 0.9 | 动量 0.9"]
-fig, axes = plt.subplots(1, 2, figsize=(7.8, 2.8), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(7.8, 2.5), layout="constrained", sharey=True)
 fig.set_label(
     "Forty steps in the valley: gradient descent jumps from side to side and is not half "
     "way; momentum has reached the minimum | "
@@ -214,7 +214,7 @@ tail = walk(optim.SGD, lr=1 / 101, momentum=0.9)[:, 0].abs()
 measured = (tail[200:300].max() / tail[100:200].max()) ** (1 / 100)
 assert abs(measured - factor(1 / 101, torch.tensor(0.9), 1)) < 0.01, measured
 
-fig, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.9), layout="constrained")
 fig.set_label(
     "Map of learning rate and momentum, coloured by the steps needed: the best point is "
     "at 0.033 and 0.67, in the tip of a wedge below the wall | "
@@ -345,7 +345,7 @@ print(askew)
 assert counts == [[248, 248], [45, 45], [84, "300+"]]
 assert list(askew.values()) == ["300+"] * 4 + [229, 103]
 
-fig, axes = plt.subplots(1, 2, figsize=(7.8, 3.4), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(7.8, 3.0), layout="constrained")
 fig.set_label(
     "Adam at 0.3: in the straight valley it walks to the minimum at 45 degrees; in the "
     "turned one it crawls along the floor and is far from it after 300 steps | "

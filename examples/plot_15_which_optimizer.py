@@ -59,8 +59,9 @@ def banana(p):
     return (1 - x) ** 2 + 100 * (y - x**2) ** 2
 
 
-starts = {valley: (10.0, 1.0), noisy: (10.0, 1.0), saddle: (2.0, 0.001), banana: (-1.2, 1.0)}
-print({surface.__name__: start for surface, start in starts.items()})
+starts = {valley: (10.0, 1.0), noisy: (10.0, 1.0)}
+starts |= {saddle: (2.0, 0.001), banana: (-1.2, 1.0)}
+print(*(surface.__name__ for surface in starts))
 # sphinx_gallery_start_ignore
 lowest = {valley: (0.0, 0.0), saddle: (0.0, 1.0), banana: (1.0, 1.0)}
 assert all(surface(torch.tensor(p)) == 0 for surface, p in lowest.items())
@@ -115,12 +116,14 @@ def race(kind, options, surface):
 
 # sphinx_gallery_thumbnail_number = 1
 results = {}
+print(" " * 16, *(f"{name:>7}" for name in entries))
 for surface in starts:
     for name, (kind, options) in entries.items():
         scores = race(kind, options, surface)
         results[surface, name] = scores, scores.argmin().item()
-        at_one, best = scores[3], scores.min()
-        print(f"{surface.__name__:6} {name:8} at 0.01: {at_one:7.2g}, best: {best:7.2g}")
+    rows = [results[surface, name][0] for name in entries]
+    print(f"{surface.__name__:6} at 0.01:", *(f"{row[3]:7.2g}" for row in rows), end="")
+    print("   best:", *(f"{row.min():7.2g}" for row in rows))
 # sphinx_gallery_start_ignore
 best = {key: scores[at].item() for key, (scores, at) in results.items()}
 rate = {key: lrs[at] for key, (_, at) in results.items()}
@@ -140,7 +143,7 @@ import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-fig, axes = plt.subplots(2, 2, figsize=(7.8, 5.2), layout="constrained", sharex=True)
+fig, axes = plt.subplots(2, 2, figsize=(7.8, 4.4), layout="constrained", sharex=True)
 fig.set_label(
     "Loss after 150 steps against learning rate, on four surfaces: each optimizer has a "
     "range of its own, Adam's lies to the right | "
@@ -246,7 +249,7 @@ for name, (kind, options) in kinds.items():
 # sphinx_gallery_start_ignore
 torch.testing.assert_close([*start.values()], [0.105, 0.021, 0.021], rtol=0.5, atol=0)
 
-fig, ax = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.9), layout="constrained")
 fig.set_label(
     "Range test: as the rate rises, the loss of each optimizer falls to a lowest point "
     "and then shoots up; dots mark a third of that rate | "
@@ -297,7 +300,7 @@ ends = {}
 for name, (kind, options) in kinds.items():
     rates = [start[name] / 3, start[name], start[name] * 3]
     runs = [train(kind, lr, **options) for lr in rates]
-    print(f"{name:8}", *(f"{lr:.3f}: {end:.0f} m  " for lr, end in zip(rates, runs, strict=True)))
+    print(name, *(f"{lr:.3f}" for lr in rates), "->", *(f"{end:.0f} m" for end in runs))
     # sphinx_gallery_start_ignore
     ends[name] = runs
 grid = [10 ** (k / 2) for k in range(-6, 0)]
@@ -309,7 +312,7 @@ near = {name: [one < min(row) + 12 for one in row] for name, row in errors.items
 assert near["AdamW"] == [True] * 6 and near["momentum"] == [False, True, True, True, True, False]
 assert (height.min(), height.max()) == (247, 1067)
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(7.8, 3.4), layout="constrained")
+fig, (left, right) = plt.subplots(1, 2, figsize=(7.8, 2.9), layout="constrained")
 fig.set_label(
     "The map of heights, and the error against the learning rate: the lowest points of "
     "the three optimizers are level, and AdamW's curve is the widest | "
