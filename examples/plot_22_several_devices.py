@@ -222,6 +222,7 @@ for i, ((way, rank), sizes) in enumerate(rows.items()):
 ax.set_yticks(*zip(*marks, strict=True))
 ax.invert_yaxis()
 ax.spines[["top", "right"]].set_visible(False)
+ax.grid(axis="y", visible=False)
 ax.set_xlabel("numbers kept between two steps | 两步之间存着多少个数")
 ax.set_title("Sharding splits the state | 分片就是把状态分开存", pad=18)
 plt.show()
@@ -278,7 +279,8 @@ def save_alone(way):
     except RuntimeError as error:
         return f"RuntimeError: {error}"
     moment = torch.load(path)["state"][0]["exp_avg"]
-    return f"shape {list(moment.shape)}, in the file {count([moment])} of {moment.numel()}"
+    there = f"{count([moment])} of {moment.numel()}"
+    return f"shape {list(moment.shape)}, in the file {there}"
 
 
 said = {way: together(partial(save_alone, way))[0] for way in ("DDP", "ZeRO", "FSDP2")}

@@ -93,6 +93,7 @@ for name, label in zip(changes, ax.get_yticklabels(), strict=True):
 ax.set_xticks(range(0, len(versions), 3), versions[::3])
 ax.invert_yaxis()
 ax.spines[["top", "right"]].set_visible(False)
+ax.grid(axis="y", visible=False)
 ax.set_xlim(-1, len(versions) - 0.5)
 ax.set_xlabel("version of torch | torch 的版本")
 ax.set_title("Orange: the two that matter most | 橙色：影响最大的两处")
@@ -189,10 +190,11 @@ def second_step(state_dict=None):
 
 
 loaded, optimizer = second_step(old)
-print(optimizer.state_dict()["state"][0]["step"], len(optimizer.param_groups[0]) - 1, "options")
+step = optimizer.state_dict()["state"][0]["step"]
+print(step, len(optimizer.param_groups[0]) - 1, "options")
 torch.testing.assert_close(loaded, second_step()[0])
 # sphinx_gallery_start_ignore
-assert torch.is_tensor(optimizer.state_dict()["state"][0]["step"])
+assert torch.is_tensor(step)
 assert optimizer.param_groups[0].keys() >= now.keys()
 # sphinx_gallery_end_ignore
 
