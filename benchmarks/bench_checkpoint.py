@@ -9,6 +9,8 @@ memory that is new to the process, as when it resumes, and in memory left over f
 before. Saving takes at most 5 % of the bytes in memory. For many small tensors the time to
 compare them all is told, without a budget.
 
+A save in the background blocks at most 1.3 copies in memory, and 0.3 of what DCP's does.
+
 Each call begins with nothing left to write by the one before.
 """
 
@@ -19,11 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import nn
+from torch.distributed.checkpoint.state_dict_saver import async_save
 
 import optimkit
 
@@ -155,8 +161,12 @@ def measure_background(folder: Path, megabytes: int, rounds: int = 7) -> None:
     def step() -> None:
         weight @ weight
 
-    waits, steps = [], []
+    def save_by_dcp() -> Future:
+        return async_save({"state": state}, checkpoint_id=folder / "dcp")
+
+    waits, steps, of_dcp = [], [], []
     save().wait()
+    save_by_dcp().result()
     for _ in range(rounds):
         os.sync()
         alone = statistics.median(seconds(step) for _ in range(30))
@@ -168,7 +178,13 @@ def measure_background(folder: Path, megabytes: int, rounds: int = 7) -> None:
         while not saving.done():
             beside.append(seconds(step))
         steps.append(statistics.median(beside) / alone)
+        os.sync()
+        start = time.perf_counter()
+        future = save_by_dcp()
+        of_dcp.append(waits[-1] * once / (time.perf_counter() - start))
+        future.result()
     show("save(background=True), blocked / one copy in memory", waits, 1.3)
+    show("the same / DCP's async_save", of_dcp, 0.3)
     show("a step beside the writing / alone", steps, 1.15)
 
 
@@ -191,6 +207,8 @@ def measure_matching(layers: int = 750) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")  # of DCP, that there is one process
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     measure_matching()
     where = sys.argv[1] if len(sys.argv) > 1 else None
     for title, size in SIZES.items():
@@ -198,3 +216,4 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory(dir=where) as name:
             measure(Path(name), size)
             measure_background(Path(name), size)
+    dist.destroy_process_group()
