@@ -152,15 +152,16 @@ for name, path in walks.items():
 # sphinx_gallery_start_ignore
 assert [steps(path) for path in walks.values()] == [248, 98, 89, 45]
 assert all(path[:, 0].min() < -1 for path in list(walks.values())[1:3])
+assert 4 < descent[40, 0] < 5 and list(walks.values())[2][40, 0] < 0
 
 x, y = torch.linspace(-8, 11, 120), torch.linspace(-11, 11, 120)
 height = valley(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)).sqrt()
 names = ["gradient descent | 梯度下降", "momentum 0.9 | 动量 0.9"]
 fig, axes = plt.subplots(1, 2, figsize=(7.8, 2.5), layout="constrained", sharey=True)
 fig.set_label(
-    "Forty steps in the valley: gradient descent jumps from side to side and is not half "
-    "way; momentum has reached the minimum | "
-    "在山谷里走 40 步：梯度下降在两侧来回跳，还没走完一半多；动量已经到了最低点附近"
+    "Forty steps in the valley: gradient descent jumps from side to side, little more "
+    "than half way; momentum has rolled past the minimum | "
+    "在山谷里走 40 步：梯度下降在两侧来回跳，才走了一半多一点；动量已经冲过了最低点"
 )
 for ax, name, key in zip(axes, names, [0, 2], strict=True):
     path = list(walks.values())[key][:41]
