@@ -3,7 +3,7 @@
 (() => {
 const language = document.documentElement.lang;
 const base = new URL("../", document.currentScript.src);
-const WEIGHTS = { title: 4, about: 1.5, asked: 3, prose: 1, code: 0.3 };
+const WEIGHTS = { title: 4, about: 1.5, asked: 3, prose: 1 };
 const WORDS = /\p{Script=Han}+|[a-z0-9_]+/giu;
 const HAN = /\p{Script=Han}+/u;
 const NOISE = /有什么用|为什么|怎么样|怎么办|怎么|怎样|如何|什么是|是什么|什么|是否|有没有|能不能|可不可以|应该|可以|吗|呢|了|的|我|请问/g;
@@ -47,9 +47,9 @@ function build({ pages, sections, names, folds }) {
   for (let i = 0; i < characters.length; i += 2) engine.folds.set(characters[i], characters[i + 1]);
   engine.pages = pages;
   engine.names = Object.entries(names).sort(([a], [b]) => b.length - a.length);
-  for (const [page, anchor, title, prose, code, asked] of sections) {
+  for (const [page, anchor, title, prose, asked] of sections) {
     // The title of a page says what each of its sections is about, too.
-    add({ page, anchor, title, prose }, { title, prose, code, about: anchor ? pages[page][1] : "" });
+    add({ page, anchor, title, prose }, { title, prose, about: anchor ? pages[page][1] : "" });
     // What readers ask speaks for the page; which of its sections is shown is up to the text.
     for (const question of asked) add({ page, anchor, title, prose, isAsked: true }, { asked: question });
   }

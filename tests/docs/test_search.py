@@ -65,30 +65,21 @@ def index(site):
 
 
 def test_sections(both):
-    """Each part that a link can lead to has its anchor, its title, its prose, the names in its code."""
+    """Each part that a link can lead to has its anchor, its title, its prose, but no answer."""
     files = FILES | {"questions.toml": QUESTIONS}
     extensions = ["myst_parser", "bilingual", "mathml", "sphinx.ext.autodoc"]
     english, chinese = map(index, both(files, extensions=extensions, locale_dirs=["locale"]))
     assert english["pages"] == [["index.html", "Page"]]
     assert english["sections"] == [
-        [
-            0,
-            "",
-            "Page",
-            "The first line goes on. Maths is left out.",
-            "learning_rate max comment",
-            ["Why?"],
-        ],
-        [0, "part-f-f", "Part f()", "One, code too.", "", []],
-        [0, "step", "step", "How far.", "", []],
-        [0, "answers", "Answers", "Yes.", "", []],
+        [0, "", "Page", "The first line goes on. Maths is left out.", ["Why?"]],
+        [0, "part-f-f", "Part f()", "One, code too.", []],
+        [0, "step", "step", "How far.", []],
     ]
     assert chinese["pages"] == [["index.html", "页"]]
     assert [section[2:] for section in chinese["sections"]] == [
-        ["页", "第一行，接着写。", "learning_rate max comment", ["为什么？"]],
-        ["第 f() 节", "一，还有 代码。", "", []],
-        ["step", "走多远。", "", ["怎么走"]],
-        ["答案", "对。", "", []],
+        ["页", "第一行，接着写。", ["为什么？"]],
+        ["第 f() 节", "一，还有 代码。", []],
+        ["step", "走多远。", ["怎么走"]],
     ]
     assert chinese["names"]["lr"] == "学习率"
     assert "lr" not in english["names"]

@@ -39,7 +39,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     # Raise env_version with any change of the transforms: it is what makes old doctrees stale.
     return {
         "version": "1",
-        "env_version": 12,
+        "env_version": 13,
         "parallel_read_safe": True,
         "parallel_write_safe": True,
     }

@@ -4,7 +4,6 @@ The browser cuts these texts, and what a reader types, into words by one rule: s
 """
 
 import json
-import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,12 @@ from sphinx.util import logging
 from .blocks import ancestors, is_leaf
 from .glossary import glossary
 from .languages import CHINESE, by_sphinx
-from .pages import fold, fold_summary
+from .pages import fold
 from .pairing import OTHER
 
 logger = logging.getLogger(__name__)
 
-NAME = re.compile(r"[A-Za-z_]\w{2,}")
-TITLES = (nodes.title, nodes.term, fold_summary)
+TITLES = (nodes.title, nodes.term)
 LEFT_OUT = {OTHER, "tutorial-card", "sphx-glr-download-link-note"}
 UNREAD = (nodes.raw, nodes.math, nodes.math_block, nodes.Invisible, nodes.image)
 
@@ -56,7 +54,7 @@ class CollectSections(SphinxTransform):
 
 def place(node: nodes.Node) -> tuple[str, str] | None:
     """Return the anchor and the title of what a link can lead to; the top of a page has no anchor."""
-    if isinstance(node, (nodes.section, fold)):
+    if isinstance(node, nodes.section):
         is_top = isinstance(node.parent, nodes.document)
         return "" if is_top else node["ids"][0], visible(node[0])
     if isinstance(node, nodes.definition_list_item) and node[0]["ids"]:
@@ -67,9 +65,9 @@ def place(node: nodes.Node) -> tuple[str, str] | None:
 
 
 def is_left_out(node: nodes.Node) -> bool:
-    """Return whether a block is in the language of the other site, repeats another page, or is no text."""
+    """Return whether a block is in the language of the other site, repeats another page, or is an answer."""
     classes = node.get("classes", ()) if isinstance(node, nodes.Element) else ()
-    return not LEFT_OUT.isdisjoint(classes)
+    return isinstance(node, fold) or not LEFT_OUT.isdisjoint(classes)
 
 
 def visible(node: nodes.Node) -> str:
@@ -106,11 +104,10 @@ def write_index(app: Sphinx, error: Exception | None) -> None:
         metadata = env.metadata.get(docname, {})
         if "nosearch" in metadata:
             continue
-        for anchor, (title, prose, code) in metadata.get("sections", {}).items():
+        for anchor, (title, prose, _) in metadata.get("sections", {}).items():
             target = f"{docname}#{anchor}" if anchor else docname
-            names = " ".join(dict.fromkeys(NAME.findall("\n".join(code))))
             typed = asked.get(target, {}).get(own.path, [])
-            sections.append([len(pages), anchor, title, prose, names, typed])
+            sections.append([len(pages), anchor, title, prose, typed])
         pages.append([app.builder.get_target_uri(docname), visible(env.titles[docname])])
     # A term of the other language, or by another name, is looked for by what it is called here.
     names = {
