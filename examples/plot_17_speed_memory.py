@@ -118,6 +118,7 @@ for i, name in enumerate(ways):
     va = {"for-loop": "bottom", "foreach": "top"}.get(name, "center")
     ax.text(280, times[-1], {"for-loop": "for-loop | 循环"}.get(name, name), color=f"C{i}", va=va)
 ax.set(xlim=(3, 700), xticks=list(measured), xticklabels=list(measured))
+ax.margins(y=0.2)
 ax.minorticks_off()
 ax.set_xlabel("tensors with half a million weights in all | 张量个数（共五十来万个权重）")
 ax.set_ylabel("ms a step | 每步毫秒")

@@ -65,7 +65,7 @@ import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-fig, ax = plt.subplots(figsize=(7.5, 3.1), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.8), layout="constrained")
 fig.set_label(
     "Contours of a valley: the path of the weights zigzags around the minimum, the path of "
     "their average runs smoothly into it | "
@@ -106,8 +106,7 @@ for weights in path:
     with torch.no_grad():
         model.w.copy_(weights)
     averaged.update_parameters(model)
-print("torch:", averaged.module.w.tolist(), " updates:", averaged.n_averaged.item())
-print("mine: ", averages[-1].tolist())
+print("torch:", averaged.module.w.tolist(), " mine:", averages[-1].tolist())
 # sphinx_gallery_start_ignore
 torch.testing.assert_close(averaged.module.w.detach(), averages[-1])
 assert averaged.n_averaged == 200 and averaged.module.w.grad is None
@@ -162,7 +161,7 @@ curve = [loss_of(average.module) for average in bowl(*map(ema, half_lives))[1]]
 assert min(curve) == curve[5] and round(0.5 ** (1 / 1000), 4) == 0.9993
 
 
-fig, ax = plt.subplots(figsize=(7.5, 3.1), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.8), layout="constrained")
 fig.set_label(
     "Loss of the average against its half-life: it falls from 0.12 to 0.013 at 50 steps, and "
     "rises to 8 at 1000 | 平均的损失随半衰期的变化：到 50 步时从 0.12 降到 0.013，到 1000 步又升到 8"
@@ -296,7 +295,7 @@ ends = [test(plain), test(buffered)]
 torch.testing.assert_close([wrong, *ends], [0.52, 0.50, 0.50], rtol=0, atol=0.015)
 assert max(ends) < wrong - 0.005 and wrong < test(net) - 0.03
 
-fig, ax = plt.subplots(figsize=(7.5, 3.1), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.8), layout="constrained")
 fig.set_label(
     "Loss on fresh data over 16 epochs: that of the weights jumps about and ends at 0.60; EMA "
     "and SWA end at 0.51 and 0.50 | "
@@ -311,8 +310,14 @@ ax.text(8.7, 0.67, "SWA from here | 从这里起 SWA", color="0.5")
 ax.text(16.4, curves["last"][-1], "last weights | 最后的权重", color="C0", va="center")
 ax.text(16.4, wrong + 0.012, "SWA, wrong statistics | SWA，统计量不对", color="C3", va="center")
 ax.text(16.4, ends[0] - 0.012, "SWA", color="C2", va="center")
-ax.text(4.5, 0.55, "EMA", color="C1")
-ax.set(xlim=(0.5, 24), xticks=range(2, 17, 2), xlabel="epoch | 轮", ylabel="loss | 损失")
+ax.text(5.3, 0.655, "EMA", color="C1")
+ax.set(
+    xlim=(0.5, 24),
+    ylim=(0.47, 0.71),
+    xticks=range(2, 17, 2),
+    xlabel="epoch | 轮",
+    ylabel="loss | 损失",
+)
 ax.set_title("Averages end lower | 平均的损失更低")
 plt.show()
 # sphinx_gallery_end_ignore
@@ -334,8 +339,7 @@ from pathlib import Path
 
 import optimkit
 
-folder = tempfile.TemporaryDirectory()
-path = Path(folder.name, "run.pt")
+path = Path(tempfile.mkdtemp(), "run.pt")
 model, (average,) = bowl(ema(50))
 optimkit.save(path, model=model, average=average)
 
@@ -346,7 +350,8 @@ for name, restored in (("wrong", wrong), ("right", right)):
     restored.update_parameters(model)
     print(f"{name}: {loss_of(restored.module):.3f}, {restored.n_averaged.item()} updates")
 # sphinx_gallery_start_ignore
-folder.cleanup()
+path.unlink()
+path.parent.rmdir()
 torch.testing.assert_close(loss_of(wrong.module), loss_of(model))
 average.update_parameters(model)
 assert right.n_averaged == 301 and torch.equal(right.module.w, average.module.w)
