@@ -25,6 +25,7 @@ WHICH = "auto_examples/plot_15_which_optimizer"
 CLIPPING = "auto_examples/plot_16_clip_amp_nan"
 MEMORY = "auto_examples/plot_17_speed_memory"
 AVERAGING = "auto_examples/plot_18_ema_swa"
+LBFGS = "auto_examples/plot_19_closures_lbfgs"
 TUTORIALS = "auto_examples/index"
 START = "start"
 GLOSSARY = "glossary"
@@ -149,7 +150,7 @@ QUERIES = {
         ("sharded checkpoint distributed", CHECKPOINT),
         ("gradient clipping", CLIPPING, LAYERS, TRAINING, INSPECTION),
         ("muon optimizer", GROUPS, NETWORKS),
-        ("lbfgs", CHECKPOINT, STEP, INSPECTION),
+        ("lbfgs", LBFGS, CHECKPOINT, STEP, INSPECTION),
         ("loss is NaN", CLIPPING, "symptoms/numbers"),
         ("GradScaler", CLIPPING, "symptoms/numbers"),
         ("EMA of the weights", AVERAGING),
