@@ -35,7 +35,7 @@ a valley neither helps; and one that lies askew, Adam's division does not level.
 # equally slow, at ``lr = 2 / 101``: 0.98 and -0.98. From (10, 10), it takes 248 steps
 # until it is, and stays, within 0.1 of the minimum.
 #
-# 还是教程 01 的山谷，只是横着陡了十倍：沿谷底（x 方向）曲率是 1，横着（y 方向）L = 100。
+# 还是教程 01 的山谷，只是横着的坡陡到原来的十倍：沿谷底（x 方向）曲率是 1，横着（y 方向）L = 100。
 # 梯度下降每走一步，x 乘以 ``1 - lr``，y 乘以 ``1 - 100 * lr``。长远来看，最多只能让两边一样慢，
 # 也就是取 ``lr = 2 / 101``：一个乘 0.98，一个乘 -0.98。从 (10, 10) 出发，
 # 走到离最低点不超过 0.1 并且不再出去，要 248 步。
@@ -86,7 +86,7 @@ torch.testing.assert_close(y, torch.full_like(y, -99 / 101))
 # 动量有一个缓冲区，``m = 0.9 * m + g``，走的时候用 ``m`` 代替 ``g``。这个桶每次漏掉十分之一。
 # 往里倒方向一致的梯度，最后会积到 10，即 :math:`1 / (1 - 0.9)`。倒进去的梯度要是每次都变号，
 # 就像在山谷两侧来回跳那样，它只停在半个梯度上下，即 :math:`1 / (1 + 0.9)`。
-# 相对于横着的方向，谷底方向快了 19 倍。
+# 相对于横着的方向，谷底方向的步子放大到了 19 倍。
 
 
 def buffer(gradients):
@@ -184,7 +184,7 @@ plt.show()
 # :math:`(\sqrt{\kappa} - 1) / (\sqrt{\kappa} + 1)`. Momentum makes a valley of 100 like
 # one of 10.
 #
-# 沿曲率为 c 的方向，走久了，每一步距离都缩成一个固定的倍数，就是一个二次方程较大的根，
+# 沿曲率为 c 的方向，走久了，每走一步，距离就乘以一个固定的倍数，它是一个二次方程较大的根，
 # 算式见代码；两个方向取慢的那个。教程 01 里 2/L 处的分界线，往外挪到了
 # :math:`2 (1 + \beta) / L`。最好的倍数是 0.82，而梯度下降是 0.98。一般地，条件数为
 # :math:`\kappa` 时，从 :math:`(\kappa - 1) / (\kappa + 1)` 变成
@@ -289,9 +289,9 @@ assert 0.7 < noise[0][20] / noise[2][20] < 1.4
 # gradients differ in size. It need not be exact, either: from 0.2 to 5 any arrives, in
 # 84 to 110 steps.
 #
-# Adam 除以的，是平方的移动平均再开根号。把山谷再弄陡一百倍，L = 10000：y 方向的梯度大了一百倍，
-# 除数也大了一百倍，走出来的路一模一样。某个参数自己的曲率，Adam 根本看不见。
-# 各层的梯度有大有小，用同一个学习率却都训练得动，道理就在这里。
+# Adam 除以的，是梯度平方的移动平均再开根号。让山谷陡到原来的一百倍，L = 10000：
+# y 方向的梯度成了一百倍，除数也成了一百倍，走出来的路一模一样。
+# 某个参数自己的曲率，Adam 根本看不见。各层的梯度有大有小，用同一个学习率却都训练得动，道理就在这里。
 # 学习率也不必很准：从 0.2 到 5，都走得到，用 84 到 110 步。
 
 steep = walk(optim.Adam, lambda p: valley(p, L=10_000), lr=0.3)
@@ -381,8 +381,8 @@ plt.show()
 # - It looks ahead, and steps along ``g + 0.9 * m``: it turns a little sooner, and needs 82
 #   steps where it needed 89.
 #
-# - 除以 10，因为每个梯度前前后后要算 100 次。而且忘得也慢了十倍：一个梯度要过 69 步才剩一半，
-#   原来是 7 步。
+# - 除以 10，因为每个梯度前前后后要算 100 次。而且忘得也慢，要花十倍的时间：一个梯度过 69 步
+#   才剩一半，原来是 7 步。
 # - 它往前看一步，沿 ``g + 0.9 * m`` 走，所以回头早一点，89 步变成 82 步。
 
 path = walk(optim.SGD, lr=1 / 101, momentum=0.9, nesterov=True)

@@ -7,7 +7,7 @@ three end within 4 metres of one another. At one shared rate, you compare rates,
 optimizers. Start with AdamW at 1e-3; or run a range test, 120 steps in which the rate
 rises, and take a third of the rate at the lowest loss.
 
-让每个优化器各用各的学习率，差别就小了：下面三种优化器，最后只差不到 4 米。
+让每个优化器各用各的学习率，差别就小了：下面三种优化器，最后的误差相差不到 4 米。
 共用一个学习率，比的其实是学习率，不是优化器。先用 AdamW，学习率 1e-3；或者做一次范围测试：
 跑 120 步，学习率一路升高，取损失最低处学习率的三分之一。
 
@@ -109,10 +109,10 @@ def race(kind, options, surface):
 # banana, and at the saddle all three arrive. No optimizer wins everywhere. But their rates lie
 # far apart: in the valleys Adam's best is 46 and 100 times that of momentum.
 #
-# 学习率都取 0.01，两个山谷里 Adam 都垫底：37.7，动量是 0.00003；到了香蕉谷，又只有它没发散。
-# 这样比，比的是 0.01 这个数。各取最好的学习率之后，山谷里 Adam 与动量持平，有噪声时 Adam 第一；
-# 香蕉谷动量赢；鞍点三家都走到了底。没有谁处处都赢。倒是学习率差得远：
-# 在两个山谷里，Adam 最好的学习率分别是动量的 46 倍和 100 倍。
+# 学习率都取 0.01，两个山谷里 Adam 都垫底（没有噪声的那个，它是 37.7，动量是 0.00003）；
+# 到了香蕉谷，又只有它没发散。这样比，比的是 0.01 这个数。各取最好的学习率之后，
+# 山谷里 Adam 与动量持平，有噪声时 Adam 第一；香蕉谷动量赢；鞍点三家都走到了底。没有谁处处都赢。
+# 倒是学习率差得远：在两个山谷里，Adam 最好的学习率分别是动量的 46 倍和 100 倍。
 
 # sphinx_gallery_thumbnail_number = 1
 results = {}
@@ -278,8 +278,8 @@ plt.show()
 # the one to start with when you don't know the rate.
 #
 # 测出来的学习率、它的三分之一、它的三倍，各跑一次。最好的成绩在 81 到 84 米之间，三种优化器差不多。
-# 要不公平也很容易：都用 0.001，AdamW 看上去远胜 SGD。AdamW 真正的好处是范围宽：
-# 从 0.001 到 0.3，成绩离最好的都不超过 12 米；动量是从 0.003 到 0.1。
+# 想比得不公平也很容易：都用 0.001，AdamW 看上去远胜 SGD。AdamW 真正的好处是范围宽：
+# 从 0.001 到 0.3，成绩都与自己最好的相差不到 12 米；动量是从 0.003 到 0.1。
 # 所以，还不知道学习率该取多少时，先用它。
 
 
@@ -341,8 +341,9 @@ plt.show()
 # often start steep, too; where they don't, as here with the heights, expect no gain.
 #
 # 香蕉谷最陡的地方恰好是起点。错误写法：动量一上来就用 0.004，结果飞了出去，其实后面的谷底受得住。
-# 正确写法：前 50 步把学习率慢慢升上来。这样 0.004 也走得到，终点比 0.003 预不预热都低。
-# 网络的开头往往也陡；要是不陡，比如这里的高程图，就别指望预热有什么好处。
+# 正确写法：前 50 步把学习率慢慢升上来。这样 0.004 也走得到，终点还更低：
+# 0.003 无论预不预热，都比不上。网络的开头往往也陡；要是不陡，比如这里的高程图，
+# 就别指望预热有什么好处。
 
 
 def roll(lr, warm_up):

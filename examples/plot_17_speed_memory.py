@@ -39,7 +39,7 @@ steps inside ``backward()`` make it smaller.
 # 循环是一个张量接一个张量，每个要做十来个小运算。``foreach=True`` 让每个运算一次处理一串张量，
 # 在 GPU 上这是默认，因为那里每启动一次核函数都有代价。``fused=True`` 一个运算做完整条规则。
 # 在 CPU 上默认是循环。下面把五十来万个权重分别放在 4、32、256 个张量里；
-# 时间是本机单线程的，所以只看比例：fused 最快，张量越多越明显。错误写法：两个都要。
+# 时间是本机单线程的，所以只看比例：fused 最快，张量越多越明显。错误写法：foreach 和 fused 都要。
 
 import time
 
@@ -139,7 +139,7 @@ plt.show()
 # ``step = torch.compile(optimizer.step)`` 会为 torch 的大多数优化器现写现编一个这样的融合核函数。
 # 它要有 C++ 编译器，还要时间，所以本页不运行，只给一份记录：torch 2.15.0，CPU 单线程，
 # 2026 年 11 月 30 日，Adam，64 个 2048 元素的张量。第一次调用用了 24 秒 CPU 时间，
-# 之后每次是循环的 0.14 到 0.19，与 ``fused=True`` 差不多。先把 ``lr`` 换成张量：
+# 之后每次用时是循环的 0.14 到 0.19 倍，与 ``fused=True`` 差不多。先把 ``lr`` 换成张量：
 # 普通的数会被写死在代码里，学习率一变就要重新编译。
 
 # %%
@@ -152,7 +152,7 @@ plt.show()
 # each column in place of a million numbers.
 #
 # 梯度占的内存和权重一样多，优化器要存的还在这之外，第一次 ``step()`` 时才出现。
-# 只用 torch，可以走一步再把 ``optimizer.state`` 里的张量加起来；``optimkit.state_memory`` 事先就能说出来。
+# 只用 torch，可以走一步，再把 ``optimizer.state`` 里各张量的大小加起来；``optimkit.state_memory`` 事先就能说出来。
 # 下面是一个 1000 × 1000 的矩阵，以权重的大小为 1。Adafactor 不存一百万个数，
 # 只给每行、每列各存一个平均值。
 
@@ -281,7 +281,7 @@ assert f"{2 * (1 + 4 / 256) * 6.738415616:.1f}" == "13.7"
 # accumulate them, or to unscale them, since they are never there together.
 #
 # ``backward()`` 一走过某一层，那一层的梯度就算完了。用钩子当场更新，随手丢掉，任何时候都只有一个梯度在。
-# 这里 16 层一样大，只要十六分之一。最后的权重一模一样。用了它就不能：
+# 这里 16 层一样大，梯度只占原来的十六分之一。最后的权重一模一样。用了它就不能：
 # 按全体梯度的范数裁剪、累积梯度、把梯度反缩放，因为它们从不同时存在。
 
 
@@ -329,7 +329,7 @@ assert after.equal(within) and max(piled) == 16 * max(dropped) == 16 * 64 * 64 *
 # - The gradients, until the next ``backward()``, as it sets them to None. State stays.
 #
 # - 它们的梯度和状态：用 AdamW，四份里省三份。
-# - 释放梯度，到下一次 ``backward()`` 为止，因为它设成了 None。状态还在。
+# - 释放梯度，到下一次 ``backward()`` 为止，因为它把梯度设成了 None。状态还在。
 
 model = nn.Sequential(nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False))
 model[0].weight.requires_grad_(False)
@@ -359,7 +359,7 @@ assert all(p.grad is None for p in model.parameters())
 # -------------------
 # One way is left for each of two optimizers: bfloat16, inside, and next to no state.
 #
-# 剩下的办法只有一种组合：bfloat16、在里面更新、状态几乎为零的优化器，有两个。
+# 只剩一条路：用 bfloat16，在里面更新，优化器的状态几乎为零；这样的优化器有两个。
 
 for dtype in (torch.float32, torch.bfloat16):
     params = [nn.Parameter(torch.empty(s, dtype=dtype, device="meta")) for s in shapes]

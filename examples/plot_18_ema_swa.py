@@ -121,10 +121,10 @@ assert averaged.n_averaged == 200 and averaged.module.w.grad is None
 # the learning rate was never lowered. Wrong: the longer the better. With 1000, a decay of
 # 0.9993, the average still remembers the start: 8.05.
 #
-# 0.999 是多长，谁心里有数？不如说过多少步，旧值只剩一半，那么
+# 0.999 是多长，谁心里有数？不如换个说法：过多少步，旧值只剩一半；那么
 # ``decay = 0.5 ** (1 / half_life)``。在教程 11 那个有噪声的碗里，学习率恒为 0.5 走 300 步，
 # 损失停在 0.12。半衰期取 10，是 0.031；取 50，是 0.013，学习率从头到尾没有降过。
-# 错误想法：越长越好。半衰期取 1000，也就是 0.9993，平均还忘不掉起点：8.05。
+# 错误想法：越长越好。半衰期取 1000，也就是衰减系数 0.9993，平均还忘不掉起点：8.05。
 
 curvature = torch.linspace(0.05, 1, 200)
 
@@ -240,7 +240,7 @@ optimizer = optim.SGD(net.parameters(), lr=0.2)
 # epochs, which are 32 steps. On fresh data the last weights have a loss of 0.60, the EMA
 # of 0.51.
 #
-# 16 轮过了 8 轮，``SWALR`` 把学习率从 0.2 升到 0.5，每轮结束时把权重算进平均。
+# 一共 16 轮，8 轮之后，``SWALR`` 把学习率从 0.2 升到 0.5，每轮结束时的权重也从此算进平均。
 # 旁边还有一个 EMA，半衰期是两轮，也就是 32 步。在新数据上，最后的权重损失是 0.60，EMA 是 0.51。
 
 scheduler = SWALR(optimizer, swa_lr=0.5, anneal_epochs=2, anneal_strategy="linear")
@@ -424,7 +424,7 @@ torch.testing.assert_close(average.module.weight.item(), 0.5)
 # - PyTorch's page on `weight averaging
 #   <https://docs.pytorch.org/docs/stable/optim.html#weight-averaging-swa-and-ema>`__.
 #
-# - 教程 12 讲怎样分毫不差地恢复训练，把平均也放进它的文件。
+# - 教程 12 讲怎样分毫不差地恢复训练，平均也要放进那个文件。
 # - Izmailov 等人提出 SWA 的论文：`Averaging Weights Leads to Wider Optima and Better
 #   Generalization <https://arxiv.org/abs/1803.05407>`__，讲它为什么泛化更好。
 # - PyTorch 官方文档讲 `权重平均

@@ -82,7 +82,7 @@ importlib.import_module("torch._dynamo")
 # finds the same ``.grad`` everywhere and needs no word from the others. Two processes end
 # where one ends that has all 12 samples.
 #
-# 一个批量有 12 个样本，切开后每个进程算自己的那份。错误写法：到此为止。
+# 一个批次有 12 个样本，切开后每个进程算自己的那份。错误写法：到此为止。
 # 每个优化器都跟着自己那几个样本的梯度走，训练出来的是两个模型。
 # 正确写法：用 ``DistributedDataParallel``，它在 ``backward()`` 期间求出各进程梯度的平均；
 # 轮到 ``step()``，各处的 ``.grad`` 已经一样，不用再互相通信。
@@ -329,7 +329,7 @@ def go_on(path):
 # No group of processes is needed to read such a directory; here, though, all go on
 # training.
 #
-# 只是读取这样的目录，并不需要进程组；这里则是都要接着训练。
+# 只是读取这样的目录，并不需要进程组；这里用了进程组，是因为都要接着训练。
 
 together(partial(stop, here / "dcp"))
 for size in (2, 1, 3):
@@ -381,7 +381,7 @@ assert abs(end - alone) < 2e-3 and lr == 0.01
 #   that DDP takes still that of all 11?
 #
 # - ``ZeroRedundancyOptimizer`` 两边存了 1600 和 900，不是各 1250，为什么？
-# - 最后一个批量只有 11 个样本，一边 6 个，一边 5 个。DDP 取的平均还是 11 个样本的平均吗？
+# - 最后一个批次只有 11 个样本，一边 6 个，一边 5 个。DDP 取的平均还是 11 个样本的平均吗？
 
 # %%
 # Answers | 答案

@@ -168,7 +168,7 @@ torch.testing.assert_close(found, [2**0.5, 1.0])
 # the step into a tensor, and fills in the options that the file lacks. The second step is
 # the one that it would have made without a break.
 #
-# 1.11 以前，``state["step"]`` 是 ``int``；torch 1.12 起是张量。下面是笔记里的 Adam
+# 1.11 及更早，``state["step"]`` 是 ``int``；torch 1.12 起是张量。下面是笔记里的 Adam
 # 走完一步后，torch 1.10 存下的内容。现在的 torch 能加载：步数转成张量，文件里没有的选项补上。
 # 接着走的第二步，与不中断时完全一样。
 
@@ -207,7 +207,8 @@ assert optimizer.param_groups[0].keys() >= now.keys()
 # once, for a file that you made; then save plain values, here ``str``.
 #
 # 优化器状态都是张量和数字，照旧能读。但 torch 2.6 起，文件里只要有一个对象既不是张量，也不是普通的值，
-# 哪怕只是个路径，整个文件就不让读：反序列化（unpickle）等于执行文件里写的东西。错误写法：哪里报错，就在哪里加 ``weights_only=False``。
+# 哪怕只是个路径，整个文件就不让读：反序列化（unpickle）等于执行文件里写的东西。
+# 错误写法：哪里报错，就在哪里加 ``weights_only=False``。
 # 正确写法：只对自己写的文件用一次，然后改存普通的值，这里是 ``str``。
 
 # sphinx_gallery_covers = "S13"
@@ -244,7 +245,7 @@ folder.cleanup()
 # 调度器不再接受 ``verbose``，``print_lr`` 也没有了，两处都不晚于 2.9：改成打印 ``get_last_lr()``。
 # 建好 ``LambdaLR`` 之后再加的参数组，``lr`` 从此不变，过去没有任何提示；不晚于 2.13，
 # 下一次 ``scheduler.step()`` 会报错。用 ``optimkit.add_param_group`` 加，调度器就会知道。
-# “不晚于”的意思是：那个版本已经如此，而 2.6（或 2.9）还没有。
+# “不晚于”的意思是：那个版本已经如此，而 2.6（或 2.9）还不是这样。
 
 from torch.optim import lr_scheduler as sched
 
@@ -293,7 +294,7 @@ assert raised == kinds or not new
 #
 # ``SGD`` 不写 ``lr``，2.0 会报错；不晚于 2.3，默认 1e-3。``step()`` 前后的钩子是 2.0 加的。
 # 2.6 起，优化器可以接收 ``named_parameters()``，名字会进入状态字典，不过 ``load_state_dict``
-# 仍按顺序对应，见教程 07。``Muon`` 不晚于 2.9。
+# 仍按顺序对应，见教程 07。``Muon`` 的加入不晚于 2.9。
 
 optimizer = optim.SGD(model.named_parameters())
 handle = optimizer.register_step_post_hook(lambda *_: print("stepped"))
