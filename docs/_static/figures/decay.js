@@ -49,7 +49,7 @@ export function build() {
 
 function verdict(decay, lr, steps) {
   if (steps === 0) return say("Before the first step all weights are at 1.", "一步还没走，权重都是 1。");
-  if (!Number.isFinite(decay) || !Number.isFinite(lr)) return say("Infinity leads nowhere: after a step or two no weight is a number.", "有一项是无穷大就没有下文了：一两步之后，权重都不再是数。");
+  if (!Number.isFinite(decay) || !Number.isFinite(lr)) return say("Infinity leads nowhere: after a step or two no weight is a number.", "有一项是无穷大，就算不下去了：一两步之后，权重都不再是数。");
   if (lr === 0) return say("With a learning rate of 0 nothing decays either: AdamW multiplies by 1 − lr · weight_decay, which is 1.", "学习率为 0，也就不衰减：AdamW 乘的是 1 − lr · weight_decay，等于 1。");
   if (decay === 0) return say("No decay: Adam and AdamW are the same, and no weight gets far.", "没有衰减，Adam 和 AdamW 就是一回事，权重都走不远。");
   const factor = 1 - lr * decay;
@@ -58,7 +58,7 @@ function verdict(decay, lr, steps) {
     `AdamW multiplies each weight by 1 − lr · weight_decay = ${number(factor)} at each step, whatever its gradients. Adam divides the decay by the size of the gradients: at 0.01 it leaves ${small}, at 100 ${large}.`,
     `AdamW 不看梯度，每步都把权重乘以 1 − lr · weight_decay = ${number(factor)}。Adam 把衰减也除以梯度的大小：梯度为 0.01 的剩 ${small}，为 100 的剩 ${large}。`,
   )];
-  if (factor <= -1) words.push(say("lr · weight_decay is 2 or more: AdamW flies off.", "lr · weight_decay 到了 2，AdamW 就飞走了。"));
+  if (factor <= -1) words.push(say("lr · weight_decay is 2 or more: AdamW flies off.", "lr · weight_decay 不小于 2，AdamW 会飞走。"));
   else if (factor < 0) words.push(say("lr · weight_decay is more than 1: AdamW jumps beyond 0.", "lr · weight_decay 大于 1，AdamW 一步就跨过了 0。"));
   return words.join(say(" ", ""));
 }

@@ -47,6 +47,6 @@ function verdict(beta, half) {
   const steps = Math.ceil(half - 1e-9);
   return say(
     `Half is forgotten after ${number(half)} steps: ln 0.5 / ln ${beta}. The weights of the average add up to 1; those of the buffer, to 1 / (1 − beta) = ${number(1 / (1 - beta))}${steps > 1 ? "" : "; not even one step keeps half"}.`,
-    `过 ${number(half)} 步忘掉一半：ln 0.5 / ln ${beta}。平均的权重加起来是 1，缓冲区的加起来是 1 / (1 − beta) = ${number(1 / (1 - beta))}${steps > 1 ? "" : "；一步之后就剩不到一半"}。`,
+    `过 ${number(half)} 步忘掉一半：ln 0.5 / ln ${beta}。平均的权重加起来是 1，缓冲区的加起来是 1 / (1 − beta) = ${number(1 / (1 - beta))}${steps > 1 ? "" : "；一步之后最多只剩一半"}。`,
   );
 }

@@ -19,7 +19,7 @@ export async function show(figure) {
   const box = element("div", { class: "moving", role: "group", "aria-label": caption });
   box.append(element("div", { class: "moving-controls" }, ...controls(redraw)), charts, says, more);
 
-  const words = [say("Move it yourself", "自己动手调"), say("Show the printed picture", "看印出来的图")];
+  const words = [say("Move it yourself", "自己动手调"), say("Show the printed picture", "看静态图")];
   // A page that moves under a reader's eyes is worse than a picture: it changes when nobody scrolls and the figure is
   // still below; one that is in view already waits to be asked.
   let timer;
