@@ -83,9 +83,9 @@ torch.testing.assert_close(y, torch.full_like(y, -99 / 101))
 # the valley, and it stays at about half of one, :math:`1 / (1 + 0.9)`. So against the
 # side, the floor has become 19 times as fast.
 #
-# 动量有一个缓冲区，``m = 0.9 * m + g``，走的时候用 ``m`` 代替 ``g``。这个桶每次漏掉十分之一。
-# 往里倒方向一致的梯度，最后会积到 10，即 :math:`1 / (1 - 0.9)`。倒进去的梯度要是每次都变号，
-# 就像在山谷两侧来回跳那样，它只停在半个梯度上下，即 :math:`1 / (1 + 0.9)`。
+# 动量有一个缓冲区，``m = 0.9 * m + g``，走的时候用 ``m`` 代替 ``g``。它像个漏水的桶，
+# 每次漏掉十分之一。往里倒方向一致的梯度，最后会积到 10，即 :math:`1 / (1 - 0.9)`。
+# 倒进去的梯度要是每次都变号，就像在山谷两侧来回跳那样，它只停在半个梯度上下，即 :math:`1 / (1 + 0.9)`。
 # 相对于横着的方向，谷底方向的步子放大到了 19 倍。
 
 
@@ -219,7 +219,7 @@ fig, ax = plt.subplots(figsize=(7.5, 2.9), layout="constrained")
 fig.set_label(
     "Map of learning rate and momentum, coloured by the steps needed: the best point is "
     "at 0.033 and 0.67, in the tip of a wedge below the wall | "
-    "学习率与动量的地图，颜色是所需步数：最好的一点在 0.033 和 0.67，在分界线内侧的楔形尖上"
+    "学习率与动量的地图，颜色是所需步数：最好的一点是 0.033 配 0.67，在分界线内侧的楔形尖上"
 )
 needed = torch.log(torch.tensor(100.0)) / -slower.clamp(max=0.9999).log()
 needed[diverges] = torch.nan

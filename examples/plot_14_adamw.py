@@ -34,8 +34,9 @@ leave out biases and norms.
 # takes 0.1 from all three, and the smallest is gone: the decay was all there was in its
 # gradient, and Adam's first step has the length of ``lr``, whatever the gradient.
 #
-# 三个权重：10、1、0.1，梯度都是零，所以动的就是衰减。``lr=0.1``、``weight_decay=0.1`` 时，
-# SGD 和 ``AdamW`` 各拿走百分之一。``Adam`` 从三个里各拿走 0.1，最小的那个一步归零：
+# 三个权重：10、1、0.1，梯度都是零，所以动了多少，都是衰减造成的。
+# ``lr=0.1``、``weight_decay=0.1`` 时，SGD 和 ``AdamW`` 各拿走百分之一。
+# ``Adam`` 从三个里各拿走 0.1，最小的那个一步归零：
 # 它的梯度里只有衰减，而 Adam 的第一步不管梯度多大，长度总是 ``lr``。
 
 import torch
