@@ -103,11 +103,11 @@ def race(kind, options, surface):
 # %%
 # Wrong: one rate for all; right: the best of each | 错误：共用学习率；正确：各取最好的
 # -------------------------------------------------------------------------------------
-# At 0.01, Adam comes in last in both valleys, 37.7 against 0.00003 with momentum, and on the
-# banana it is the only one that does not diverge. That ranks the number 0.01. With the best rate of
-# each, Adam is level with momentum in the valley and first in the noise; momentum wins on the
-# banana, and at the saddle all three arrive. No optimizer wins everywhere. But their rates lie
-# far apart: in the valleys Adam's best is 46 and 100 times that of momentum.
+# At 0.01, Adam comes in last in both valleys (37.7 against 0.00003 with momentum, without noise),
+# and on the banana it is the only one that does not diverge. That ranks the number 0.01. With the
+# best rate of each, Adam is level with momentum in the valley and first in the noise; momentum
+# wins on the banana, and at the saddle all three arrive. No optimizer wins everywhere. But their
+# rates lie far apart: in the valleys Adam's best is 46 and 100 times that of momentum.
 #
 # 学习率都取 0.01，两个山谷里 Adam 都垫底（没有噪声的那个，它是 37.7，动量是 0.00003）；
 # 到了香蕉谷，又只有它没发散。这样比，比的是 0.01 这个数。各取最好的学习率之后，

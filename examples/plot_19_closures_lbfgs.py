@@ -226,7 +226,7 @@ plt.show()
 # Wrong: the default. It goes ``lr=1`` times as far as the curvature says, without a look.
 # In a bowl that gets straight further out, :math:`\sqrt{1 + w^2}`, it jumps from 3 to the other
 # side and back, and ends past 1e60. Right: ``"strong_wolfe"`` tries lengths until
-# the loss has fallen enough and the slope is flatter, and is at 0 in 10 calls; ``lr``
+# the loss has fallen enough and the slope is flatter, and is at 0 in less than 10 calls; ``lr``
 # then is the first length that it tries.
 #
 # 错误写法：用默认设置。它按曲率算出步长，乘上 ``lr=1``，看也不看就走。有的碗越往外，碗壁越直，

@@ -46,7 +46,7 @@ function verdict(beta, half) {
   if (beta === 1) return say("beta 1: nothing is ever forgotten. A buffer grows for ever; an average takes in nothing new, and Adam refuses it.", "beta 为 1，什么都不忘。缓冲区会一直涨；平均则什么新值也不吸收，Adam 会报错。");
   const steps = Math.ceil(half - 1e-9);
   return say(
-    `Half is forgotten after ${number(half)} steps: ln 0.5 / ln ${beta}. The weights of the average add up to 1; those of the buffer, to 1 / (1 − beta) = ${number(1 / (1 - beta))}${steps > 1 ? "" : "; not even one step keeps half"}.`,
+    `Half is forgotten after ${number(half)} steps: ln 0.5 / ln ${beta}. The weights of the average add up to 1; those of the buffer, to 1 / (1 − beta) = ${number(1 / (1 - beta))}${steps > 1 ? "" : "; one step keeps half at most"}.`,
     `过 ${number(half)} 步忘掉一半：ln 0.5 / ln ${beta}。平均的权重加起来是 1，缓冲区的加起来是 1 / (1 − beta) = ${number(1 / (1 - beta))}${steps > 1 ? "" : "；一步之后最多只剩一半"}。`,
   );
 }
