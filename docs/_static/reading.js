@@ -118,6 +118,9 @@ const seen = new IntersectionObserver((entries) => {
 });
 for (const video of document.querySelectorAll("article video")) seen.observe(video);
 
+// Browsers load no module for a page that was opened as a file: its figures stay as they were built.
+const isServed = location.protocol !== "file:";
+
 // A figure that the reader moves: its script comes when it is near.
 const near = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
@@ -126,10 +129,11 @@ const near = new IntersectionObserver((entries) => {
     import("./figures/show.js").then(({ show }) => show(target));
   }
 }, { rootMargin: "500px" });
-for (const figure of document.querySelectorAll("article figure:has(img[class*='moves-'])")) near.observe(figure);
+const moving = document.querySelectorAll("article figure:has(img[class*='moves-'])");
+for (const figure of isServed ? moving : []) near.observe(figure);
 
 // What has been read and solved, on the pages of the tutorials and in their list.
-if (/\/auto_examples\/(index|plot_\w+)\.html$|\/auto_examples\/$/.test(location.pathname)) import("./progress.js");
+if (isServed && /\/auto_examples\/(index|plot_\w+)\.html$|\/auto_examples\/$/.test(location.pathname)) import("./progress.js");
 
 // What a reader has marked goes into the report.
 for (const link of document.querySelectorAll("a[data-report]")) {
