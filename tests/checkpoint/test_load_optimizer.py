@@ -599,6 +599,22 @@ def test_names_that_do_not_fit(names, count):
 
 
 @pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("ab", "a list of names, or a model, not str"),
+        (2, "a list of names, or a model, not int"),
+        (["a", 1], "strings, not 1"),
+    ],
+)
+def test_names_that_are_none(names, said):
+    """One name, whose letters are as many as the parameters, is no list of names."""
+    optimizer = SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+    with pytest.raises(TypeError) as caught:
+        load_optimizer(optimizer, optimizer.state_dict(), names=names)
+    assert str(caught.value) == f"load_optimizer: names must be {said}"
+
+
+@pytest.mark.parametrize(
     ("count", "holds"), [(0, "no optimizer"), (2, "several optimizers: parts.0, parts.1")]
 )
 def test_a_file_of_other_things(tmp_path, count, holds):

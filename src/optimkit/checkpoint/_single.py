@@ -352,7 +352,13 @@ def _named(models: Models) -> Mapping[Any, nn.Module]:
 
 def _checked(names: Iterable[str], saved: Any, where: str) -> list[str]:
     """Refuse names that are not one for each parameter of a state dict."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise TypeError(
+            f"load_optimizer: names must be a list of names, or a model, not {type(names).__name__}"
+        )
     found = list(names)
+    if wrong := [name for name in found if not isinstance(name, str)]:
+        raise TypeError(f"load_optimizer: names must be strings, not {first_few(map(repr, wrong))}")
     count = sum(len(group.get("params", ())) for group in saved["param_groups"])
     if len(found) != count or len(set(found)) != count:
         twice = "" if len(set(found)) == len(found) else ", not all of them different"
