@@ -479,6 +479,24 @@ def test_an_lr_that_was_set_by_hand(path):
     optimkit.load(path, options="current", **again)  # its lr is not asked for
 
 
+def test_one_of_two_schedulers(path, recwarn):
+    """A scheduler beside another of the same optimizer, and loaded without it, contradicts nothing."""
+    straight = build(SCHEDULERS["Step"])
+    optimizer = straight["optimizer"]
+    others = {"warm": lrs.LinearLR(optimizer, 0.1), "plateau": lrs.ReduceLROnPlateau(optimizer)}
+    run(straight, 4)
+    others["warm"].step()
+    optimkit.save(path, durable=False, **straight, others=others)
+    again = build(SCHEDULERS["Step"])
+    optimkit.load(path, **again)
+    assert not recwarn.list
+    assert again["optimizer"].param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+    optimizer.param_groups[0]["lr"] = 0.5
+    optimkit.save(path, durable=False, **straight, others=others)
+    with pytest.warns(UserWarning, match="contradicts"):
+        optimkit.load(path, **build(SCHEDULERS["Step"]))
+
+
 def test_a_scheduler_of_another_optimizer(path):
     """A scheduler is saved with an optimizer that it does not drive: said then, and loaded so."""
     one, other = build(SCHEDULERS["Step"]), build(SCHEDULERS["Step"])

@@ -36,6 +36,7 @@ class Source:
     models: Mapping[Any, nn.Module]  # beside the optimizers, which they give their names
     foreign: bool = False  # whether optimkit did not write it
     bare: str = ""  # if it is the state dict of one object: what it is
+    others: Sequence[Any] = ()  # what is in it and not asked for
     strict: bool = True
     options: Options = "saved"
     match: Match = "name"

@@ -68,6 +68,7 @@ def plan(
         models=models_in(parts) if models is None else models,
         foreign=header is None,
         bare=bare_state_dict(content) if header is None else "",
+        others=[value for name, value in saved.items() if name not in parts],
         strict=strict,
         options=options,
         match=match,

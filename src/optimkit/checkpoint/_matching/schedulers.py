@@ -105,7 +105,12 @@ class SchedulerLoader(Loader):
         if self.problems or optimizer.problems or self.source.options == "current":
             return
         had, has = last_lrs(self.saved), [each.get("lr") for each in optimizer.was.options]
-        if had is not None and not kept_by(self.live).by_metric and not lrs_agree(had, has):
+        if (
+            had is not None
+            and not kept_by(self.live).by_metric
+            and not lrs_agree(had, has)
+            and not self._set_by_another(has)
+        ):
             wrong = [
                 f"{one:g} against {other:g} in {label}"
                 for label, one, other in zip(optimizer.was.labels, had, has, strict=False)
@@ -117,6 +122,12 @@ class SchedulerLoader(Loader):
                 f"of {optimizer.name} is taken."
             )
             self.write_report()
+
+    def _set_by_another(self, lrs: Sequence[Any]) -> bool:
+        """Return whether a scheduler that was saved too, and is not asked for, had set this lr."""
+        others = (each for each in self.source.others if isinstance(each, Mapping))
+        found = [last_lrs(each) for each in others if "_last_lr" in each]
+        return any(each and lrs_agree(each, lrs) for each in found)
 
     def _replay(self) -> None:
         """Step a copy of the current schedule to the saved step."""
