@@ -5,6 +5,7 @@ import io
 import os
 import random
 import signal
+import warnings
 import zipfile
 
 import pytest
@@ -160,3 +161,15 @@ def test_litter_where_reading_is_too_little_to_lock(tmp_path, monkeypatch):
         patch.setattr(fcntl, "flock", flock)
         optimkit.save(tmp_path / "last.pt", epoch=3)
     assert not litter.exists()
+
+
+def test_a_warning_that_is_an_error_is_no_damage(tmp_path, monkeypatch):
+    """Where warnings are errors, one that torch gives while it reads stays what it is."""
+
+    def warn(*_, **__):
+        warnings.warn("torch will do it in another way", FutureWarning, stacklevel=2)
+
+    path = optimkit.save(tmp_path / "a.pt", epoch=1)
+    monkeypatch.setattr(torch, "load", warn)
+    with pytest.raises(FutureWarning, match="another way"):
+        optimkit.load(path)
