@@ -253,6 +253,23 @@ def test_what_a_load_would_refuse(files, monkeypatch, capsys):
     assert "error: unsafe-file: " in capsys.readouterr().out
 
 
+def test_a_file_that_holds_itself(tmp_path, monkeypatch, capsys):
+    """What has no end is not shown, and not compared: it says so."""
+    monkeypatch.chdir(tmp_path)
+    endless = {}
+    endless["config"] = endless
+    torch.save(endless, "endless.pt")
+    said = "endless.pt is nested too deep to be looked into, or holds itself."
+    assert main(["show", "endless.pt"]) == 2
+    assert capsys.readouterr().err == f"{said}\n"
+    assert main(["show", "endless.pt", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out) == {"error": said}
+    assert main(["diff", "endless.pt", "endless.pt"]) == 2
+    assert capsys.readouterr().err == f"endless.pt or {said}\n"
+    assert main(["audit", "endless.pt"]) == 0
+    assert main(["verify", "endless.pt"]) == 0
+
+
 def test_files_without_checksums_say_so(files, monkeypatch, capsys):
     """A file in the old format is shown, and not called verified."""
     monkeypatch.chdir(files)
