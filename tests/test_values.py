@@ -142,8 +142,11 @@ def test_form_of_the_current_option():
     assert as_form_of(given, given) is not given
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CS")
 def test_bytes():
     """A sparse tensor counts indices and values; all tensors are found, however deep."""
     assert nbytes(torch.zeros(3, dtype=torch.bfloat16)) == 6
     assert nbytes(torch.eye(2).to_sparse()) == 2 * 2 * 8 + 2 * 4
+    assert nbytes(torch.eye(2).to_sparse_csr()) == 3 * 8 + 2 * 8 + 2 * 4
+    assert nbytes(torch.eye(2).to_sparse_csc()) == 3 * 8 + 2 * 8 + 2 * 4
     assert len(tensors_in({"a": [tensor(), {"b": (tensor(), 3)}]})) == 2

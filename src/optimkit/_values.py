@@ -106,6 +106,10 @@ def nbytes(tensor: Tensor) -> int:
     if tensor.layout is torch.sparse_coo:
         # torch/_tensor.py, 2.15: indices() and values() are public, and refuse uncoalesced ones.
         return nbytes(tensor._indices()) + nbytes(tensor._values())
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return sum(map(nbytes, (tensor.crow_indices(), tensor.col_indices(), tensor.values())))
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return sum(map(nbytes, (tensor.ccol_indices(), tensor.row_indices(), tensor.values())))
     return tensor.untyped_storage().nbytes()
 
 

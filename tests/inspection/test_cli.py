@@ -253,6 +253,26 @@ def test_what_a_load_would_refuse(files, monkeypatch, capsys):
     assert "error: unsafe-file: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "make",
+    [torch.Tensor.to_sparse_csr, lambda it: torch.quantize_per_tensor(it, 0.1, 0, torch.qint8)],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_of_other_kinds(tmp_path, monkeypatch, capsys, make):
+    """A tensor that is compressed or quantized is counted, and compared with others."""
+    monkeypatch.chdir(tmp_path)
+    torch.save({"it": make(torch.eye(2))}, "one.pt")
+    torch.save({"it": torch.eye(3)}, "other.pt")
+    assert main(["show", "one.pt"]) == 0
+    assert "it" in capsys.readouterr().out
+    assert main(["diff", "one.pt", "one.pt"]) == 0
+    assert main(["diff", "one.pt", "other.pt"]) == 1
+    torch.save({"it": make(2 * torch.eye(2))}, "other.pt")
+    assert main(["diff", "one.pt", "other.pt"]) == 1
+    torch.save({"it": 1}, "other.pt")
+    assert main(["diff", "one.pt", "other.pt"]) == 1
+
+
 def test_a_file_that_holds_itself(tmp_path, monkeypatch, capsys):
     """What has no end is not shown, and not compared: it says so."""
     monkeypatch.chdir(tmp_path)

@@ -340,6 +340,7 @@ def _change(before: Any, after: Any) -> float | None:
 def _wide(tensor: Tensor) -> Tensor:
     """Return a tensor in a type that holds differences, of integers and half precision too."""
     tensor = tensor.detach().to_dense() if tensor.layout is not torch.strided else tensor.detach()
+    tensor = tensor.dequantize() if tensor.is_quantized else tensor
     return tensor if tensor.is_complex() else tensor.double()
 
 

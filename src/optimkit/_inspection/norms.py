@@ -102,6 +102,8 @@ def _as_one(value: Any) -> Tensor | None:
 
 def _wide(tensor: Tensor) -> Tensor:
     """Bring a tensor to one whose norm can be taken: half precision would overflow."""
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
     if tensor.layout is torch.sparse_coo:
         tensor = tensor.coalesce().values()
     elif tensor.layout is not torch.strided:
