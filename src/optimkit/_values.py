@@ -49,6 +49,10 @@ def _is_numpy_number(value: Any) -> bool:
     return type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
 
 
+def _is_numpy_array(value: Any) -> bool:
+    return type(value).__module__ == "numpy" and getattr(value, "ndim", 0) > 0
+
+
 def as_form_of(current: Any, value: Any) -> Any:
     """Copy an option in the form that the current one has: an lr may be a tensor, or a number."""
     if isinstance(current, Tensor) and isinstance(value, (int, float, Tensor)):
@@ -151,6 +155,9 @@ def _same_items(one: Any, other: Any, compare: Any) -> bool:
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(compare, one, other))
     try:
+        if _is_numpy_array(one) and _is_numpy_array(other):
+            alike = (one.shape, one.dtype) == (other.shape, other.dtype)
+            return alike and bool(((one == other) | ((one != one) & (other != other))).all())
         return bool(one == other) or bool(one != one and other != other)
     except Exception:  # a foreign object that can't be compared is another one
         return one is other

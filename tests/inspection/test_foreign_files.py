@@ -101,7 +101,28 @@ def test_arrays_of_numpy(tmp_path, value):
     torch.save({"rng": value}, paths[0])
     torch.save({"rng": "nothing"}, paths[1])
     [row] = diff(*paths).state
+    assert type(row.before) is np.ndarray
     np.testing.assert_array_equal(row.before, value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.array([1.0, np.nan]), np.array([1.0, 2.0])),
+        (np.random.RandomState(0).get_state(), np.random.RandomState(1).get_state()),
+        (np.array(["a", "b"]), np.array(["a", "c"])),
+        (functools.partial(print, 1), functools.partial(print, 2)),
+        ({Reduced, Stateful}, {Reduced}),
+    ],
+    ids=["numbers", "random numbers", "strings", "partial", "classes"],
+)
+def test_the_same_in_two_files(tmp_path, one, other):
+    """What a file holds beside tensors is no difference from a copy of it; what is another, is."""
+    paths = [tmp_path / name for name in "abc"]
+    for path, value in zip(paths, (one, one, other), strict=True):
+        torch.save({"it": value}, path)
+    assert diff(paths[0], paths[1]).rows == ()
+    assert {row.kind for row in diff(paths[0], paths[2]).state} == {"changed"}
 
 
 @pytest.mark.parametrize("value", [np.array(["a", None], dtype=object), types.SimpleNamespace(a=1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -46,10 +47,16 @@ class Opaque:
         return f"<{self.name}>"
 
 
+@cache
+def _class(name: str) -> type[Opaque]:
+    """Make a class that stands for a name: one for all files, which are compared."""
+    return type(name, (Opaque,), {"name": name})
+
+
 def load_opaque(path: Path, file: BinaryIO) -> Any:
     """Let torch read, with a class of ours in the place of each that it refuses."""
     names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    classes = [(type(name, (Opaque,), {"name": name}), name) for name in names]
+    classes = [(_class(name), name) for name in names]
     file.seek(0)
     with torch.serialization.safe_globals([*classes]):
         content = torch.load(file, map_location="cpu", weights_only=True)
@@ -62,12 +69,14 @@ def _number_of(value: Any) -> Any:
         return value()
     if not isinstance(value, Opaque):
         return value
+    if value.name == "builtins.bytes" and not value.args:  # as torch's pickles spell none
+        return b""
     if value.name in _SCALARS and len(value.args) == 2:
         found = _array(value.args[0], value.args[1], ())
         return value if found is None else found.item()
     if value.name in _ARRAYS and isinstance(value.state, tuple) and len(value.state) == 5:
         _, shape, dtype, fortran, data = value.state
-        found = _array(dtype, data, shape, "F" if fortran else "C")
+        found = _array(dtype, _number_of(data), shape, "F" if fortran else "C")
         return value if found is None else found
     return value
 
