@@ -32,12 +32,13 @@ leave out biases and norms.
 # Three weights, 10, 1 and 0.1, with a gradient of zero: whatever moves is the decay. At
 # ``lr=0.1`` and ``weight_decay=0.1``, SGD and ``AdamW`` take a hundredth of each. ``Adam``
 # takes 0.1 from all three, and the smallest is gone: the decay was all there was in its
-# gradient, and Adam's first step has the length of ``lr``, whatever the gradient.
+# gradient, and Adam's first step has the length of ``lr`` for every gradient well above
+# ``eps``, 1e-8.
 #
 # 三个权重：10、1、0.1，梯度都是零，所以动了多少，都是衰减造成的。
 # ``lr=0.1``、``weight_decay=0.1`` 时，SGD 和 ``AdamW`` 各拿走百分之一。
 # ``Adam`` 从三个里各拿走 0.1，最小的那个一步归零：
-# 它的梯度里只有衰减，而 Adam 的第一步不管梯度多大，长度总是 ``lr``。
+# 它的梯度里只有衰减，而只要梯度远大于 ``eps``，也就是 1e-8，Adam 第一步的长度总是 ``lr``。
 
 import torch
 from torch import nn, optim
@@ -161,16 +162,18 @@ plt.show()
 # %%
 # How strong is it? | 有多强？
 # ----------------------------
-# AdamW multiplies by ``1 - lr * weight_decay`` each step, so without a gradient a weight
-# halves in :math:`\ln 2 / (\text{lr} \cdot \text{weight_decay})` steps. At AdamW's own
-# defaults, 0.001 and 0.01, that is 69,315 steps. Wrong: take the number from ``Adam``,
-# whose default is 0, and where 1e-4 may be plenty. In AdamW 1e-4 halves a weight in 6.9
-# million steps: as good as none. Right: choose the number of steps. And a schedule lowers
-# the decay with ``lr``: cosine annealing to zero leaves half of the decay in all.
+# AdamW multiplies by ``1 - lr * weight_decay`` each step, so where the gradient is zero a
+# weight halves in :math:`\ln 2 / (\text{lr} \cdot \text{weight_decay})` steps. (Where it is
+# ``None``, the weight is skipped, and doesn't decay.) At AdamW's own defaults, 0.001 and
+# 0.01, that is 69,315 steps. Wrong: take the number from ``Adam``, whose default is 0, and
+# where 1e-4 may be plenty. In AdamW 1e-4 halves a weight in 6.9 million steps: as good as
+# none. Right: choose the number of steps. And a schedule lowers the decay with ``lr``:
+# cosine annealing to zero leaves half of the decay in all.
 #
-# AdamW 每步乘以 ``1 - lr * weight_decay``，所以没有梯度时，权重减半要
-# :math:`\ln 2 / (\text{lr} \cdot \text{weight_decay})` 步。按 AdamW 的默认值 0.001 和 0.01，
-# 是 69315 步。错误写法：把 ``Adam`` 用的数照搬过来。``Adam`` 默认是 0，用的时候 1e-4 也许就够强；
+# AdamW 每步乘以 ``1 - lr * weight_decay``，所以梯度为零时，权重减半要
+# :math:`\ln 2 / (\text{lr} \cdot \text{weight_decay})` 步。
+# （梯度是 ``None`` 的会被跳过，并不衰减。）按 AdamW 的默认值 0.001 和 0.01，是 69315 步。
+# 错误写法：把 ``Adam`` 用的数照搬过来。``Adam`` 默认是 0，用的时候 1e-4 也许就够强；
 # 到了 AdamW，1e-4 要 690 万步才减半，等于没有。正确做法：先定步数，再算衰减。另外，学习率一降，
 # 衰减也跟着降：用余弦退火降到零，总的衰减只有一半。
 
@@ -266,13 +269,14 @@ plt.show()
 # What to leave out: norms | 不该衰减的：归一化层
 # -----------------------------------------------
 # The weight of a norm starts at 1 and sets the scale of what leaves it; decay pulls that
-# to 0, and the output with it. The matrix before a norm is another matter. Double it, and
-# nothing changes: the norm divides it out. There, decay makes no function simpler; it
-# keeps the matrix from growing, and so the steps from getting small beside it.
+# to 0, and the output with it. The matrix before a norm is another matter. Double it (and
+# its bias, if it has one), and nothing changes: the norm divides it out. There, decay
+# makes no function simpler; it keeps the matrix from growing, and so the steps from
+# getting small beside it.
 #
 # 归一化层的权重从 1 开始，决定输出的尺度；衰减把它往 0 拉，输出也跟着变小。归一化之前的矩阵是另一回事：
-# 把它放大一倍，输出不变，归一化会除掉。衰减在这里并不会让函数变简单，它的作用是不让矩阵越长越大，
-# 免得每步的改动相比之下越来越小。
+# 把它放大一倍（有偏置就连偏置一起），输出不变，归一化会除掉。衰减在这里并不会让函数变简单，
+# 它的作用是不让矩阵越长越大，免得每步的改动相比之下越来越小。
 
 layers = nn.Linear(4, 8, bias=False), nn.LayerNorm(8)
 before = layers[1](layers[0](x))
