@@ -72,10 +72,10 @@ assert all(surface(torch.tensor(p)) == 0 for surface, p in lowest.items())
 # -------------------------------------------------------------------
 # From 1e-3 to 10, three to a decade. Thirteen parameter groups, each with one point and one
 # learning rate, run side by side: each step is as in a run alone. The score is the mean loss
-# of the last 20 of 150 steps, without the noise; what diverges gets the score infinity.
+# of the last 20 of 150 steps, without the noise; what ends as NaN counts as infinite.
 #
 # 学习率从 1e-3 到 10，每个数量级三个。十三个参数组，每组一个点、一个学习率，并排着走，
-# 每一步都与单独跑一样。成绩是 150 步里最后 20 步的平均损失，不算噪声；发散的记为无穷大。
+# 每一步都与单独跑一样。成绩是 150 步里最后 20 步的平均损失，不算噪声；走成 NaN 的记为无穷大。
 
 lrs = [10 ** (k / 3) for k in range(-9, 4)]
 entries = {
@@ -335,22 +335,25 @@ plt.show()
 # %%
 # Warm-up: past a steep start | 预热：先过了陡坡
 # ----------------------------------------------
-# The banana is steepest where the race starts. Wrong: momentum at 0.004 from the first
-# step; it flies off, though the floor further on would stand it. Right: raise the rate
-# over the first 50 steps. Then 0.004 arrives, lower than 0.003 does either way. Networks
+# The banana is steeper where the race starts than where it ends: its curvature is 1506
+# there, and 1002 at the minimum. Wrong: momentum at 0.0036 from the first step; it flies
+# off, though the floor further on would stand it. Right: raise the rate over the first 50
+# steps. Then 0.0036 arrives, lower than 0.003 does either way. Warm-up moves no wall: at
+# 0.004, past :math:`2 (1 + 0.9) / 1002`, it is thrown out again near the minimum. Networks
 # often start steep, too; where they don't, as here with the heights, expect no gain.
 #
-# 香蕉谷最陡的地方恰好是起点。错误写法：动量一上来就用 0.004，结果飞了出去，其实后面的谷底受得住。
-# 正确写法：前 50 步把学习率慢慢升上来。这样 0.004 也走得到，终点还更低：
-# 0.003 无论预不预热，都比不上。网络的开头往往也陡；要是不陡，比如这里的高程图，
-# 就别指望预热有什么好处。
+# 香蕉谷的起点比终点陡：起点的曲率是 1506，最低点是 1002。错误写法：动量一上来就用 0.0036，
+# 结果飞了出去，其实后面的谷底受得住。正确写法：前 50 步把学习率慢慢升上来。
+# 这样 0.0036 也走得到，终点比 0.003 预不预热都低。预热并不会把分界线往外挪：取 0.004，
+# 超过了 :math:`2 (1 + 0.9) / 1002`，走到最低点附近还是会被甩出来。
+# 网络的开头往往也陡；要是不陡，比如这里的高程图，就别指望预热有什么好处。
 
 
-def roll(lr, warm_up):
+def roll(lr, warm_up, steps=150):
     p = torch.tensor(starts[banana], requires_grad=True)
     optimizer = optim.SGD([p], lr=lr, momentum=0.9)
     rise = optim.lr_scheduler.LinearLR(optimizer, 1 / warm_up, total_iters=warm_up)
-    for _ in range(150):
+    for _ in range(steps):
         optimizer.zero_grad()
         banana(p).backward()
         optimizer.step()
@@ -358,13 +361,20 @@ def roll(lr, warm_up):
     return banana(p).item()
 
 
-for lr in (0.003, 0.004):
+for lr in (0.003, 0.0036):
     without, warmed = roll(lr, 1), roll(lr, 50)
     print(f"lr {lr}: without {without:.4f}, with warm-up {warmed:.4f}")
     # sphinx_gallery_start_ignore
     if lr == 0.003:
         lower = min(without, warmed)
 assert without != without and warmed < 0.8 * lower
+curvature = [
+    torch.linalg.eigvalsh(torch.autograd.functional.hessian(banana, torch.tensor(p)))[-1].item()
+    for p in (starts[banana], (1.0, 1.0))
+]
+assert [round(one) for one in curvature] == [1506, 1002]
+assert 0.0036 < 2 * 1.9 / 1002 < 0.004 and roll(0.0036, 50, 1000) < 1e-6
+assert min(roll(0.004, 50, steps) for steps in (900, 950, 1000)) > 1e-5
 # sphinx_gallery_end_ignore
 
 # %%
@@ -411,10 +421,11 @@ assert means[1] > means[0] + 7 and abs(means[2] - means[0]) < 5
 # %%
 # Solution | 参考答案
 # -------------------
-# To Adam's: it too divides by the size of the gradient. It lacks momentum, and on the
-# banana that costs it the lead.
+# To Adam's: it too divides by the size of the gradient. It has no momentum unless you ask
+# for it; on the banana that helps, but momentum without the division, at 0.002, stays ahead.
 #
-# 离 Adam 的近，因为它也除以梯度的大小。它没有动量，所以在香蕉谷里领先不了。
+# 离 Adam 的近，因为它也除以梯度的大小。动量要另外打开，默认没有。
+# 在香蕉谷里，打开动量会好一些，但还是赢不了不做除法的动量，那是 0.002。
 
 for surface in starts:
     scores = race(optim.RMSprop, {}, surface)
@@ -422,7 +433,11 @@ for surface in starts:
     # sphinx_gallery_start_ignore
     if surface is valley:
         assert lrs[scores.argmin()] > 0.4
-assert best[banana, "momentum"] < min(scores)
+    # sphinx_gallery_end_ignore
+helped = race(optim.RMSprop, {"momentum": 0.9}, banana).min()
+print(f"banana, with momentum: {helped:.2g}")
+# sphinx_gallery_start_ignore
+assert best[banana, "momentum"] < helped < min(scores)
 # sphinx_gallery_end_ignore
 
 # %%
