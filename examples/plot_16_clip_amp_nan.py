@@ -122,11 +122,13 @@ plt.show()
 # float16 has a short range: the largest number is 65504, and 1e-8 is 0. bfloat16 has the
 # range of float32, and fewer digits still. Wrong: ``model.half()``. A weight of 1 minus
 # 0.0001 is 1, a thousand times over. And Adam's ``eps``, 1e-8, is 0 in float16: where
-# the gradient is 0, its first step divides 0 by 0.
+# the gradient is 0, its first step divides 0 by 0. (Not with ``fused=True``, which
+# computes in float32.)
 #
 # float16 的范围很窄：最大到 65504，1e-8 就成了 0。bfloat16 的范围和 float32 一样大，有效数字却更少。
 # 错误写法：``model.half()``。权重 1 减去 0.0001 还是 1，减一千次也一样。
 # 而且 Adam 的 ``eps`` 是 1e-8，在 float16 里等于 0：梯度为 0 的地方，第一步就是 0 除以 0。
+# （``fused=True`` 按 float32 计算，没有这个问题。）
 
 for dtype in (torch.float16, torch.bfloat16, torch.float32):
     weight = torch.ones(1, dtype=dtype)
@@ -145,6 +147,10 @@ optim.Adam([w], lr=0.1).step()
 print("Adam in float16:", w.tolist())
 # sphinx_gallery_start_ignore
 assert w.isnan().tolist() == [False, True] and torch.finfo(torch.float16).max == 65504
+w = nn.Parameter(torch.ones(2, dtype=torch.float16))
+w.grad = torch.tensor([1.0, 0.0], dtype=torch.float16)
+optim.Adam([w], lr=0.1, fused=True).step()
+assert w[0] < 1 and w[1] == 1
 assert torch.finfo(torch.bfloat16).eps > torch.finfo(torch.float16).eps
 # sphinx_gallery_end_ignore
 
@@ -259,14 +265,15 @@ assert f"{nn.functional.mse_loss(start(x), y):.1f}" == "207.5"
 # %%
 # A step that is left out | 跳过的一步
 # ------------------------------------
-# ``scaler.step`` looks first. If any gradient is inf or NaN, it leaves the step out, and
-# ``update`` halves the scale; after 2000 good steps in a row it doubles it. Here 20 are
-# enough, and 7 of 120 turns take no step: Adam counts 113. A few at the start are normal.
-# A scale that falls on and on is not: then there is a NaN that no scale can help. A
-# scheduler must not count them. The scale tells: it has fallen.
+# ``scaler.step`` looks first. If any gradient of its optimizer is inf or NaN, it leaves the
+# step out, and ``update`` halves the scale; after 2000 good steps in a row it doubles it.
+# Here 20 are enough, and 7 of 120 turns take no step: Adam counts 113. A few at the start
+# are normal. A scale that falls on and on is not: then there is a NaN that no scale can
+# help. A scheduler must not count them. The scale tells: it has fallen.
 #
-# ``scaler.step`` 会先检查：梯度里只要有 inf 或 NaN，这一步就跳过，``update`` 随即把系数减半；
-# 连续 2000 步都正常，再翻倍。这里改成 20 步，120 圈里有 7 圈没有更新，Adam 只数到 113。
+# ``scaler.step`` 会先检查：交给它的优化器，梯度里只要有 inf 或 NaN，这一步就跳过，
+# ``update`` 随即把系数减半；连续 2000 步都正常，再翻倍。这里改成 20 步，120 圈里有 7 圈没有更新，
+# Adam 只数到 113。
 # 开头跳几步是正常的；系数一直往下掉就不正常了，说明另有 NaN，再怎么缩放也没用。
 # 跳过的步，调度器不能数。怎么知道跳过了？系数变小了。
 
