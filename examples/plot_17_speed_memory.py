@@ -122,7 +122,7 @@ ax.margins(y=0.2)
 ax.minorticks_off()
 ax.set_xlabel("tensors with half a million weights in all | 张量个数（共五十来万个权重）")
 ax.set_ylabel("ms a step | 每步毫秒")
-ax.set_title("Many tensors cost, many weights hardly | 贵的是张量多，不是权重多")
+ax.set_title("The same weights in more tensors cost more | 权重一样多，张量越多越慢")
 plt.show()
 # sphinx_gallery_end_ignore
 
@@ -133,26 +133,27 @@ plt.show()
 # optimizers of torch. It needs a C++ compiler, and time, so this page does not run it.
 # Recorded on torch 2.15.0, CPU, one thread, on 30 November 2026, Adam on 64 tensors of 2048:
 # the first call took 24 seconds of CPU time, a later one 0.14 to 0.19 of the for-loop's, about
-# as ``fused=True``. Make ``lr`` a tensor first: a number is built in, and a schedule would
-# have it built again.
+# as ``fused=True``. Make ``lr`` a tensor first: a number is built in, and when a schedule
+# first changes it, all is built once more.
 #
 # ``step = torch.compile(optimizer.step)`` 会为 torch 的大多数优化器现写现编一个这样的融合核函数。
 # 它要有 C++ 编译器，还要时间，所以本页不运行，只给一份记录：torch 2.15.0，CPU 单线程，
 # 2026 年 11 月 30 日，Adam，64 个 2048 元素的张量。第一次调用用了 24 秒 CPU 时间，
-# 之后每次用时是循环的 0.14 到 0.19 倍，与 ``fused=True`` 差不多。先把 ``lr`` 换成张量：
-# 普通的数会被写死在代码里，学习率一变就要重新编译。
+# 之后每次是循环的 0.14 到 0.19，与 ``fused=True`` 差不多。先把 ``lr`` 换成张量：
+# 普通的数会被写死在代码里，调度器第一次改它的时候，又要整个编译一遍。
 
 # %%
 # What each keeps for a weight | 每个权重要存多少
 # -----------------------------------------------
 # A gradient takes as much as the weights. What the optimizer keeps comes on top of that,
-# and comes with the first ``step()``. In plain torch you add up the tensors of
-# ``optimizer.state`` after one; ``optimkit.state_memory`` says it before. For a matrix of
-# 1000 × 1000, in multiples of the weights: Adafactor keeps one mean for each row and one for
-# each column in place of a million numbers.
+# and comes with the first ``step()``; Adagrad alone makes it at once. In plain torch you add
+# up the tensors of ``optimizer.state`` after one; ``optimkit.state_memory`` says it before.
+# For a matrix of 1000 × 1000, in multiples of the weights: Adafactor keeps one mean for each
+# row and one for each column in place of a million numbers.
 #
-# 梯度占的内存和权重一样多，优化器要存的还在这之外，第一次 ``step()`` 时才出现。
-# 只用 torch，可以走一步，再把 ``optimizer.state`` 里各张量的大小加起来；``optimkit.state_memory`` 事先就能说出来。
+# 梯度占的内存和权重一样多，优化器要存的还在这之外，第一次 ``step()`` 时才出现，
+# 只有 Adagrad 一建好就有。只用 torch，可以走一步再把 ``optimizer.state`` 里的张量加起来；
+# ``optimkit.state_memory`` 事先就能说出来。
 # 下面是一个 1000 × 1000 的矩阵，以权重的大小为 1。Adafactor 不存一百万个数，
 # 只给每行、每列各存一个平均值。
 
@@ -179,6 +180,8 @@ for name, kind in kinds.items():
     # sphinx_gallery_end_ignore
 # sphinx_gallery_start_ignore
 torch.testing.assert_close(list(kept.values()), [0.0, 1.0, 1.0, 2.0, 3.0, 0.002], rtol=0, atol=1e-4)
+at_once = [name for name, kind in kinds.items() if kind([matrix]).state]
+assert at_once == ["Adagrad"]
 matrix.grad = torch.ones_like(matrix)
 optimizer = optim.AdamW([matrix])
 optimizer.step()
