@@ -234,11 +234,13 @@ class EachParameter(optim.Optimizer):
 
 # %%
 # Then the rule, in place, from ``group`` and ``state`` alone. All six tests pass. Torch's
-# Adam passes five, and refuses sparse gradients: it says so before any parameter has
-# moved. Yours should do the same where the rule can't be right.
+# Adam passes five, and refuses sparse gradients: it says so before any parameter of that
+# group has moved; earlier groups have. Yours, too, should refuse before it moves anything
+# where the rule can't be right.
 #
 # 然后是规则本身，原地更新，只用 ``group`` 和 ``state`` 里的东西。六个测试全过。torch 的 Adam 过五个，
-# 稀疏梯度它拒绝：任何参数都还没动，就先说清楚。你的规则要是对付不了稀疏梯度，也该这样。
+# 稀疏梯度它拒绝：那一组的参数都还没动，就先说清楚，不过排在前面的组已经更新了。
+# 你的规则要是对付不了稀疏梯度，也该在动手之前就拒绝。
 
 
 class Momentum(EachParameter):
@@ -272,6 +274,11 @@ try:
     raise AssertionError
 except RuntimeError:
     assert not first.any()
+try:
+    optim.Adam([{"params": [first]}, {"params": [table]}]).step()
+    raise AssertionError
+except RuntimeError:
+    assert first.all()
 said = ""
 try:
     Momentum([first], lr=-1)
@@ -392,12 +399,12 @@ for p in swapped.parameters():
 # Answers | 答案
 # --------------
 # - ``KeyError: 'nesterov'``: loading replaces each group by the saved one. Fill in the gap
-#   in ``__setstate__``, which loading calls; torch's own do.
+#   in ``__setstate__``, which loading calls; torch's Adam does.
 # - 1000: loading casts the tensors of the state to the dtype of the parameter, but for the
 #   key ``step``. Call your count that, or keep it as a Python number.
 #
 # - ``KeyError: 'nesterov'``：加载时，存下的参数组把现有的整个换掉。缺的选项在 ``__setstate__`` 里补上，
-#   加载时会调用它；torch 自带的优化器就是这样做的。
+#   加载时会调用它；torch 的 Adam 就是这样做的。
 # - 1000：加载时，状态里的张量都转成参数的数据类型，只有键 ``step`` 例外。就用这个名字，或者用 Python 的数来记。
 
 
