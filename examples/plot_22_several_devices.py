@@ -139,14 +139,14 @@ for ends in (ddp, together(partial(trained, DistributedDataParallel), size=3)):
 # With DDP, both keep all: 1250 weights, as many gradients, and twice as many entries of
 # Adam's state. ``ZeroRedundancyOptimizer`` shares out the state: each process steps the
 # parameters that are its own, then sends them to the others. ``fully_shard``, called
-# FSDP2, cuts every parameter in two, and so gradient and state: a weight becomes a
+# FSDP2, cuts every parameter in two, by rows, and so gradient and state: a weight becomes a
 # ``DTensor``, whole by its ``shape``, half in memory, and is put together only while the
 # model computes.
 #
 # 用 DDP，两个进程都存全部：1250 个权重、同样多的梯度，外加两倍于此的 Adam 状态。
 # ``ZeroRedundancyOptimizer`` 把状态分开：每个进程只更新归自己管的参数，再发给其他进程。
-# ``fully_shard``，也就是 FSDP2，把每个参数都切成两半，梯度和状态也就跟着减半：权重变成 ``DTensor``，
-# 看 ``shape`` 是完整的，内存里只有一半，模型计算时才临时拼成整个。
+# ``fully_shard``，也就是 FSDP2，把每个参数都按行切成两半，梯度和状态也就跟着减半：
+# 权重变成 ``DTensor``，看 ``shape`` 是完整的，内存里只有一半，模型计算时才临时拼成整个。
 
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.optim import ZeroRedundancyOptimizer
