@@ -4,10 +4,12 @@ What changed since the note, torch 1.10 | torch 1.10 以来变了什么
 
 Nearly all of the note's code runs on the current torch, and much of what it prints is
 different. Two changes matter most: a cleared gradient is ``None``, no longer zeros, and
-``torch.load`` reads plain values only. Most of the rest is new options, all of them off.
+``torch.load`` reads plain values only. Most of the rest is new options, off unless you ask;
+only ``foreach`` is on by itself, on a GPU.
 
 笔记里的代码在当前的 torch 上几乎都能运行，只是打印出来的有不少变了。影响最大的有两处：
-清零后的梯度是 ``None``，不再是零；``torch.load`` 只读普通的值。其余大多是新选项，默认都不启用。
+清零后的梯度是 ``None``，不再是零；``torch.load`` 只读普通的值。其余大多是新选项，不打开就不起作用，
+只有 ``foreach`` 在 GPU 上自动启用。
 
 **What you will learn**
 
@@ -49,6 +51,7 @@ for key, value in now.items():
 # sphinx_gallery_start_ignore
 assert list(now)[:5] == then and set(now) - set(then) <= set(since)
 assert not any(now[key] for key in set(now) - set(then))
+assert now["foreach"] is None  # not False: torch decides, by the device
 
 import matplotlib.pyplot as plt
 
@@ -202,14 +205,15 @@ assert optimizer.param_groups[0].keys() >= now.keys()
 # A file that is refused | 不让读的文件
 # -------------------------------------
 # Optimizer state is tensors and numbers, and is read as ever. But since torch 2.6 a file is
-# refused for one object that is neither a tensor nor a plain value, even a path: to
-# unpickle is to run what the file says. Wrong: ``weights_only=False`` wherever the error appears. Right:
-# once, for a file that you made; then save plain values, here ``str``.
+# refused for one object that is neither a tensor nor a plain value, even a path, or an
+# ``lr`` that is a number of NumPy: to unpickle is to run what the file says. Wrong:
+# ``weights_only=False`` wherever the error appears. Right: once, for a file that you made;
+# then save plain values, here ``str``.
 #
 # 优化器状态都是张量和数字，照旧能读。但 torch 2.6 起，文件里只要有一个对象既不是张量，也不是普通的值，
-# 哪怕只是个路径，整个文件就不让读：反序列化（unpickle）等于执行文件里写的东西。
-# 错误写法：哪里报错，就在哪里加 ``weights_only=False``。
-# 正确写法：只对自己写的文件用一次，然后改存普通的值，这里是 ``str``。
+# 哪怕只是个路径，或者 ``lr`` 是个 NumPy 的数，整个文件就不让读：
+# 反序列化（unpickle）等于执行文件里写的东西。
+# 错误写法：哪里报错，就在哪里加 ``weights_only=False``。正确写法：只对自己写的文件用一次，然后改存普通的值，这里是 ``str``。
 
 # sphinx_gallery_covers = "S13"
 import tempfile
@@ -231,6 +235,16 @@ torch.save(mine | {"data": str(mine["data"])}, path)
 print(torch.load(path)["data"])
 # sphinx_gallery_start_ignore
 assert torch.load(path)["optimizer"]["state"][0]["step"] == 1
+import pickle
+
+import numpy as np
+
+torch.save(optim.SGD([weight], lr=np.float64(0.1)).state_dict(), path)
+try:
+    torch.load(path)
+    raise NotImplementedError
+except pickle.UnpicklingError:
+    pass
 folder.cleanup()
 # sphinx_gallery_end_ignore
 
