@@ -146,7 +146,8 @@ function find(typed) {
   }
   // Whoever pastes a message has typed the title of its entry, with values in the place of the dots; a code is a title as
   // it is. Otherwise the pages of these, of recipes and symptoms, which have a word of everything, stand behind those that explain.
-  const isPasted = (title) => title === typed.trim() || (title.length > 11 && title.split("…").every((piece) => typed.includes(piece.trim())));
+  const message = typed.trim().replace(/^\w+(Error|Warning): /, "");
+  const isPasted = (title) => title === message || (title.length > 11 && title.split("…").every((piece) => typed.includes(piece.trim())));
   for (const [number, matched] of scores) {
     const { page, title, isAsked } = engine.sections[number];
     const isLookedUp = /^(audit|errors|recipes|symptoms)\//.test(engine.pages[page][0]);
@@ -155,12 +156,20 @@ function find(typed) {
     const found = pages.get(page);
     found.top = Math.max(found.top, score);
     if (!isAsked && !(score <= scores.get(found.shown))) found.shown = number;
+    const isEntry = message !== typed.trim() && isLookedUp && !isAsked && isPasted(title);
+    if (isEntry && !(score <= scores.get(found.entry))) found.entry = number;
     if (found.shown < 0) found.asked = number;
   }
-  const found = [...pages.values()].map(({ sum, top, shown, asked }) => ({ number: shown < 0 ? asked : shown, score: top + 0.6 * sum }));
-  found.sort((a, b) => b.score - a.score);
+  const found = [...pages.values()].map(({ sum, top, shown, asked, entry }) => ({
+    number: entry ?? (shown < 0 ? asked : shown),
+    score: top + 0.6 * sum,
+    isEntry: entry !== undefined,
+  }));
+  const most = Math.max(...found.map(({ score }) => score));
+  // The entry of an error that was pasted comes first, however short its message is.
+  found.sort((a, b) => b.isEntry - a.isEntry || b.score - a.score);
   // What has little of what is looked for is noise behind what has much of it.
-  return { missed, wanted, found: found.filter(({ score }) => score > 0.25 * found[0].score).slice(0, 8) };
+  return { missed, wanted, found: found.filter(({ isEntry, score }) => isEntry || score > 0.25 * most).slice(0, 8) };
 }
 
 // Some words of a section around the place where most of what is looked for stands, marked.
