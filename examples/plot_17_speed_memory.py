@@ -139,7 +139,7 @@ plt.show()
 # ``step = torch.compile(optimizer.step)`` 会为 torch 的大多数优化器现写现编一个这样的融合核函数。
 # 它要有 C++ 编译器，还要时间，所以本页不运行，只给一份记录：torch 2.15.0，CPU 单线程，
 # 2026 年 11 月 30 日，Adam，64 个 2048 元素的张量。第一次调用用了 24 秒 CPU 时间，
-# 之后每次是循环的 0.14 到 0.19，与 ``fused=True`` 差不多。先把 ``lr`` 换成张量：
+# 之后每次用时是循环的 0.14 到 0.19 倍，与 ``fused=True`` 差不多。先把 ``lr`` 换成张量：
 # 普通的数会被写死在代码里，调度器第一次改它的时候，又要整个编译一遍。
 
 # %%
@@ -152,7 +152,7 @@ plt.show()
 # row and one for each column in place of a million numbers.
 #
 # 梯度占的内存和权重一样多，优化器要存的还在这之外，第一次 ``step()`` 时才出现，
-# 只有 Adagrad 一建好就有。只用 torch，可以走一步再把 ``optimizer.state`` 里的张量加起来；
+# 只有 Adagrad 一建好就有。只用 torch，可以走一步，再把 ``optimizer.state`` 里各张量的大小加起来；
 # ``optimkit.state_memory`` 事先就能说出来。
 # 下面是一个 1000 × 1000 的矩阵，以权重的大小为 1。Adafactor 不存一百万个数，
 # 只给每行、每列各存一个平均值。

@@ -213,7 +213,8 @@ assert optimizer.param_groups[0].keys() >= now.keys()
 # 优化器状态都是张量和数字，照旧能读。但 torch 2.6 起，文件里只要有一个对象既不是张量，也不是普通的值，
 # 哪怕只是个路径，或者 ``lr`` 是个 NumPy 的数，整个文件就不让读：
 # 反序列化（unpickle）等于执行文件里写的东西。
-# 错误写法：哪里报错，就在哪里加 ``weights_only=False``。正确写法：只对自己写的文件用一次，然后改存普通的值，这里是 ``str``。
+# 错误写法：哪里报错，就在哪里加 ``weights_only=False``。
+# 正确写法：只对自己写的文件用一次，然后改存普通的值，这里是 ``str``。
 
 # sphinx_gallery_covers = "S13"
 import tempfile
