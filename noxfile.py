@@ -90,10 +90,20 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
+ENTRIES = (
+    *("tests/canaries/test_torch_messages.py", "tests/canaries/test_symptoms.py"),
+    *("tests/docs/test_recipes.py", "tests/inspection/test_codes.py"),
+)
+"""They run the code on the pages of messages, symptoms, recipes and codes, and read there what it prints."""
+PRINTS = "prints_what or is_mended or removes_it"
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site, both languages."""
-    install(session, "docs")
+    """Build the site, both languages, if the code on its pages prints what they show."""
+    install(session, "docs", "test")
+    one_thread = {"OMP_NUM_THREADS": "1"}
+    session.run("pytest", "-q", "-n", "auto", "-k", PRINTS, *ENTRIES, env=one_thread)
     session.run("python", "docs/_ext/publish.py", *session.posargs)
 
 

@@ -18,7 +18,8 @@ import torch
 
 import optimkit
 
-SYMPTOMS = Path(__file__).parents[2] / "docs" / "symptoms"
+ROOT = Path(__file__).parents[2]
+SYMPTOMS = ROOT / "docs" / "symptoms"
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMES = re.compile(r"^\[?`[^`\n]+`(?:\]\(\S+\))?(?: · \S+)*$", re.MULTILINE)
 
@@ -30,6 +31,13 @@ class Symptom:
     page: Path
     title: str
     body: str
+
+    @property
+    def place(self) -> str:
+        """The file and the line of its title, and the title."""
+        lines = self.page.read_text("utf-8").splitlines()
+        line = 1 + lines.index(f"## {self.title}")
+        return f"{self.page.relative_to(ROOT)}:{line}: {self.title.partition(' | ')[0]}"
 
     @property
     def blocks(self) -> list[str]:
@@ -71,7 +79,7 @@ def found(space: dict) -> set[str]:
     return set(optimkit.audit(space["optimizer"], space["model"], **others).codes)
 
 
-@pytest.mark.parametrize("symptom", symptoms(), ids=lambda symptom: symptom.title.split(" | ")[0])
+@pytest.mark.parametrize("symptom", symptoms(), ids=lambda symptom: symptom.place)
 def test_a_symptom_shows_is_named_and_is_mended(symptom, request):
     """What the page says is printed, the audit finds it, and neither is left in the mended code."""
     if "`torch>2.6`" in symptom.body and torch.__version__.startswith("2.6."):

@@ -21,7 +21,8 @@ import pytest
 import torch
 from torch.optim import Optimizer, lr_scheduler, swa_utils
 
-ERRORS = Path(__file__).parents[2] / "docs" / "errors"
+ROOT = Path(__file__).parents[2]
+ERRORS = ROOT / "docs" / "errors"
 SOURCE = Path(torch.optim.__file__).parent
 TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
 NEWEST = (2, 15)
@@ -73,6 +74,13 @@ class Entry:
     page: Path
     title: str
     body: str
+
+    @property
+    def place(self) -> str:
+        """The file and the line of its title, and the title."""
+        lines = self.page.read_text("utf-8").splitlines()
+        line = 1 + lines.index(f"## {self.title}")
+        return f"{self.page.relative_to(ROOT)}:{line}: {self.title}"
 
     @property
     def printed(self) -> list[str]:
@@ -219,7 +227,7 @@ def test_every_reason_is_about_a_message_without_an_entry():
     assert not gone or TORCH != NEWEST
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.page.stem}: {entry.title}")
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.place)
 def test_an_entry_prints_what_it_says(entry, request):
     """The message is met as the page says, and the remedy is silent."""
     if not entry.is_of_this_torch or "CUDA" in entry.names:

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 import torch
 
-RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "docs" / "recipes"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((\S+?\.md)(?:#[^)\s]*)?\)|(?:utorial |教程 ?)(\d\d)")
 
@@ -30,6 +31,13 @@ class Recipe:
     page: Path
     title: str
     body: str
+
+    @property
+    def place(self) -> str:
+        """The file and the line of its title, and the title."""
+        lines = self.page.read_text("utf-8").splitlines()
+        line = 1 + lines.index(f"## {self.title}")
+        return f"{self.page.relative_to(ROOT)}:{line}: {title(self)}"
 
     @property
     def blocks(self) -> list[str]:
@@ -54,7 +62,7 @@ def title(recipe: Recipe) -> str:
     return recipe.title.split(" | ")[0]
 
 
-@pytest.mark.parametrize("recipe", recipes(), ids=title)
+@pytest.mark.parametrize("recipe", recipes(), ids=lambda recipe: recipe.place)
 def test_a_recipe_prints_what_its_page_says(recipe, request, tmp_path, monkeypatch):
     """It needs nothing but its own lines, whatever the random numbers are, and nothing warns."""
     if "`torch>2.6`" in recipe.body and torch.__version__.startswith("2.6."):
@@ -65,7 +73,7 @@ def test_a_recipe_prints_what_its_page_says(recipe, request, tmp_path, monkeypat
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings():
         warnings.simplefilter("error")
-        exec(compile(code, title(recipe), "exec"), {"__name__": "__main__"})
+        exec(compile(code, recipe.place, "exec"), {"__name__": "__main__"})
     if request.config.getoption("--update-golden"):
         body = recipe.body.replace(f"```text\n{shown}", f"```text\n{printed.getvalue()}")
         text = recipe.page.read_text("utf-8")

@@ -29,6 +29,13 @@ LEADS = {
 }
 
 
+def place(code):
+    """Return the file and the line of the heading of an entry."""
+    page = CODES / f"{entries()[code].page}.md"
+    line = 1 + page.read_text("utf-8").splitlines().index(f"## `{code}`")
+    return f"{page.relative_to(ROOT)}:{line}"
+
+
 def printed(code, space):
     """Run a script; return all that it prints, in a terminal without warnings."""
     said = io.StringIO()
@@ -58,7 +65,7 @@ def test_each_code_has_an_entry_and_each_entry_a_code():
 
 
 @pytest.mark.since("Muon")
-@pytest.mark.parametrize("code", sorted(entries()))
+@pytest.mark.parametrize("code", sorted(entries()), ids=lambda code: f"{place(code)}: {code}")
 def test_the_script_has_it_and_the_fix_removes_it(code, tmp_path, monkeypatch, request):
     """The script of an entry gives its code; the fix, run behind it, does not; both print what is there."""
     monkeypatch.chdir(tmp_path)
