@@ -238,9 +238,8 @@ print(torch.load(path)["data"])
 assert torch.load(path)["optimizer"]["state"][0]["step"] == 1
 import pickle
 
-import numpy as np
-
-torch.save(optim.SGD([weight], lr=np.float64(0.1)).state_dict(), path)
+of_numpy = 0.1 * torch.ones(1, dtype=torch.float64).numpy()[0]
+torch.save(optim.SGD([weight], lr=of_numpy).state_dict(), path)
 try:
     torch.load(path)
     raise NotImplementedError

@@ -102,7 +102,7 @@ def test_switch_keeps_every_anchor(visit, site, name):
         page.evaluate("() => new Promise(requestAnimationFrame)")
         page.evaluate("() => new Promise(requestAnimationFrame)")
         after = page.evaluate(TOP, anchor)
-        kept = abs(after - before) <= 4 or (page.evaluate(AT_END) and 0 < after < 800)
+        kept = abs(after - before) <= 8 or (page.evaluate(AT_END) and 0 < after < 800)
         if not page.url.endswith(f"#{anchor}") or not kept:
             lost.append((anchor, before, page.url, after))
     assert lost == []
