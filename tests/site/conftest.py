@@ -24,6 +24,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Request,
+    expect,
     sync_playwright,
 )
 
@@ -60,6 +61,15 @@ THIN_CODE = """() => {
     seen.add(kind);
   }
 }"""
+
+# All is loaded, nothing is in motion, and what the last event has asked for is drawn.
+AT_REST = """() => document.readyState === "complete"
+  && document.getAnimations().every((one) => one.playState !== "running")"""
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+# A machine with more to do than it has cores takes seconds for what it mostly does in milliseconds.
+PATIENCE = 30_000
+expect.set_options(timeout=PATIENCE)
 
 OPEN_FOLDS = "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
 
@@ -263,7 +273,7 @@ def visit(browser: Browser, site: Site, troubles: list[str]) -> Iterator[Visit]:
     def visit(address: str, home: str = site.url, **options: Any) -> Page:
         options = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | options
         context = browser.new_context(**options)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         record(context, home, troubles)
         page = context.new_page()
@@ -277,10 +287,23 @@ def visit(browser: Browser, site: Site, troubles: list[str]) -> Iterator[Visit]:
     assert not seen, "\n".join(seen)
 
 
+def rest(page: Page) -> None:
+    """Wait until a page has come to rest: before that, what is measured is on its way."""
+    page.wait_for_function(AT_REST)
+    page.evaluate(TWO_FRAMES)
+
+
+@pytest.fixture
+def at_rest() -> Callable[[Page], None]:
+    """A wait until a page has come to rest, before it is measured."""
+    return rest
+
+
 def find_violations(page: Page) -> list[str]:
     """Return what axe's default rules (WCAG A and AA, best practice) find, a line for each element."""
     page.evaluate(OPEN_FOLDS)
     page.evaluate(THIN_CODE)
+    rest(page)
     # Axe().run sends its script each time, and brings back what is right with every element, too.
     if not page.evaluate("'axe' in window"):
         page.evaluate(f"{Axe().axe_script}; null")

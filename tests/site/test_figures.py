@@ -2,11 +2,13 @@
 
 import gzip
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 import optimkit
 
@@ -55,6 +57,7 @@ DRAWN = (
 )
 BROKEN = """() => axe.run("figure.moved").then((all) => all.violations
   .flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html}`)))"""
+STILL = "(one) => one.getAnimations({ subtree: true }).length === 0"
 NO_NUMBER = ("NaN", "Infinity", "undefined", "null")
 
 
@@ -142,19 +145,20 @@ def test_a_figure_is_moved_by_keys_and_says_so(figure, kind):
         start = box.input_value()
         for key in ("Home", "End"):
             box.press(key)
-            assert box.get_attribute("aria-valuetext") == box.evaluate(
-                "one => one.parentElement.querySelector('output').value"
-            )
+            shown = box.locator("xpath=..").locator("output")
+            expect(shown).to_have_text(re.compile("."))
+            expect(box).to_have_attribute("aria-valuetext", shown.inner_text())
             drawn = found.evaluate(DRAWN)
             assert [word for word in NO_NUMBER if word in drawn] == []
-            assert len(says.inner_text()) > 8
+            expect(says).to_have_text(re.compile(".{9}"))
         box.fill(start)
-    assert found.page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0
-    assert found.evaluate("one => one.getAnimations({ subtree: true }).length") == 0
+    page = found.page
+    assert page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0
+    page.wait_for_function(STILL, arg=found.element_handle())
 
 
 @pytest.mark.parametrize("kind", FIGURES)
-def test_a_figure_for_everyone(figure, site, kind):
+def test_a_figure_for_everyone(figure, site, at_rest, kind):
     """Light, dark and on paper: no rule of accessibility is broken, the picture is there for who wants it."""
     found, fetched = figure(kind, "en")
     page = found.page
@@ -162,41 +166,43 @@ def test_a_figure_for_everyone(figure, site, kind):
     page.evaluate(f"{Axe().axe_script}; null")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
-        page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
-        broken = page.evaluate(BROKEN)
-        assert broken == []
-        assert found.locator("figcaption .moving").is_visible()
+        expect(page.locator("html")).to_have_attribute("data-theme", theme)
+        at_rest(page)
+        assert page.evaluate(BROKEN) == []
+        expect(found.locator("figcaption .moving")).to_be_visible()
     picture = found.locator("img.only-light")
-    assert picture.is_hidden()
+    expect(picture).to_be_hidden()
     page.emulate_media(media="print", color_scheme="light")
-    assert picture.is_visible()
-    assert found.locator(".moving:visible, button:visible").count() == 0
+    expect(picture).to_be_visible()
+    expect(found.locator(".moving:visible, button:visible")).to_have_count(0)
     page.emulate_media(media="screen", color_scheme="light")
     found.locator(".moving-toggle").click()
-    assert picture.is_visible()
-    assert found.locator(".moving:visible").count() == 0
+    expect(picture).to_be_visible()
+    expect(found.locator(".moving:visible")).to_have_count(0)
 
 
 def test_the_schedule_that_is_shown(figure):
     """The code below the curve is that of the sliders; what is absurd is said."""
     found, _ = figure("schedule", "en", permissions=["clipboard-read", "clipboard-write"])
     says, code = found.locator("output.moving-says"), found.locator(".moving pre")
-    assert "Highest at step 10: 1; after 50 steps: 0" in says.inner_text()
+    expect(says).to_contain_text("Highest at step 10: 1; after 50 steps: 0")
     found.get_by_label("T_max").fill("0")
-    assert "climbs back up" in says.inner_text()
+    expect(says).to_contain_text("climbs back up")
     found.get_by_label("Then").select_option("ExponentialLR")
     found.get_by_role("slider", name="gamma").press("End")
-    assert "grows above the lr" in says.inner_text()
+    expect(says).to_contain_text("grows above the lr")
     found.get_by_role("slider", name="total_iters").press("End")
-    assert "ends before the second" in says.inner_text()
+    expect(says).to_contain_text("ends before the second")
     found.get_by_label("First").select_option("nothing")
     found.get_by_role("button", name="Copy the code").click()
-    copied = found.page.evaluate("navigator.clipboard.readText()")
-    assert copied == code.inner_text() + "\n"
-    assert curve_of(copied, 3) == [1.0, 2.0, 4.0, 8.0]
+    shown = code.inner_text() + "\n"
+    found.page.wait_for_function(
+        "(shown) => navigator.clipboard.readText().then((text) => text === shown)", arg=shown
+    )
+    assert curve_of(shown, 3) == [1.0, 2.0, 4.0, 8.0]
     found.get_by_label("learning rate lr").press("End")
-    assert "No axis can show" in says.inner_text()
-    assert 'lr=float("inf")' in code.inner_text()
+    expect(says).to_contain_text("No axis can show")
+    expect(code).to_contain_text('lr=float("inf")')
 
 
 def test_the_valley_tells_what_happens(figure):
@@ -205,11 +211,11 @@ def test_the_valley_tells_what_happens(figure):
     says, lr = found.locator("output.moving-says"), found.get_by_label("learning rate lr")
     for name, words in (("lr 0.2", "after 100 steps the loss is 125"), ("lr 0.21", "is 2.37e10")):
         found.get_by_role("button", name=name, exact=True).click()
-        assert words in says.inner_text()
+        expect(says).to_contain_text(words)
     lr.press("Home")
-    assert "nothing moves" in says.inner_text()
+    expect(says).to_contain_text("nothing moves")
     lr.press("End")
-    assert "nothing is a number" in says.inner_text()
+    expect(says).to_contain_text("nothing is a number")
     found.get_by_label("Rule").select_option("Adam")
     found.get_by_label("beta2").press("End")
-    assert "torch refuses" in says.inner_text()
+    expect(says).to_contain_text("torch refuses")

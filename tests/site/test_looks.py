@@ -3,6 +3,7 @@
 import gzip
 
 import pytest
+from playwright.sync_api import expect
 
 WIDTHS = (320, 360, 375, 1280)
 PAGES = (
@@ -40,6 +41,10 @@ SCROLL = """async () => {
   }
 }"""
 
+# What has a place on the page has come: pictures of the other theme have none.
+PICTURES_ARE_THERE = """() => [...document.querySelectorAll("article img")]
+  .every((one) => !one.checkVisibility() || one.complete && one.naturalWidth)"""
+
 CONTRAST = """(one) => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((n) => n / 255);
   const linear = (n) => n <= 0.04045 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4;
@@ -53,31 +58,36 @@ CONTRAST = """(one) => {
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_reaches_out_of_the_window(visit, language, width):
+def test_nothing_reaches_out_of_the_window(visit, at_rest, language, width):
     """Header, text, pager and contents lie within the window at each width, drawers open too."""
     found = []
     page = visit(f"{language}/{PAGES[0]}", viewport={"width": width, "height": 800})
     home = page.url.removesuffix(PAGES[0])
     for name in PAGES:
         page.goto(home + name)
+        at_rest(page)
         found += [f"{name}: {one}" for one in page.evaluate(OUTSIDE)]
         for side in ("primary", "secondary"):
             button = page.locator(f".{side}-toggle:visible")
             if button.count():
                 button.click()
-                page.locator(f"#pst-{side}-sidebar-modal[open]").wait_for()
+                drawer = page.locator(f"#pst-{side}-sidebar-modal")
+                expect(drawer).to_be_visible()
+                at_rest(page)
                 found += [f"{name}, {side}: {one}" for one in page.evaluate(OUTSIDE)]
                 page.keyboard.press("Escape")
+                expect(drawer).to_be_hidden()
     assert found == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("width", [375, 1280])
-def test_pager_is_whole(visit, language, width):
+def test_pager_is_whole(visit, at_rest, language, width):
     """Both links of the pager show their title and their arrow, beside or below each other."""
     page = visit(
         f"{language}/auto_examples/plot_05_step.html", viewport={"width": width, "height": 800}
     )
+    at_rest(page)
     boxes = []
     for link in page.locator(".prev-next-area a").all():
         boxes.append(link.bounding_box())
@@ -101,13 +111,13 @@ def test_a_heading_comes_to_rest_below_the_header(visit, width):
         "zh/glossary.html#term-learning-rate",
     ):
         page = visit(address, viewport={"width": width, "height": 800})
-        gap = page.evaluate("""() => {
+        page.wait_for_function("""() => {
           const target = document.querySelector(":target");
           const title = target.matches("section") ? target.querySelector("h1, h2, h3") : target;
-          return title.getBoundingClientRect().top
+          const gap = title.getBoundingClientRect().top
             - document.querySelector("#pst-header").getBoundingClientRect().bottom;
+          return gap >= 8 && gap <= 80;
         }""")
-        assert 8 <= gap <= 80, address
 
 
 def test_copy_button_needs_no_pointer(visit):
@@ -118,9 +128,9 @@ def test_copy_button_needs_no_pointer(visit):
         permissions=["clipboard-read", "clipboard-write"],
     )
     buttons = page.locator("article .highlight:not(.hero-output *) > button.copybtn")
-    assert buttons.count() > 0
+    expect(buttons).not_to_have_count(0)
     for button in buttons.all():
-        assert button.evaluate("one => getComputedStyle(one).opacity") == "1"
+        expect(button).to_have_css("opacity", "1")
         assert button.bounding_box()["width"] >= 24
         assert button.evaluate(CONTRAST) >= 3
     buttons.last.click()
@@ -132,11 +142,12 @@ def test_copy_button_needs_no_pointer(visit):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_paper_is_black_on_white(visit, theme):
+def test_paper_is_black_on_white(visit, at_rest, theme):
     """On paper text and code are black on white in both themes, and every answer is open."""
     page = visit("zh/auto_examples/plot_05_step.html", color_scheme=theme)
     page.emulate_media(media="print", color_scheme=theme)
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+    at_rest(page)
     for part in ("article p", "article h2", "article .highlight pre", "article .highlight span"):
         colours = page.locator(part).evaluate_all(
             "all => all.map((e) => getComputedStyle(e).color)"
@@ -147,10 +158,10 @@ def test_paper_is_black_on_white(visit, theme):
     )
     assert answers.count() > 0
     assert all(one.bounding_box()["height"] > 0 for one in answers.all())
-    assert page.locator("article img.only-light").first.is_visible()
-    assert page.locator("img.only-dark").first.is_hidden()
+    expect(page.locator("article img.only-light").first).to_be_visible()
+    expect(page.locator("img.only-dark").first).to_be_hidden()
     for part in ("#pst-header", ".prev-next-footer", ".copybtn"):
-        assert page.locator(part).first.is_hidden()
+        expect(page.locator(part).first).to_be_hidden()
 
 
 def test_figures_have_a_size_and_open_in_full(visit, site, tutorial):
@@ -161,8 +172,8 @@ def test_figures_have_a_size_and_open_in_full(visit, site, tutorial):
         assert int(image.get_attribute("height")) > 0
         link = image.locator("xpath=..")
         assert link.evaluate("one => one.href") == image.evaluate("one => one.src")
-    assert page.locator("article a:visible:has(> img)").count() > 0
-    assert page.locator("article a:visible:has(> img:not(:visible))").count() == 0
+    expect(page.locator("article a:visible:has(> img)")).not_to_have_count(0)
+    expect(page.locator("article a:visible:has(> img:not(:visible))")).to_have_count(0)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -173,7 +184,7 @@ def test_only_the_pictures_of_the_theme_are_fetched(visit, tutorial_sample, them
     page.on("request", lambda request: asked.append(request.url))
     page.goto(page.url.replace("index.html", f"auto_examples/{tutorial_sample}.html"))
     page.evaluate(SCROLL)
-    page.wait_for_load_state("networkidle")
+    page.wait_for_function(PICTURES_ARE_THERE)
     pictures = [url for url in asked if "/_images/" in url and not url.endswith(".mp4")]
     assert pictures
     assert [url for url in pictures if ("_dark" in url) != (theme == "dark")] == []
@@ -208,6 +219,9 @@ def test_no_figure_moves(visit, tutorial):
     assert page.evaluate(SHIFT) <= 0.05
 
 
+GUESSED = "(url) => [...document.querySelectorAll('#guess a')].some((one) => one.href === url)"
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(
     ("wrong", "guess"),
@@ -220,9 +234,8 @@ def test_wrong_address_is_guessed(visit, site, violations, troubles, wrong, gues
     """The page for a wrong address has a header, a search in its language, and says what was meant."""
     page = visit(wrong, color_scheme=theme, viewport={"width": 320, "height": 800})
     troubles.clear()
-    assert page.locator("header a").first.is_visible()
-    links = page.locator("#guess a").evaluate_all("all => all.map((one) => one.href)")
-    assert site.url + guess in links
+    expect(page.locator("header a").first).to_be_visible()
+    page.wait_for_function(GUESSED, arg=site.url + guess)
     assert violations(page) == []
     assert page.evaluate(OUTSIDE) == []
     page.locator("input[name=q]").fill("Adam")

@@ -92,8 +92,8 @@ def show(page, theme, width):
     """Bring an open page to a theme and a width."""
     page.emulate_media(color_scheme=theme)
     page.set_viewport_size({"width": width, "height": 800})
-    page.wait_for_function(REACHED)
     expect(page.locator("html")).to_have_attribute("data-theme", theme)
+    page.wait_for_function(REACHED)
 
 
 def faults(page, violations, theme, width, what=""):
@@ -122,6 +122,7 @@ def test_page_is_accessible(visit, violations, address, troubles):
             found.append(f"375 pixels: scrolls sideways by {overflow(page)} pixels")
         # Both languages show all that one shows, and more.
         page.locator(".reading-switch button:visible").click()
+        expect(page.locator("html")).to_have_attribute("data-reading", "both")
         what = "both languages, "
     found += faults(page, violations, small, 375, what)
     assert found == []

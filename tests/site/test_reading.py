@@ -4,6 +4,8 @@ import re
 from urllib.parse import urljoin
 
 import pytest
+from playwright.sync_api import TimeoutError as NotInTime
+from playwright.sync_api import expect
 
 TAGS = {"en": "en", "zh": "zh-CN"}
 LABELS = {"en": "English", "zh": "中文"}
@@ -21,8 +23,20 @@ SECTIONS = (
     """() => [...document.querySelectorAll("article section section[id]")].map((one) => one.id)"""
 )
 SHOW_HEADING = "(id) => document.getElementById(id).scrollIntoView({ behavior: 'instant' })"
+SOME_OTHER = f"() => ({BLOCKS})(true).length > 0"
+NO_OTHER = f"() => ({BLOCKS})(true).length === 0"
 HEADING_TOP = """(id) => document.getElementById(id).querySelector("h2, h3, h4").getBoundingClientRect().top
   - document.querySelector("#pst-header").getBoundingClientRect().bottom"""
+
+
+# What a function of the page measures is as near to a height as is wanted: it comes to it while we wait.
+NEAR = "([measure, what, height, most]) => Math.abs(eval(measure)(what) - height) <= most"
+# ... or as near as the end of the page allows.
+AT_END = "innerHeight + scrollY >= document.documentElement.scrollHeight - 2"
+KEPT = f"""([measure, what, height, most]) => {{
+  const top = eval(measure)(what);
+  return Math.abs(top - height) <= most || ({AT_END} && top > 0 && top < innerHeight);
+}}"""
 
 
 def language_of(address):
@@ -63,16 +77,14 @@ def test_switch_keeps_page_and_heading(visit, site, tutorial_sample):
         page.wait_for_url(
             f"{site.url}{OTHER[language]}/auto_examples/{tutorial_sample}.html#{heading}"
         )
-        page.wait_for_load_state()
-        assert -1 < page.evaluate(HEADING_TOP, heading) < 150
+        page.wait_for_function(NEAR, arg=[HEADING_TOP, heading, 74.5, 75.5])
 
 
 # Every part of a page that an address can name, but its title.
 ANCHORS = """() => [...document.querySelectorAll("article section section[id], article :is(details, dt, tr)[id]")]
   .filter((one) => one.checkVisibility()).map((one) => one.id)"""
-# At the end of a page there is no room to scroll further.
-AT_END = "innerHeight + scrollY >= document.documentElement.scrollHeight - 2"
 TOP = "(id) => document.getElementById(id).getBoundingClientRect().top"
+BLOCK_TOP = """([seen, number]) => [...document.querySelectorAll(seen)][number].getBoundingClientRect().top"""
 
 
 @pytest.mark.parametrize(
@@ -88,23 +100,23 @@ TOP = "(id) => document.getElementById(id).getBoundingClientRect().top"
         *("auto_examples/plot_05_step", "auto_examples/plot_12_resume"),
     ],
 )
-def test_switch_keeps_every_anchor(visit, site, name):
+def test_switch_keeps_every_anchor(visit, site, at_rest, name):
     """Whoever came to a function, a term, an item or a heading is at it in the other language."""
     page = visit(f"en/{name}.html")
     anchors = page.evaluate(ANCHORS)
     lost = []
     for anchor in anchors[:: max(1, len(anchors) // 8)]:
         page.goto(f"{site.url}en/{name}.html#{anchor}")
+        at_rest(page)
         before = page.evaluate(TOP, anchor)
         press(page, "[hreflang=zh-CN]")
         page.wait_for_url(f"{site.url}zh/{name}.html*#*")
-        page.wait_for_load_state()
-        page.evaluate("() => new Promise(requestAnimationFrame)")
-        page.evaluate("() => new Promise(requestAnimationFrame)")
-        after = page.evaluate(TOP, anchor)
-        kept = abs(after - before) <= 8 or (page.evaluate(AT_END) and 0 < after < 800)
-        if not page.url.endswith(f"#{anchor}") or not kept:
-            lost.append((anchor, before, page.url, after))
+        try:
+            page.wait_for_function(KEPT, arg=[TOP, anchor, before, 8], timeout=5_000)
+        except NotInTime:
+            lost.append((anchor, before, page.evaluate(TOP, anchor)))
+        if not page.url.endswith(f"#{anchor}"):
+            lost.append((anchor, page.url))
     assert lost == []
 
 
@@ -115,28 +127,25 @@ def test_switch_keeps_every_anchor(visit, site, name):
         *(("reference/groups", "li"), ("reference/groups", "dd"), ("reference/groups", "pre")),
     ],
 )
-def test_switch_keeps_the_block_that_is_read(visit, site, name, block):
+def test_switch_keeps_the_block_that_is_read(visit, site, at_rest, name, block):
     """A row, an item, a piece of code or a definition stays where it was, though no address names it."""
     page = visit(f"en/{name}.html", viewport={"width": 900, "height": 500})
     seen = f"article {block}:not(.bi-other, .bi-other *)"
     number = page.locator(seen).count() * 2 // 3
     page.locator(seen).nth(number).evaluate("one => one.scrollIntoView({ behavior: 'instant' })")
-    before = page.locator(seen).nth(number).evaluate("one => one.getBoundingClientRect().top")
+    at_rest(page)
+    before = page.evaluate(BLOCK_TOP, [seen, number])
     press(page, "[hreflang=zh-CN]")
     page.wait_for_url(re.compile(rf"{site.url}zh/{name}\.html"))
-    page.wait_for_load_state()
-    page.evaluate("() => new Promise(requestAnimationFrame)")
-    page.evaluate("() => new Promise(requestAnimationFrame)")
-    after = page.locator(seen).nth(number).evaluate("one => one.getBoundingClientRect().top")
-    assert abs(after - before) <= 4 or (page.evaluate(AT_END) and 0 < after < 500)
+    page.wait_for_function(KEPT, arg=[BLOCK_TOP, [seen, number], before, 4])
 
 
-def test_switch_keeps_page(visit, site, sample):
+def test_switch_keeps_page(visit, site, at_rest, sample):
     """At the top of a page the other language opens at the top of the same page, on a phone too."""
     page = visit(sample, viewport={"width": 375, "height": 800})
     press(page, f"[hreflang={TAGS[OTHER[language_of(sample)]]}]")
     page.wait_for_url(f"{site.url}{twin(sample)}")
-    page.wait_for_load_state()
+    at_rest(page)
     assert page.evaluate("scrollY") == 0
 
 
@@ -180,10 +189,10 @@ def test_one_language_then_both(visit, article):
     other = TAGS[OTHER[language_of(article)]]
     assert page.locator(f".bi-other:not([lang={other}])").count() == 0
     press(page, "button")
+    expect(switch(page, "button")).to_have_attribute("aria-pressed", "true")
     page.evaluate(OPEN_FOLDS)
     assert blocks(page, shown=False) == []
     assert len(blocks(page, shown=True)) == hidden
-    assert switch(page, "button").get_attribute("aria-pressed") == "true"
 
 
 def test_both_shows_every_card(visit):
@@ -203,37 +212,38 @@ def test_both_is_remembered(visit, site, tutorial_sample):
     page.wait_for_url(
         lambda url: not url.startswith(f"{site.url}en/auto_examples/{tutorial_sample}.html")
     )
-    assert blocks(page, shown=True)
+    page.wait_for_function(SOME_OTHER)
     press(page, "[hreflang=zh-CN]")
     page.wait_for_url(f"{site.url}zh/**")
-    assert blocks(page, shown=True)
+    page.wait_for_function(SOME_OTHER)
     page.reload()
-    assert blocks(page, shown=True)
+    page.wait_for_function(SOME_OTHER)
     press(page, "button")
-    assert blocks(page, shown=True) == []
+    page.wait_for_function(NO_OTHER)
     page.reload()
-    assert blocks(page, shown=True) == []
+    page.wait_for_function(NO_OTHER)
 
 
-def test_both_keeps_the_place(visit, tutorial_sample):
+def test_both_keeps_the_place(visit, at_rest, tutorial_sample):
     """What the reader looks at stays where it is while blocks appear above it, and go again."""
     page = visit(f"en/auto_examples/{tutorial_sample}.html")
     sections = page.evaluate(SECTIONS)
     heading = sections[len(sections) // 2]
     page.evaluate(SHOW_HEADING, heading)
+    at_rest(page)
     before = page.evaluate(HEADING_TOP, heading)
-    for both in (True, False):
+    for shown in (SOME_OTHER, NO_OTHER):
         press(page, "button")
-        assert bool(blocks(page, shown=True)) == both
-        assert abs(page.evaluate(HEADING_TOP, heading) - before) < 30
+        page.wait_for_function(shown)
+        page.wait_for_function(NEAR, arg=[HEADING_TOP, heading, before, 30])
 
 
 def test_link_into_a_solution_opens_it(visit, tutorial_sample):
     """A folded solution is closed, and a link to it opens it."""
     page = visit(f"zh/auto_examples/{tutorial_sample}.html")
     folds = page.locator("details.solution")
-    assert folds.count() > 0
-    assert page.locator("details.solution[open]").count() == 0
+    expect(folds).not_to_have_count(0)
+    expect(page.locator("details.solution[open]")).to_have_count(0)
     name = folds.last.get_attribute("id")
     page = visit(f"zh/auto_examples/{tutorial_sample}.html#{name}")
     page.locator(f"details#{name}[open] > :nth-child(2)").wait_for()
@@ -278,10 +288,10 @@ def test_wrong_address_leads_home(visit, site, wrong, troubles):
     assert [one for one in troubles if not one.endswith(f"{site.url}{wrong}")] == []
     assert f"404: {site.url}{wrong}" in troubles
     troubles.clear()
-    assert "这个地址没有页面" in page.locator("main").inner_text()
+    expect(page.locator("main")).to_contain_text("这个地址没有页面")
     for language, label in LABELS.items():
         link = page.get_by_role("link", name=label)
-        assert link.evaluate("one => one.href") == f"{site.url}{language}/index.html"
+        expect(link).to_have_js_property("href", f"{site.url}{language}/index.html")
 
 
 @pytest.mark.parametrize("language", LABELS)
@@ -290,22 +300,18 @@ def test_site_opens_from_a_folder(visit, site, language):
     home = f"{site.root.as_uri()}/"
     address = f"{language}/auto_examples/index.html"
     page = visit(address, home=home)
-    assert page.locator("h1").is_visible()
-    assert (
-        page.locator("article")
-        .evaluate("one => getComputedStyle(one).fontFamily")
-        .startswith("system-ui")
-    )
-    assert blocks(page, shown=True) == []
+    expect(page.locator("h1")).to_be_visible()
+    expect(page.locator("article")).to_have_css("font-family", re.compile("^system-ui"))
+    page.wait_for_function(NO_OTHER)
     press(page, "button")
-    assert blocks(page, shown=True)
+    page.wait_for_function(SOME_OTHER)
     page.keyboard.press("Control+k")
     page.keyboard.type("Adam")
     page.locator("#pst-search-dialog .search-results a").first.wait_for()
     page.keyboard.press("Escape")
     press(page, f"[hreflang={TAGS[OTHER[language]]}]")
     page.wait_for_url(f"{home}{twin(address)}")
-    assert blocks(page, shown=True)
+    page.wait_for_function(SOME_OTHER)
 
 
 def test_root_opens_from_a_folder(visit, site):
