@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,21 @@ def test_a_plain_file(tmp_path, parts):
     assert caught[0].filename == __file__
     assert dict(loaded) == {"epoch": 3}
     assert loaded.metadata == {}
+
+
+def test_checksums_stand_where_a_zip_has_them(tmp_path):
+    """In the directory and behind each entry, whatever their sizes: other programs compare them."""
+    tensors = {"none": torch.empty(0), "few": torch.ones(3), "many": torch.randn(3_000_000)}
+    path = optimkit.save(tmp_path / "a.pt", **tensors, tied=tensors["many"])
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        infos = [info for info in archive.infolist() if info.file_size]
+        for info in infos:
+            data = archive.read(info)
+            assert b"PK\7\x08" + info.CRC.to_bytes(4, "little") in content
+            assert zlib.crc32(data) == info.CRC
+    assert len(infos) > 4
 
 
 def test_a_file_without_checksums(tmp_path):

@@ -1,9 +1,9 @@
 """How a checkpoint lies on disk: the entries of its zip, and the frame around them.
 
-A file of ``torch.save`` is a zip with a checksum for each entry, which torch writes and never
-looks at. They say nothing of the bytes between the entries: names, sizes, offsets, padding.
-optimkit adds one more, of all these, as the zip's comment: the seal. Every reader of zips
-skips a comment, so the file stays an ordinary one.
+A file of ``torch.save`` is a zip with a checksum for each entry, which torch never looks at. They
+say nothing of the bytes between the entries: names, sizes, offsets, padding. optimkit adds one
+more, of all these, as the zip's comment: the seal. Every reader of zips skips a comment, so the
+file stays an ordinary one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -21,6 +21,8 @@ MAGIC = b"PK\x03\x04"
 CHUNK = 1 << 20  # small enough to be still in the processor's cache when it is summed
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+_DESCRIPTOR = b"PK\x07\x08"  # stands behind an entry, before its checksum
+_IN_DIRECTORY, _LENGTHS, _RECORD = 16, 28, 46  # bytes to a checksum, to what follows, in all
 _END = b"PK\x05\x06"
 _END_LENGTH = 22  # its last two bytes are the length of the comment
 _SEAL = b"optimkit seal crc32 %08x"
@@ -46,6 +48,7 @@ class Layout:
     entries: tuple[Entry, ...]
     size: int
     sealed: bool
+    directory: int  # where it begins
 
     @property
     def checksums(self) -> bool:
@@ -60,6 +63,7 @@ def survey(file: BinaryIO) -> Layout:
     try:
         with zipfile.ZipFile(file) as archive:
             infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+            directory = archive.start_dir
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
         cause = error.__context__ if isinstance(error, zipfile.BadZipFile) else error
         # EINVAL: the directory sent zipfile to a place before the first byte.
@@ -74,15 +78,34 @@ def survey(file: BinaryIO) -> Layout:
         stop = entry.stop
     if seal is not None and seal != _SEAL % _frame(file, entries, size - 2 - _SEAL_LENGTH):
         raise LayoutError("damaged: what lies between its entries does not fit the seal")
-    return Layout(entries, size, seal is not None)
+    return Layout(entries, size, seal is not None, directory)
 
 
-def seal(file: BinaryIO) -> None:
-    """Write the seal behind a zip that torch has written."""
+def seal(file: BinaryIO, checksums: Mapping[tuple[int, int], int] | None = None) -> None:
+    """Write the seal behind a zip that torch has written, and first the checksums it lacks."""
     layout = survey(file)
+    if checksums is not None:
+        _write_checksums(file, layout, checksums)
     crc = _frame(file, layout.entries, layout.size - 2)
     file.seek(-2, 2)
     file.write(struct.pack("<H", _SEAL_LENGTH) + _SEAL % crc)
+
+
+def _write_checksums(
+    file: BinaryIO, layout: Layout, checksums: Mapping[tuple[int, int], int]
+) -> None:
+    """Write the checksum of each entry where torch does: behind it, and in the directory."""
+    file.seek(layout.directory)
+    directory, at = bytearray(file.read(layout.size - layout.directory)), 0
+    for entry in layout.entries:
+        if entry.stop > entry.start:
+            crc = struct.pack("<I", checksums[entry.start, entry.stop])
+            directory[at + _IN_DIRECTORY : at + _IN_DIRECTORY + 4] = crc
+            file.seek(entry.stop)
+            file.write(_DESCRIPTOR + crc)
+        at += _RECORD + sum(struct.unpack_from("<3H", directory, at + _LENGTHS))
+    file.seek(layout.directory)
+    file.write(directory)
 
 
 def crc_of(

@@ -1,7 +1,7 @@
 """Reading: verified before it is used, and never unpickled freely.
 
-A file of ``torch.save`` is a zip, and every entry of a zip has a checksum. torch writes them
-and never looks at them: here they are compared. What the bytes spell is read with
+A file of ``torch.save`` is a zip, and every entry of a zip has a checksum. torch never looks
+at them: here they are compared. What the bytes spell is read with
 ``weights_only=True``, whatever the environment says, so nothing in a file is ever run.
 """
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import inspect
 import io
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 import torch
+from zlib_ng.zlib_ng import crc32
 
 from .layout import seal
 from .progress import show_progress
@@ -25,6 +28,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_SAVE_TAKES = ["zip_file", "pickle_module", "pickle_protocol", "_disable_byteorder_record"]
 _PIECE = 1 << 23  # bytes at a time: often enough for the progress bar, and for the disk
 
 
@@ -40,19 +44,30 @@ def write(
         else show_progress(f"Saving {path.name}", size) as advance,
     ):
         sink = _Sink(file, advance, early=durable)
-        checksums = torch.serialization.get_crc32_options()
-        torch.serialization.set_crc32_options(True)
         try:
-            torch.save(content, cast(IO[bytes], sink))
+            _save(content, sink)
         except BaseException:
             if sink.error is not None:
                 raise sink.error from None
             raise
-        finally:
-            torch.serialization.set_crc32_options(checksums)
         file.flush()
-        seal(file.raw)  # type: ignore[attr-defined]  # a buffer would read far ahead at each step
+        raw = file.raw  # type: ignore[attr-defined]  # a buffer would read far ahead at each step
+        seal(raw, sink.checksums)
     return path
+
+
+def _save(content: Any, sink: _Sink) -> None:
+    """Do as ``torch.save``, but leave out its checksums, which take as long as all else together."""
+    serialization: Any = torch.serialization
+    # torch/serialization.py, 2.15: what torch.save does. Its option is one for all threads.
+    if [*inspect.signature(serialization._save).parameters][1:] != _SAVE_TAKES:
+        torch.save(content, cast(IO[bytes], sink))
+        return
+    archive = torch._C.PyTorchFileWriter(cast(IO[bytes], sink), False)
+    try:
+        serialization._save(content, archive, pickle, serialization.DEFAULT_PROTOCOL, False)
+    finally:
+        archive.write_end_of_file()
 
 
 @contextlib.contextmanager
@@ -109,11 +124,12 @@ def _sync(descriptor: int) -> None:
 
 
 class _Sink(io.RawIOBase):
-    """What torch writes to: it remembers the first error, which torch hides behind its own."""
+    """What torch writes to: it sums each piece, and remembers the first error, which torch hides."""
 
     def __init__(self, file: BinaryIO, advance: Callable[[int], None], *, early: bool) -> None:
         self._file, self._advance, self._early = file, advance, early
         self._written = self._sent = 0
+        self.checksums: dict[tuple[int, int], int] = {}  # by where a piece begins and ends
         self.error: BaseException | None = None
 
     def writable(self) -> bool:
@@ -122,9 +138,12 @@ class _Sink(io.RawIOBase):
     def write(self, data: Any) -> int:
         if self.error is not None:
             raise self.error
+        begin, crc = self._written, 0
         try:
             for start in range(0, len(data), _PIECE):
-                count = self._file.write(data[start : start + _PIECE])
+                piece = data[start : start + _PIECE]
+                crc = crc32(piece, crc)
+                count = self._file.write(piece)
                 self._advance(count)
                 self._written += count
                 if self._early and self._written - self._sent >= _PIECE:
@@ -132,6 +151,7 @@ class _Sink(io.RawIOBase):
         except BaseException as error:
             self.error = error
             raise
+        self.checksums[begin, self._written] = crc
         return len(data)
 
     def _send(self) -> None:
