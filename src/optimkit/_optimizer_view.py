@@ -12,7 +12,15 @@ from torch.optim import Optimizer
 
 from ._errors import CheckpointError, first_few
 from ._files import look_into
-from ._torch_optimizers import NOT_OPTIONS, STATE, is_state_dict, optimizers_in, torch_class
+from ._parameters import ParameterIndex, names_by_rule
+from ._torch_optimizers import (
+    NOT_OPTIONS,
+    STATE,
+    is_state_dict,
+    layouts_of,
+    optimizers_in,
+    torch_class,
+)
 from ._values import plain
 from ._wrappers import unwrapped
 
@@ -47,7 +55,6 @@ class OptimizerView:
     shapes: list[tuple[int, ...]] | None = None
     dtypes: list[str] | None = None
     stateless: frozenset[int] | None = None
-    stale: bool = False  # torch's own names, of another tool: a load may have mixed them up
     more: Mapping[str, Any] = field(default_factory=dict)  # of a class that saves more than torch's
 
     @property
@@ -88,7 +95,6 @@ def view_of_saved(
     header: Mapping[str, Any] | None = None,
     *,
     kind: str = "state dict",
-    foreign: bool = False,
 ) -> OptimizerView:
     """Look at a state dict, and at what the header of its checkpoint says of it."""
     header = header or {}
@@ -118,7 +124,6 @@ def view_of_saved(
         shapes=None if shapes is None else list(map(tuple, shapes)),
         dtypes=_flat(header.get("dtypes"), len(ids)),
         stateless=None if stateless is None else frozenset(stateless),
-        stale=foreign and not all(isinstance(key, str) for key in ids),
         more={k: v for k, v in state_dict.items() if k not in ("state", "param_groups")},
     )
 
@@ -166,8 +171,27 @@ def view_of_any(source: object, names: Names = _NOTHING, key: str | None = None)
             "optimizer must be a state dict with 'state' and 'param_groups', or hold one; "
             f"this mapping has {first_few(map(repr, source)) or 'nothing'}"
         )
-    chosen = _choose(found, key, where, content)
+    chosen = choose(found, key, where, content)
     return view_of_saved(found[chosen], kind=chosen)
+
+
+def names_that_fit(view: OptimizerView, index: ParameterIndex) -> tuple[str, list[str]] | None:
+    """Name saved parameters by the order in which a trainer takes those of a model, and say whose."""
+    sizes = [view.group_of.count(group) for group in range(len(view.groups))]
+    tensors = map(of_its_shape, view.states)
+    return names_by_rule(
+        index, sizes, [each if each is None else tuple(each.shape) for each in tensors]
+    )
+
+
+def of_its_shape(state: Mapping[str, Any]) -> Tensor | None:
+    """Return what has the shape of the parameter, of what is kept for it."""
+    found = (
+        value
+        for key, value in state.items()
+        if isinstance(value, Tensor) and value.ndim and layouts_of(key) == {"parameter"}
+    )
+    return next(found, None)
 
 
 def group_label(index: int, group: Mapping[str, Any]) -> str:
@@ -198,7 +222,7 @@ def _members(groups: Iterable[Mapping[str, Any]]) -> tuple[list[Any], list[str |
     return members, names, group_of
 
 
-def _choose(found: Mapping[str, Any], key: str | None, where: str, content: object) -> str:
+def choose(found: Mapping[str, Any], key: str | None, where: str, content: object) -> str:
     """Choose one optimizer of a checkpoint, or say which there are."""
     if key is not None and key in found:
         return key

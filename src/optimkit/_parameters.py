@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -192,6 +193,53 @@ class ParameterIndex:
         info = ParamInfo(record.name, record.param, owner.module, owner.name, aliases)
         info._index = self
         return info
+
+
+# The group that a trainer puts a parameter into, each group in the order of the model.
+# transformers/trainer.py, 5.24: get_decay_parameter_names; timm/optim/_param_groups.py, 1.0:
+# param_groups_weight_decay; ultralytics/engine/trainer.py, 8.4: build_optimizer.
+_UNDECAYED = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)")
+
+
+def _of_transformers(each: IndexedParameter) -> int:
+    norm = isinstance(each.owner.module, nn.LayerNorm)
+    return int(norm or _UNDECAYED.search(each.name.lower()) is not None)
+
+
+def _of_timm(each: IndexedParameter) -> int:
+    return int(each.param.ndim > 1 and not each.name.endswith(".bias"))
+
+
+def _of_ultralytics(each: IndexedParameter) -> int:
+    if "bias" in each.name:
+        return 2
+    return int("Norm" in type(each.owner.module).__name__ or "logit_scale" in each.name)
+
+
+_RULES: dict[str, Callable[[IndexedParameter], int]] = {
+    "the Trainer of transformers": _of_transformers,
+    "timm": _of_timm,
+    "Ultralytics": _of_ultralytics,
+    "the model": lambda each: 0,
+}
+
+
+def names_by_rule(
+    index: ParameterIndex, sizes: Sequence[int], shapes: Sequence[tuple[int, ...] | None]
+) -> tuple[str, list[str]] | None:
+    """Name saved parameters by whose order has groups of these sizes and shapes: whose, and the names."""
+    for whose, group_of in _RULES.items():
+        for params in (list(index), [each for each in index if each.param.requires_grad]):
+            ordered = sorted(params, key=group_of)
+            found = [sum(group_of(each) == group for each in params) for group in range(len(sizes))]
+            if whose != "the model" and found != list(sizes):
+                continue
+            if len(ordered) == len(shapes) and all(
+                shape is None or (not is_lazy(each.param) and shape == tuple(each.param.shape))
+                for each, shape in zip(ordered, shapes, strict=True)
+            ):
+                return whose, [each.name for each in ordered]
+    return None
 
 
 def _roots(model: object) -> Mapping[str, nn.Module]:

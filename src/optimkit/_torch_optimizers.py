@@ -180,6 +180,24 @@ def optimizers_in(content: Any, where: str = "", depth: int = 0) -> dict[str, Ma
     return found
 
 
+def part_at(content: Any, place: str) -> Any:
+    """Return what is at a place in a checkpoint, as show and diff call it; None if nothing is."""
+    if not place:
+        return content
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(content, Mapping):
+        items = content.items()
+    elif isinstance(content, (list, tuple)):
+        items = enumerate(content)
+    for key, item in items:
+        head, rest = str(key), place[len(str(key)) :]
+        if place.startswith(head) and rest[:1] in ("", "."):
+            found = part_at(item, rest[1:])
+            if found is not None:
+                return found
+    return None
+
+
 def is_state_dict(value: object) -> bool:
     """Return whether a value is the state dict of an optimizer."""
     return (

@@ -615,7 +615,15 @@ def test_names_that_are_none(names, said):
 
 
 @pytest.mark.parametrize(
-    ("count", "holds"), [(0, "no optimizer"), (2, "several optimizers: parts.0, parts.1")]
+    ("count", "holds"),
+    [
+        (
+            0,
+            "no optimizer: a mapping with 'state' and 'param_groups' was expected, found 'parts'. "
+            "Save optimizer.state_dict() in it.",
+        ),
+        (2, "2 optimizers. Choose one by key=: parts.0, parts.1."),
+    ],
 )
 def test_a_file_of_other_things(tmp_path, count, holds):
     """What holds no optimizer, or several, is refused, and the remedy named."""
@@ -624,6 +632,4 @@ def test_a_file_of_other_things(tmp_path, count, holds):
     torch.save({"parts": [optimizer.state_dict()] * count}, path)
     with pytest.raises(CheckpointError) as caught:
         load_optimizer(optimizer, path)
-    assert str(caught.value) == (
-        f"{path} holds {holds}. Load objects by their names with optimkit.load."
-    )
+    assert str(caught.value) == f"{path} holds {holds}"

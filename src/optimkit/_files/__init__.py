@@ -1,5 +1,6 @@
 """Bytes on disk: whole or not at all, verified before they are used, never unpickled freely."""
 
+from .opaque import holds_opaque
 from .progress import show_progress
 from .reading import (
     Integrity,
@@ -24,6 +25,7 @@ __all__ = [
     "Unread",
     "allow_weights_only",
     "filled",
+    "holds_opaque",
     "live_runs",
     "look_into",
     "make_folder",

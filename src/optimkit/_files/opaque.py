@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -61,6 +62,15 @@ def load_opaque(path: Path, file: BinaryIO) -> Any:
     with torch.serialization.safe_globals([*classes]):
         content = torch.load(file, map_location="cpu", weights_only=True)
     return rebuilt(content, lambda value, _: _number_of(value))
+
+
+def holds_opaque(value: Any) -> bool:
+    """Return whether anything in a value stands for what was not made."""
+    if isinstance(value, Mapping):
+        return any(map(holds_opaque, [*value, *value.values()]))
+    if isinstance(value, (list, tuple, set)):
+        return any(map(holds_opaque, value))
+    return isinstance(value, Opaque) or (isinstance(value, type) and issubclass(value, Opaque))
 
 
 def _number_of(value: Any) -> Any:

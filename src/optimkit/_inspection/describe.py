@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from .._errors import first_few
-from .._optimizer_view import OptimizerView, Source, entries, view_of_any
+from .._optimizer_view import (
+    OptimizerView,
+    Source,
+    entries,
+    names_that_fit,
+    of_its_shape,
+    view_of_any,
+)
 from .._parameters import ParameterIndex
-from .._torch_optimizers import layouts_of
 from .._values import copied, nbytes, plain, same, tensors_in
 from .models import Models, Schedulers, index_models, list_schedulers, names_by_id
 from .norms import non_finite, state_norms
@@ -73,6 +80,7 @@ def describe(
     """
     indexes = index_models(models)
     view = view_of_any(optimizer, names_by_id(indexes), key)
+    view, told = _named(view, indexes)
     norms = state_norms(view.states) if values else [{}] * len(view.states)
     rows = tuple(_rows(view, indexes, norms))
     missing = list(_missing(view, indexes))
@@ -83,10 +91,24 @@ def describe(
         unmanaged=tuple(name for name, trainable in missing if trainable),
         frozen=tuple(name for name, trainable in missing if not trainable),
         notes=(
+            *told,
             *_notes(view, indexes, missing, schedulers),
             *(_bad_values(view, norms) if values else ()),
         ),
     )
+
+
+def _named(
+    view: OptimizerView, indexes: Sequence[ParameterIndex]
+) -> tuple[OptimizerView, list[str]]:
+    """Name what was saved without names by the model, where an order of its parameters fits."""
+    if view.optimizer is not None or view.named or len(indexes) != 1:
+        return view, []
+    found = names_that_fit(view, indexes[0])
+    if found is None:
+        return view, []
+    told = f"The file has no names: these are the model's, in the order and groups of {found[0]}"
+    return replace(view, names=found[1], named=True), [told]
 
 
 def _rows(
@@ -123,18 +145,9 @@ def _shaped(view: OptimizerView, indexes: Sequence[ParameterIndex]) -> list[Tens
         return [param if isinstance(param, Tensor) else None for param in view.params]
     known = {each.name: each.param for index in indexes for each in index.occurrences}
     return [
-        known[name] if view.named and name in known else _of_its_shape(state)
+        known[name] if view.named and name in known else of_its_shape(state)
         for name, state in zip(view.names, view.states, strict=True)
     ]
-
-
-def _of_its_shape(state: Mapping[str, Any]) -> Tensor | None:
-    found = (
-        value
-        for key, value in state.items()
-        if isinstance(value, Tensor) and value.ndim and layouts_of(key) == {"parameter"}
-    )
-    return next(found, None)
 
 
 def _shape(value: Any) -> Shape | None:

@@ -12,11 +12,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from .._errors import first_few
 from .._torch_optimizers import is_state_dict
 from .._wrappers import stored, unwrapped
-from ._header import KEY, is_group, kind_of, parts_of
+from ._header import KEY, in_words, is_group, kind_of, parts_of
 
 # What can't be a keyword for an object, since save or load means something by it.
 _KEYWORDS = {"path", "objects", "metadata", "durable", "background"}
-_KEYWORDS |= {"match", "map_location", "strict", "options", "verify"}
+_KEYWORDS |= {"key", "match", "map_location", "strict", "options", "verify"}
 
 
 def objects_to_save(
@@ -63,6 +63,28 @@ def objects_to_load(objects: Any, keywords: Mapping[str, Any]) -> dict[str, Any]
                 f"it out{back}."
             )
     return found
+
+
+def places_of(key: Any, objects: Mapping[str, Any], bare: str) -> dict[str, str]:
+    """Say where in a file the objects are that are not under their own names there."""
+    kinds = {name: kind_of(value) for name, value in parts_of(objects).items()}
+    if isinstance(key, Mapping):
+        if strange := [name for name in key if name not in kinds]:
+            raise TypeError(
+                f"load: key names {first_few(map(repr, strange))}, no object of this load."
+            )
+        return dict(key)
+    if key is None:
+        fits = bare and list(map(in_words, kinds.values())) == [in_words(bare)]
+        return dict.fromkeys(kinds, "") if fits else {}
+    of_optimizer = [name for name, kind in kinds.items() if kind == "optimizer"]
+    chosen = list(kinds) if len(kinds) == 1 else of_optimizer
+    if not isinstance(key, str) or len(chosen) != 1:
+        raise TypeError(
+            "load: key must be the place of the only optimizer, or say of each object by its name "
+            'where it is, as in key={"optimizer": "optimizer_states.0"}.'
+        )
+    return {chosen[0]: key}
 
 
 def checked_mapping(name: str, value: Any) -> dict[str, Any]:

@@ -116,19 +116,13 @@ def own_name(model: nn.Module) -> Callable[[str], str]:
     return cut
 
 
-def bare_state_dict(content: Mapping[Any, Any]) -> str:
-    """Say what a content is, if it is the state dict of one object; else nothing."""
+def bare_kind(content: Mapping[Any, Any]) -> str:
+    """Return the kind of the object, if a content is by its form the state dict of one; else nothing."""
     if is_state_dict(content):
-        return "is the state dict of one optimizer"
-    if not content or not all(isinstance(each, Tensor) for each in content.values()):
-        return ""
-    every = [
-        prefix
-        for prefix in (_COMPILED, _WRAPPED)
-        if all(str(name).startswith(prefix) for name in content)
-    ]
-    begin = f", with names that begin with {every[0]!r}" if every else ""
-    return f"is by its form the state dict of one model{begin}"
+        return "optimizer"
+    if content and all(isinstance(each, Tensor) for each in content.values()):
+        return "module"
+    return "scheduler" if {"last_epoch", "_last_lr"} <= content.keys() else ""
 
 
 def align(saved: Iterable[str], live: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -13,18 +13,22 @@ from torch import nn
 from torch.optim import Optimizer
 
 from .. import _files as files
-from .._errors import CheckpointError, CorruptCheckpointError, first_few
-from .._torch_optimizers import is_state_dict, optimizers_in
+from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError, first_few
+from .._optimizer_view import choose, names_that_fit, view_of_saved
+from .._parameters import ParameterIndex
+from .._torch_optimizers import is_state_dict, optimizers_in, part_at
 from .._wrappers import unwrapped
 from . import _contents as contents
-from ._arguments import checked_mapping, objects_to_load, objects_to_save
+from ._arguments import checked_mapping, objects_to_load, objects_to_save, places_of
 from ._header import KEY, checked_header, describe
 from ._matching.loaders import Options
 from ._matching.plan import plan
+from ._names import bare_kind
 from ._results import Loaded, LoadReport, Match
 from ._staging import Saving, compact, settle, settle_and_raise, write_beside
 
 Models = nn.Module | Mapping[str, nn.Module] | Iterable[nn.Module]
+Key = str | Mapping[str, str] | None
 
 
 @overload
@@ -144,6 +148,7 @@ def load(
     path: str | os.PathLike[str],
     objects: Mapping[str, Any] | None = None,
     *,
+    key: Key = None,
     match: Match = "name",
     map_location: files.MapLocation = "cpu",
     strict: bool = True,
@@ -159,11 +164,15 @@ def load(
     Parameters
     ----------
     path : str or os.PathLike
-        A file of :func:`save`, or of ``torch.save``.
+        A file of :func:`save`, or of ``torch.save``; it may be one state dict, of the only object.
     objects : mapping of str to Any, optional
         The same as the keywords, for names that can't be keywords.
+    key : str or mapping of str to str, optional
+        Where in a file of another tool the only optimizer is, as ``show`` calls it, for example
+        ``"optimizer_states.0"``; or for each object by its name where that is. Nothing else in
+        the file is looked at, so that it may hold more than tensors and plain data.
     match : {"name", "position"}, optional
-        How optimizer state finds its parameters.
+        How optimizer state finds its parameters: by the names in the file, if it has some.
     map_location : optional
         Where the tensors go first, as ``torch.load`` takes it.
     strict : bool, optional
@@ -207,7 +216,7 @@ def load(
     """
     found = objects_to_load(objects, stateful)
     settle()
-    return load_from(Path(path), found, match, map_location, strict, options, verify)
+    return load_from(Path(path), found, match, map_location, strict, options, verify, key=key)
 
 
 def load_from(
@@ -220,9 +229,10 @@ def load_from(
     verify: bool,
     *,
     has_checksums: bool = False,
+    key: Key = None,
 ) -> Loaded:
     """Load, from a file that is damaged if it lacks the checksums that it was written with."""
-    with files.opened(path, map_location=map_location, verify=verify) as reading:
+    with _reading(path, map_location, verify, of_part=key is not None) as reading:
         if has_checksums and verify and not reading.integrity.verified:
             raise CorruptCheckpointError(f"{reading.integrity}.")
         if not isinstance(reading.content, Mapping):
@@ -232,6 +242,9 @@ def load_from(
             )
         content = dict(reading.content)
         header = checked_header(path, content.pop(KEY, None))
+        places = places_of(key, objects, bare_kind(content) if header is None else "")
+        if places:
+            content, header = _placed(reading, content, header, places, objects)
         found = plan(
             content, header, objects, where=str(path), strict=strict, options=options, match=match
         )
@@ -250,6 +263,7 @@ def load_optimizer(
     optimizer: Optimizer,
     state_dict_or_path: Mapping[str, Any] | str | os.PathLike[str],
     *,
+    key: str | None = None,
     models: Models = (),
     names: nn.Module | Iterable[str] | None = None,
     match: Match = "name",
@@ -267,14 +281,17 @@ def load_optimizer(
     optimizer : torch.optim.Optimizer
         The optimizer to load into.
     state_dict_or_path : mapping, str or os.PathLike
-        What ``optimizer.state_dict()`` returned, or a file that holds one optimizer. Nothing of
-        it is shared with the optimizer.
+        What ``optimizer.state_dict()`` returned, or a file that holds one optimizer, or the folder
+        of such a file. Nothing of it is shared with the optimizer.
+    key : str, optional
+        Which optimizer of a file that holds several, as for :func:`describe`.
     models : torch.nn.Module, mapping of str to torch.nn.Module, or iterable, optional
         The model that gives the parameters their names, if the optimizer was built without; of
         several, each by the name it was saved under.
     names : iterable of str, or torch.nn.Module, optional
         The names of the saved parameters, in their order, where the state dict has none: or the
-        model that the saved optimizer was built from, by ``model.parameters()``.
+        model that the saved optimizer was built from, by ``model.parameters()`` or by what the
+        Trainer of transformers, timm or Ultralytics makes of it: groups with and without decay.
     match, strict, options : optional
         As for :func:`optimkit.load`.
 
@@ -311,9 +328,8 @@ def load_optimizer(
         )
     if isinstance(names, nn.Module):
         models = models or names
-        names = [each for each, _ in names.named_parameters()]
     named, name = _named(models), type(optimizer).__name__
-    with _optimizer_in(state_dict_or_path) as (where, saved, about, unread):
+    with _optimizer_in(state_dict_or_path, key) as (where, saved, about, unread):
         if names is not None and is_state_dict(saved):
             about = {"kind": "optimizer", **(about or {}), "names": [_checked(names, saved, where)]}
         content, header = {name: saved}, {"objects": {} if about is None else {name: about}}
@@ -350,8 +366,11 @@ def _named(models: Models) -> Mapping[Any, nn.Module]:
     return {None: listed[0]} if listed else {}
 
 
-def _checked(names: Iterable[str], saved: Any, where: str) -> list[str]:
+def _checked(names: nn.Module | Iterable[str], saved: Any, where: str) -> list[str]:
     """Refuse names that are not one for each parameter of a state dict."""
+    if isinstance(names, nn.Module):
+        fitting = names_that_fit(view_of_saved(saved), ParameterIndex(names))
+        names = fitting[1] if fitting else [each for each, _ in names.named_parameters()]
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise TypeError(
             f"load_optimizer: names must be a list of names, or a model, not {type(names).__name__}"
@@ -370,24 +389,80 @@ def _checked(names: Iterable[str], saved: Any, where: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _optimizer_in(source: Any) -> Iterator[tuple[str, Any, Any, files.Unread | None]]:
+def _optimizer_in(
+    source: Any, key: str | None
+) -> Iterator[tuple[str, Any, Any, files.Unread | None]]:
     """Yield in words where a state dict is from, itself, what the header says of it, its unread."""
     if not isinstance(source, (str, os.PathLike)):
-        yield "the state dict", source, None, None
+        saved = source if key is None else optimizers_in(source)
+        where = "the state dict" if key is None else "the mapping"
+        yield where, saved if key is None else saved[choose(saved, key, where, source)], None, None
         return
     path = Path(source)
     settle()
-    with files.opened(path) as reading:
+    with _reading(path, of_part=True) as reading:
         content = reading.content
-        if is_state_dict(content):
-            yield str(path), content, None, reading.unread
-            return
         header = checked_header(path, content.get(KEY)) if isinstance(content, Mapping) else None
         found = optimizers_in(content)
-        if len(found) != 1:
-            holds = f"several optimizers: {first_few(found)}" if found else "no optimizer"
-            raise CheckpointError(
-                f"{path} holds {holds}. Load objects by their names with optimkit.load."
-            )
-        [(key, saved)] = found.items()
-        yield str(path), saved, (header or {}).get("objects", {}).get(key), reading.unread
+        chosen = choose(found, key, str(path), content)
+        _refuse_opaque(reading, found[chosen])
+        about = (header or {}).get("objects", {}).get(chosen)
+        yield str(path), found[chosen], about, reading.unread
+
+
+@contextlib.contextmanager
+def _reading(
+    path: Path,
+    map_location: files.MapLocation = "cpu",
+    verify: bool = True,
+    *,
+    of_part: bool,
+) -> Iterator[files.Reading]:
+    """Open a file; beside a part that is asked for, there may be what can't be loaded."""
+    with contextlib.ExitStack() as stack:
+        try:
+            if of_part and path.is_dir():
+                reading = files.look_into(path)
+            else:
+                opening = files.opened(path, map_location=map_location, verify=verify)
+                reading = stack.enter_context(opening)
+        except UnsafeCheckpointError:
+            if not of_part:
+                raise
+            reading = files.look_into(path)
+        yield reading
+
+
+def _placed(
+    reading: files.Reading,
+    content: Mapping[Any, Any],
+    header: Mapping[str, Any] | None,
+    places: Mapping[str, str],
+    objects: Mapping[str, Any],
+) -> tuple[dict[Any, Any], Mapping[str, Any] | None]:
+    """Put what is at these places under the names of their objects; of the rest, keep numbers."""
+    found = {name: part_at(content, place) for name, place in places.items()}
+    if lacking := [places[name] for name, part in found.items() if part is None]:
+        raise CheckpointError(
+            f"{reading.integrity.path} has nothing at {first_few(map(repr, lacking))}; it has "
+            f"{first_few(map(repr, content)) or 'nothing'}, and optimizers at "
+            f"{first_few(map(repr, optimizers_in(content))) or 'no place'}."
+        )
+    if "" not in places.values():
+        rest = {
+            name: value
+            for name, value in content.items()
+            if name in objects or isinstance(value, (int, float, str))
+        }
+        found = {**rest, **found}
+    _refuse_opaque(reading, found)
+    if header is not None:
+        about = header["objects"]
+        moved = {name: about[place] for name, place in places.items() if place in about}
+        header = {**header, "objects": {**about, **moved}}
+    return found, header
+
+
+def _refuse_opaque(reading: files.Reading, part: Any) -> None:
+    if reading.refused and files.holds_opaque(part):
+        raise UnsafeCheckpointError(reading.refused)

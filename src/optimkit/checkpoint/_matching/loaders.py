@@ -34,8 +34,7 @@ class Source:
     where: str  # how an error calls it
     names: Sequence[str]  # what there is in it
     models: Mapping[Any, nn.Module]  # beside the optimizers, which they give their names
-    foreign: bool = False  # whether optimkit did not write it
-    bare: str = ""  # if it is the state dict of one object: what it is
+    bare: str = ""  # if it is the state dict of one object: of which kind
     others: Sequence[Any] = ()  # what is in it and not asked for
     strict: bool = True
     options: Options = "saved"
@@ -82,8 +81,8 @@ class Loader:
             if self.saved is ABSENT:
                 names = first_few(map(repr, self.source.names)) or "nothing"
                 self.add_problem(
-                    f"{where} {self.source.bare}, and holds no objects by name. "
-                    + self._remedy_for_bare()
+                    f"{where} is by its form the state dict of {in_words(self.source.bare)}, and holds "
+                    f"no objects by name. {self._remedy_for_bare(kind)}"
                     if self.source.bare
                     else f"{where} has nothing under this name; it has {names}."
                 )
@@ -98,16 +97,10 @@ class Loader:
             )
         self.write_report()
 
-    def _remedy_for_bare(self) -> str:
-        kind, of_optimizer = kind_of(self.live), "optimizer" in self.source.bare
-        if of_optimizer != (kind == "optimizer") or kind not in ("optimizer", "module", "average"):
-            return f"Give the file of {in_words(kind)}."
-        if of_optimizer:
-            return f"Load it by optimkit.load_optimizer(optimizer, {self.source.where!r})."
-        return (
-            f"Put it under this name, torch.save({{{self.name!r}: torch.load({self.source.where!r}, "
-            "weights_only=True)}, ...), and load that: prefixes of wrappers are seen through."
-        )
+    def _remedy_for_bare(self, kind: str) -> str:
+        if in_words(self.source.bare) == kind:
+            return f"Load it by itself, as {self.name}."
+        return f"Give the file of {kind}."
 
     def write_report(self) -> None:
         parts = {part: tuple(getattr(self, part)) for part in (*PARTS, "problems")}

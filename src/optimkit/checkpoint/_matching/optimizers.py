@@ -27,7 +27,7 @@ from ..._torch_optimizers import (
 )
 from ..._values import as_form_of, copied, dtype_name, tensors_in
 from .._header import class_of, same_class, short
-from .._names import align, names_of
+from .._names import names_of
 from .._results import LoadRow
 from .loaders import Loader, in_sentence
 from .pairing import (
@@ -106,7 +106,7 @@ class OptimizerLoader(Loader):
 
     def bind(self, saved: Any) -> None:
         self.saved = saved
-        self.was = view_of_saved(saved, self.about, foreign=self.source.foreign)
+        self.was = view_of_saved(saved, self.about)
 
     # What kind, and who is who
 
@@ -151,7 +151,7 @@ class OptimizerLoader(Loader):
         """Find for each parameter its place in what was saved, by name or by position."""
         saved, names = self.was, self.names
         by_name = self.source.match == "name"
-        if by_name and saved.named and names is not None and not saved.stale:
+        if by_name and saved.named and names is not None:
             self.match = "name"
             found = pair_by_name(saved, names)
             self._note_unpaired(found)
@@ -170,8 +170,7 @@ class OptimizerLoader(Loader):
             self.add_problem(
                 f"{self.source.where} has {_counted(before)}, the current optimizer "
                 f"{_counted(now)}, and without names nothing says which is which. Save with "
-                "optimkit.save, the model beside the optimizer, or build both from named parameters"
-                + (" and take load_optimizer." if by_name and saved.stale else ".")
+                "optimkit.save, the model beside the optimizer, or build both from named parameters."
             )
             return [None] * len(self.params)
         return list(range(len(self.params)))
@@ -200,9 +199,11 @@ class OptimizerLoader(Loader):
                 "out. If they should train, unfreeze them before the optimizer is made."
             )
         if self.source.strict and missing:
+            other = len(missing) == len(found.now) == len(found.before)
+            by_order = ', match="position" to go by the order' if other else ""
             self.add_problem(
                 f"{where} lacks {first_few(found.now[index] for index in missing)}. Rename what "
-                "was renamed, or pass strict=False to start afresh what is missing."
+                f"was renamed, or pass strict=False to start afresh what is missing{by_order}."
             )
         if self.source.strict and strangers:
             self.add_problem(
@@ -214,14 +215,7 @@ class OptimizerLoader(Loader):
         where = self.source.where
         if not self.was.named:
             return f"{where} has no names for it"
-        if self.names is None:
-            return "the current optimizer has no names for it"
-        pairs = zip(*align(self.was.names, self.names.written()), strict=False)
-        told = next((f" (it has {was} for {now})" for was, now in pairs if was != now), "")
-        return (
-            f"optimkit did not write {where}, and names that torch writes may be stale{told}; "
-            "load_optimizer goes by them"
-        )
+        return "the current optimizer has no names for it"
 
     # What state, and what options
 

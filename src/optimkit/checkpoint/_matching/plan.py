@@ -13,7 +13,7 @@ from ..._files import Placeholder, Unread, filled, placeholders_in
 from ..._torch_optimizers import torch_class
 from ..._wrappers import stored, unwrapped
 from .._header import kind_of, models_in, parts_in, parts_of
-from .._names import bare_state_dict
+from .._names import bare_kind
 from .._results import LoadReport, Match
 from .lbfgs import LBFGSLoader
 from .loaders import ABSENT, Loader, ObjectLoader, Options, ScalerLoader, Source
@@ -66,8 +66,7 @@ def plan(
         where=where,
         names=list(saved),
         models=models_in(parts) if models is None else models,
-        foreign=header is None,
-        bare=bare_state_dict(content) if header is None else "",
+        bare=bare_kind(content) if header is None else "",
         others=[value for name, value in saved.items() if name not in parts],
         strict=strict,
         options=options,
