@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from torch import Tensor, optim
 from torch.optim import Optimizer
@@ -28,6 +29,16 @@ Source = Optimizer | Mapping[str, Any] | str | os.PathLike[str]
 Names = Mapping[int, str]  # the id of a parameter -> its name
 
 _NOTHING: Mapping[Any, Any] = {}
+
+
+class Held(NamedTuple):
+    """A parameter, and what its optimizer has for it."""
+
+    name: str
+    param: Any  # None if saved
+    group: int
+    options: Mapping[str, Any]
+    state: Mapping[Any, Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,6 +67,12 @@ class OptimizerView:
     dtypes: list[str] | None = None
     stateless: frozenset[int] | None = None
     more: Mapping[str, Any] = field(default_factory=dict)  # of a class that saves more than torch's
+
+    @cached_property
+    def held(self) -> list[Held]:
+        """A record for each parameter."""
+        options = [self.options[group] for group in self.group_of]
+        return list(map(Held, self.names, self.params, self.group_of, options, self.states))
 
     @property
     def labels(self) -> list[str]:

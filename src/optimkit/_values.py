@@ -125,12 +125,12 @@ def non_finite(tensors: Sequence[Tensor]) -> list[int]:
         few = tensor.ndim == 1 and tensor.numel() <= _FEW
         kinds[tensor.dtype, None if tensor.is_cpu else tensor.device, few].append(tensor)
     # A call for each of thousands of biases takes longer than to read all that is large.
-    alike = [
-        torch.cat(each) if few else torch.stack(torch._foreach_norm(each))
+    sums = [
+        (torch.cat(each) if few else torch.stack(torch._foreach_norm(each))).sum()
         for (*_, few), each in kinds.items()
     ]
-    if all(bool(each.isfinite().all()) for each in alike):
-        return []  # as nearly always; else each is asked, as the norm of large numbers is infinite
+    if all(each.isfinite() for each in sums):
+        return []  # as nearly always; else each is asked, as the sum of large numbers is infinite
     return [at for at, tensor in enumerate(tensors) if not tensor.isfinite().all()]
 
 

@@ -375,16 +375,17 @@ def test_a_new_check_needs_one_decorator(monkeypatch):
     """A check that is registered is run, and stands where its severity and its row say."""
     monkeypatch.setattr("optimkit._inspection.checks.CHECKS", dict(CHECKS))
 
-    @check("too-fast", "warning", "S40", "Slow down.")
-    def too_fast(context):
-        for label, view in context.optimizers.items():
-            yield view.labels, f"{label} is too fast."
+    @check("warning", "S40", "{label} is {how} too fast, in {names}.", "Slow down.")
+    def too_fast(_, view):
+        yield view.labels, {"how": "much"}
+        yield [], {"how": "never"}
 
     optimizer = SGD([{"params": []}, {"params": [nn.Parameter(torch.ones(1))], "lr": -1.0}])
     found = audit(optimizer)
     assert found.codes == ("bad-option", "empty-group", "too-fast", "differs-from-defaults")
+    message = "SGD is much too fast, in group 0, group 1."
     assert found.rows[2] == Finding(
-        "too-fast", "warning", ("group 0", "group 1"), "SGD is too fast.", "Slow down."
+        "too-fast", "warning", ("group 0", "group 1"), message, "Slow down."
     )
 
 

@@ -77,7 +77,7 @@ def audit(
       -> Correct its name in optimizer.param_groups, or delete it.
     More: optimkit explain unknown-option
     """
-    return Findings(run_checks(context_of(optimizers, models, schedulers, loss)))
+    return run_checks(context_of(optimizers, models, schedulers, loss))
 
 
 def audit_saved(content: Any) -> Findings:
@@ -88,7 +88,7 @@ def audit_saved(content: Any) -> Findings:
         where or "state dict": _filled(view_of_saved(saved, about.get(where), kind=where))
         for where, saved in optimizers_in(content).items()
     }
-    return Findings(run_checks(AuditContext(views, [], [], [])))
+    return run_checks(AuditContext(views, [], [], []))
 
 
 def _filled(view: OptimizerView) -> OptimizerView:

@@ -28,10 +28,8 @@ def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
             tensor = _as_one(value)
             if tensor is not None:
                 norms[str(key)] = math.nan  # keeps its place; the number comes below
-                entry = (norms, str(key), tensor)
-                device = None if tensor.is_cpu else tensor.device
-                kind = device, tensor.dtype, not tensor.ndim
-                waiting.setdefault(kind, []).append(entry)
+                kind = None if tensor.is_cpu else tensor.device, tensor.dtype, not tensor.ndim
+                waiting.setdefault(kind, []).append((norms, str(key), tensor))
     for (*_, single), entries in waiting.items():
         tensors = [tensor for *_, tensor in entries]
         # torch/nn/utils/clip_grad.py, 2.15, does the same: one call for all of them.
@@ -48,7 +46,6 @@ def norm_of(tensors: Sequence[Tensor]) -> Tensor:
     return together
 
 
-@torch.no_grad()
 def non_finite(
     view: OptimizerView, norms: Sequence[Mapping[str, float]] = ()
 ) -> list[tuple[str, str]]:
@@ -56,36 +53,36 @@ def non_finite(
 
     State whose norm is known, and is finite, is not read again.
     """
-    known = norms or [{}] * len(view.states)
-    bad = set(_values.non_finite([tensor for _, _, tensor in _floating(view, known)]))
-    found = enumerate(_floating(view, known)) if bad else ()
-    return [
-        (name, f"{what} of {name}" if what else name) for at, (name, what, _) in found if at in bad
+    found = [
+        (name, what, tensor)
+        for name, what, value in _held(view, norms or [{}] * len(view.states))
+        if (tensor := _floating(value)) is not None
     ]
+    bad = _values.non_finite([tensor for *_, tensor in found])
+    named = (found[at][:2] for at in bad)
+    return [(name, f"{what} of {name}" if what else name) for name, what in named]
 
 
-def _floating(
-    view: OptimizerView, norms: Sequence[Mapping[str, float]]
-) -> Iterator[tuple[str, str, Tensor]]:
-    """Yield what is to be finite: a parameter or group, what of it, and a plain tensor with values."""
-    for name, what, value in _held(view, norms):
-        tensor = value if type(value) in _TENSORS else local(value)
-        if type(tensor) in _TENSORS and tensor.dtype in _FLOATING and not tensor.is_meta:
-            if tensor.layout is torch.strided:
-                yield name, what, tensor
-            elif tensor.layout is torch.sparse_coo:
-                yield name, what, tensor._values()  # torch/_tensor.py, 2.15: values() refuses some
+def _floating(value: Any) -> Tensor | None:
+    """Return the plain tensor that is to be finite; None if a value has none."""
+    tensor = value if type(value) in _TENSORS else local(value)
+    if type(tensor) not in _TENSORS or tensor.dtype not in _FLOATING or tensor.is_meta:
+        return None
+    if tensor.layout is torch.strided:
+        return tensor
+    # torch/_tensor.py, 2.15: values() refuses one that is not coalesced.
+    return tensor._values() if tensor.layout is torch.sparse_coo else None
 
 
 def _held(
     view: OptimizerView, norms: Sequence[Mapping[str, float]]
 ) -> Iterator[tuple[str, str, Any]]:
-    for name, param, state, known in zip(view.names, view.params, view.states, norms, strict=True):
+    for (name, param, _, _, state), known in zip(view.held, norms, strict=True):
         yield name, "", param
         yield name, "the gradient", getattr(param, "grad", None)
         for key, value in state.items():
             if key != "step" and not math.isfinite(known.get(str(key), math.nan)):
-                for each in tensors_in(value):
+                for each in [value] if type(value) is Tensor else tensors_in(value):
                     yield name, key, each
     for label, options in zip(view.labels, view.options, strict=True):
         lr = options.get("lr")
@@ -94,6 +91,8 @@ def _held(
 
 def _as_one(value: Any) -> Tensor | None:
     """Return one plain tensor that has the norm of a piece of state; None if it has none."""
+    if type(value) is Tensor and value.dtype in _WIDE and value.layout is torch.strided:
+        return None if value.is_meta else value  # as nearly always: what follows takes longer
     tensors = [value] if type(value) is Tensor else [local(each) for each in tensors_in(value)]
     if not tensors or tensors[0].is_meta or not all(type(each) in _TENSORS for each in tensors):
         return None  # a quantized tensor may have no norm

@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..._errors import first_few
 from ..._optimizer_view import OptimizerView, view_of
 from ..._parameters import ParameterIndex
 from ..._wrappers import unwrapped
-from ..findings import SEVERITIES, Finding, Severity
+from ..findings import SEVERITIES, Finding, Findings, Severity
 from ..models import Models, Schedulers, index_models, list_schedulers, names_by_id
 
+Find = TypeVar("Find", bound=Callable[..., "Iterator[Found]"])
 Optimizers = Optimizer | Iterable[Optimizer]
-Found = tuple[Collection[str], str]  # what a finding is about, and its message
+Found = tuple[Collection[str], Mapping[str, object]]  # what it is about, and words of its message
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,30 @@ class AuditContext:
         """Every name that a model has for a parameter; a tied one has several."""
         return [(each.name, each.param) for index in self.indexes for each in index.occurrences]
 
+    @cached_property
+    def names(self) -> dict[int, set[str]]:
+        """The id of each parameter in a model -> its names."""
+        found: dict[int, set[str]] = {}
+        for name, param in self.named:
+            found.setdefault(id(param), set()).add(name)
+        return found
+
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
         for index in self.indexes:
             for each in index.modules:
                 yield each.name, each.module
 
-    def driven_by(self, scheduler: Any) -> str | None:
-        driven = unwrapped(getattr(scheduler, "optimizer", None))
-        labels = (label for label, view in self.optimizers.items() if view.optimizer is driven)
-        return next(labels, None)
+    def driving(self, view: OptimizerView) -> list[Any]:
+        """List the schedulers of an optimizer."""
+        return [
+            each
+            for each in self.schedulers
+            if unwrapped(getattr(each, "optimizer", None)) is view.optimizer
+        ]
 
-    def driving(self, label: str) -> list[Any]:
-        return [each for each in self.schedulers if self.driven_by(each) == label]
+    def driven_by(self, scheduler: Any) -> str | None:
+        views = self.optimizers.items()
+        return next((label for label, view in views if scheduler in self.driving(view)), None)
 
 
 def groups_where(view: OptimizerView, test: Callable[[Mapping[str, Any]], object]) -> list[str]:
@@ -58,49 +72,61 @@ def groups_where(view: OptimizerView, test: Callable[[Mapping[str, Any]], object
 
 def names_where(view: OptimizerView, test: Callable[[Tensor], object]) -> list[str]:
     """Name the parameters that pass a test."""
-    pairs = zip(view.names, view.params, strict=True)
-    return [name for name, param in pairs if isinstance(param, Tensor) and test(param)]
+    return [each.name for each in view.held if isinstance(each.param, Tensor) and test(each.param)]
 
 
-Find = Callable[[AuditContext], Iterator[Found]]
-
-
-class Check(NamedTuple):
+@dataclass(frozen=True)
+class Check:
     code: str
     severity: Severity
     rows: tuple[int, ...]  # of the table of silent failures
+    message: str
     remedy: str
-    find: Find
+    find: Callable[..., Iterator[Found]]
+    of_run: bool
 
     @property
     def order(self) -> tuple[int, tuple[int, ...], str]:
         return SEVERITIES.index(self.severity), self.rows, self.code
 
+    def findings(self, context: AuditContext) -> Iterator[Finding]:
+        if self.of_run:
+            found = [("", each) for each in self.find(context)]
+        else:
+            pairs = context.optimizers.items()
+            found = [(label, each) for label, view in pairs for each in self.find(context, view)]
+        for label, (names, words) in found:
+            if names:
+                filled = {"label": label, "names": first_few(names), **words}
+                message = self.message.format_map(filled)
+                yield Finding(self.code, self.severity, tuple(names), message, self.remedy)
+
 
 CHECKS: dict[str, Check] = {}  # by code
 
 
-def check(code: str, severity: Severity, rows: str, remedy: str) -> Callable[[Find], Find]:
-    """Register a generator of what is found in a run: of findings with names, others are none.
+def check(
+    severity: Severity, rows: str, message: str, remedy: str, *, of_run: bool = False
+) -> Callable[[Find], Find]:
+    """Register a generator of what is found in an optimizer, or in a whole run; its name is the code.
 
-    `rows` are those of the table of silent failures, as in ``"S4 S5"``.
+    It yields what a finding is about, and the words that fill in its message beside ``{names}``,
+    the first of these, and ``{label}``, the optimizer. A finding about nothing is none. `rows` are
+    those of the table of silent failures, as in ``"S4 S5"``.
     """
 
     def register(find: Find) -> Find:
+        code = find.__name__.replace("_", "-")
         numbers = tuple(int(row.removeprefix("S")) for row in rows.split())
-        CHECKS[code] = Check(code, severity, numbers, remedy, find)
+        CHECKS[code] = Check(code, severity, numbers, message, remedy, find, of_run)
         return find
 
     return register
 
 
-def run_checks(context: AuditContext) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(each.code, each.severity, tuple(names), message, each.remedy)
-        for each in sorted(CHECKS.values(), key=lambda each: each.order)
-        for names, message in each.find(context)
-        if names
-    )
+def run_checks(context: AuditContext) -> Findings:
+    checks = sorted(CHECKS.values(), key=lambda each: each.order)
+    return Findings(tuple(found for each in checks for found in each.findings(context)))
 
 
 def context_of(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -22,64 +21,68 @@ _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on eithe
 
 
 @check(
-    "unknown-option", "error", "S29", "Correct its name in optimizer.param_groups, or delete it."
+    "error",
+    "S29",
+    "{label} ignores {keys}, which it does not know: torch takes any key in a group. Did you mean "
+    "{hints}?",
+    "Correct its name in optimizer.param_groups, or delete it.",
 )
-def unknown_option(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        where = {key: labels for key, labels in _unread(view).items() if _meant(key, view)}
-        hints = first_few(f"{key} -> {_meant(key, view)}" for key in where)
-        yield (
-            _labels(where),
-            f"{label} ignores {first_few(where)}, which it does not know: torch takes any key in a "
-            f"group. Did you mean {hints}?",
-        )
+def unknown_option(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    where = {key: labels for key, labels in _unread(view).items() if _meant(key, view)}
+    hints = first_few(f"{key} -> {_meant(key, view)}" for key in where)
+    yield _labels(where), {"keys": first_few(where), "hints": hints}
 
 
 @check(
-    "unread-key", "note", "S29", "Leave it, if a script or a trainer reads it. Delete it otherwise."
+    "note",
+    "S29",
+    "{label} does not read {keys}. It knows {known}.",
+    "Leave it, if a script or a trainer reads it. Delete it otherwise.",
 )
-def unread_key(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        where = {
-            key: labels
-            for key, labels in _unread(view).items()
-            if view.torch_class and not _meant(key, view) and not _scales_lr(key, view)
-        }
-        yield (
-            _labels(where),
-            f"{label} does not read {first_few(where)}. It knows {first_few(view.defaults, 12)}.",
-        )
+def unread_key(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    where = {
+        key: labels
+        for key, labels in _unread(view).items()
+        if view.torch_class and not _meant(key, view) and not _scales_lr(key, view)
+    }
+    yield _labels(where), {"keys": first_few(where), "known": first_few(view.defaults, 12)}
 
 
-@check("bad-option", "error", "S29", "Set it in optimizer.param_groups to what the class takes.")
-def bad_option(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        wrong: list[tuple[str, str]] = []
-        needed = _needed(view)
-        for group_label, group in zip(view.labels, view.options, strict=True):
-            lacking = [key for key in view.defaults if key in needed and key not in group]
-            reason = f"{first_few(lacking)} missing" if lacking else _refused(view, group)
-            if reason:
-                wrong.append((group_label, reason))
-        reasons = first_few((f"{group}: {reason}" for group, reason in wrong), 3)
-        yield (
-            [group for group, _ in wrong],
-            f"{label} can't use {reasons}. torch checks the defaults, not the groups.",
-        )
+@check(
+    "error",
+    "S29",
+    "{label} can't use {reasons}. torch checks the defaults, not the groups.",
+    "Set it in optimizer.param_groups to what the class takes.",
+)
+def bad_option(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    wrong = []
+    needed = _needed(view)
+    for label, group in zip(view.labels, view.options, strict=True):
+        lacking = [key for key in view.defaults if key in needed and key not in group]
+        reason = f"{first_few(lacking)} missing" if lacking else _refused(view, group)
+        if reason:
+            wrong.append((label, reason))
+    reasons = first_few(map(": ".join, wrong), 3)
+    yield [label for label, _ in wrong], {"reasons": reasons}
 
 
-@check("empty-group", "warning", "S29", "Leave the group out, or pass a list of parameters.")
-def empty_group(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        empty = [each for index, each in enumerate(view.labels) if index not in view.group_of]
-        yield (
-            empty,
-            f"{label} has no parameters in {first_few(empty)}: nothing matched, or a generator was "
-            "used up.",
-        )
+@check(
+    "warning",
+    "S29",
+    "{label} has no parameters in {names}: nothing matched, or a generator was used up.",
+    "Leave the group out, or pass a list of parameters.",
+)
+def empty_group(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    yield [each for index, each in enumerate(view.labels) if index not in view.group_of], {}
 
 
-@check("aliased-lr", "error", "S31", "Give each group a tensor of its own: lr=lr.clone().")
+@check(
+    "error",
+    "S31",
+    "{names} share one tensor as lr: setting one sets them all.",
+    "Give each group a tensor of its own: lr=lr.clone().",
+    of_run=True,
+)
 def aliased_lr(context: AuditContext) -> Iterator[Found]:
     owners: dict[int, list[str]] = {}
     for label, view in context.optimizers.items():
@@ -87,20 +90,17 @@ def aliased_lr(context: AuditContext) -> Iterator[Found]:
             if isinstance(group.get("lr"), Tensor):
                 where = group_label if len(context.optimizers) == 1 else f"{label} {group_label}"
                 owners.setdefault(id(group["lr"]), []).append(where)
-    for labels in owners.values():
-        if len(labels) > 1:
-            yield labels, f"{first_few(labels)} share one tensor as lr: setting one sets them all."
+    yield from ((labels, {}) for labels in owners.values() if len(labels) > 1)
 
 
-@check("zero-lr", "note", "S25", "To freeze parameters, set requires_grad=False and .grad = None.")
-def zero_lr(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        zero = [] if context.driving(label) else zero_groups(view)
-        yield (
-            zero,
-            f"{label}: lr is 0 in {first_few(zero)}. The parameters stand still, while momentum "
-            "goes on building up.",
-        )
+@check(
+    "note",
+    "S25",
+    "{label}: lr is 0 in {names}. The parameters stand still, while momentum goes on building up.",
+    "To freeze parameters, set requires_grad=False and .grad = None.",
+)
+def zero_lr(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    yield [] if context.driving(view) else zero_groups(view), {}
 
 
 def zero_groups(view: OptimizerView) -> list[str]:
@@ -108,96 +108,83 @@ def zero_groups(view: OptimizerView) -> list[str]:
     return groups_where(view, lambda group: same(group.get("lr"), 0))
 
 
-def _couples(usual: bool, group: Mapping[str, Any]) -> bool:
-    return bool(group.get("weight_decay")) and not group.get("decoupled_weight_decay", usual)
-
-
 @check(
-    "coupled-decay",
     "note",
     "",
+    "{label} adds weight_decay to the gradient in {names}, and divides by what gradients were like: "
+    "weights with large gradients hardly decay.",
     "Use AdamW, or decoupled_weight_decay=True, for decay of the weights.",
 )
-def coupled_decay(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        # torch 2.6 has the class for it, and no option.
-        coupled = groups_where(view, partial(_couples, view.torch_class != "Adam"))
-        yield (
-            coupled,
-            f"{label} adds weight_decay to the gradient in {first_few(coupled)}, and divides by what "
-            "gradients were like: weights with large gradients hardly decay.",
-        )
+def coupled_decay(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    usual = view.torch_class != "Adam"  # torch 2.6 has the class for it, and no option
 
+    def couples(group: Mapping[str, Any]) -> bool:
+        return bool(group.get("weight_decay")) and not group.get("decoupled_weight_decay", usual)
 
-@check("tiny-eps", "note", "", "Set eps=1e-4 or more, or keep the parameters in float32.")
-def tiny_eps(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        half = dict.fromkeys(
-            view.labels[group]
-            for param, group in zip(view.params, view.group_of, strict=True)
-            if getattr(param, "dtype", None) is torch.float16
-            and isinstance(eps := view.options[group].get("eps"), float)
-            and 0 < eps <= 2**-25  # torch.tensor(2**-25, dtype=torch.float16) is 0
-        )
-        yield (
-            half,
-            f"{label}: eps is 0 in float16 in {first_few(half)}. Where no gradient has been, the step "
-            "divides 0 by 0.",
-        )
+    yield groups_where(view, couples), {}
 
 
 @check(
-    "muon-on-table",
     "note",
     "",
+    "{label}: eps is 0 in float16 in {names}. Where no gradient has been, the step divides 0 by 0.",
+    "Set eps=1e-4 or more, or keep the parameters in float32.",
+)
+def tiny_eps(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    half = {
+        view.labels[each.group]: None
+        for each in view.held
+        if getattr(each.param, "dtype", None) is torch.float16
+        and isinstance(eps := each.options.get("eps"), float)
+        and 0 < eps <= 2**-25  # torch.tensor(2**-25, dtype=torch.float16) is 0
+    }
+    yield half, {}
+
+
+@check(
+    "note",
+    "",
+    "{label} makes the update of {names} orthogonal: rows that are looked up, or score a class each, "
+    "have no use of that.",
     "Leave embeddings and the output layer to AdamW, as Muon's authors do.",
 )
-def muon_on_table(context: AuditContext) -> Iterator[Found]:
+def muon_on_table(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    if "muon" not in view.kind.lower():
+        return
     modules = [module for _, module in context.modules()]
     tables = [each for each in modules if isinstance(each, (nn.Embedding, nn.EmbeddingBag))]
     sizes = {each.num_embeddings for each in tables}
     heads = [each for each in modules if isinstance(each, nn.Linear) and each.out_features in sizes]
     wide = {id(each.weight) for each in [*tables, *heads]}
-    for label, view in context.optimizers.items():
-        names = [
-            name
-            for name, param, group in zip(view.names, view.params, view.group_of, strict=True)
-            if "muon" in view.kind.lower()
-            and id(param) in wide
-            and view.options[group].get("use_muon", True)
-        ]
-        yield (
-            names,
-            f"{label} makes the update of {first_few(names)} orthogonal: rows that are looked up, or "
-            "score a class each, have no use of that.",
-        )
+    names = [
+        each.name
+        for each in view.held
+        if id(each.param) in wide and each.options.get("use_muon", True)
+    ]
+    yield names, {}
 
 
 @check(
-    "differs-from-defaults",
     "note",
     "S30",
+    "{label}.defaults is not what the groups have: {texts}. A group that is added later starts from "
+    "the defaults.",
     "Pass every option to add_param_group; editing optimizer.defaults changes no group.",
 )
-def differs_from_defaults(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        where: dict[str, list[str]] = {}
-        for key in view.defaults if view.optimizer else ():
-            differ = [
-                (group_label, group)
-                for group_label, group in zip(view.labels, view.options, strict=True)
-                if not _as_default(key, group, view)
-            ]
-            # Where some have the default, a rule has made the others; so it has where they have names.
-            if key == "lr" or len(differ) == len(view.groups):
-                names = [group_label for group_label, group in differ if not group.get("name")]
-                where |= {key: names} if names else {}
-        texts = "; ".join(f"{key} in {first_few(names, 3)}" for key, names in where.items())
-        yield (
-            _labels(where),
-            f"{label}.defaults is not what the groups have: {texts}. A group that is added later "
-            "starts from the defaults.",
-        )
+def differs_from_defaults(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    where: dict[str, list[str]] = {}
+    for key in view.defaults if view.optimizer else ():
+        differ = [
+            (label, group)
+            for label, group in zip(view.labels, view.options, strict=True)
+            if not _as_default(key, group, view)
+        ]
+        # Where some have the default, a rule has made the others; so it has where they have names.
+        if key == "lr" or len(differ) == len(view.groups):
+            names = [label for label, group in differ if not group.get("name")]
+            where |= {key: names} if names else {}
+    texts = "; ".join(f"{key} in {first_few(names, 3)}" for key, names in where.items())
+    yield _labels(where), {"texts": texts}
 
 
 def _as_default(key: str, group: Mapping[str, Any], view: OptimizerView) -> bool:
@@ -205,7 +192,8 @@ def _as_default(key: str, group: Mapping[str, Any], view: OptimizerView) -> bool
     value = group.get(key, default)
     if key == "lr":
         value = plain(group.get("initial_lr", value))
-    return same(value, plain(default)) or _cycled(key, group)
+    cycled = key in ("momentum", "betas") and "base_momentum" in group  # a scheduler moves it
+    return same(value, plain(default)) or cycled
 
 
 def _unread(view: OptimizerView) -> dict[str, list[str]]:
@@ -247,11 +235,6 @@ def _needed(view: OptimizerView) -> set[str]:
 
 def _labels(where: Mapping[str, list[str]]) -> list[str]:
     return list(dict.fromkeys(label for labels in where.values() for label in labels))
-
-
-def _cycled(key: str, group: Mapping[str, Any]) -> bool:
-    """Return whether a scheduler moves this option up and down."""
-    return key in ("momentum", "betas") and "base_momentum" in group
 
 
 def _refused(view: OptimizerView, group: Mapping[str, Any]) -> str | None:

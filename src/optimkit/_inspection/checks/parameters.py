@@ -18,192 +18,188 @@ from ..patterns import in_few
 from . import AuditContext, Found, check, names_where
 
 
-@check("duplicate", "error", "S19", "Pass each once, as model.parameters() lists a tied one.")
-def duplicate(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        places: dict[Any, list[int]] = {}
-        for place, key in enumerate(view.ids):
-            places.setdefault(key, []).append(place)
-        twice = [_all_names(context, view, each) for each in places.values() if len(each) > 1]
-        them = "them" if len(twice) > 1 else "it"
-        yield (
-            [name for names in twice for name in names],
-            f"{label} has {counted(len(twice), 'parameter')} more than once, and each step "
-            f"updates {them} more than once: {first_few(' = '.join(names) for names in twice)}.",
-        )
+@check(
+    "error",
+    "S19",
+    "{label} has {count} more than once, and each step updates {them} more than once: {twice}.",
+    "Pass each once, as model.parameters() lists a tied one.",
+)
+def duplicate(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    places: dict[Any, list[int]] = {}
+    for place, key in enumerate(view.ids):
+        places.setdefault(key, []).append(place)
+    found = [_all_names(context, view, each) for each in places.values() if len(each) > 1]
+    words = {
+        "count": counted(len(found), "parameter"),
+        "them": "them" if len(found) > 1 else "it",
+        "twice": first_few(map(" = ".join, found)),
+    }
+    yield [name for names in found for name in names], words
 
 
-@check("shared", "error", "S20", "Leave each parameter to one optimizer.")
+@check(
+    "error",
+    "S20",
+    "{who} both have {names}: each updates what the other has updated.",
+    "Leave each parameter to one optimizer.",
+    of_run=True,
+)
 def shared(context: AuditContext) -> Iterator[Found]:
     holders: dict[int, dict[str, str]] = {}  # parameter -> the optimizers, and its name in each
     for label, view in context.optimizers.items():
-        for name, param in zip(view.names, view.params, strict=True):
-            if param is not None:
-                holders.setdefault(id(param), {}).setdefault(label, name)
+        for each in view.held:
+            if each.param is not None:
+                holders.setdefault(id(each.param), {}).setdefault(label, each.name)
     several = [owners for owners in holders.values() if len(owners) > 1]
     if several:
         names = [next(iter(owners.values())) for owners in several]
-        who = " and ".join(several[0])
-        yield names, f"{who} both have {first_few(names)}: each updates what the other has updated."
+        yield names, {"who": " and ".join(several[0])}
 
 
 @check(
-    "duplicate-name",
     "error",
     "S21",
+    "{label} has two parameters called {names}: loaded by name, one of them gets the state of the "
+    "other.",
     "Begin each model's names with a prefix of its own, as param_groups does for a mapping of "
     "models.",
 )
-def duplicate_name(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        owners: dict[str, int] = {}
-        named = list(_own_names(view))
-        twice = dict.fromkeys(
-            name for name, param in named if owners.setdefault(name, id(param)) != id(param)
-        )
-        yield (
-            twice,
-            f"{label} has two parameters called {first_few(twice)}: loaded by name, one of them "
-            "gets the state of the other.",
-        )
+def duplicate_name(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    owners: dict[str, int] = {}
+    named = _own_names(view)
+    yield {n: None for n, param in named if owners.setdefault(n, id(param)) != id(param)}, {}
 
 
 @check(
-    "wrong-names",
     "error",
     "S1 S2 S3",
+    "{label} calls {pairs}: a state dict was loaded by position, and the state belongs to the "
+    "parameter of that name.",
     "Load the state by name, as optimkit.load_optimizer does, or build the groups in the order in "
     "which they were saved.",
 )
-def wrong_names(context: AuditContext) -> Iterator[Found]:
-    owners: dict[str, set[int]] = {}
-    real: dict[int, set[str]] = {}
-    for name, param in context.named:
-        owners.setdefault(name, set()).add(id(param))
-        real.setdefault(id(param), set()).add(name)
-    for label, view in context.optimizers.items():
-        wrong = [
-            (min(own), name)
-            for name, param in _own_names(view)
-            if (own := real.get(id(param)))
-            and any(
-                known in owners
-                and id(param) not in owners[known]
-                and not any(_nested(each, known) for each in own)
-                for known in (name, _unwrapped(name))
-            )
-        ]
-        pairs = first_few((f"{right} by the name of {name}" for right, name in wrong), 3)
-        yield (
-            [right for right, _ in wrong],
-            f"{label} calls {pairs}: a state dict was loaded by position, and the state belongs to "
-            "the parameter of that name.",
+def wrong_names(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    all_names = {name for name, _ in context.named}
+    wrong = [
+        (min(own), name)
+        for name, param in _own_names(view)
+        if (own := context.names.get(id(param)))
+        and any(
+            known in all_names
+            and known not in own
+            and not any(_nested(each, known) for each in own)
+            for known in (name, _unwrapped(name))
         )
+    ]
+    pairs = first_few((f"{right} by the name of {name}" for right, name in wrong), 3)
+    yield [right for right, _ in wrong], {"pairs": pairs}
 
 
 @check(
-    "stale",
     "error",
     "S22",
+    "{label} has {count} that {are} in none of the models: {names}. Their updates reach no model.",
     "Build the optimizer from model.parameters() once the model's parameters are final (after a "
     "new head, assign=True, weight_norm, a copy), or pass the model that has these too.",
 )
-def stale(context: AuditContext) -> Iterator[Found]:
+def stale(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     if not context.indexes:
         return
-    modelled = {id(param) for _, param in context.named}
-    addresses = {_address(param) for _, param in context.named} - {None}
-    for label, view in context.optimizers.items():
-        names = names_where(
-            view,
-            lambda param: (
-                id(param) not in modelled
-                and (isinstance(param, nn.Parameter) or _cut_off_address(param) in addresses)
-            ),
-        )
-        are = "are" if len(names) > 1 else "is"
-        yield (
-            names,
-            f"{label} has {counted(len(names), 'parameter')} that {are} in none of the models: "
-            f"{first_few(names)}. Their updates reach no model.",
-        )
-
-
-@check("unmanaged", "warning", "S22", "Add them to a group, or set requires_grad=False.")
-def unmanaged(context: AuditContext) -> Iterator[Found]:
-    names = [name for name, param in _left_out(context) if param.requires_grad]
-    yield names, f"No optimizer has {first_few(names)}: trainable, and never updated."
-
-
-@check("loss-unmanaged", "warning", "", "Pass it to an optimizer, or set requires_grad=False.")
-def loss_unmanaged(context: AuditContext) -> Iterator[Found]:
-    known = {id(param) for view in context.optimizers.values() for param in view.params}
-    known.update(id(param) for _, param in context.named)  # `unmanaged` names these
-    found = [
-        f"a parameter of shape {tuple(leaf.shape)}"
-        for leaf in _leaves(context.losses)
-        if isinstance(leaf, nn.Parameter) and id(leaf) not in known
+    foreign = [
+        (each.name, each.param)
+        for each in view.held
+        if isinstance(each.param, Tensor) and id(each.param) not in context.names
     ]
-    yield (
-        found,
-        f"The loss depends on {first_few(found)}, and no optimizer or model has it: a gradient comes, "
-        "and no update.",
-    )
+    addresses = {_address(param) for _, param in context.named if foreign} - {None}
+    names = [
+        name
+        for name, param in foreign
+        if isinstance(param, nn.Parameter) or _cut_off_address(param) in addresses
+    ]
+    are = "are" if len(names) > 1 else "is"
+    yield names, {"count": counted(len(names), "parameter"), "are": are}
 
 
 @check(
-    "unreached",
+    "warning",
+    "S22",
+    "No optimizer has {names}: trainable, and never updated.",
+    "Add them to a group, or set requires_grad=False.",
+    of_run=True,
+)
+def unmanaged(context: AuditContext) -> Iterator[Found]:
+    yield [name for name, param in _left_out(context) if param.requires_grad], {}
+
+
+@check(
     "warning",
     "",
+    "The loss depends on {names}, and no optimizer or model has it: a gradient comes, and no update.",
+    "Pass it to an optimizer, or set requires_grad=False.",
+    of_run=True,
+)
+def loss_unmanaged(context: AuditContext) -> Iterator[Found]:
+    known = {id(param) for view in context.optimizers.values() for param in view.params}
+    found = [
+        f"a parameter of shape {tuple(leaf.shape)}"
+        for leaf in _leaves(context.losses)
+        if isinstance(leaf, nn.Parameter) and id(leaf) not in known | context.names.keys()
+    ]  # `unmanaged` names those of the models
+    yield found, {}
+
+
+@check(
+    "warning",
+    "",
+    "The loss does not reach {patterns} of {label}: its layer was not called, or the graph is cut "
+    "behind it. It gets no gradient.",
     "Call the layer in forward; take detach(), .data, .item(), torch.no_grad() or argmax out of the "
     "way; pass all losses of the step; or set requires_grad=False.",
 )
-def unreached(context: AuditContext) -> Iterator[Found]:
+def unreached(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     reached = {id(leaf) for leaf in _leaves(context.losses)}
-    for label, view in context.optimizers.items():
-        # What a sharded parameter, or a segment that is computed again, leads to is not in the graph.
-        if not reached or any(local(param) is not param for param in view.params):
-            continue
+    # What a sharded parameter, or a segment that is computed again, leads to is not in the graph.
+    if reached and all(local(param) is param for param in view.params):
         names = names_where(view, lambda param: param.requires_grad and id(param) not in reached)
-        yield (
-            names,
-            f"The loss does not reach {first_few(pattern for pattern, _ in in_few(names))} of "
-            f"{label}: its layer was not called, or the graph is cut behind it. It gets no gradient.",
-        )
+        yield names, {"patterns": first_few(pattern for pattern, _ in in_few(names))}
 
 
-@check("stale-grad", "warning", "S28", "Set .grad = None, and clear with model.zero_grad().")
+@check(
+    "warning",
+    "S28",
+    "No optimizer clears the gradient of {names}: it adds up, and counts when all gradients are "
+    "clipped together.",
+    "Set .grad = None, and clear with model.zero_grad().",
+    of_run=True,
+)
 def stale_grad(context: AuditContext) -> Iterator[Found]:
-    names = [name for name, param in _left_out(context) if param.grad is not None]
-    yield (
-        names,
-        f"No optimizer clears the gradient of {first_few(names)}: it adds up, and counts when all "
-        "gradients are clipped together.",
-    )
+    yield [name for name, param in _left_out(context) if param.grad is not None], {}
 
 
-@check("frozen-with-grad", "warning", "S24", "Set .grad = None, as optimkit.freeze does.")
-def frozen_with_grad(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        names = names_where(view, lambda param: not param.requires_grad and param.grad is not None)
-        yield (
-            names,
-            f"{label} still updates {first_few(names)}: frozen, but with a gradient; one of zeros "
-            "is enough for momentum and weight decay.",
-        )
+@check(
+    "warning",
+    "S24",
+    "{label} still updates {names}: frozen, but with a gradient; one of zeros is enough for momentum "
+    "and weight decay.",
+    "Set .grad = None, as optimkit.freeze does.",
+)
+def frozen_with_grad(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    yield names_where(view, lambda param: not param.requires_grad and param.grad is not None), {}
 
 
-@check("frozen-batchnorm", "note", "S27", "Call .eval() on these after each model.train().")
+@check(
+    "note",
+    "S27",
+    "{names}: the parameters are frozen, and the running statistics still follow every batch.",
+    "Call .eval() on these after each model.train().",
+    of_run=True,
+)
 def frozen_batchnorm(context: AuditContext) -> Iterator[Found]:
     names: dict[int, str] = {}
     for name, module in context.modules():
         if isinstance(module, _NormBase) and _changes_frozen(module):
             names.setdefault(id(module), name or type(module).__name__)
-    yield (
-        names.values(),
-        f"{first_few(names.values())}: the parameters are frozen, and the running statistics still "
-        "follow every batch.",
-    )
+    yield names.values(), {}
 
 
 def _leaves(losses: list[Tensor]) -> list[Any]:

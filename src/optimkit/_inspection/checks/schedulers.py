@@ -10,6 +10,7 @@ from typing import Any
 from torch.optim import lr_scheduler
 
 from ..._errors import first_few
+from ..._optimizer_view import OptimizerView
 from ..._tables import counted
 from ..._torch_schedulers import (
     Copies,
@@ -28,11 +29,12 @@ from .options import zero_groups
 
 
 @check(
-    "scheduler-groups",
     "error",
     "S13",
+    "{text}",
     "Make the scheduler from the optimizer that trains, once it has all its groups; add later ones "
     "by optimkit.add_param_group(..., schedulers=...).",
+    of_run=True,
 )
 def scheduler_groups(context: AuditContext) -> Iterator[Found]:
     for scheduler in context.schedulers:
@@ -40,66 +42,63 @@ def scheduler_groups(context: AuditContext) -> Iterator[Found]:
         if label is not None:
             yield from _made_for_others(label, context.optimizers[label].labels, scheduler)
         elif getattr(scheduler, "optimizer", None) is not None:
-            yield (
-                [kind],
-                f"{kind} drives an optimizer that was not passed: those that were do not follow it.",
-            )
+            text = "drives an optimizer that was not passed: those that were do not follow it."
+            yield [kind], {"text": f"{kind} {text}"}
 
 
 @check(
-    "lr-mismatch",
     "error",
     "S14 S15",
+    "{kind} is at an lr of {texts}: they were loaded apart, the scheduler was made after the "
+    "optimizer was loaded, or the lr was set by hand.",
     "Make both, then load the scheduler, then the optimizer: its lr is then the saved one.",
 )
-def lr_mismatch(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        driving = context.driving(label)
-        actual = [plain(group.get("lr")) for group in view.options]
-        known = [last_lrs(vars(each)) for each in driving]
-        if driving and all(lrs is not None and not lrs_agree(lrs, actual) for lrs in known):
-            yield _mismatch(view.labels, driving[-1], known[-1] or (), actual)
-        elif len(driving) == 1:
-            planned = _planned(driving[0])
-            if planned is not None and not lrs_agree(planned, actual, 1e-3):
-                yield _mismatch(view.labels, driving[0], planned, actual)
-
-
-@check("several-schedulers", "note", "S18", "Step them in turn, or chain them by SequentialLR.")
-def several_schedulers(context: AuditContext) -> Iterator[Found]:
-    for label in context.optimizers:
-        kinds = [type(each).__name__ for each in context.driving(label)]
-        if len(kinds) > 1:
-            yield (
-                kinds,
-                f"{' and '.join(kinds)} drive {label}: each goes on from the lr that the other "
-                "left, and making the second has already changed it.",
-            )
+def lr_mismatch(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    driving = context.driving(view)
+    actual = [plain(group.get("lr")) for group in view.options]
+    known = [last_lrs(vars(each)) for each in driving]
+    if driving and all(lrs is not None and not lrs_agree(lrs, actual) for lrs in known):
+        yield _mismatch(view.labels, driving[-1], known[-1] or (), actual)
+    elif len(driving) == 1:
+        planned = _planned(driving[0])
+        if planned is not None and not lrs_agree(planned, actual, 1e-3):
+            yield _mismatch(view.labels, driving[0], planned, actual)
 
 
 @check(
-    "schedule-pace",
+    "note",
+    "S18",
+    "{kinds} drive {label}: each goes on from the lr that the other left, and making the second has "
+    "already changed it.",
+    "Step them in turn, or chain them by SequentialLR.",
+)
+def several_schedulers(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    kinds = [type(each).__name__ for each in context.driving(view)]
+    yield kinds if len(kinds) > 1 else [], {"kinds": " and ".join(kinds)}
+
+
+@check(
     "warning",
     "",
+    "{names} has made {made:g} steps, and {label} {taken:g}.",
     "Call scheduler.step() once for each optimizer.step(), or once an epoch.",
 )
-def schedule_pace(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
+def schedule_pace(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    for scheduler in context.driving(view):
         counts = [plain(state.get("step")) for state in view.states]
         taken = max((each for each in counts if isinstance(each, (int, float))), default=math.inf)
-        for scheduler in context.driving(label):
-            # Not what last_epoch= has told it when it was made.
-            made = min(steps_made(vars(scheduler)), getattr(scheduler, "_step_count", math.inf) - 1)
-            if 1.2 * taken + 10 < made:
-                kind = type(scheduler).__name__
-                yield [kind], f"{kind} has made {made:g} steps, and {label} {taken:g}."
+        # Not what last_epoch= has told it when it was made.
+        made = min(steps_made(vars(scheduler)), getattr(scheduler, "_step_count", math.inf) - 1)
+        if 1.2 * taken + 10 < made:
+            yield [type(scheduler).__name__], {"made": made, "taken": taken}
 
 
 @check(
-    "schedule-fails",
     "error",
     "",
+    "SequentialLR can't step to {names} at its milestone {milestone}.",
     "Behind a milestone, give SequentialLR schedulers that consist of no others.",
+    of_run=True,
 )
 def schedule_fails(context: AuditContext) -> Iterator[Found]:
     for scheduler in [each for root in context.schedulers for each in members_of(root)]:
@@ -108,25 +107,25 @@ def schedule_fails(context: AuditContext) -> Iterator[Found]:
             for milestone, inner in ahead:
                 # torch/optim/lr_scheduler.py, 2.15: it calls step(0) there, which these refuse.
                 if kept_by(inner).nests and scheduler.last_epoch < milestone:
-                    kind = type(inner).__name__
-                    yield [kind], f"SequentialLR can't step to {kind} at its milestone {milestone}."
+                    yield [type(inner).__name__], {"milestone": milestone}
 
 
 @check(
-    "schedule",
     "note",
     "",
+    "{text}",
     "Look where it leads by optimkit.lr_curve, and give the schedule other arguments if that is "
     "not meant.",
+    of_run=True,
 )
 def schedule(context: AuditContext) -> Iterator[Found]:
     for scheduler in context.schedulers:
         if context.driven_by(scheduler) is not None:
             for text in oddities(scheduler):
-                yield [type(scheduler).__name__], text
+                yield [type(scheduler).__name__], {"text": text}
     for label, view in context.optimizers.items():
-        names = zero_groups(view) if context.driving(label) else []
-        yield names, f"The schedule of {label} is at an lr of 0 in {first_few(names)}."
+        names = zero_groups(view) if context.driving(view) else []
+        yield names, {"text": f"The schedule of {label} is at an lr of 0 in {first_few(names)}."}
 
 
 def _made_for_others(label: str, groups: list[str], scheduler: Any) -> Iterator[Found]:
@@ -134,12 +133,12 @@ def _made_for_others(label: str, groups: list[str], scheduler: Any) -> Iterator[
     for each in members_of(scheduler):
         made_for = _made_for(each, len(groups))
         if made_for is not None:
-            yield (
-                groups[made_for:] or groups,
+            text = (
                 f"{type(each).__name__} was made for {counted(made_for, 'group')}, {label} has "
                 f"{len(groups)}: the others start in the middle of its schedule, or its next step "
-                "fails.",
+                "fails."
             )
+            yield groups[made_for:] or groups, {"text": text}
             return
 
 
@@ -193,9 +192,6 @@ def _mismatch(
         for label, one, other in zip(labels, expected, actual, strict=False)
         if not lrs_agree([one], [other])
     ]
-    texts = (f"{one:g} against {other:g} in {label}" for label, one, other in wrong)
-    return (
-        [label for label, *_ in wrong],
-        f"{type(scheduler).__name__} is at an lr of {first_few(texts, 3)}: they were loaded apart, "
-        "the scheduler was made after the optimizer was loaded, or the lr was set by hand.",
-    )
+    texts = first_few((f"{one:g} against {other:g} in {label}" for label, one, other in wrong), 3)
+    names = [label for label, *_ in wrong]
+    return names, {"kind": type(scheduler).__name__, "texts": texts}

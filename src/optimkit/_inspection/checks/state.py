@@ -2,132 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from ..._errors import first_few
-from ..._optimizer_view import OptimizerView
+from ..._optimizer_view import Held, OptimizerView
 from ..._torch_optimizers import FLAT, flat_size, keys_of, layouts_of, required_keys, shape_of
 from ..._values import dtype_name
-from ..norms import non_finite
+from ..norms import non_finite as non_finite_in
 from . import AuditContext, Found, check, groups_where
 
 _layouts = cache(layouts_of)  # asked for each key of each parameter
 _NARROW = (torch.bfloat16, torch.float16)
 
 
-class _Held(NamedTuple):
-    kind: str  # the class of torch, or ""
-    param: Tensor
-    options: Mapping[str, Any]
-    state: Mapping[str, Any]
-
-
 @check(
-    "non-finite",
     "error",
     "",
+    "{label} has NaN or infinite values: {values}.",
     "Go back to a checkpoint from before it: each step spreads it. Then lower the lr, or clip the "
     "gradients. Gradients that a GradScaler has scaled may overflow: it leaves their step out.",
 )
-def non_finite_values(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        bad = non_finite(view)
-        yield (
-            dict.fromkeys(name for name, _ in bad),
-            f"{label} has NaN or infinite values: {first_few(what for _, what in bad)}.",
-        )
+def non_finite(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    bad = non_finite_in(view)
+    yield dict.fromkeys(name for name, _ in bad), {"values": first_few(what for _, what in bad)}
 
 
 @check(
-    "orphan-state",
     "error",
     "S6 S23",
+    "{label} has state for {names}, which is in none of its groups: state_dict() fails on a tensor, "
+    "and goes on saving a number.",
     "Put the replaced parameter back into its group, or delete its state by "
     "optimizer.state.pop(key); load a state dict that fits.",
 )
-def orphan_state(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        keys = [
-            f"a tensor of shape {tuple(key.shape)}" if isinstance(key, Tensor) else repr(key)
-            for key, _ in view.orphans
-            if isinstance(key, (Tensor, int)) or view.torch_class is not None
-        ]
-        yield (
-            keys,
-            f"{label} has state for {first_few(keys)}, which is in none of its groups: "
-            "state_dict() fails on a tensor, and goes on saving a number.",
-        )
+def orphan_state(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    keys = [
+        f"a tensor of shape {tuple(key.shape)}" if isinstance(key, Tensor) else repr(key)
+        for key, _ in view.orphans
+        if isinstance(key, (Tensor, int)) or view.torch_class is not None
+    ]
+    yield keys, {}
 
 
 @check(
-    "state-shape", "error", "S4 S5", "Load state of the same shapes, or optimizer.state.pop(param)."
+    "error",
+    "S4 S5",
+    "{label}: {texts}. step() fails half way through, or, in one of torch's fast paths, ends in a "
+    "memory error and no exception.",
+    "Load state of the same shapes, or optimizer.state.pop(param).",
 )
-def state_shape(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        wrong = [*_judged(view, _other_shape), *_other_length(view)]
-        yield (
-            [name for name, _ in wrong],
-            f"{label}: {first_few((text for _, text in wrong), 3)}. step() fails half way through, "
-            "or, in one of torch's fast paths, ends in a memory error and no exception.",
-        )
-
-
-@check("state-keys", "error", "S7 S8", "Load the state dict into the class that saved it.")
-def state_keys(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        wrong = [*_judged(view, _other_class), *_other_decay(view)]
-        texts = dict.fromkeys(text for _, text in wrong)
-        yield (
-            [name for name, _ in wrong],
-            f"{label} has what another class keeps: {first_few(texts, 3)}. step() fails, or trains "
-            "in another way than the class says.",
-        )
+def state_shape(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    yield _listed([*_judged(view, _other_shape), *_other_length(view)])
 
 
 @check(
-    "state-dtype",
+    "error",
+    "S7 S8",
+    "{label} has what another class keeps: {texts}. step() fails, or trains in another way than the "
+    "class says.",
+    "Load the state dict into the class that saved it.",
+)
+def state_keys(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    answers: dict[object, str | None] = {}  # nearly all parameters have the same keys
+
+    def judge(kind: str, held: Held) -> str | None:
+        form = held.group, held.param.ndim > 1, *held.state
+        if form not in answers:
+            answers[form] = _other_class(kind, held)
+        return answers[form]
+
+    yield _listed([*_judged(view, judge), *_other_decay(view)])
+
+
+@check(
     "warning",
     "S9",
+    "{label}: {texts}. Small steps are lost in it, and a count stands still at 256 in bfloat16.",
     "Load by optimkit.load_optimizer: load_state_dict casts state to the parameter's dtype.",
 )
-def state_dtype(context: AuditContext) -> Iterator[Found]:
-    for label, view in context.optimizers.items():
-        wrong = list(_judged(view, _narrowed))
-        yield (
-            [name for name, _ in wrong],
-            f"{label}: {first_few((text for _, text in wrong), 3)}. Small steps are lost in it, "
-            "and a count stands still at 256 in bfloat16.",
-        )
+def state_dtype(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    yield _listed([*_judged(view, _narrowed)])
 
 
-def _judged(view: OptimizerView, judge: Callable[[_Held], str | None]) -> Iterator[tuple[str, str]]:
+def _listed(wrong: list[tuple[str, str]]) -> Found:
+    texts = dict.fromkeys(text for _, text in wrong)
+    return [name for name, _ in wrong], {"texts": first_few(texts, 3)}
+
+
+def _judged(
+    view: OptimizerView, judge: Callable[[str, Held], str | None]
+) -> Iterator[tuple[str, str]]:
     """Yield the name of each parameter whose state is wrong, and what `judge` says of it."""
     kind = view.torch_class or ""
-    for name, param, group, state in zip(
-        view.names, view.params, view.group_of, view.states, strict=True
-    ):
-        if state and isinstance(param, Tensor):
-            text = judge(_Held(kind, param, view.options[group], state))
-            if text:
-                yield name, f"{name} {text}"
+    for held in view.held:
+        if held.state and isinstance(held.param, Tensor) and (text := judge(kind, held)):
+            yield held.name, f"{held.name} {text}"
 
 
-def _other_shape(held: _Held) -> str | None:
-    if not held.kind or isinstance(held.param, torch.nn.UninitializedParameter):
+def _other_shape(kind: str, held: Held) -> str | None:
+    if not kind or is_lazy(held.param):
         return None
-    shape = tuple(held.param.shape)
+    shape = held.param.shape
     for key, value in held.state.items():
         if type(value) is not Tensor or value.shape == shape:
             continue
-        expected = shape_of(held.kind, key, shape)
+        if value.ndim == 0 and _layouts(key) == {"scalar"}:
+            continue  # as nearly all that are left; to know what is expected takes longer
+        expected = shape_of(kind, key, tuple(shape))
         if expected in (None, tuple(value.shape)) or (expected == () and value.numel() == 1):
             continue
-        return f"{shape} has {key} {tuple(value.shape)}"
+        return f"{tuple(shape)} has {key} {tuple(value.shape)}"
     return None
 
 
@@ -136,23 +125,22 @@ def _other_length(view: OptimizerView) -> Iterator[tuple[str, str]]:
     if view.torch_class != "LBFGS":
         return
     total = flat_size(param for param in view.params if isinstance(param, Tensor))
-    for name, state in zip(view.names, view.states, strict=True):
+    for held in view.held:
         for key in FLAT:
-            value = state.get(key)
+            value = held.state.get(key)
             if isinstance(value, Tensor) and value.numel() != total:
-                yield name, f"{key} has {value.numel()} elements, the parameters {total}"
+                yield held.name, f"{key} has {value.numel()} elements, the parameters {total}"
 
 
-def _other_class(held: _Held) -> str | None:
-    if not held.kind:
+def _other_class(kind: str, held: Held) -> str | None:
+    if not kind:
         return None
-    keys, own = held.state.keys(), keys_of(held.kind)
-    needed = required_keys(held.kind, len(held.param.shape) > 1, held.options)
-    foreign = [key for key in keys if key not in own and _layouts(key)]
-    lacking = sorted(needed - keys)
+    keys = held.state.keys()
+    foreign = [key for key in keys - keys_of(kind) if _layouts(key)]
     if foreign:
-        return f"has {first_few(foreign)}"
-    return f"lacks {first_few(lacking)}" if lacking else None
+        return f"has {first_few(key for key in keys if key in foreign)}"
+    lacking = required_keys(kind, held.param.ndim > 1, held.options) - keys
+    return f"lacks {first_few(sorted(lacking))}" if lacking else None
 
 
 def _other_decay(view: OptimizerView) -> Iterator[tuple[str, str]]:
@@ -169,13 +157,13 @@ def _other_decay(view: OptimizerView) -> Iterator[tuple[str, str]]:
             yield label, f"{label} decays weights as {'Adam' if normal else 'AdamW'} does"
 
 
-def _narrowed(held: _Held) -> str | None:
+def _narrowed(kind: str, held: Held) -> str | None:
     for key, value in held.state.items():
         if type(value) is not Tensor or value.dtype not in _NARROW:
             continue
         dtype, own = dtype_name(value.dtype), held.param.dtype
         if "scalar" in _layouts(key) or (value.ndim == 0 and held.param.ndim > 0):
             return f"has {key} in {dtype}"
-        if held.kind and _layouts(key) and own not in _NARROW:
+        if kind and _layouts(key) and own not in _NARROW:
             return f"in {dtype_name(own)} has {key} in {dtype}"
     return None
