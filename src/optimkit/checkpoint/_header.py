@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from .._errors import CheckpointError
-from .._torch_schedulers import children_of, configuration_in_groups, configuration_of
+from .._torch_schedulers import children_of, configuration_in_groups
 from .._values import dtype_name, plain
 from .._version import __version__
 from .._wrappers import stored
@@ -148,11 +148,10 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
 
 
 def config_of(scheduler: LRScheduler) -> dict[str, Any]:
-    """Describe a scheduler's configuration: keys of its state, and what it writes into groups."""
+    """Describe a scheduler: its class, what it writes into groups, the same of what it steps."""
     groups = scheduler.optimizer.param_groups
     return {
         "class": class_of(scheduler),
-        "keys": configuration_of(scheduler),
         "in_groups": {
             key: [plain(group.get(key)) for group in groups]
             for key in configuration_in_groups(scheduler)

@@ -9,12 +9,16 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .._optimizer_view import view_of
+from .._optimizer_view import OptimizerView, view_of
 from .._parameters import ParameterIndex, held_as
 from .._torch_optimizers import is_state_dict
 
 _COMPILED = "_orig_mod."  # no one's own name
 _WRAPPED = "module."
+
+
+Pairs = list[int | None]
+"""For each current parameter its place in what was saved; None if it is not there."""
 
 
 class ParamName(NamedTuple):
@@ -143,3 +147,48 @@ def align(saved: Iterable[str], live: Iterable[str]) -> tuple[list[str], list[st
 
 def _if_unique(names: list[str], otherwise: list[str]) -> list[str]:
     return names if len(set(names)) == len(names) else otherwise
+
+
+class Pairing(NamedTuple):
+    """What names say: the pairs, and the names of both sides as they were compared."""
+
+    pairs: Pairs
+    before: list[str]
+    now: list[str]
+    frozen: set[str]
+
+    @property
+    def left(self) -> list[int]:
+        """The saved parameters that no current one takes."""
+        taken = set(self.pairs)
+        return [place for place in range(len(self.before)) if place not in taken]
+
+
+def pair_by_name(saved: OptimizerView, names: Names) -> Pairing:
+    """Look each name up; a tied parameter may go by another of its names."""
+    was_long, now_long = _with_models(saved, names)
+    written, aliases = names.written(now_long), names.aliases(now_long)
+    prefix = f"{saved.model}." if was_long else ""
+    before, now = align([prefix + name for name in saved.names], written)
+    places = {name: place for place, name in enumerate(before)}
+    for name, others in saved.aliases.items():
+        for other in others if prefix + name in places else ():
+            places.setdefault(prefix + other, places[prefix + name])
+    pairs = [
+        next((places[each] for each in (name, *aliases.get(full, ())) if each in places), None)
+        for name, full in zip(now, written, strict=True)
+    ]
+    return Pairing(pairs, before, now, names.written_frozen(now_long))
+
+
+def _with_models(saved: OptimizerView, names: Names) -> tuple[bool, bool]:
+    """Return for each side whether the key of its only model has to stand before its names."""
+    was, now = saved.model, names.model
+    if was == now:
+        return False, False
+    if was is not None and now is not None:
+        return True, True
+    if was is not None:  # the other side has several models, or names of its own
+        return any(name.startswith(f"{was}.") for name in names.written()), False
+    apart = set(names.written()).isdisjoint(saved.names)
+    return False, apart and any(name.startswith(f"{now}.") for name in saved.names)

@@ -6,8 +6,8 @@ Models, optimizers and schedulers have files of their own.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -47,6 +47,8 @@ class Loader:
 
     # Lower ones load first: what may raise code of the user's, then those that others set right.
     turn = 0
+    # Whether loading runs no code but torch's, so that it can't fail once all is checked.
+    safe = False
     # Whether values may be read straight into the object's tensors, once all else is loaded.
     in_place = False
 
@@ -66,12 +68,11 @@ class Loader:
         self.notes: list[str] = []
         self.warnings: list[str] = []  # notes on what a load would hide
         self.problems: list[str] = []
-        self.report = LoadReport(name)
 
     @property
-    def safe(self) -> bool:
-        """Whether loading runs no code but torch's, so that it can't fail once all is checked."""
-        return False
+    def report(self) -> LoadReport:
+        parts = {part: tuple(getattr(self, part)) for part in (*PARTS, "problems")}
+        return LoadReport(self.name, self.match, notes=(*self.notes, *self.warnings), **parts)
 
     def check(self) -> None:
         """Compare the object with what was saved, and touch nothing."""
@@ -95,17 +96,11 @@ class Loader:
                 f"it can't be compared with what {where} has under this name "
                 f"({type(error).__name__}: {error})."
             )
-        self.write_report()
 
     def _remedy_for_bare(self, kind: str) -> str:
         if in_words(self.source.bare) == kind:
             return f"Load it by itself, as {self.name}."
         return f"Give the file of {kind}."
-
-    def write_report(self) -> None:
-        parts = {part: tuple(getattr(self, part)) for part in (*PARTS, "problems")}
-        notes = (*self.notes, *self.warnings)
-        self.report = LoadReport(self.name, self.match, notes=notes, **parts)
 
     def compare(self) -> None:
         """Note what differs, and what of it is a problem."""
@@ -123,8 +118,8 @@ class Loader:
         raise NotImplementedError
 
     def wanted(self) -> Iterable[tuple[Tensor, Tensor | None]]:
-        """Yield each saved tensor that load() needs, and the current one it is laid out as."""
-        return ()
+        """Return each saved tensor that load() needs, and the current one it is laid out as."""
+        return [(value, None) for value in tensors_in(self.saved)]
 
     def rooms(self, unread: Unread | None) -> Iterable[tuple[Tensor, Tensor]]:
         """Yield each saved tensor whose values go, in place, into another one; that one too."""
@@ -140,15 +135,6 @@ class Loader:
     def warn(self, text: str) -> None:
         self.warnings.append(f"{self.name}: {text}")
 
-    def fail(self, text: str) -> str:
-        """Put into the report what went wrong after all had been checked."""
-        problem = f"{self.name}: {text}"
-        self.report = replace(self.report, problems=(*self.report.problems, problem))
-        return problem
-
-
-_SCALER_PROGRESS = ("scale", "_growth_tracker")
-
 
 def in_sentence(rows: Iterable[LoadRow]) -> str:
     return first_few(
@@ -156,13 +142,27 @@ def in_sentence(rows: Iterable[LoadRow]) -> str:
     )
 
 
-class ScalerLoader(Loader):
+class ObjectLoader(Loader):
+    """Loads an object that only itself can check: it may raise, and is undone if it does."""
+
+    def load(self) -> None:
+        self.former = copy.deepcopy(self.live.state_dict())
+        self.live.load_state_dict(copied(self.saved))
+
+    def restore(self) -> None:
+        self.live.load_state_dict(self.former)
+
+
+_SCALER_PROGRESS = ("scale", "_growth_tracker")
+
+
+class ScalerLoader(ObjectLoader):
     """Loads a gradient scaler: its scale, and with it or without it how that grows."""
 
     turn = 3
     live: GradScaler
     skipped = False  # enabled on one side only
-    changed: tuple[str, ...] = ()
+    kept: Mapping[str, Any] = {}  # the current configuration, if that is to stay
 
     def compare(self) -> None:
         where, saved, live = self.source.where, self.saved, self.live
@@ -187,44 +187,15 @@ class ScalerLoader(Loader):
                 f"{where} holds no scaler under this name: it lacks {', '.join(lacking)}."
             )
             return
-        self.changed = tuple(
-            key
-            for key in current
-            if key not in _SCALER_PROGRESS and not same(saved[key], current[key])
-        )
+        options = {key: current[key] for key in current if key not in _SCALER_PROGRESS}
         self.options_changed += [
-            LoadRow(self.name, key, saved[key], current[key]) for key in self.changed
+            LoadRow(self.name, key, saved[key], now)
+            for key, now in options.items()
+            if not same(saved[key], now)
         ]
+        self.kept = options if self.source.options == "current" else {}
 
     def load(self) -> None:
-        if self.skipped or not self.live.is_enabled():
-            return
-        # torch/amp/grad_scaler.py, 2.15: _per_optimizer_states is a note of the step at hand.
-        self.former = {
-            key: copied(value)
-            for key, value in vars(self.live).items()
-            if not key.startswith("_per")
-        }
-        state = dict(self.saved)
-        if self.source.options == "current":
-            current = self.live.state_dict()
-            state |= {key: current[key] for key in self.changed}
-        self.live.load_state_dict(copied(state))
-
-    def restore(self) -> None:
-        vars(self.live).update(self.former)
-
-
-class ObjectLoader(Loader):
-    """Loads an object that only itself can check: it may raise, and is undone if it does."""
-
-    def load(self) -> None:
-        self.former = copy.deepcopy(self.live.state_dict())
-        self.live.load_state_dict(copied(self.saved))
-
-    def restore(self) -> None:
-        self.live.load_state_dict(self.former)
-
-    def wanted(self) -> Iterator[tuple[Tensor, None]]:
-        for value in tensors_in(self.saved):
-            yield value, None
+        if not self.skipped and self.live.is_enabled():
+            self.saved = {**self.saved, **self.kept}
+            super().load()

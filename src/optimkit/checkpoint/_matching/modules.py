@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -44,21 +43,9 @@ class ModuleLoader(Loader):
     saved_keys: dict[str, str]  # of what fits, by the name in the current state dict
     room: Mapping[str, Tensor] = {}  # what is read in place, by the same names
 
-    @cached_property
-    def safe(self) -> bool:
-        """Whether no module, and no hook, has code of its own for this."""
-        return all(map(_loads_plainly, self.live.modules()))
-
-    @property
-    def in_place(self) -> bool:  # type: ignore[override]
-        return self.safe
-
-    @property
-    def turn(self) -> int:  # type: ignore[override]
-        """Last, if it can't fail: then no copy of it has to be kept."""
-        return 4 if self.safe else 0
-
     def compare(self) -> None:
+        self.safe = self.in_place = all(map(_loads_plainly, self.live.modules()))
+        self.turn = 4 if self.safe else 0  # last, if it can't fail: no copy of it has to be kept
         where, saved = self.source.where, self.saved
         if not isinstance(saved, Mapping) or not all(isinstance(key, str) for key in saved):
             self.add_problem(

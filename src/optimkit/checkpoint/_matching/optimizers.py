@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from ..._errors import first_few
 from ..._files import Placeholder, Unread
-from ..._optimizer_view import OptimizerView, view_of, view_of_saved
+from ..._optimizer_view import OptimizerView, group_label, view_of, view_of_saved
 from ..._torch_optimizers import (
     NOT_OPTIONS,
     is_extra,
@@ -25,21 +25,11 @@ from ..._torch_optimizers import (
     shape_of,
     torch_class,
 )
-from ..._values import as_form_of, copied, dtype_name, tensors_in
+from ..._values import as_form_of, copied, dtype_name, plain, same, tensors_in
 from .._header import class_of, same_class, short
-from .._names import names_of
+from .._names import Pairing, Pairs, names_of, pair_by_name
 from .._results import LoadRow
 from .loaders import Loader, in_sentence
-from .pairing import (
-    LABELS,
-    Pairing,
-    Pairs,
-    changed_options,
-    merged_groups,
-    options_of,
-    pair_by_name,
-    sources_of,
-)
 
 Shape = tuple[int, ...]
 _DECOUPLED = "decoupled_weight_decay"  # in AdamW True, in Adam False
@@ -98,7 +88,7 @@ class OptimizerLoader(Loader):
         self._compare_class()
         alike = not self.problems
         self.pairs = self._pair()
-        sources = sources_of(self.live.param_groups, self.was, self.pairs)
+        sources = self._sources()
         self.groups = [found[0] if found else None for found in sources]
         if alike:
             self._compare_state()
@@ -134,7 +124,7 @@ class OptimizerLoader(Loader):
             if not keys_of(kind) & set(state):
                 return f"it keeps none of {first_few(sorted(keys_of(kind)))} for a parameter"
         if saved.groups and live.param_groups:
-            was, now = set(options_of(saved, 0)), set(live.defaults)
+            was, now = set(_options_of(saved, 0)), set(live.defaults)
             known = now | {_DECOUPLED, *live.param_groups[0]}
             strange = sorted(key for key in was - known if not is_extra(key))
             if strange and now - was:
@@ -175,35 +165,41 @@ class OptimizerLoader(Loader):
             return [None] * len(self.params)
         return list(range(len(self.params)))
 
+    def _sources(self) -> list[list[int]]:
+        """Return for each current group the saved groups that its parameters were in."""
+        found, rest = [], iter(self.pairs)
+        groups, before = self.live.param_groups, self.was.groups
+        for index, group in enumerate(groups):
+            places = [next(rest) for _ in group["params"]]
+            mine = dict.fromkeys(self.was.group_of[at] for at in places if at is not None)
+            if not places and len(groups) == len(before) and not before[index]["params"]:
+                mine[index] = None
+            found.append(list(mine))
+        return found
+
     def _note_unpaired(self, found: Pairing) -> None:
         """Note who is only in the file, or only here; what is frozen now may be left out."""
         where, saved = self.source.where, self.was
-        missing = [index for index, place in enumerate(found.pairs) if place is None]
-        self.missing += [
-            LoadRow(found.now[index], "parameter", None, tuple(self.params[index].shape))
-            for index in missing
-        ]
-        self.unexpected += [
-            LoadRow(found.before[at], "parameter", saved.shapes and saved.shapes[at], None)
-            for at in found.left
-        ]
-        strangers = [found.before[at] for at in found.left if found.before[at] not in found.frozen]
-        frozen = [
-            found.before[at]
-            for at in found.left
-            if found.before[at] in found.frozen and saved.states[at]
-        ]
+        for name, place, param in zip(found.now, found.pairs, self.params, strict=True):
+            if place is None:
+                self.missing.append(LoadRow(name, "parameter", None, tuple(param.shape)))
+        left = {found.before[at]: at for at in found.left}
+        for name, at in left.items():
+            shape = saved.shapes and saved.shapes[at]
+            self.unexpected.append(LoadRow(name, "parameter", shape, None))
+        strangers = [name for name in left if name not in found.frozen]
+        frozen = [name for name in left if name in found.frozen and saved.states[left[name]]]
         if self.source.strict and frozen:
             self.warn(
                 f"{where} has state of {first_few(frozen)}, now frozen and in no group: it is left "
                 "out. If they should train, unfreeze them before the optimizer is made."
             )
-        if self.source.strict and missing:
-            other = len(missing) == len(found.now) == len(found.before)
+        if self.source.strict and self.missing:
+            other = len(self.missing) == len(found.now) == len(found.before)
             by_order = ', match="position" to go by the order' if other else ""
             self.add_problem(
-                f"{where} lacks {first_few(found.now[index] for index in missing)}. Rename what "
-                f"was renamed, or pass strict=False to start afresh what is missing{by_order}."
+                f"{where} lacks {first_few(row.name for row in self.missing)}. Rename what was "
+                f"renamed, or pass strict=False to start afresh what is missing{by_order}."
             )
         if self.source.strict and strangers:
             self.add_problem(
@@ -222,36 +218,34 @@ class OptimizerLoader(Loader):
     def _compare_state(self) -> None:
         orphans = [key for key, _ in self.was.orphans]
         self.unexpected += [LoadRow(f"state[{key!r}]", "state", None, None) for key in orphans]
-        required = [self._required(index) for index in range(len(self.live.param_groups))]
+        options = [self._options(index) for index in range(len(self.live.param_groups))]
+        by_option = keys_by_option(self.kind) if self.kind else set()
         lost: list[LoadRow] = []
         for index, place in self._paired():
             state, param, label = self.was.states[place], self.params[index], self.labels[index]
-            lacking: list[str] = []
+            rows: list[LoadRow] = []
+            misfits: list[LoadRow] = []
             if state:
-                keys = required[self.group_of[index]][param.ndim > 1]
-                lacking = [key for key in sorted(keys) if state.get(key) is None]
+                needed = self._required(param.ndim > 1, options[self.group_of[index]])
+                lacking = [key for key in sorted(needed) if state.get(key) is None]
                 rows = [LoadRow(label, key, None, tuple(param.shape)) for key in lacking]
                 misfits = [LoadRow(label, *each) for each in self._misfits(index, place)]
-            else:
-                rows = [LoadRow(label, "state", None, None)] if self.lost(index, place) else []
-                misfits = []
+            elif self.lost(index, place):
+                rows = [LoadRow(label, "state", None, None)]
             lost += rows
             self.mismatched += misfits
-            if (
-                lacking
-                and not misfits
-                and self.kind
-                and keys_by_option(self.kind).issuperset(lacking)
-            ):
-                self.begun[index] = lacking
+            if rows and not misfits and by_option.issuperset(row.key for row in rows):
+                self.begun[index] = [row.key for row in rows]
             elif rows or misfits:
                 self.skipped.add(index)
         self._note_casts()
         self.missing += lost
         if self.source.strict:
-            self._refuse_state(orphans, lost)
+            begin = by_option.issuperset(row.key for row in lost)
+            how = "begin it with zeros" if begin else "start afresh what lacks it"
+            self._refuse_state(orphans, lost, how)
 
-    def _refuse_state(self, orphans: list[Any], lost: list[LoadRow]) -> None:
+    def _refuse_state(self, orphans: list[Any], lost: list[LoadRow], how: str) -> None:
         where = self.source.where
         if orphans:
             self.add_problem(
@@ -259,12 +253,6 @@ class OptimizerLoader(Loader):
                 "Pass strict=False to leave it out."
             )
         if lost:
-            by_option = keys_by_option(self.kind) if self.kind else set()
-            how = (
-                "begin it with zeros"
-                if all(row.key in by_option for row in lost)
-                else ("start afresh what lacks it")
-            )
             self.add_problem(
                 f"{where} lacks {first_few(f'{row.key} of {row.name}' for row in lost)}. "
                 f"Pass strict=False to {how}."
@@ -280,12 +268,8 @@ class OptimizerLoader(Loader):
             if place is not None:
                 yield index, place
 
-    def _required(self, group: int) -> list[set[str]]:
-        """Return what a step needs for a parameter of a group: for a vector, for a matrix."""
-        if self.kind is None:
-            return [set(), set()]
-        options = self._options(group)
-        return [required_keys(self.kind, matrix, options) for matrix in (False, True)]
+    def _required(self, matrix: bool, options: Mapping[str, Any]) -> set[str]:
+        return required_keys(self.kind, matrix, options) if self.kind else set()
 
     def lost(self, index: int, place: int) -> bool:
         """Return whether a parameter should have state, and has none."""
@@ -294,7 +278,7 @@ class OptimizerLoader(Loader):
             return False
         if saved.stateless is not None:
             return place not in saved.stateless
-        return bool(self.kind and required_keys(self.kind, False, {}))
+        return bool(self._required(False, {}))
 
     def _misfits(self, index: int, place: int) -> Iterator[tuple[str, Any, Shape]]:
         """Yield what does not fit: the key, the saved shape or type, the shape expected."""
@@ -358,13 +342,25 @@ class OptimizerLoader(Loader):
 
     def _compare_options(self, sources: list[list[int]]) -> None:
         """Note which options differ; refuse those of which it is not known which count."""
-        groups = self.live.param_groups
-        self.options_changed += changed_options(groups, self.was, sources)
-        if self.source.options == "saved":
-            for label, names, differing in merged_groups(groups, self.was, sources):
+        for index, (group, places) in enumerate(zip(self.live.param_groups, sources, strict=True)):
+            label = group_label(index, group)
+            options = [_options_of(self.was, at) for at in places]
+            for each in options:
+                for key, was in each.items():
+                    row = LoadRow(label, key, was, plain(group.get(key)))
+                    known = key in group and same(was, group[key])
+                    if not known and (each is options[0] or row not in self.options_changed):
+                        self.options_changed.append(row)
+            differing = [
+                f"{key} {' and '.join(repr(each.get(key)) for each in options)}"
+                for key in dict.fromkeys(key for each in options for key in each)
+                if not all(same(options[0].get(key), each.get(key)) for each in options[1:])
+            ]
+            if differing and self.source.options == "saved":
+                names = first_few(self.was.labels[at] for at in places)
                 self.add_problem(
                     f"parameters of {names} of {self.source.where} are together in {label} now, "
-                    f"and these differ: {differing}. Group them as they were, or pass "
+                    f"and these differ: {first_few(differing)}. Group them as they were, or pass "
                     'options="current" to keep the current options.'
                 )
 
@@ -476,9 +472,14 @@ class OptimizerLoader(Loader):
             options |= {
                 key: as_form_of(group.get(key), value)
                 for key, value in self.was.groups[at].items()
-                if key not in NOT_OPTIONS and not (key in LABELS and key in group)
+                if key not in NOT_OPTIONS and not (key == "name" and key in group)
             }
         return options
+
+
+def _options_of(saved: OptimizerView, group: int) -> dict[str, Any]:
+    """Return the options of a saved group: its name is none."""
+    return {key: value for key, value in saved.options[group].items() if key != "name"}
 
 
 _Tables = tuple[Any, dict[Any, Any], Any, list[dict[str, Any]]]

@@ -104,7 +104,7 @@ class Plan:
             loader.check()
         for scheduler, optimizer in self._pairs():
             scheduler.compare_with(optimizer)
-        problems = [text for report in self.reports.values() for text in report.problems]
+        problems = [text for each in self.loaders for text in each.problems]
         if problems:
             raise MismatchError(*problems, reports=self.reports)
 
@@ -178,8 +178,8 @@ class Plan:
             try:
                 loader.load()
             except Exception as error:
-                problem = loader.fail(f"loading it raised {type(error).__name__}: {error}")
-                raise MismatchError(problem, reports=self.reports) from error
+                loader.add_problem(f"loading it raised {type(error).__name__}: {error}")
+                raise MismatchError(*loader.problems, reports=self.reports) from error
 
     def _agree(self) -> None:
         """Let each scheduler report the lr that its optimizer has now."""
@@ -210,5 +210,6 @@ def _undone(loader: Loader) -> list[str]:
     try:
         loader.undo()
     except Exception as error:
-        return [loader.fail(f"it did not take its former state back: {error!r}. Make a new one.")]
+        loader.add_problem(f"it did not take its former state back: {error!r}. Make a new one.")
+        return loader.problems[-1:]
     return []

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from ..._errors import first_few
@@ -14,6 +13,7 @@ from ..._torch_optimizers import is_state_dict
 from ..._torch_schedulers import (
     children_of,
     configuration_in_groups,
+    configuration_of,
     held_by,
     kept_by,
     last_lrs,
@@ -25,7 +25,7 @@ from ..._torch_schedulers import (
     steps_made,
     undisturbed,
 )
-from ..._values import as_form_of, copied, plain, same, tensors_in
+from ..._values import as_form_of, copied, plain, same
 from .._header import config_of, same_class, short
 from .._results import LoadRow
 from .loaders import Loader
@@ -33,7 +33,6 @@ from .optimizers import OptimizerLoader
 
 Config = Mapping[str, Any]  # of a scheduler, as a header has it
 GroupMap = Sequence[int | None]  # for each current group the saved one; None if it is new
-Changes = Iterator[tuple[str, str, Any, Any]]  # class, key, saved, current
 
 
 class SchedulerLoader(Loader):
@@ -51,44 +50,38 @@ class SchedulerLoader(Loader):
 
     def compare(self) -> None:
         where, saved, live = self.source.where, self.saved, self.live
-        config = config_of(live)
         if not isinstance(saved, Mapping) or is_state_dict(saved):
             what = "an optimizer" if isinstance(saved, Mapping) else f"a {type(saved).__name__}"
             self.add_problem(f"{where} holds {what} under this name, no scheduler.")
             return
-        was = _other_class(saved, self.about and self.about.get("config"), live)
-        if was:
+        config = self.about and self.about.get("config")
+        if was := _other_class(saved, config, live):
             self.add_problem(
-                f"{where} was saved with {was}, the current one is {_in_words(config)}. Make the same "
-                "scheduler."
+                f"{where} was saved with {was}, the current one is {_in_words(config_of(live))}. Make "
+                "the same scheduler."
             )
             return
-        changed = self._changed(config)
+        changed = self._changed()
         if self.source.options == "current":
-            self.options_changed += [
-                LoadRow(label, key, plain(one), plain(two)) for label, key, one, two in changed
-            ]
+            self.options_changed += changed
             self._replay()
             return
         if changed:
-            each = (
-                f"{key}: saved {plain(one)!r}, current {plain(two)!r}"
-                for _, key, one, two in changed
-            )
+            each = (f"{row.key}: saved {row.saved!r}, current {row.current!r}" for row in changed)
             self.add_problem(
                 f"the current {type(live).__name__} is not the one in {where} ({first_few(each)}). "
                 'Make it as it was, or pass options="current" to go on by the current one.'
             )
         self._compare_group_counts()
 
-    def _changed(self, config: Mapping[str, Any]) -> list[tuple[str, str, Any, Any]]:
-        """List where the configurations differ: class or group, key, saved, current."""
-        changed = list(_changes(self.saved, self.live, config, self.groups))
+    def _changed(self) -> list[LoadRow]:
+        """List where the configurations differ."""
+        changed = list(_changes(self.saved, self.live, self.groups))
         owned = {key for each in members_of(self.live) for key in configuration_in_groups(each)}
         if self.groups is not None and self.optimizer is not None:
             changed += [row for row in self.optimizer.options_changed if row.key in owned]
         elif self.about:
-            changed += _changes_in_groups(self.about["config"], config)
+            changed += _changes_in_groups(self.about["config"], config_of(self.live))
         return changed
 
     def _compare_group_counts(self) -> None:
@@ -121,7 +114,6 @@ class SchedulerLoader(Loader):
                 f"in {optimizer.name}. The lr was set by hand, or it drove another optimizer. That "
                 f"of {optimizer.name} is taken."
             )
-            self.write_report()
 
     def _set_by_another(self, lrs: Sequence[Any]) -> bool:
         """Return whether a scheduler that was saved too, and is not asked for, had set this lr."""
@@ -145,13 +137,13 @@ class SchedulerLoader(Loader):
         self.former = _noted(self.live)
         groups = self.live.optimizer.param_groups
         if self.replayed is not None:
-            _load(self.live, scheduler_state(self.replayed.state_dict()))
+            _load(self.live, scheduler_state(self.replayed.state_dict()), None)
             for group, moved in zip(groups, self.replayed.optimizer.param_groups, strict=True):
                 for key, value in moved.items():
                     if key not in group or not same(group[key], value):
                         group[key] = value
             return
-        _load(self.live, _state_for(self.saved, self.live, self.groups))
+        _load(self.live, self.saved, self.groups)
         if self.groups is None:  # without its optimizer, it takes the lr along
             for key, saved_key in (("lr", "_last_lr"), ("initial_lr", "base_lrs")):
                 for group, value in zip(groups, self.saved.get(saved_key) or (), strict=False):
@@ -161,10 +153,6 @@ class SchedulerLoader(Loader):
         for now, before in self.former:
             now.clear()
             now.update(before)
-
-    def wanted(self) -> Iterator[tuple[Tensor, None]]:
-        for value in tensors_in(self.saved):
-            yield value, None
 
     def agree(self) -> None:
         """Report the lr that the groups have, now that the optimizer has been loaded."""
@@ -186,11 +174,12 @@ def scheduler_state(state: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _load(live: LRScheduler, state: dict[str, Any]) -> None:
+def _load(live: LRScheduler, saved: Mapping[str, Any], groups: GroupMap | None) -> None:
     """Load a scheduler's state; one that it holds stays, and loads its own."""
+    state = _state_for(saved, live, groups)
     for key, inner in held_by(live).items():
         if isinstance(state.get(key), Mapping):
-            _load(inner, state[key])
+            _load(inner, state[key], groups)
             state[key] = inner
     live.load_state_dict(state)
 
@@ -198,7 +187,7 @@ def _load(live: LRScheduler, state: dict[str, Any]) -> None:
 def _other_class(saved: Mapping[str, Any], about: Config | None, live: LRScheduler) -> str:
     """Describe the other class that a state is of, if so; without a header, by what it keeps."""
     if about:
-        pair = [list(_classes(each)) for each in (about, config_of(live))]
+        pair = [[each["class"] for each in _all_in(one)] for one in (about, config_of(live))]
         alike = len(pair[0]) == len(pair[1]) and all(map(same_class, *pair))
         return "" if alike else _in_words(about)
     found = zip(("keeps", "lacks"), _strange(saved, live.state_dict()), strict=True)
@@ -206,14 +195,15 @@ def _other_class(saved: Mapping[str, Any], about: Config | None, live: LRSchedul
     return f"one that {' and '.join(texts)}" if texts else ""
 
 
-def _classes(config: Config) -> Iterator[str]:
-    yield config["class"]
+def _all_in(config: Config) -> Iterator[Config]:
+    """Yield a configuration, then all that are nested in it."""
+    yield config
     for each in config["schedulers"]:
-        yield from _classes(each)
+        yield from _all_in(each)
 
 
 def _in_words(config: Config) -> str:
-    outer, *inner = map(short, _classes(config))
+    outer, *inner = (short(each["class"]) for each in _all_in(config))
     return f"{outer} of {first_few(inner)}" if inner else outer
 
 
@@ -233,29 +223,27 @@ def _strange(saved: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[set[
 
 
 def _changes(
-    saved: Mapping[str, Any], live: LRScheduler, config: Config, groups: GroupMap | None
-) -> Changes:
-    for key in config["keys"]:
+    saved: Mapping[str, Any], live: LRScheduler, groups: GroupMap | None
+) -> Iterator[LoadRow]:
+    for key in configuration_of(live):
         current = getattr(live, key)
         if key in saved:
             was = saved[key]
             if key in list_names() and groups is not None:
                 was = _regrouped(was, current, groups)
             if not same(was, current):
-                yield short(config["class"]), key, was, current
-    nested = saved.get("_schedulers", ())
-    for each in zip(nested, children_of(live), config["schedulers"], strict=False):
-        yield from _changes(*each, groups)
+                yield LoadRow(type(live).__name__, key, plain(was), plain(current))
+    for pair in zip(saved.get("_schedulers", ()), children_of(live), strict=False):
+        yield from _changes(*pair, groups)
 
 
-def _changes_in_groups(saved: Config, current: Config) -> Changes:
+def _changes_in_groups(saved: Config, current: Config) -> Iterator[LoadRow]:
     """Yield the same of what lies in the groups, for a scheduler without its optimizer."""
-    was = saved.get("in_groups", {})
-    for key, values in current["in_groups"].items():
-        if key in was and not same(was[key], values):
-            yield short(current["class"]), key, was[key], values
-    for pair in zip(saved["schedulers"], current["schedulers"], strict=False):
-        yield from _changes_in_groups(*pair)
+    for one, other in zip(_all_in(saved), _all_in(current), strict=False):
+        for key, values in other["in_groups"].items():
+            was = one.get("in_groups", {}).get(key, values)
+            if not same(was, values):
+                yield LoadRow(short(other["class"]), key, was, values)
 
 
 def _state_for(saved: Mapping[str, Any], live: LRScheduler, groups: GroupMap | None) -> Any:
@@ -267,9 +255,6 @@ def _state_for(saved: Mapping[str, Any], live: LRScheduler, groups: GroupMap | N
             # A function's state is its attributes, if it has any: a new group's has none to take.
             fresh = [None if callable(each) else each for each in current]
             state[key] = _regrouped(was, fresh, groups)
-    for key, inner in held_by(live).items():
-        if isinstance(state.get(key), Mapping):
-            state[key] = _state_for(state[key], inner, groups)
     if "_schedulers" in state:
         pairs = zip(state["_schedulers"], children_of(live), strict=True)
         state["_schedulers"] = [_state_for(*pair, groups) for pair in pairs]
