@@ -12,9 +12,8 @@ from .reading import (
     read,
     verify,
 )
-from .temporary import RunLock, live_runs
 from .unread import Placeholder, Unread, filled, placeholders_in, rebuilt
-from .writing import make_folder, sync_folder, write
+from .writing import RunLock, live_runs, make_folder, sync_folder, write
 
 __all__ = [
     "Integrity",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -47,7 +47,6 @@ class Entry:
 class Layout:
     entries: tuple[Entry, ...]
     size: int
-    sealed: bool
     directory: int  # where it begins
 
     @property
@@ -78,7 +77,7 @@ def survey(file: BinaryIO) -> Layout:
         stop = entry.stop
     if seal is not None and seal != _SEAL % _frame(file, entries, size - 2 - _SEAL_LENGTH):
         raise LayoutError("damaged: what lies between its entries does not fit the seal")
-    return Layout(entries, size, seal is not None, directory)
+    return Layout(entries, size, directory)
 
 
 def seal(file: BinaryIO, checksums: Mapping[tuple[int, int], int] | None = None) -> None:
@@ -111,23 +110,18 @@ def _write_checksums(
 def crc_of(
     file: BinaryIO, start: int, stop: int, crc: int = 0, seen: Callable[[int], None] | None = None
 ) -> int:
-    for piece in _pieces(file, start, stop):
-        crc = crc32(piece, crc)
-        if seen is not None:
-            seen(len(piece))
-    return crc
-
-
-def _pieces(file: BinaryIO, start: int, stop: int) -> Iterator[memoryview]:
-    """Read a range bit by bit; it ends early where the file does."""
+    """Sum a range bit by bit; it ends early where the file does."""
     buffer = memoryview(bytearray(min(CHUNK, max(stop - start, 0))))
     file.seek(start)
     while start < stop:
-        count = file.readinto(buffer[: min(CHUNK, stop - start)])  # type: ignore[attr-defined]
+        count = file.readinto(buffer[: stop - start])  # type: ignore[attr-defined]
         if not count:
-            return
-        yield buffer[:count]
+            break
+        crc = crc32(buffer[:count], crc)
         start += count
+        if seen is not None:
+            seen(count)
+    return crc
 
 
 def _seal_of(file: BinaryIO, size: int) -> bytes | None:

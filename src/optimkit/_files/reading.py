@@ -229,15 +229,10 @@ def _load(path: Path, file: BinaryIO, map_location: MapLocation, *, zipped: bool
             raise MemoryError(f"{path}: there is not enough memory to load it") from error
         if map_location not in (None, "cpu") and isinstance(error, RuntimeError):
             raise CheckpointError(f"{path}: {str(error).partition('. ')[0]}.") from error
-        _raise_what_the_system_says(path)
+        with path.open("rb") as whole:  # torch hides an OSError behind errors of its own
+            while whole.read(CHUNK):
+                pass
         raise CorruptCheckpointError(_foreign(path)) from error
-
-
-def _raise_what_the_system_says(path: Path) -> None:
-    """Read a file to its end, since torch hides an OSError behind errors of its own."""
-    with path.open("rb") as file:
-        while file.read(CHUNK):
-            pass
 
 
 _alone = threading.Lock()

@@ -12,6 +12,8 @@ import inspect
 import io
 import os
 import pickle
+import secrets
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -21,11 +23,10 @@ from zlib_ng.zlib_ng import crc32
 
 from .layout import seal
 from .progress import show_progress
-from .temporary import clean, temporary
 
 try:
     import fcntl
-except ImportError:  # Windows
+except ImportError:  # Windows, where no one can delete a file that is open
     fcntl = None  # type: ignore[assignment]
 
 _SAVE_TAKES = ["zip_file", "pickle_module", "pickle_protocol", "_disable_byteorder_record"]
@@ -79,8 +80,8 @@ def _install(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     if target.exists() and not target.is_file():  # to take the name of /dev/null breaks a machine
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
     try:
-        clean(target.parent)
-        with temporary(target.parent) as (file, name):
+        _clean(target.parent)
+        with _temporary(target.parent) as (file, name):
             yield file
             file.flush()
             if durable:
@@ -160,3 +161,90 @@ class _Sink(io.RawIOBase):
         if hasattr(os, "posix_fadvise"):
             with contextlib.suppress(OSError):  # it is advice
                 os.posix_fadvise(self._file.fileno(), 0, self._sent, os.POSIX_FADV_DONTNEED)
+
+
+# Files of a living process. An owner holds a lock on its file for as long as it lives: the lock goes
+# with the process, however it ends. So a file that can be locked is litter, and one that can't is at
+# work, in whatever container, with whatever process id.
+_PREFIX, _WORK, _RUN = ".optimkit-", ".tmp", ".run"
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open a new file in a folder; it is gone afterwards, if it still has its name."""
+    file, path = _create(folder, _WORK)
+    try:
+        with file:
+            yield file, path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _clean(folder: Path) -> None:
+    """Remove the temporary files whose owners have died."""
+    for path in _found(folder, _WORK, _RUN):
+        # Another user's, or gone in the meantime: not ours to remove.
+        with contextlib.suppress(OSError), path.open("r+b") as file:  # NFS locks no other
+            if _lock(file):
+                path.unlink()
+        if fcntl is None:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+class RunLock:
+    """A locked file, which shows the others that a run is alive for as long as this object is."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, path = _create(folder, _RUN)
+        self.name, self._owner = _name(path), os.getpid()
+        self.release = weakref.finalize(self, _leave, self._file, path, self._owner)
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is the copy that a fork has of it."""
+        return os.getpid() != self._owner
+
+
+def live_runs(folder: Path) -> set[str]:
+    _clean(folder)
+    return {_name(path) for path in _found(folder, _RUN)}
+
+
+def _leave(file: BinaryIO, path: Path, owner: int) -> None:
+    file.close()
+    if os.getpid() == owner:  # a fork ends without the run ending
+        path.unlink(missing_ok=True)
+
+
+def _name(path: Path) -> str:
+    return path.name.removeprefix(_PREFIX).partition(".")[0]
+
+
+def _found(folder: Path, *suffixes: str) -> list[Path]:
+    return [path for path in folder.glob(f"{_PREFIX}*") if path.suffix in suffixes]
+
+
+def _create(folder: Path, suffix: str) -> tuple[BinaryIO, Path]:
+    """Make a file and lock it; until it is locked, another process may take it for litter."""
+    while True:
+        path = folder / f"{_PREFIX}{secrets.token_hex(4)}{suffix}"
+        file = path.open("x+b", buffering=1 << 20)
+        try:
+            mine = fcntl is None or _lock(file)
+        except OSError:  # a file system without locks, where no one cleans
+            mine = True
+        if mine and path.exists():
+            return file, path
+        file.close()
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock a file for as long as it is open; False if it is another's."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

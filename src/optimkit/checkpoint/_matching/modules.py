@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -26,14 +26,17 @@ def own_state(model: nn.Module) -> dict[str, Any]:
     state, cut = model.state_dict(), own_name(model)
     if cut is str:
         return state
-    found: OrderedDict[str, Any] = OrderedDict((cut(key), value) for key, value in state.items())
+    found = OrderedDict((cut(key), value) for key, value in state.items())
+    _give_versions(found, state, lambda path: cut(f"{path}.")[:-1])
+    return found
+
+
+def _give_versions(found: Any, state: Any, rename: Callable[[str], str]) -> None:
+    """Give the versions of modules that a state dict has to another one, which names them anew."""
     # torch/nn/modules/module.py, 2.15: state_dict() keeps the version of each module there.
     versions = getattr(state, "_metadata", None)
     if versions is not None:
-        found._metadata = OrderedDict(  # type: ignore[attr-defined]
-            (cut(f"{path}.")[:-1], each) for path, each in versions.items()
-        )
-    return found
+        found._metadata = OrderedDict((rename(path), each) for path, each in versions.items())
 
 
 class ModuleLoader(Loader):
@@ -148,14 +151,9 @@ class ModuleLoader(Loader):
         )
         if not self.safe:  # code of a module's own may keep what it is given, a part of the file
             fitting = copied(fitting)
-        versions = getattr(self.saved, "_metadata", None)
-        if versions is not None:
-            cut = own_name(self.live)
-            now = getattr(self.live.state_dict(), "_metadata", ())
-            full = {cut(f"{path}.")[:-1]: path for path in now}
-            fitting._metadata = OrderedDict(  # type: ignore[attr-defined]
-                (full.get(path, path), each) for path, each in versions.items()
-            )
+        cut, now = own_name(self.live), getattr(self.live.state_dict(), "_metadata", ())
+        full = {cut(f"{path}.")[:-1]: path for path in now}
+        _give_versions(fitting, self.saved, lambda path: full.get(path, path))
         self.live.load_state_dict(fitting, strict=False)
 
     def restore(self) -> None:

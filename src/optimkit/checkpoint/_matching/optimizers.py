@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from math import prod
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -41,7 +41,7 @@ class OptimizerLoader(Loader):
     turn = 2  # after the schedulers, whose lr it sets right
     live: Optimizer
     was: OptimizerView  # what was saved
-    groups: list[int | None] | None = None  # the saved group that each current one comes from
+    groups: list[int | None]  # the saved group that each current one comes from
     params: list[Tensor]
     group_of: list[int]
     labels: list[str]  # what a report calls them
@@ -50,7 +50,7 @@ class OptimizerLoader(Loader):
     begun: dict[int, list[str]]  # for a parameter, what an option needs that was off: zeros
     casts: dict[tuple[int, str], torch.dtype]
     former_around: dict[Any, Any]
-    room: Mapping[int, dict[str, Tensor]] = MappingProxyType({})  # read in place, by parameter
+    room: defaultdict[int, dict[str, Tensor]]  # what is read in place, by parameter
 
     @property
     def around(self) -> dict[Any, Any]:
@@ -84,7 +84,7 @@ class OptimizerLoader(Loader):
             if self.names is None
             else self.names.written()
         )
-        self.skipped, self.begun, self.casts = set(), {}, {}
+        self.skipped, self.begun, self.casts, self.room = set(), {}, {}, defaultdict(dict)
         self._compare_class()
         alike = not self.problems
         self.pairs = self._pair()
@@ -101,12 +101,12 @@ class OptimizerLoader(Loader):
     # What kind, and who is who
 
     def _compare_class(self) -> None:
-        where, kind = self.source.where, type(self.live)
-        if self.was.saved_class is not None:
-            if not same_class(self.was.saved_class, class_of(self.live)):
+        where, kind, was = self.source.where, type(self.live), self.was.saved_class
+        if was is not None:
+            if not same_class(was, class_of(self.live)):
                 self.add_problem(
-                    f"{where} was saved by {short(self.was.saved_class)}, the current optimizer is "
-                    f"{kind.__name__}. Make the same one: their state means different things."
+                    f"{where} was saved by {short(was)}, the current optimizer is {kind.__name__}. "
+                    "Make the same one: their state means different things."
                 )
         elif doubt := self._other_class():
             self.add_problem(
@@ -376,8 +376,6 @@ class OptimizerLoader(Loader):
     @torch.inference_mode(False)
     def rooms(self, unread: Unread | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the state of each parameter, with the current state where it has the same form."""
-        room: dict[int, dict[str, Tensor]] = {}
-        self.room = room
         taken = {_memory(each) for param in self.params for each in (param, param.grad)}
         for index, place in self._paired():
             param = self.params[index]
@@ -389,7 +387,7 @@ class OptimizerLoader(Loader):
                 if not _takes(now, saved.shape, dtype, param.device) or _memory(now) in taken:
                     now = unread.room_for(saved, dtype, param.device)
                 taken.add(_memory(now))
-                room.setdefault(index, {})[key] = now
+                self.room[index][key] = now
                 yield saved, now
 
     @torch.inference_mode(False)  # no step can use what is made in it
@@ -412,17 +410,10 @@ class OptimizerLoader(Loader):
         saved = copied(self.was.more)
         around = saved.pop("wrapper", {})
         self._load_into_tables({**saved, "state": state, "param_groups": groups})
-        if plainly:
-            for index, each in state.items():
-                _restore_dtypes(live.state[self.params[index]], each, self.params[index].device)
-        for index, place in self._paired():
-            if index in self.room:
-                order = dict.fromkeys(self.was.states[place])
-                live.state[self.params[index]] = {
-                    **order,
-                    **live.state[self.params[index]],
-                    **self.room[index],
-                }
+        for index, each in state.items() if plainly else ():
+            param = self.params[index]
+            _restore_dtypes(live.state[param], each, param.device)
+            live.state[param].update(self.room[index])
         self.around.clear()
         self.around.update((self.params[i], around[at]) for i, at in self._paired() if at in around)
 
@@ -445,18 +436,17 @@ class OptimizerLoader(Loader):
         place, param = self.pairs[index], self.params[index]
         if place is None or index in self.skipped:
             return dict(self.live.state[param]) if param in self.live.state else None
-        state = {}
-        room = self.room.get(index, {})
+        state: dict[str, Any] = dict.fromkeys(self.was.states[place])
         for key, value in self.was.states[place].items():
-            if key not in room:
+            if key not in self.room[index]:
                 dtype = self.casts.get((index, key))
                 state[key] = copied(value) if dtype is None else copied(value).to(dtype)
         state.update((key, torch.zeros_like(param)) for key in self.begun.get(index, ()))
-        return state if state or room else None
+        return state or None
 
     def _share(self, groups: list[dict[str, Any]]) -> None:
         """Let groups share a tensor, such as an lr, if those that were saved did."""
-        if self.groups is None or self.source.options == "current":
+        if self.source.options == "current":
             return
         shared: dict[tuple[str, int], Tensor] = {}
         for group, at in zip(groups, self.groups, strict=True):
@@ -467,7 +457,7 @@ class OptimizerLoader(Loader):
     def _options(self, index: int) -> dict[str, Any]:
         group = self.live.param_groups[index]
         options = {key: value for key, value in group.items() if key != "params"}
-        at = self.groups[index] if self.groups is not None else None
+        at = self.groups[index]
         if at is not None and self.source.options == "saved":
             options |= {
                 key: as_form_of(group.get(key), value)

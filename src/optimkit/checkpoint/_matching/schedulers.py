@@ -46,7 +46,7 @@ class SchedulerLoader(Loader):
     @property
     def groups(self) -> GroupMap | None:
         """The saved group that each current one of its optimizer comes from, if that is known."""
-        return None if self.optimizer is None else self.optimizer.groups
+        return getattr(self.optimizer, "groups", None)
 
     def compare(self) -> None:
         where, saved, live = self.source.where, self.saved, self.live
