@@ -62,10 +62,6 @@ def rebuilt(value: Any, change: Callable[[Any, Any], Any], path: tuple[Any, ...]
     return value
 
 
-class NotDeferrableError(Exception):
-    """A file holds what is read whole: sparse tensors, parameters, other types."""
-
-
 class Unread:
     """The tensors of an open file that have not been read."""
 
@@ -80,7 +76,7 @@ class Unread:
         if order is not None:
             file.seek(order.start)
             if file.read(order.stop - order.start).decode() != sys.byteorder:
-                raise NotDeferrableError
+                raise ValueError("of another byte order")
         self._forms: list[Tensor] = []
         self._storages: dict[int, torch.UntypedStorage] = {}
 
@@ -89,7 +85,7 @@ class Unread:
         seen: set[int] = set()
         found = rebuilt(content, lambda value, _: self._placed(value, seen))
         if seen != self._sizes.keys():  # tensors where they are not looked for, as in a set
-            raise NotDeferrableError
+            raise ValueError("other tensors are hidden in it")
         self._storages.clear()
         return found
 
@@ -97,11 +93,9 @@ class Unread:
         if not isinstance(value, Tensor):
             return value
         plain = type(value) is Tensor and value.layout is torch.strided and not vars(value)
-        if not plain or value.requires_grad or value.is_quantized or value.is_conj():
-            raise NotDeferrableError
-        start = _start(value)
-        if start < 0:  # saved without values
-            raise NotDeferrableError
+        start = _start(value)  # less than 0 if it was saved without values
+        if not plain or value.requires_grad or value.is_quantized or value.is_conj() or start < 0:
+            raise ValueError("it holds what is read whole")
         seen.update({start} & self._sizes.keys())
         if self._sizes.get(start, 0) <= SMALL:
             return self._read(value)

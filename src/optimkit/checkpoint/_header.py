@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel
 
 from .._errors import CheckpointError
 from .._torch_schedulers import children_of, configuration_in_groups
@@ -23,29 +22,26 @@ from ._names import names_of
 KEY = "__optimkit__"  # of the header in a file
 FORMAT = 1
 
-Kind = Literal["average", "module", "optimizer", "scheduler", "scaler", "stateful", "value"]
-
-_KINDS: tuple[tuple[type, Kind], ...] = (
-    (AveragedModel, "average"),
-    (nn.Module, "module"),
-    (Optimizer, "optimizer"),
-    (LRScheduler, "scheduler"),
-    (GradScaler, "scaler"),
-)
+_KINDS: dict[type, str] = {
+    nn.Module: "module",
+    Optimizer: "optimizer",
+    LRScheduler: "scheduler",
+    GradScaler: "scaler",
+}
 
 
-def kind_of(value: object) -> Kind:
+def kind_of(value: object) -> str:
     """Return what a value is to a checkpoint."""
     has_state = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
-    stateful = has_state and not isinstance(value, type)
-    inner = stored(value) if stateful else value
-    otherwise: Kind = "stateful" if stateful else "value"
-    return next((kind for base, kind in _KINDS if isinstance(inner, base)), otherwise)
+    if not has_state or isinstance(value, type):
+        return "value"
+    inner = stored(value)
+    return next((kind for base, kind in _KINDS.items() if isinstance(inner, base)), "stateful")
 
 
 _WORDS = {
-    "average": "a model",
-    "module": "a model",  # whether it is an average, its state dict tells
+    "module": "a model",
+    "average": "a model",  # in files of an earlier version
     "optimizer": "an optimizer",
     "scheduler": "a scheduler",
     "scaler": "a gradient scaler",

@@ -22,7 +22,6 @@ from .optimizers import OptimizerLoader
 from .schedulers import SchedulerLoader
 
 _LOADERS: dict[str, type[Loader]] = {
-    "average": ModuleLoader,
     "module": ModuleLoader,
     "optimizer": OptimizerLoader,
     "scheduler": SchedulerLoader,
