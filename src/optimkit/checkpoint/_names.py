@@ -157,12 +157,6 @@ class Pairing(NamedTuple):
     now: list[str]
     frozen: set[str]
 
-    @property
-    def left(self) -> list[int]:
-        """The saved parameters that no current one takes."""
-        taken = set(self.pairs)
-        return [place for place in range(len(self.before)) if place not in taken]
-
 
 def pair_by_name(saved: OptimizerView, names: Names) -> Pairing:
     """Look each name up; a tied parameter may go by another of its names."""

@@ -21,10 +21,6 @@ class LBFGSLoader(OptimizerLoader):
         """Return False: all parameters but one have no state."""
         return False
 
-    def usual_shape(self, key: str, shape: Shape) -> Shape | None:
-        """Return None: what is no tensor may be anything."""
-        return None
-
     def expected_shape(self, key: str, found: Shape, shape: Shape) -> Shape | None:
         """Return the length of all parameters, for what is as long as that."""
         return (flat_size(self.params),) if key in FLAT else None

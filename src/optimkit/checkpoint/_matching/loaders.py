@@ -110,11 +110,7 @@ class Loader:
         raise NotImplementedError
 
     def undo(self) -> None:
-        """Restore the former state of the object, if load() has begun to change it."""
-        if self.former is not ABSENT:
-            self.restore()
-
-    def restore(self) -> None:
+        """Give the object its former state back."""
         raise NotImplementedError
 
     def wanted(self) -> Iterable[tuple[Tensor, Tensor | None]]:
@@ -149,7 +145,7 @@ class ObjectLoader(Loader):
         self.former = copy.deepcopy(self.live.state_dict())
         self.live.load_state_dict(copied(self.saved))
 
-    def restore(self) -> None:
+    def undo(self) -> None:
         self.live.load_state_dict(self.former)
 
 

@@ -156,7 +156,7 @@ class ModuleLoader(Loader):
         _give_versions(fitting, self.saved, lambda path: full.get(path, path))
         self.live.load_state_dict(fitting, strict=False)
 
-    def restore(self) -> None:
+    def undo(self) -> None:
         self.live.load_state_dict(self.former, strict=False)
 
     def wanted(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -148,8 +148,9 @@ class OptimizerLoader(Loader):
             return found.pairs
         self.match = "position"
         if by_name:
+            which = "the current optimizer" if saved.named else self.source.where
             self.notes.append(
-                f"{self.name} was matched by position: {self._why_by_position()}. Shapes were "
+                f"{self.name} was matched by position: {which} has no names for it. Shapes were "
                 "checked; whether the order is the same can't be."
             )
         before, now = (
@@ -183,7 +184,8 @@ class OptimizerLoader(Loader):
         for name, place, param in zip(found.now, found.pairs, self.params, strict=True):
             if place is None:
                 self.missing.append(LoadRow(name, "parameter", None, tuple(param.shape)))
-        left = {found.before[at]: at for at in found.left}
+        taken = set(found.pairs)
+        left = {name: at for at, name in enumerate(found.before) if at not in taken}
         for name, at in left.items():
             shape = saved.shapes and saved.shapes[at]
             self.unexpected.append(LoadRow(name, "parameter", shape, None))
@@ -206,12 +208,6 @@ class OptimizerLoader(Loader):
                 f"{where} has {first_few(strangers)}, which the current optimizer does not have. "
                 "Add these parameters to it, or pass strict=False to leave their state out."
             )
-
-    def _why_by_position(self) -> str:
-        where = self.source.where
-        if not self.was.named:
-            return f"{where} has no names for it"
-        return "the current optimizer has no names for it"
 
     # What state, and what options
 
@@ -423,7 +419,7 @@ class OptimizerLoader(Loader):
         self.live.load_state_dict(state_dict)
         _refill(self.live, held, _tables(self.live))
 
-    def restore(self) -> None:
+    def undo(self) -> None:
         if type(self.live).load_state_dict is Optimizer.load_state_dict:
             _refill(self.live, self.former, self.former)
         else:

@@ -207,7 +207,8 @@ def _fill_one(saved: Tensor, room: Tensor, unread: Unread | None) -> None:
 def _undone(loader: Loader) -> list[str]:
     """Undo a load; return what went wrong if the object does not take its former state."""
     try:
-        loader.undo()
+        if loader.former is not ABSENT:  # load() has begun to change it
+            loader.undo()
     except Exception as error:
         loader.add_problem(f"it did not take its former state back: {error!r}. Make a new one.")
         return loader.problems[-1:]

@@ -72,7 +72,12 @@ class SchedulerLoader(Loader):
                 f"the current {type(live).__name__} is not the one in {where} ({first_few(each)}). "
                 'Make it as it was, or pass options="current" to go on by the current one.'
             )
-        self._compare_group_counts()
+        lrs, count = saved.get("_last_lr"), len(live.optimizer.param_groups)
+        if self.groups is None and isinstance(lrs, (list, tuple)) and len(lrs) != count:
+            self.add_problem(
+                f"{where} has {len(lrs)} groups, the current optimizer {count}. Load the optimizer "
+                "in the same call, so that the groups can be matched."
+            )
 
     def _changed(self) -> list[LoadRow]:
         """List where the configurations differ."""
@@ -83,15 +88,6 @@ class SchedulerLoader(Loader):
         elif self.about:
             changed += _changes_in_groups(self.about["config"], config_of(self.live))
         return changed
-
-    def _compare_group_counts(self) -> None:
-        """Refuse another number of groups, if nothing says which is which."""
-        lrs, count = self.saved.get("_last_lr"), len(self.live.optimizer.param_groups)
-        if self.groups is None and isinstance(lrs, (list, tuple)) and len(lrs) != count:
-            self.add_problem(
-                f"{self.source.where} has {len(lrs)} groups, the current optimizer {count}. Load "
-                "the optimizer in the same call, so that the groups can be matched."
-            )
 
     def compare_with(self, optimizer: OptimizerLoader) -> None:
         """Warn if the lr that was saved for its optimizer is not the one that it had set."""
@@ -149,7 +145,7 @@ class SchedulerLoader(Loader):
                 for group, value in zip(groups, self.saved.get(saved_key) or (), strict=False):
                     group[key] = as_form_of(group.get(key), value)
 
-    def restore(self) -> None:
+    def undo(self) -> None:
         for now, before in self.former:
             now.clear()
             now.update(before)
