@@ -129,6 +129,30 @@ class OptimWrapper:
         return getattr(self.opt, name)
 
 
+class WithSettings:
+    """MMEngine's OptimWrapper: its groups end in one of its own, which nothing trains."""
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+        self.base_param_settings = {"params": [torch.tensor([0.0])], **optimizer.defaults}
+
+    param_groups = property(lambda self: [*self.optimizer.param_groups, self.base_param_settings])
+    defaults = property(lambda self: self.optimizer.defaults)
+    state = property(lambda self: self.optimizer.state)
+
+    def step(self):
+        self.optimizer.step()
+
+    def zero_grad(self):
+        self.optimizer.zero_grad()
+
+    def state_dict(self):
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state_dict):
+        self.optimizer.load_state_dict(state_dict)
+
+
 class SAM(torch.optim.Optimizer):
     """SAM as most have it: made around a class, with state of its own beside that of the other."""
 
@@ -209,7 +233,7 @@ class WarmUp(LRScheduler):
         super().step()
 
 
-WRAPPERS = [Accelerated, lightning, Lookahead, LARC, OptimWrapper]
+WRAPPERS = [Accelerated, lightning, Lookahead, LARC, OptimWrapper, WithSettings]
 BOTH_WAYS = [*WRAPPERS, lambda optimizer: Accelerated(lightning(optimizer))]
 
 

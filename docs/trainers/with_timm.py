@@ -51,6 +51,10 @@ def facts(half):
     assert (first["weight_decay"], second["weight_decay"]) == (0.0, 0.1)
     assert {parameter.ndim for parameter in first["params"]} == {1}
     assert "param_names" not in first
+    names = {parameter: name for name, parameter in half.model.named_parameters()}
+    order = [names[parameter] for parameter in first["params"] + second["params"]]
+    found = optimkit.describe(optimizer.state_dict(), half.model)
+    assert [row.name for row in found.rows] == order
 
     optimizer = create_optimizer_v2(create_model("test_vit"), "adamw", lr=0.01, layer_decay=0.5)
     assert {group["lr"] for group in optimizer.param_groups} == {0.01}

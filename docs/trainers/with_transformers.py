@@ -65,6 +65,10 @@ def facts(half):
     assert order[:2] == ["embedding.weight", "hidden.weight"]
     assert "bn.weight" in order[: len(decayed["params"])]
     assert "norm.weight" not in order[: len(decayed["params"])]
+    folder = half.checkpoint.parent / "plain"
+    folder.mkdir()
+    torch.save(trainer.optimizer.state_dict(), folder / "optimizer.pt")
+    assert [row.name for row in optimkit.describe(folder, model).rows] == order
 
 
 if __name__ == "__main__":

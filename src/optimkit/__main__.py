@@ -70,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="show|diff|verify|audit|explain"
     )
-    file = "written by optimkit.save or torch.save"
-    folder = f"{file}; or the directory of a CheckpointDir, or of checkpoint.distributed"
+    file = "written by optimkit.save or torch.save; or a trainer's folder, or a sharded one"
+    folder = f"{file}, or that of a CheckpointDir"
     for name, answer, text, paths in (
         ("show", _show, "what is in a checkpoint", {"path": file}),
         ("diff", _diff, "what differs between two checkpoints", {"one": file, "other": file}),
@@ -113,7 +113,7 @@ def _show(given: argparse.Namespace) -> Answer:
         describe(path, key=key)  # raises, and says which there are
     reports = {each: describe(content, key=each) for each in found if key in (None, each)}
     parts = _parts(content)
-    texts = [str(integrity), *filter(None, [reading.refused])]
+    texts = _lines(reading)
     texts += [str(parts)] if key is None else []
     texts += [f"\n{report}" for report in reports.values()]
     data = {
@@ -144,12 +144,20 @@ def _explain(given: argparse.Namespace) -> Answer:
     return 0, "\n\n\n".join(explained(code, language) for code in given.codes), {}
 
 
+def _lines(reading: Reading) -> list[str]:
+    """Say of each file whether its checksums fit, and why a load would refuse it."""
+    texts = [(str(each.integrity), each.refused) for each in reading.files or [reading]]
+    return [text for texts in texts for text in texts if text]
+
+
 def _of_file(reading: Reading) -> list[Finding]:
-    found = _of_bytes(reading.integrity)
-    if reading.refused:
-        remedy = "Save it again as tensors, numbers, strings, lists and dicts."
-        message = reading.refused.removesuffix(f" {remedy}")
-        found.append(Finding("unsafe-file", "error", (), message, remedy))
+    found = []
+    for each in reading.files or [reading]:
+        found += _of_bytes(each.integrity)
+        if each.refused:
+            remedy = "Save it again as tensors, numbers, strings, lists and dicts."
+            message = each.refused.removesuffix(f" {remedy}")
+            found.append(Finding("unsafe-file", "error", (), message, remedy))
     return found
 
 
@@ -210,7 +218,7 @@ def _verify(given: argparse.Namespace) -> Answer:
     interrupted = not target.exists() and Path(backup_path(target), HEADER).exists()
     if interrupted or Path(target, HEADER).exists():
         integrity = verify_folder(target)
-    elif target.is_dir():
+    elif target.is_dir() and CheckpointDir(target).paths:
         return _verify_directory(given.path)
     else:
         try:
@@ -218,7 +226,7 @@ def _verify(given: argparse.Namespace) -> Answer:
         except UnsafeCheckpointError as error:
             reading = Reading(None, None, verify_file(target), str(error))
         listed = _listed(given.path, _of_file(reading))
-        text = "\n".join(filter(None, [str(reading.integrity), reading.refused]))
+        text = "\n".join(_lines(reading))
         code = 1 if not reading.integrity.verified else 3 if reading.refused else 0
         return code, text, reading.integrity.to_dict() | {"findings": listed}
     return 0, str(integrity), integrity.to_dict() | {"findings": []}
@@ -238,11 +246,6 @@ def _verify_directory(path: str) -> Answer:
             files.append({"error": str(error), "verified": False})
             texts.append(str(error))
             found += _listed(each, [_of_error(error)])
-    if not files:
-        raise CheckpointError(
-            f"{path} is a directory without checkpoints of a CheckpointDir: give one file that "
-            "torch.save wrote."
-        )
     verified = sum(each["verified"] for each in files)
     texts.append(f"{path}: {verified} of {len(files)} checkpoints are verified")
     data = {"path": path, "verified": verified == len(files), "files": files, "findings": found}

@@ -56,4 +56,5 @@ def _inner(value: Any) -> Any:
 
 
 def _params(groups: Any) -> list[int]:
-    return [id(param) for group in groups for param in group["params"]]
+    # mmengine/optim/optimizer/optimizer_wrapper.py, 0.10: its groups end in a tensor of its own.
+    return [id(each) for group in groups for each in group["params"] if each.requires_grad]

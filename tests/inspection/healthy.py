@@ -402,6 +402,20 @@ def in_turn() -> Setup:
 
 
 @pattern
+def warmup_by_hand() -> Setup:
+    """a warm-up by np.interp at each step, beside a LambdaLR by the epoch, as Ultralytics has it"""
+    model = net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    scheduler = lrs.LambdaLR(optimizer, lambda epoch: 1 - epoch / 10)
+    for _epoch in range(2):
+        trained(model, optimizer)
+        trained(model, optimizer)
+        scheduler.step()
+        optimizer.param_groups[0]["lr"] = 0.001
+    return (optimizer,), [model], [scheduler]
+
+
+@pattern
 def warmup_and_plateau() -> Setup:
     """a warm-up, then a plateau, both given"""
     model = net()

@@ -74,13 +74,13 @@ def files(tmp_path):
         ("verify foreign.pt", 1),
         ("verify evil.pt", 3),
         ("verify evil_legacy.pt", 1),
-        ("verify .", 2),
+        ("verify .", 1),
         ("verify nope.pt", 2),
         ("audit a.pt", 0),
         ("audit legacy.pt", 1),
         ("audit cut.pt", 1),
         ("audit evil.pt", 1),
-        ("audit .", 2),
+        ("audit .", 1),
         ("audit nope.pt", 2),
     ],
 )
@@ -317,8 +317,8 @@ def test_a_directory_is_verified(tmp_path, capsys):
     ]
     assert main(["verify", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
-        f"{tmp_path} is a directory without checkpoints of a CheckpointDir: give one file that "
-        "torch.save wrote.\n"
+        f"{tmp_path} is a directory without a checkpoint: it holds run. Give one that a trainer or "
+        "torch.distributed.checkpoint wrote, or a file of torch.save.\n"
     )
 
 

@@ -1,5 +1,6 @@
 """Bytes on disk: whole or not at all, verified before they are used, never unpickled freely."""
 
+from .folders import look_into
 from .opaque import holds_opaque
 from .progress import show_progress
 from .reading import (
@@ -7,7 +8,6 @@ from .reading import (
     MapLocation,
     Reading,
     allow_weights_only,
-    look_into,
     opened,
     read,
     verify,

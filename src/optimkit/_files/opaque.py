@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
@@ -54,9 +53,10 @@ def _class(name: str) -> type[Opaque]:
     return type(name, (Opaque,), {"name": name})
 
 
-def load_opaque(path: Path, file: BinaryIO) -> Any:
+def load_opaque(file: BinaryIO) -> Any:
     """Let torch read, with a class of ours in the place of each that it refuses."""
-    names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    file.seek(0)
+    names = torch.serialization.get_unsafe_globals_in_checkpoint(file)  # type: ignore[arg-type]
     classes = [(_class(name), name) for name in names]
     file.seek(0)
     with torch.serialization.safe_globals([*classes]):

@@ -77,16 +77,15 @@ class Reading:
     content: Any
     unread: Unread | None  # what placeholders in the content stand for; None if there are none
     integrity: Integrity  # without checksums, if they were not to be compared
-    refused: str = (
-        ""  # why it would not be loaded, where opaque objects stand for what was not made
-    )
+    refused: str = ""  # why a load would refuse it; opaque objects stand for what was not made
+    files: tuple[Reading, ...] = ()  # of a folder
 
 
 def verify(path: str | os.PathLike[str]) -> Integrity:
     """Compare the checksums of a checkpoint with its bytes."""
     path = Path(path)
     with _opened(path) as (file, layout):
-        return _integrity(path, file, layout)
+        return integrity_of(path, file, layout)
 
 
 def read(
@@ -97,20 +96,24 @@ def read(
         return reading
 
 
-def look_into(path: str | os.PathLike[str]) -> Reading:
+def look_into_file(path: Path) -> Reading:
     """Read the same to be shown: what would be refused stands there by its name."""
-    path = Path(path)
     with _opened(path) as (file, layout):
-        integrity = _integrity(path, file, layout)
+        integrity = integrity_of(path, file, layout)
+        content, refused = look(path, file, zipped=layout is not None)
+        return Reading(content, None, integrity, refused)
+
+
+def look(path: Path, file: BinaryIO, *, zipped: bool = True) -> tuple[Any, str]:
+    """Read what is in a file, and say why a load would refuse it."""
+    try:
+        return _load(path, file, "cpu", zipped=zipped), ""
+    except UnsafeCheckpointError as error:
         try:
-            return Reading(_load(path, file, "cpu", zipped=layout is not None), None, integrity)
-        except UnsafeCheckpointError as error:
-            try:
-                with allow_weights_only():
-                    content = load_opaque(path, file)
-            except Exception:  # of another shape than torch reads
-                raise error from None
-            return Reading(content, None, integrity, str(error))
+            with allow_weights_only():
+                return load_opaque(file), str(error)
+        except Exception:  # of another shape than torch reads
+            raise error from None
 
 
 @contextlib.contextmanager
@@ -131,7 +134,7 @@ def opened(
         )
     path = Path(path)
     with _opened(path) as (file, layout):
-        integrity = _integrity(path, file, layout, compare=verify)
+        integrity = integrity_of(path, file, layout, compare=verify)
         deferred = _deferred(path, file, layout, map_location) if defer and layout else None
         if deferred is not None:
             yield Reading(*deferred, integrity)
@@ -190,7 +193,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, Layout | None]]:
         ) from error
 
 
-def _integrity(
+def integrity_of(
     path: Path, file: BinaryIO, layout: Layout | None, *, compare: bool = True
 ) -> Integrity:
     if layout is None:
@@ -220,7 +223,7 @@ def _load(path: Path, file: BinaryIO, map_location: MapLocation, *, zipped: bool
             return torch.load(file, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         if zipped or " GLOBAL " in str(error):
-            raise UnsafeCheckpointError(_unsafe(path, error)) from error
+            raise UnsafeCheckpointError(_unsafe(path, file, error)) from error
         raise CorruptCheckpointError(_foreign(path)) from error
     except (OSError, MemoryError, Warning):  # a warning that is to be an error is no damage
         raise
@@ -254,10 +257,11 @@ def allow_weights_only() -> Iterator[None]:
                 os.environ[free] = kept
 
 
-def _unsafe(path: Path, error: Exception) -> str:
+def _unsafe(path: Path, file: BinaryIO, error: Exception) -> str:
     """Describe what a checkpoint would call, by a look at its pickle that runs none of it."""
     try:
-        found = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        file.seek(0)
+        found = torch.serialization.get_unsafe_globals_in_checkpoint(file)  # type: ignore[arg-type]
     except Exception:  # whatever is wrong with it, torch's own words say it better
         found = []
     what = first_few(sorted(found)) or _first_sentence(error)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import _files as files
-from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
+from .._errors import CheckpointError, CorruptCheckpointError
+from .._files.folders import HEADER, read_metadata
 from .._files.layout import crc_of
 from ._header import KEY
 
-HEADER = "optimkit.pt"  # all but the large tensors; there when the directory is complete
 _MARK = {"__tensor__", "shape", "dtype"}
 
 
@@ -129,53 +128,3 @@ def _check_file(path: Path, size: int, crc: int, seen: Callable[[int], None] | N
         raise CorruptCheckpointError(
             f"{path} is damaged: it does not fit its checksum. Take an older copy."
         )
-
-
-# The metadata
-
-
-def read_metadata(folder: Path) -> Any:
-    """Read the ``.metadata`` of torch.distributed.checkpoint, and run nothing of it."""
-    from torch.distributed.checkpoint.metadata import Metadata  # slow to import
-
-    path = folder / ".metadata"
-    try:
-        with path.open("rb") as file:
-            found = _Unpickler(file).load()
-    except UnsafeCheckpointError as error:
-        raise UnsafeCheckpointError(
-            f"{path} would call {error}. Nothing of it was run. Save the directory again."
-        ) from None
-    except OSError:
-        raise
-    except Exception as error:
-        raise CorruptCheckpointError(f"{path} is damaged: {error}. Take an older copy.") from error
-    if not isinstance(found, Metadata):
-        raise CorruptCheckpointError(f"{path} is damaged: it holds no metadata.")
-    return found
-
-
-# What a .metadata is made of: torch/distributed/checkpoint/{metadata,filesystem}.py, 2.15.
-_METADATA = (
-    *("Metadata", "MetadataIndex", "StorageMeta", "TensorProperties", "_MEM_FORMAT_ENCODING"),
-    *("TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata"),
-)
-_ALLOWED = {
-    *(("torch.distributed.checkpoint.metadata", name) for name in _METADATA),
-    ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
-    ("torch.serialization", "_get_layout"),
-    ("torch", "Size"),
-    ("collections", "OrderedDict"),
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds what a ``.metadata`` is made of, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.partition(".")[0] == "pathlib" and name in ("PosixPath", "WindowsPath"):
-            return PurePath
-        is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
-        if is_dtype or (module, name) in _ALLOWED:
-            return super().find_class(module, name)
-        raise UnsafeCheckpointError(f"{module}.{name}")

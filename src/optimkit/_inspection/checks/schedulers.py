@@ -57,6 +57,8 @@ def lr_mismatch(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     driving = context.driving(view)
     actual = [plain(group.get("lr")) for group in view.options]
     known = [last_lrs(vars(each)) for each in driving]
+    if _set_between(context, view):
+        return
     if driving and all(lrs is not None and not lrs_agree(lrs, actual) for lrs in known):
         yield _mismatch(view.labels, driving[-1], known[-1] or (), actual)
     elif len(driving) == 1:
@@ -85,8 +87,7 @@ def several_schedulers(context: AuditContext, view: OptimizerView) -> Iterator[F
 )
 def schedule_pace(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     for scheduler in context.driving(view):
-        counts = [plain(state.get("step")) for state in view.states]
-        taken = max((each for each in counts if isinstance(each, (int, float))), default=math.inf)
+        taken = _taken(view)
         # Not what last_epoch= has told it when it was made.
         made = min(steps_made(vars(scheduler)), getattr(scheduler, "_step_count", math.inf) - 1)
         if 1.2 * taken + 10 < made:
@@ -124,8 +125,39 @@ def schedule(context: AuditContext) -> Iterator[Found]:
             for text in oddities(scheduler):
                 yield [type(scheduler).__name__], {"text": text}
     for label, view in context.optimizers.items():
+        below = _set_between(context, view)
+        text = (
+            f"The lr is below that of LambdaLR ({first_few(below.values(), 3)}): something else sets "
+            "it between the steps of the schedule, as a warm-up written by hand does."
+        )
+        yield list(below), {"text": text}
         names = zero_groups(view) if context.driving(view) else []
         yield names, {"text": f"The schedule of {label} is at an lr of 0 in {first_few(names)}."}
+
+
+def _taken(view: OptimizerView) -> float:
+    """Return how many steps the optimizer has taken; infinity if its state does not say."""
+    counts = [plain(state.get("step")) for state in view.states]
+    return max((each for each in counts if isinstance(each, (int, float))), default=math.inf)
+
+
+def _set_between(context: AuditContext, view: OptimizerView) -> dict[str, str]:
+    """Find groups whose lr a warm-up sets by hand, below a schedule that steps by the epoch: how far.
+
+    It does no harm to a schedule that never looks at the lr before.
+    """
+    driving = context.driving(view)
+    if len(driving) != 1 or type(driving[0]) is not lr_scheduler.LambdaLR:
+        return {}
+    [scheduler] = driving
+    if scheduler._step_count == 1 or steps_made(vars(scheduler)) >= _taken(view):
+        return {}
+    actual = [plain(group.get("lr")) for group in view.options]
+    return {
+        label: f"{now:g} against {planned:g} in {label}"
+        for label, planned, now in zip(view.labels, scheduler.get_last_lr(), actual, strict=False)
+        if isinstance(now, float) and now < planned and not lrs_agree([planned], [now])
+    }
 
 
 def _made_for_others(label: str, groups: list[str], scheduler: Any) -> Iterator[Found]:

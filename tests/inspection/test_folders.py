@@ -1,0 +1,199 @@
+"""Folders that trainers write: shown, compared, verified and described as one checkpoint."""
+
+import datetime
+import json
+import struct
+
+import pytest
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
+
+import optimkit
+from optimkit import CheckpointError, CorruptCheckpointError, describe, diff
+from optimkit.__main__ import main
+from optimkit.checkpoint import distributed
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torch.distributed")
+
+
+def safetensors(path, tensors):
+    """Write tensors of float32 as the format has it: a length, a table in JSON, the values."""
+    table, values = {}, b""
+    for name, tensor in tensors.items():
+        raw = tensor.detach().numpy().tobytes()
+        offsets = [len(values), len(values) + len(raw)]
+        table[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": offsets}
+        values += raw
+    head = json.dumps(table).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + values)
+
+
+def run():
+    """Return a model, and an optimizer of it in two groups that has stepped."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    groups = [
+        {"params": [("weight", model.weight)], "weight_decay": 0.1},
+        {"params": [("bias", model.bias)], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Write a folder as the Trainer of transformers does."""
+    return written(tmp_path / "checkpoint-5", 5)
+
+
+def written(folder, step):
+    """Write a folder as that Trainer does, after so many steps."""
+    model, optimizer = run()
+    folder.mkdir()
+    safetensors(folder / "model.safetensors", model.state_dict())
+    torch.save(optimizer.state_dict(), folder / "optimizer.pt")
+    torch.save({"elapsed": datetime.timedelta(step)}, folder / "training_args.bin")
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    (folder / "README.md").write_text("nothing")
+    return folder
+
+
+def test_show(folder, capsys):
+    """Every file is listed by its name, the optimizer in full."""
+    assert main(["show", str(folder), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert {row["part"]: row["holds"] for row in data["parts"]} == {
+        "README.md": "'7 bytes, crc32 22298ed7'",
+        "model.safetensors": "2 entries",
+        "optimizer.pt": "2 entries",
+        "trainer_state.json": "1 entries",
+        "training_args.bin": "1 entries",
+    }
+    assert list(data["optimizers"]) == ["optimizer.pt"]
+    report = describe(folder)
+    assert [row.name for row in report.rows] == ["weight", "bias"]
+    assert report.rows[0].shape == (2, 3)
+
+
+def test_diff(folder, tmp_path, capsys):
+    """A folder is its files: what differs is named by the file that it is in."""
+    other = written(tmp_path / "checkpoint-10", 10)
+    rows = diff(folder, other).rows
+    assert [
+        (row.name, row.before, row.after) for row in rows if row.name != "training_args.bin.elapsed"
+    ] == [("trainer_state.json.global_step", 5, 10)]
+    assert "training_args.bin.elapsed" in {row.name for row in rows}
+    _, optimizer = run()
+    optimizer.step()
+    torch.save(optimizer.state_dict(), other / "optimizer.pt")
+    assert ("weight", "step") in {(row.name, row.key) for row in diff(folder, other).rows}
+    assert main(["diff", str(folder), str(folder)]) == 0
+    assert capsys.readouterr().out == "No difference.\n"
+
+
+def test_verify(folder, capsys):
+    """It is said of each file whether its checksums fit, and what a load would refuse."""
+    assert main(["verify", str(folder)]) == 1
+    size = {each.name: each.stat().st_size for each in folder.iterdir()}
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == (
+        f"{folder / 'model.safetensors'}: {size['model.safetensors']:,} bytes, no checksums: nothing "
+        "tells whether they are what was written"
+    )
+    assert lines[1].startswith(f"{folder / 'optimizer.pt'}: {size['optimizer.pt']:,} bytes, ")
+    assert lines[1].endswith(" entries, every checksum fits")
+    assert lines[-1] == (
+        f"{folder / 'training_args.bin'} holds more than tensors and plain data: datetime.timedelta. "
+        "Nothing of it was run. Save it again as tensors, numbers, strings, lists and dicts."
+    )
+    (folder / "model.safetensors").unlink()
+    assert main(["verify", str(folder)]) == 3
+    (folder / "training_args.bin").unlink()
+    assert main(["verify", str(folder)]) == 0
+
+
+def test_a_damaged_file_of_a_folder(folder):
+    """The file is named."""
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CorruptCheckpointError) as caught:
+        describe(folder)
+    assert str(caught.value) == (
+        f"{path} is damaged, or no file of safetensors: it is cut off. Take an older copy."
+    )
+
+
+def test_a_folder_without_a_checkpoint(tmp_path):
+    """It is said what is in it."""
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(CheckpointError) as caught:
+        describe(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} is a directory without a checkpoint: it holds notes.txt. Give one that a "
+        "trainer or torch.distributed.checkpoint wrote, or a file of torch.save."
+    )
+
+
+def test_load_from_a_folder(folder):
+    """An optimizer in a folder is loaded, by its file or alone."""
+    model, saved = run()
+    for load in (
+        lambda fresh: optimkit.load_optimizer(fresh, folder, options="current"),
+        lambda fresh: optimkit.load(folder, o=fresh, key="optimizer.pt", options="current"),
+    ):
+        fresh = torch.optim.AdamW(list(model.named_parameters())[::-1])
+        load(fresh)
+        assert fresh.state[model.weight]["exp_avg"].equal(saved.state[model.weight]["exp_avg"])
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_folder_of_torch_distributed_checkpoint(tmp_path, flat, capsys):
+    """Its tensors are put together, and its optimizer is one, by names, however its keys are."""
+    model, optimizer = run()
+    options = StateDictOptions(flatten_optimizer_state_dict=flat)
+    state = {"model": model.state_dict(), "epoch": 3, "since": datetime.timedelta(1)}
+    state["optimizer"] = get_optimizer_state_dict(model, optimizer, options=options)
+    dcp.save(state, checkpoint_id=tmp_path / "last", no_dist=True)
+    report = describe(tmp_path / "last")
+    assert {row.name: row.shape for row in report.rows} == {"weight": (2, 3), "bias": (2,)}
+    assert [group.options["weight_decay"] for group in report.groups] == [0.1, 0.0]
+    torch.save({"model": model.state_dict()}, tmp_path / "model.pt")
+    named = {row.name: row.kind for row in diff(tmp_path / "model.pt", tmp_path / "last").rows}
+    assert named == {"epoch": "added", "since": "added", "optimizer": "added"}
+    fresh = torch.optim.AdamW(list(model.named_parameters())[::-1])
+    optimkit.load_optimizer(fresh, tmp_path / "last", options="current")
+    assert fresh.state[model.bias]["exp_avg"].equal(optimizer.state[model.bias]["exp_avg"])
+    assert main(["verify", str(tmp_path / "last")]) == 1  # .metadata has no checksum
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{tmp_path / 'last' / '.metadata'}: ")
+    assert lines[-1].startswith(f"{tmp_path / 'last' / '__0_0.distcp'}: ")
+    assert lines[-1].endswith(" entries, every checksum fits")
+
+
+def test_a_damaged_piece(tmp_path):
+    """A piece whose checksum does not fit is named by its file."""
+    dcp.save({"a": torch.zeros(100)}, checkpoint_id=tmp_path / "last", no_dist=True)
+    path = tmp_path / "last" / "__0_0.distcp"
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(bytes(400), bytes(399) + b"\x01"))
+    with pytest.raises(CorruptCheckpointError) as caught:
+        diff(tmp_path / "last", tmp_path / "last")
+    assert str(caught.value) == (
+        f"{path} is damaged: data/0 does not fit its checksum. Take an older copy."
+    )
+
+
+def test_a_folder_of_ours(tmp_path):
+    """What many processes saved is shown as what was saved."""
+    model, optimizer = run()
+    path = distributed.save(tmp_path / "last", model=model, optimizer=optimizer, epoch=3)
+    assert [row.name for row in describe(path, key="optimizer").rows] == ["weight", "bias"]
+    torch.save(
+        {"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "a.pt"
+    )
+    rows = diff(path, tmp_path / "a.pt").rows
+    assert {row.name.partition(".")[0] for row in rows} == {"epoch", "__optimkit__"}
