@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ._codes import entries, explained, summary, terminal_language
 from ._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
-from ._files import Integrity, Reading, look_into
+from ._files import HEADER, Integrity, Reading, look_into
 from ._files import verify as verify_file
 from ._inspection.audit import audit_saved
 from ._inspection.describe import describe
@@ -26,7 +26,7 @@ from ._tables import Table, jsonable
 from ._torch_optimizers import optimizers_in
 from ._values import dtype_name, nbytes, tensors_in
 from .checkpoint._directory import CheckpointDir
-from .checkpoint._shards import HEADER, backup_path
+from .checkpoint._shards import backup_path
 from .checkpoint._shards import verify as verify_folder
 
 Answer = tuple[int, str, dict[str, Any]]

@@ -1,6 +1,6 @@
 """Bytes on disk: whole or not at all, verified before they are used, never unpickled freely."""
 
-from .folders import look_into
+from .folders import HEADER, look_into, read_metadata
 from .opaque import holds_opaque
 from .progress import show_progress
 from .reading import (
@@ -16,6 +16,7 @@ from .unread import Placeholder, Unread, filled, placeholders_in, rebuilt
 from .writing import RunLock, live_runs, make_folder, sync_folder, write
 
 __all__ = [
+    "HEADER",
     "Integrity",
     "MapLocation",
     "Placeholder",
@@ -31,6 +32,7 @@ __all__ = [
     "opened",
     "placeholders_in",
     "read",
+    "read_metadata",
     "rebuilt",
     "show_progress",
     "sync_folder",

@@ -56,7 +56,7 @@ def _class(name: str) -> type[Opaque]:
 def load_opaque(file: BinaryIO) -> Any:
     """Let torch read, with a class of ours in the place of each that it refuses."""
     file.seek(0)
-    names = torch.serialization.get_unsafe_globals_in_checkpoint(file)  # type: ignore[arg-type]
+    names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
     classes = [(_class(name), name) for name in names]
     file.seek(0)
     with torch.serialization.safe_globals([*classes]):

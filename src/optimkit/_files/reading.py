@@ -261,7 +261,7 @@ def _unsafe(path: Path, file: BinaryIO, error: Exception) -> str:
     """Describe what a checkpoint would call, by a look at its pickle that runs none of it."""
     try:
         file.seek(0)
-        found = torch.serialization.get_unsafe_globals_in_checkpoint(file)  # type: ignore[arg-type]
+        found = torch.serialization.get_unsafe_globals_in_checkpoint(file)
     except Exception:  # whatever is wrong with it, torch's own words say it better
         found = []
     what = first_few(sorted(found)) or _first_sentence(error)

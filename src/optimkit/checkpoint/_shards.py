@@ -17,7 +17,6 @@ from torch import Tensor
 
 from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError
-from .._files.folders import HEADER, read_metadata
 from .._files.layout import crc_of
 from ._header import KEY
 
@@ -32,27 +31,27 @@ def backup_path(target: Path) -> Path:
 def find(path: Path) -> Path:
     """Return the directory, or its backup if overwriting it was interrupted."""
     for folder in (path, backup_path(Path(os.path.realpath(path)))):
-        if (folder / HEADER).exists():
+        if (folder / files.HEADER).exists():
             return folder
     if not path.exists():
         raise FileNotFoundError(2, "No such checkpoint", str(path))
     raise CheckpointError(
-        f"{path} is no directory of optimkit.checkpoint.distributed.save: it has no {HEADER}."
+        f"{path} is no directory of optimkit.checkpoint.distributed.save: it has no {files.HEADER}."
     )
 
 
 def verify(path: Path) -> files.Integrity:
     """Compare the checksums of all files of a directory, and read its metadata."""
     folder = find(path)
-    reading = files.read(folder / HEADER)
+    reading = files.read(folder / files.HEADER)
     header = reading.content.get(KEY) if isinstance(reading.content, dict) else None
     if not isinstance(header, dict) or not isinstance(header.get("files"), dict):
-        raise CheckpointError(f"{folder / HEADER} says nothing of the files beside it.")
+        raise CheckpointError(f"{folder / files.HEADER} says nothing of the files beside it.")
     noted = header["files"]
     check_files(folder, noted)
     if noted:
-        read_metadata(folder)
-    sizes = [(folder / HEADER).stat().st_size, *(size for size, _ in noted.values())]
+        files.read_metadata(folder)
+    sizes = [(folder / files.HEADER).stat().st_size, *(size for size, _ in noted.values())]
     return files.Integrity(folder, sum(sizes), len(sizes), reading.integrity.verified)
 
 

@@ -142,7 +142,7 @@ def _checksums(work: Path, rank: int) -> dict[str, tuple[int, int]]:
 
 def _install(work: Path, target: Path, content: Mapping[str, Any], durable: bool) -> None:
     """Write what makes the directory complete, and give it its name."""
-    files.write(work / shards.HEADER, content, durable=durable)  # and all names in the folder
+    files.write(work / files.HEADER, content, durable=durable)  # and all names in the folder
     backup = shards.backup_path(target)
     if target.exists():
         target.rename(backup)  # from here to the next line, load takes the backup
@@ -218,7 +218,7 @@ def _read(
     folder: Path, map_location: files.MapLocation, verify: bool, ranks: Ranks
 ) -> files.Reading:
     """Read what is no large tensor, and compare the checksums of a part of the files."""
-    reading = files.read(folder / shards.HEADER, map_location=map_location, verify=verify)
+    reading = files.read(folder / files.HEADER, map_location=map_location, verify=verify)
     noted = reading.content.get(KEY, {}).get("files", {})
     if verify:
         shards.check_files(folder, noted, ranks.rank, ranks.size)
@@ -245,7 +245,7 @@ class _SafeReader(FileSystemReader):
     """Reads a directory of torch.distributed.checkpoint, and runs nothing of it."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> metadata.Metadata:
-        found: metadata.Metadata = shards.read_metadata(Path(self.path))
+        found: metadata.Metadata = files.read_metadata(Path(self.path))
         found.storage_meta = metadata.StorageMeta(load_id=self.load_id)
         return found
 
