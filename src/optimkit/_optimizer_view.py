@@ -80,6 +80,13 @@ class OptimizerView:
         return [group_label(index, group) for index, group in enumerate(self.groups)]
 
     @property
+    def words(self) -> Mapping[str, Any]:
+        """State of no parameter that a class keeps under a word: a step count, say."""
+        if any(isinstance(key, str) for key in self.ids):
+            return {}  # torch.distributed.checkpoint has names of parameters
+        return {key: value for key, value in self.orphans if isinstance(key, str)}
+
+    @property
     def torch_class(self) -> str | None:
         """The class of ``torch.optim`` whose state it keeps."""
         if self.optimizer is not None:

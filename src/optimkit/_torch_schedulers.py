@@ -8,7 +8,7 @@ import math
 import random
 import sys
 import warnings
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -226,7 +226,7 @@ class Copies:
             stub.__dict__[key] = OrderedDict() if key.endswith("_hooks") else value
         stub.step = _stepped.__get__(stub)
         stub._opt_called = True  # torch/optim/lr_scheduler.py, 2.15: else step() warns of the order
-        stub.state = defaultdict(dict)
+        stub.state = _NoState()
         stub.defaults = dict(optimizer.defaults)
         # A method for a lambda leads to its object, which may lead to the model.
         params = [param for group in optimizer.param_groups for param in group.get("params", ())]
@@ -271,6 +271,13 @@ def _copy_shallow(value: Any) -> Any:
     if isinstance(value, MethodType):
         return MethodType(value.__func__, copy.copy(value.__self__))
     return value
+
+
+class _NoState(dict[Any, Any]):
+    """Stands for the state of an optimizer that does not step."""
+
+    def __missing__(self, key: object) -> Any:
+        raise RuntimeError("it reads the optimizer's state, which only real steps change")
 
 
 def _stepped(self: object) -> None:

@@ -21,9 +21,29 @@ def copied(value: Any, device: torch.device | None = None) -> Any:
         items = {key: copied(item, device) for key, item in value.items()}
         return OrderedDict(items) if isinstance(value, OrderedDict) else items
     if isinstance(value, Tensor):
-        found = value.detach()
-        return found.clone() if device in (None, found.device) else found.to(device)
+        return _copied_tensor(value.detach(), device)
     return _map_items(value, lambda item: copied(item, device))
+
+
+def _copied_tensor(tensor: Tensor, device: torch.device | None) -> Tensor:
+    parts = parts_of(tensor)
+    if parts:  # few subclasses know clone(): torchao's 8-bit state does not
+        copies = {key: _copied_tensor(part, device) for key, part in parts.items()}
+        _, context = tensor.__tensor_flatten__()  # type: ignore[attr-defined]
+        made: Tensor = type(tensor).__tensor_unflatten__(  # type: ignore[attr-defined]
+            copies, context, tensor.shape, tensor.stride()
+        )
+        return made
+    return tensor.clone() if device in (None, tensor.device) else tensor.to(device)
+
+
+def parts_of(tensor: Tensor) -> dict[str, Tensor]:
+    """Return the tensors that one of a subclass is made of; a plain tensor and a DTensor have none."""
+    if type(tensor) is Tensor or local(tensor) is not tensor:
+        return {}
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return {}
+    return {key: getattr(tensor, key) for key in tensor.__tensor_flatten__()[0]}
 
 
 def plain(value: Any) -> Any:
@@ -96,6 +116,15 @@ def tensors_in(value: Any) -> list[Tensor]:
     return [tensor for item in value for tensor in tensors_in(item)]
 
 
+def tensors_held(value: Any) -> list[Tensor]:
+    """List the tensors in a value, and in the attributes of an object: some classes keep those."""
+    if type(value) in PLAIN or isinstance(value, (Tensor, Mapping, list, tuple)):
+        return tensors_in(value)
+    return [
+        tensor for each in getattr(value, "__dict__", {}).values() for tensor in tensors_in(each)
+    ]
+
+
 def local(tensor: Tensor) -> Tensor:
     """Return what this rank holds of a tensor."""
     # torch/distributed/tensor/_api.py, 2.15: to_local() is public, and needs its process group.
@@ -105,6 +134,8 @@ def local(tensor: Tensor) -> Tensor:
 def nbytes(tensor: Tensor) -> int:
     """Count the bytes of a tensor's values on this rank."""
     tensor = local(tensor)
+    if parts := parts_of(tensor):
+        return sum(map(nbytes, parts.values()))
     if tensor.layout is torch.strided:
         return tensor.nbytes
     if tensor.layout is torch.sparse_coo:
@@ -180,6 +211,11 @@ def _equal_tensors(one: Tensor, other: Tensor) -> bool:
         return False
     if "meta" in (one.device.type, other.device.type):
         return one.device == other.device
+    parts, others = parts_of(one), parts_of(other)
+    if parts or others:
+        return parts.keys() == others.keys() and all(
+            _equal_tensors(part, others[key]) for key, part in parts.items()
+        )
     if one.layout is not torch.strided or other.layout is not torch.strided:
         one, other = one.to_dense(), other.to_dense()
     other = other.to(one.device)

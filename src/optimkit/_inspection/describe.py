@@ -18,7 +18,7 @@ from .._optimizer_view import (
     view_of_any,
 )
 from .._parameters import ParameterIndex
-from .._values import copied, nbytes, plain, same, tensors_in
+from .._values import copied, nbytes, plain, same, tensors_held
 from .models import Models, Schedulers, index_models, list_schedulers, names_by_id
 from .norms import non_finite, state_norms
 from .report import GroupRow, ParameterRow, Report, Shape, total
@@ -134,7 +134,7 @@ def _rows(
             weight_decay=decays[group],
             state={str(key): _shape(value) for key, value in state.items()},
             step=_step(state.get("step")),
-            bytes=sum(map(nbytes, tensors_in(state))),
+            bytes=sum(nbytes(each) for value in state.values() for each in tensors_held(value)),
             norms=norms[place],
         )
 
@@ -223,9 +223,10 @@ def _notes(
             "with assign=True, or belongs to another model. Build the optimizer from this "
             "model's parameters."
         )
-    if view.orphans:
-        keys = first_few(_orphan(key) for key, _ in view.orphans)
-        yield f"State of no parameter in any group: {keys}"
+    if view.words:
+        yield f"State of all parameters together: {first_few(map(repr, view.words))}"
+    if strays := [_orphan(key) for key, _ in view.orphans if key not in view.words]:
+        yield f"State of no parameter in any group: {first_few(strays)}"
     for label, group in zip(view.labels, view.groups, strict=True):
         params, names = entries(group.get("params")), entries(group.get("param_names"))
         if view.optimizer is not None and "param_names" in group and len(names) != len(params):

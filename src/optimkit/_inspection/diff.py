@@ -16,7 +16,7 @@ from .._files import look_into
 from .._optimizer_view import Source, view_of_any, view_of_saved
 from .._tables import Shown, Table, counted, jsonable
 from .._torch_optimizers import is_state_dict, optimizers_in
-from .._values import dtype_name, equal, local, plain, same, tensors_in
+from .._values import dtype_name, equal, local, parts_of, plain, same, tensors_in
 from .norms import norm_of
 from .snapshot import Snapshot, SnapshotRow, row_of, take
 
@@ -264,7 +264,8 @@ def _norm(row: SnapshotRow) -> Any:
     """Return the norm, computing it for a copy."""
     if row.norm is not None or row.value is None:
         return row.norm
-    tensors = [tensor for tensor in tensors_in(row.value) if not tensor.is_meta]
+    tensors = tensors_in(row.value)
+    tensors = [each for each in tensors if not each.is_meta and not parts_of(each)]
     if tensors:
         return float(norm_of(tensors))
     return float(row.value) if isinstance(row.value, (int, float)) else None
@@ -330,6 +331,8 @@ def _change(before: Any, after: Any) -> float | None:
     if not ones or len(ones) != len(others) or "meta" in {each.device.type for each in ones}:
         return None
     if any(one.shape != other.shape for one, other in zip(ones, others, strict=True)):
+        return None
+    if any(map(parts_of, ones)):  # of a subclass it is not known how it computes
         return None
     differences = [
         _wide(other).to(one.device) - _wide(one) for one, other in zip(ones, others, strict=True)

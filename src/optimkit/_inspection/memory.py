@@ -30,7 +30,7 @@ from .._torch_optimizers import (
     shape_of,
 )
 from .._torch_schedulers import undisturbed
-from .._values import PLAIN, dtype_name, local, nbytes, tensors_in
+from .._values import PLAIN, dtype_name, local, nbytes, tensors_held, tensors_in
 from .._wrappers import unwrapped
 
 By = Literal["key", "group", "param", "dtype", "device"]
@@ -140,10 +140,10 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
         raise ValueError(f"by must be one of {', '.join(get_args(By))}, not {by!r}")
     if not predict:
         view = view_of_any(optimizer)
-        states, how = view.states, ""
+        states, words, how = view.states, view.words, ""
     elif isinstance(live := unwrapped(optimizer), Optimizer):
         view = view_of(live)
-        states, how = _predicted(view, live)
+        states, words, how = _predicted(view, optimizer if _keeps_more(optimizer) else live)
         how = f", after the first step{how}"
     else:
         raise TypeError(
@@ -152,7 +152,7 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
         )
     sums: dict[str, list[int]] = {}
     seen: set[int] = set()
-    for name, tensor in _pieces(view, states, by):
+    for name, tensor in (*_pieces(view, states, by), *_beside(words, by)):
         if id(tensor) not in seen:  # one tensor may be in several lists
             seen.add(id(tensor))
             entry = sums.setdefault(name, [0, 0])
@@ -168,7 +168,7 @@ def _pieces(view: OptimizerView, states: list[State], by: By) -> Iterator[tuple[
     for place, state in enumerate(states):
         group = view.group_of[place]
         for key, value in state.items():
-            for tensor in tensors_in(value):
+            for tensor in tensors_held(value):
                 rows = {
                     "key": str(key),
                     "group": labels[group],
@@ -177,6 +177,14 @@ def _pieces(view: OptimizerView, states: list[State], by: By) -> Iterator[tuple[
                     "device": _device(tensor, view.params[place], view.options[group]),
                 }
                 yield rows[by], tensor
+
+
+def _beside(words: Mapping[str, Any], by: By) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors that a class keeps for all parameters together, and their rows."""
+    for key, value in words.items():
+        for tensor in tensors_held(value):
+            rows = {"key": key, "dtype": dtype_name(tensor.dtype), "device": str(tensor.device)}
+            yield rows.get(by, "all together"), tensor
 
 
 def _device(tensor: Tensor, param: Any, options: Mapping[str, Any]) -> str:
@@ -188,9 +196,19 @@ def _device(tensor: Tensor, param: Any, options: Mapping[str, Any]) -> str:
     return str(tensor.device)
 
 
-def _predicted(view: OptimizerView, optimizer: Optimizer) -> tuple[list[State], str]:
-    """Return the state that each parameter has, or will have after its first step."""
-    states = list(view.states)
+def _keeps_more(optimizer: Any) -> bool:
+    """Return whether a wrapper writes into the state of what it wraps, by its code."""
+    if unwrapped(optimizer) is optimizer:
+        return False
+    try:
+        return ".state[" in inspect.getsource(type(optimizer))
+    except (OSError, TypeError):  # of a class made on the way there is no code to read
+        return False
+
+
+def _predicted(view: OptimizerView, optimizer: Any) -> tuple[list[State], State, str]:
+    """Return the state that each parameter has, or will have after its first step; that of all."""
+    states, words = list(view.states), view.words
     missing = [
         place
         for place, (param, state) in enumerate(zip(view.params, states, strict=True))
@@ -201,22 +219,20 @@ def _predicted(view: OptimizerView, optimizer: Optimizer) -> tuple[list[State], 
         raise NotImplementedError(
             f"{lazy} lazy parameters have no shape yet: run the model once before predict=True"
         )
-    kind = view.torch_class
+    kind = view.torch_class if optimizer is view.optimizer else None
     if kind == "LBFGS" and missing:
         if not any(states):
             states[0] = _full_history(view)
-        return states, ", with a full history"
-    found = (
-        (
-            _first_state(kind, view.params[each], view.options[view.group_of[each]])
-            for each in missing
-        )
-        if kind
-        else _stepped_apart(optimizer, [view.params[each] for each in missing])
-    )
+        return states, words, ", with a full history"
+    found: Iterable[State]
+    if kind:
+        options = [view.options[view.group_of[each]] for each in missing]
+        found = map(partial(_first_state, kind), [view.params[each] for each in missing], options)
+    else:
+        found, words = _stepped_apart(optimizer, [view.params[each] for each in missing])
     for place, state in zip(missing, found, strict=True):
         states[place] = state
-    return states, ""
+    return states, words, ""
 
 
 def _first_state(kind: str, param: Tensor, options: Mapping[str, Any]) -> State:
@@ -244,8 +260,8 @@ def _first_state(kind: str, param: Tensor, options: Mapping[str, Any]) -> State:
 # the live optimizer's; a large one has no values.
 
 
-def _stepped_apart(optimizer: Optimizer, params: list[Tensor]) -> list[State]:
-    """Step a copy once, and return the state that it makes for each parameter."""
+def _stepped_apart(optimizer: Any, params: list[Tensor]) -> tuple[list[State], State]:
+    """Step a copy once, and return the state that it makes for each parameter, and for all."""
     tensors = [each for each in _reached(optimizer).values() if isinstance(each, Tensor)]
     small = sum(map(nbytes, tensors)) <= _LARGE and not any(each.is_meta for each in tensors)
     alone = not (dist.is_available() and dist.is_initialized())  # else it may wait for other ranks
@@ -258,7 +274,7 @@ def _stepped_apart(optimizer: Optimizer, params: list[Tensor]) -> list[State]:
     raise refusals[0]
 
 
-def _stepped(optimizer: Optimizer, params: list[Tensor], values: bool) -> list[State]:
+def _stepped(optimizer: Any, params: list[Tensor], values: bool) -> tuple[list[State], State]:
     try:
         with undisturbed(), torch.no_grad():
             copied, stubs = _apart(optimizer, params, values)
@@ -271,7 +287,8 @@ def _stepped(optimizer: Optimizer, params: list[Tensor], values: bool) -> list[S
         raise _refusal(optimizer, reason) from error
     if shared:
         raise _refusal(optimizer, f"its step may change {first_few(shared)}, which no copy can own")
-    states: list[State] = [copied.state.get(stub) or {} for stub in stubs]
+    made = view_of(copied)
+    states: list[State] = [made.state.get(stub) or {} for stub in stubs]
     lacking = sum(not tensors_in(state) for state in states)
     if lacking:
         raise _refusal(optimizer, f"its step makes none for {lacking} of {len(stubs)} parameters")
@@ -289,10 +306,10 @@ def _stepped(optimizer: Optimizer, params: list[Tensor], values: bool) -> list[S
     if kinds:
         odd = first_few(sorted(kind.__name__ for kind in kinds))
         raise _refusal(optimizer, f"its step makes {odd}, of which the bytes are not known")
-    return states
+    return states, made.words
 
 
-def _apart(optimizer: Optimizer, params: list[Tensor], values: bool) -> tuple[Any, list[Tensor]]:
+def _apart(optimizer: Any, params: list[Tensor], values: bool) -> tuple[Any, list[Tensor]]:
     """Copy an optimizer and all that it leads to; return the copies of the parameters too."""
     reached = _reached(optimizer).values()
     memo: dict[int, Any] = {
@@ -302,17 +319,17 @@ def _apart(optimizer: Optimizer, params: list[Tensor], values: bool) -> tuple[An
     for stub in stubs:
         stub.grad = torch.randn_like(stub)
     # torch/optim/optimizer.py, 2.15: __getstate__ leaves all but three attributes out.
-    within = [each for each in reached if isinstance(each, Optimizer)]
+    within = [each for each in reached if isinstance(each, Optimizer) or each is optimizer]
     memo.update((id(each), object.__new__(type(each))) for each in within)
     for each in within:
         memo[id(each)].__dict__.update(copy.deepcopy(_attributes(each), memo))
-        for group in memo[id(each)].param_groups:
+        for group in vars(memo[id(each)]).get("param_groups", ()):
             group["params"][:] = [param for param in group["params"] if param.grad is not None]
             group.update((key, False) for key in group.keys() & _FAST if not values)
     return memo[id(optimizer)], stubs
 
 
-def _attributes(optimizer: Optimizer) -> dict[str, Any]:
+def _attributes(optimizer: Any) -> dict[str, Any]:
     """Return what belongs to an optimizer: not hooks, nor a step that a scheduler has wrapped."""
     return {
         key: OrderedDict() if key.endswith("_hooks") else value
@@ -347,14 +364,14 @@ def _reached(root: object) -> dict[int, Any]:
     return found
 
 
-def _shared(optimizer: Optimizer, copied: Optimizer) -> list[str]:
+def _shared(optimizer: Any, copied: Any) -> list[str]:
     """Name the types of what a copy leads to, and the live optimizer too, and a step may change."""
     live = _reached(optimizer)
     both = (each for key, each in _reached(copied).items() if key in live)
     return sorted({type(each).__name__ for each in both if not isinstance(each, _FIXED)})
 
 
-def _refusal(optimizer: Optimizer, reason: str) -> NotImplementedError:
+def _refusal(optimizer: Any, reason: str) -> NotImplementedError:
     return NotImplementedError(
         f"the state of {type(optimizer).__name__} can't be predicted: {reason}. "
         "Take a step, then call state_memory without predict=True."

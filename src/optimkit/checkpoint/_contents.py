@@ -86,7 +86,7 @@ def state_of(value: Any) -> Any:
     if isinstance(value, nn.Module):
         return own_state(value)
     outer, value = value, stored(value)
-    state = value.state_dict()
+    state = _asked_for(value)
     if own := own_state_of(outer):  # by the place of the parameter, as torch has it
         params = [param for group in value.param_groups for param in group["params"]]
         places = {place: own[param] for place, param in enumerate(params) if param in own}
@@ -94,6 +94,19 @@ def state_of(value: Any) -> Any:
     if isinstance(value, LRScheduler):
         return of_python(scheduler_state(state))
     return of_python(state) if isinstance(value, Optimizer) else state
+
+
+def _asked_for(value: Any) -> Any:
+    try:
+        return value.state_dict()
+    except Exception as error:
+        if not isinstance(value, Optimizer):
+            raise
+        kind = type(value).__name__
+        raise UnsafeCheckpointError(
+            f"state_dict() of {kind} raises {type(error).__name__}: {error}. Ask the authors of "
+            f"{kind}, or save what it wraps."
+        ) from error
 
 
 def check(content: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,7 +29,11 @@ _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on eithe
     "Correct its name in optimizer.param_groups, or delete it.",
 )
 def unknown_option(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
-    where = {key: labels for key, labels in _unread(view).items() if _meant(key, view)}
+    where = {
+        key: labels
+        for key, labels in _unread(view).items()
+        if _meant(key, view) and not _writes(view, key)
+    }
     hints = first_few(f"{key} -> {_meant(key, view)}" for key in where)
     yield _labels(where), {"keys": first_few(where), "hints": hints}
 
@@ -212,6 +217,22 @@ def _meant(key: str, view: OptimizerView) -> str | None:
     if any(f"_{option}_" in f"_{key}_" for option in options):
         return None
     return closest_option(key, options, _ALIKE)
+
+
+def _writes(view: OptimizerView, key: str) -> bool:
+    """Return whether a package's own class has this key in quotation marks somewhere in its modules."""
+    if view.torch_class is not None:
+        return False
+    modules = {kind.__module__ for kind in type(view.optimizer).__mro__}
+    texts = map(_source_of, modules - {"builtins", "__main__", "torch.optim.optimizer"})
+    return any(f"{mark}{key}{mark}" in text for text in texts for mark in "'\"")
+
+
+def _source_of(module: str) -> str:
+    try:
+        return inspect.getsource(sys.modules[module])
+    except (OSError, TypeError, KeyError):
+        return ""
 
 
 def _scales_lr(key: str, view: OptimizerView) -> bool:

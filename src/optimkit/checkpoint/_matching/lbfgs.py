@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from operator import methodcaller
 from typing import Any
 
@@ -21,7 +21,9 @@ class LBFGSLoader(OptimizerLoader):
         """Return False: all parameters but one have no state."""
         return False
 
-    def expected_shape(self, key: str, found: Shape, shape: Shape) -> Shape | None:
+    def expected_shape(
+        self, key: str, found: Shape, shape: Shape, ranks: Container[Any]
+    ) -> Shape | None:
         """Return the length of all parameters, for what is as long as that."""
         return (flat_size(self.params),) if key in FLAT else None
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from math import prod
 from typing import Any
 
@@ -29,7 +30,7 @@ from ..._values import as_form_of, copied, dtype_name, plain, same, tensors_in
 from .._header import class_of, same_class, short
 from .._names import Pairing, Pairs, names_of, pair_by_name
 from .._results import LoadRow
-from .loaders import Loader, in_sentence
+from .loaders import Loader, ObjectLoader, in_sentence
 
 Shape = tuple[int, ...]
 _DECOUPLED = "decoupled_weight_decay"  # in AdamW True, in Adam False
@@ -59,11 +60,17 @@ class OptimizerLoader(Loader):
         return {} if state is self.live.state or self.wrapper is self.live else state
 
     @property
+    def words(self) -> Mapping[str, Any]:
+        """The saved state of no parameter that the class keeps, or its wrapper: torch's keep none."""
+        return {} if self.kind and self.wrapper is self.live else self.was.words
+
+    @property
     def in_place(self) -> bool:  # type: ignore[override]
         """Whether only code of torch's will see the state, and it is tensors, not lists of them."""
         values = (value for state in self.was.states for value in state.values())
         nested = any(isinstance(value, (list, tuple, Mapping)) for value in values)
-        return not (nested or tensors_in(self.was.more)) and _loads_plainly(self.live)
+        beside = tensors_in(self.was.more) or tensors_in(self.words)
+        return not (nested or beside) and _loads_plainly(self.live)
 
     def compare(self) -> None:
         if not is_state_dict(self.saved) or not all(
@@ -127,10 +134,9 @@ class OptimizerLoader(Loader):
             was, now = set(_options_of(saved, 0)), set(live.defaults)
             known = now | {_DECOUPLED, *live.param_groups[0]}
             strange = sorted(key for key in was - known if not is_extra(key))
-            if strange and now - was:
-                return (
-                    f"its groups have {first_few(strange)}, and no {first_few(sorted(now - was))}"
-                )
+            lacking = sorted(key for key in now - was if not key.startswith("_"))  # kept to itself
+            if strange and lacking:
+                return f"its groups have {first_few(strange)}, and no {first_few(lacking)}"
             found = saved.options[0].get(_DECOUPLED)
             mine = live.defaults.get(_DECOUPLED, kind == "AdamW")
             if kind in ("Adam", "AdamW") and found not in (None, mine):
@@ -212,7 +218,7 @@ class OptimizerLoader(Loader):
     # What state, and what options
 
     def _compare_state(self) -> None:
-        orphans = [key for key, _ in self.was.orphans]
+        orphans = [key for key, _ in self.was.orphans if key not in self.words]
         self.unexpected += [LoadRow(f"state[{key!r}]", "state", None, None) for key in orphans]
         options = [self._options(index) for index in range(len(self.live.param_groups))]
         by_option = keys_by_option(self.kind) if self.kind else set()
@@ -285,7 +291,7 @@ class OptimizerLoader(Loader):
         for key, value in self.was.states[place].items():
             if isinstance(value, Tensor):
                 found = tuple(value.shape)
-                expected = self.expected_shape(key, found, shape)
+                expected = self.expected_shape(key, found, shape, self._ranks(place))
                 if expected is not None and expected != found:
                     yield key, found, expected
             # A count may be a number, and what is made later may be None so far.
@@ -296,7 +302,14 @@ class OptimizerLoader(Loader):
         """Return the shape that the class keeps a piece of state in; None if that isn't known."""
         return None if self.kind is None else shape_of(self.kind, key, shape)
 
-    def expected_shape(self, key: str, found: Shape, shape: Shape) -> Shape | None:
+    def _ranks(self, place: int) -> set[Any]:
+        """Return the sides that state of low rank may have: what the group of a parameter asks for."""
+        options = self.was.options[self.was.group_of[place]]
+        return {value for key, value in options.items() if "rank" in key}
+
+    def expected_shape(
+        self, key: str, found: Shape, shape: Shape, ranks: Container[Any]
+    ) -> Shape | None:
         """Return which shape a piece of state should have; None if any will do.
 
         Of another shape, a fused step would read past its end.
@@ -306,7 +319,9 @@ class OptimizerLoader(Loader):
             return found if usual == () and prod(found) == 1 else usual
         if self.was.shapes is not None or prod(found) == 1 or len(found) != len(shape):
             return None  # the parameter is as it was, or the class keeps what it likes
-        fits = all(one in (1, other) for one, other in zip(found, shape, strict=True))
+        fits = all(
+            one in (1, other) or one in ranks for one, other in zip(found, shape, strict=True)
+        )
         return None if fits else shape
 
     def _note_casts(self) -> None:
@@ -368,6 +383,8 @@ class OptimizerLoader(Loader):
                 param = self.params[index]
                 for value in tensors_in(self.was.states[place]):
                     yield value, param if value.shape == param.shape else None
+        for value in tensors_in(self.words):
+            yield value, None
 
     @torch.inference_mode(False)
     def rooms(self, unread: Unread | None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -405,7 +422,8 @@ class OptimizerLoader(Loader):
         self._share(groups)
         saved = copied(self.was.more)
         around = saved.pop("wrapper", {})
-        self._load_into_tables({**saved, "state": state, "param_groups": groups})
+        state_dict = {"state": {**state, **copied(self.words)}, "param_groups": groups}
+        self._load_into_tables({**saved, **state_dict})
         for index, each in state.items() if plainly else ():
             param = self.params[index]
             _restore_dtypes(live.state[param], each, param.device)
@@ -454,13 +472,55 @@ class OptimizerLoader(Loader):
         group = self.live.param_groups[index]
         options = {key: value for key, value in group.items() if key != "params"}
         at = self.groups[index]
-        if at is not None and self.source.options == "saved":
+        if at is not None:
             options |= {
                 key: as_form_of(group.get(key), value)
                 for key, value in self.was.groups[at].items()
-                if key not in NOT_OPTIONS and not (key == "name" and key in group)
+                if key not in NOT_OPTIONS
+                and not (key == "name" and key in group)
+                and (self.source.options == "saved" or self._is_progress(key, group))
             }
         return options
+
+    def _is_progress(self, key: str, group: Mapping[str, Any]) -> bool:
+        """Whether a class that is none of torch's counts in a group: no one can give it such a key."""
+        own = key == "step" or key in self.live.defaults or key not in group
+        return not self.kind and own and not is_extra(key) and key not in arguments_of(self.live)
+
+
+class OwnFormLoader(ObjectLoader):
+    """Loads an optimizer with a state dict of its own, which only the class itself can read."""
+
+    def compare(self) -> None:
+        where, kind = self.source.where, type(self.live)
+        was = (self.about or {}).get("class")
+        if was is not None and not same_class(was, class_of(self.live)):
+            self.add_problem(
+                f"{where} was saved by {short(was)}, the current optimizer is {kind.__name__}. "
+                "Make the same one: their state means different things."
+            )
+        elif not isinstance(self.saved, Mapping):
+            self.add_problem(
+                f"what {where} has for it is no state dict of an optimizer, but a "
+                f"{type(self.saved).__name__}."
+            )
+
+
+def has_own_form(optimizer: Optimizer) -> bool:
+    """Whether a class writes and reads a state dict that is none of torch's form."""
+    kind = type(optimizer)
+    changed = kind.state_dict is not Optimizer.state_dict
+    return (
+        changed
+        and kind.load_state_dict is not Optimizer.load_state_dict
+        and not is_state_dict(optimizer.state_dict())
+    )
+
+
+def arguments_of(optimizer: Optimizer) -> set[str]:
+    """Return what the class of an optimizer can be given, and those that it is made of."""
+    inits = [vars(kind)["__init__"] for kind in type(optimizer).__mro__ if "__init__" in vars(kind)]
+    return {name for init in inits[:-1] for name in inspect.signature(init).parameters}
 
 
 def _options_of(saved: OptimizerView, group: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from .._results import LoadReport, Match
 from .lbfgs import LBFGSLoader
 from .loaders import ABSENT, Loader, ObjectLoader, Options, ScalerLoader, Source
 from .modules import ModuleLoader
-from .optimizers import OptimizerLoader
+from .optimizers import OptimizerLoader, OwnFormLoader, has_own_form
 from .schedulers import SchedulerLoader
 
 _LOADERS: dict[str, type[Loader]] = {
@@ -34,6 +34,8 @@ def loader_for(value: object) -> type[Loader]:
     inner = stored(value)
     if isinstance(inner, Optimizer) and torch_class(type(inner)) == "LBFGS":
         return LBFGSLoader
+    if isinstance(inner, Optimizer) and has_own_form(inner):
+        return OwnFormLoader
     return _LOADERS[kind_of(value)]
 
 
