@@ -36,20 +36,23 @@ class Selector:
     is_norm | (is_bias & 'head.*')
     """
 
-    _text = ""  # how it is written in messages
-
-    def _select(self, index: ParameterIndex) -> Chosen:
-        raise NotImplementedError
+    _text: str  # how it is written in messages
+    _find: Callable[..., Chosen]  # is given a model, and what each part has chosen
+    _parts: tuple[Selector, ...]
+    _advice: Callable[[ParameterIndex], str] | None  # of one by name: why no parameter has it
 
     def _chosen(self, index: ParameterIndex) -> Chosen:
         """Return the selected parameters of a model, which are looked for once."""
         if self not in index.answers:
-            index.answers[self] = self._select(index)
+            answers = (part._chosen(index) for part in self._parts)
+            index.answers[self] = self._find(index, *answers)
         return index.answers[self]
 
     def _misses(self, index: ParameterIndex) -> list[str]:
         """Return a problem for each name in this selector that no parameter has."""
-        return []
+        if self._advice and not self._chosen(index):
+            return [self._advice(index)]
+        return [text for part in self._parts for text in part._misses(index)]
 
     def __call__(self, info: ParamInfo) -> bool:
         index = info._index
@@ -58,19 +61,19 @@ class Selector:
         return index[info.param].position in self._chosen(index)
 
     def __and__(self, other: Select) -> Selector:
-        return _Joined("&", self, select_by(other))
+        return _joined("&", self, other)
 
     def __rand__(self, other: Select) -> Selector:
-        return _Joined("&", select_by(other), self)
+        return _joined("&", other, self)
 
     def __or__(self, other: Select) -> Selector:
-        return _Joined("|", self, select_by(other))
+        return _joined("|", self, other)
 
     def __ror__(self, other: Select) -> Selector:
-        return _Joined("|", select_by(other), self)
+        return _joined("|", other, self)
 
     def __invert__(self) -> Selector:
-        return _Not(self)
+        return _selector(f"~{_bracketed(self)}", _all_but, self)
 
     def __repr__(self) -> str:
         return self._text
@@ -88,21 +91,41 @@ Select: TypeAlias = (
 """What selects parameters: see :func:`optimkit.when`."""
 
 
+def _selector(
+    text: str,
+    find: Callable[..., Chosen],
+    *parts: Selector,
+    advice: Callable[[ParameterIndex], str] | None = None,
+) -> Selector:
+    made = Selector()
+    made._text, made._find, made._parts, made._advice = text, find, parts, advice
+    return made
+
+
 def select_by(select: Select) -> Selector:
+    """Make a selector of whatever selects."""
     if isinstance(select, Selector):
         return select
-    if isinstance(select, str) or (
-        isinstance(select, re.Pattern) and isinstance(select.pattern, str)
-    ):
-        return _Name(select)
+    if isinstance(select, str):  # a glob for the whole name, * standing for dots too
+        found = partial(_named, re.compile(translate(select)).match)
+        return _selector(repr(select), found, advice=partial(_no_name, select))
+    if isinstance(select, re.Pattern) and isinstance(select.pattern, str):
+        text = repr(select.pattern)
+        advice = partial(_not_found, text)
+        return _selector(f"re.compile({text})", partial(_named, select.search), advice=advice)
     if isinstance(select, type) and issubclass(select, nn.Module):
-        return _ModuleType(select)
+        return _selector(select.__name__, partial(_in_type, select))
     if get_origin(select) in (Union, UnionType):
         return reduce(or_, map(select_by, get_args(select)))
     if isinstance(select, nn.Module):
-        return _Module(select)
+        module = select
+        while attribute := held_as(module):
+            module = getattr(module, attribute)
+        advice = partial(_no_module, module)
+        return _selector(f"<{type(module).__name__}>", partial(_in_module, module), advice=advice)
     if callable(select) and not isinstance(select, type):
-        return _Predicate(select)
+        title = getattr(select, "__name__", type(select).__name__)
+        return _selector(title, partial(_where, select, title))
     what = select.__name__ if isinstance(select, type) else type(select).__name__
     raise TypeError(
         "select must be a glob, a compiled regular expression, a module, a module type, "
@@ -118,77 +141,67 @@ def failed_for(name: str, title: str, error: Exception) -> GroupError:
     )
 
 
-class _Joined(Selector):
-    def __init__(self, sign: Literal["&", "|"], *parts: Selector) -> None:
-        self._sign = sign
-        self._parts = parts
-        self._text = f" {sign} ".join(map(_bracketed, parts))
-
-    def _select(self, index: ParameterIndex) -> Chosen:
-        one, other = (part._chosen(index) for part in self._parts)
-        return one & other if self._sign == "&" else one | other
-
-    def _misses(self, index: ParameterIndex) -> list[str]:
-        return [text for part in self._parts for text in part._misses(index)]
-
-
-class _Not(Selector):
-    def __init__(self, part: Selector) -> None:
-        self._part = part
-        self._text = f"~{_bracketed(part)}"
-
-    def _select(self, index: ParameterIndex) -> Chosen:
-        return frozenset(range(len(index))) - self._part._chosen(index)
-
-    def _misses(self, index: ParameterIndex) -> list[str]:
-        return self._part._misses(index)
+def _joined(sign: Literal["&", "|"], one: Select, other: Select) -> Selector:
+    parts = select_by(one), select_by(other)
+    find = _in_both if sign == "&" else _in_either
+    return _selector(f" {sign} ".join(map(_bracketed, parts)), find, *parts)
 
 
 def _bracketed(selector: Selector) -> str:
-    return f"({selector})" if isinstance(selector, _Joined) else str(selector)
+    return f"({selector})" if len(selector._parts) > 1 else str(selector)
 
 
-class _Name(Selector):
-    """A glob for the whole name, ``*`` standing for dots too; an expression found anywhere in it."""
-
-    def __init__(self, pattern: str | re.Pattern[str]) -> None:
-        self._pattern = pattern
-        if isinstance(pattern, str):
-            self._found, self._text = re.compile(translate(pattern)).match, repr(pattern)
-        else:
-            self._found, self._text = pattern.search, f"re.compile({pattern.pattern!r})"
-
-    def _select(self, index: ParameterIndex) -> Chosen:
-        return frozenset(each.position for each in index.occurrences if self._found(each.name))
-
-    def _misses(self, index: ParameterIndex) -> list[str]:
-        if self._chosen(index):
-            return []
-        if not isinstance(self._pattern, str):
-            return [f"{self._pattern.pattern!r} is found in no parameter's name"]
-        near = nearest(self._pattern, index)
-        return [f"no parameter is called {self}" + (f" (is it {near!r}?)" if near else "")]
+def _in_both(_: ParameterIndex, one: Chosen, other: Chosen) -> Chosen:
+    return one & other
 
 
-class _Module(Selector):
-    """All that is inside one module, wrapped or not."""
+def _in_either(_: ParameterIndex, one: Chosen, other: Chosen) -> Chosen:
+    return one | other
 
-    def __init__(self, module: nn.Module) -> None:
-        while attribute := held_as(module):
-            module = getattr(module, attribute)
-        self._module = module
-        self._text = f"<{type(module).__name__}>"
 
-    def _select(self, index: ParameterIndex) -> Chosen:
-        return _inside(index, lambda module: module is self._module)
+def _all_but(index: ParameterIndex, chosen: Chosen) -> Chosen:
+    return frozenset(range(len(index))) - chosen
 
-    def _misses(self, index: ParameterIndex) -> list[str]:
-        if self._chosen(index):
-            return []
-        kind = type(self._module).__name__
-        if next(self._module.parameters(), None) is None:
-            return [f"this {kind} has no parameters"]
-        return [f"this {kind} is not in the model (a copy, or replaced?)"]
+
+def _named(found: Callable[[str], object], index: ParameterIndex) -> Chosen:
+    return frozenset(each.position for each in index.occurrences if found(each.name))
+
+
+def _not_found(pattern: str, _: ParameterIndex) -> str:
+    return f"{pattern} is found in no parameter's name"
+
+
+def _no_name(pattern: str, index: ParameterIndex) -> str:
+    near = nearest(pattern, index)
+    return f"no parameter is called {pattern!r}" + (f" (is it {near!r}?)" if near else "")
+
+
+def _no_module(module: nn.Module, _: ParameterIndex) -> str:
+    kind = type(module).__name__
+    if next(module.parameters(), None) is None:
+        return f"this {kind} has no parameters"
+    return f"this {kind} is not in the model (a copy, or replaced?)"
+
+
+def _in_module(wanted: nn.Module, index: ParameterIndex) -> Chosen:
+    return _inside(index, lambda module: module is wanted)
+
+
+def _in_type(kind: type[nn.Module], index: ParameterIndex) -> Chosen:
+    _refuse_scripted(index)
+    return _inside(index, lambda module: isinstance(module, kind))
+
+
+def _where(predicate: Callable[[ParamInfo], object], title: str, index: ParameterIndex) -> Chosen:
+    """Ask a question of the user's about each parameter at each of its names."""
+    chosen = set()
+    for each in index.occurrences:
+        try:
+            if predicate(index.info(each)):
+                chosen.add(each.position)
+        except Exception as error:
+            raise failed_for(each.name, f"the predicate {title}", error) from error
+    return frozenset(chosen)
 
 
 def nearest(pattern: str, index: ParameterIndex) -> str | None:
@@ -209,36 +222,6 @@ def nearest(pattern: str, index: ParameterIndex) -> str | None:
         known = {f"{name}.*" for name in modules if name}
         known |= {f"*.{leaf}" for leaf in leaves} | {f"*{leaf}" for leaf in leaves}
     return next(iter(get_close_matches(pattern, sorted(known), 1, 0.8)), None)
-
-
-class _ModuleType(Selector):
-    """All that is inside modules of a type."""
-
-    def __init__(self, kind: type[nn.Module]) -> None:
-        self._kind = kind
-        self._text = kind.__name__
-
-    def _select(self, index: ParameterIndex) -> Chosen:
-        _refuse_scripted(index)
-        return _inside(index, lambda module: isinstance(module, self._kind))
-
-
-class _Predicate(Selector):
-    """A question of the user's about one parameter at one of its names."""
-
-    def __init__(self, predicate: Callable[[ParamInfo], object]) -> None:
-        self._predicate = predicate
-        self._text = getattr(predicate, "__name__", type(predicate).__name__)
-
-    def _select(self, index: ParameterIndex) -> Chosen:
-        chosen = set()
-        for each in index.occurrences:
-            try:
-                if self._predicate(index.info(each)):
-                    chosen.add(each.position)
-            except Exception as error:
-                raise failed_for(each.name, f"the predicate {self}", error) from error
-        return frozenset(chosen)
 
 
 def _inside(index: ParameterIndex, test: Callable[[nn.Module], bool]) -> Chosen:
@@ -268,17 +251,6 @@ _NORMS = (
 _CALLED_NORM = ("Norm", "NormGated", "Norm1d", "Norm2d", "Norm3d")  # LlamaRMSNorm, SimpleNorm2d
 
 
-class _Kind(Selector):
-    """A kind of parameters that has a name."""
-
-    def __init__(self, text: str, find: Callable[[ParameterIndex], Chosen]) -> None:
-        self._text = text
-        self._find = find
-
-    def _select(self, index: ParameterIndex) -> Chosen:
-        return self._find(index)
-
-
 def _biases(index: ParameterIndex) -> Chosen:
     return frozenset(
         each.position for each in index.occurrences if "bias" in each.name and _is_bias(each)
@@ -301,7 +273,7 @@ def _is_bias(record: IndexedParameter) -> bool:
     return False
 
 
-def _owned_by_layers(index: ParameterIndex, test: Callable[[nn.Module], bool]) -> Chosen:
+def _owned_by_layers(test: Callable[[nn.Module], bool], index: ParameterIndex) -> Chosen:
     """Return what layers that pass a test own; of a parametrized one, what computes it, too."""
     _refuse_scripted(index)
     layers = [each for each in index.modules if test(each.module)]
@@ -332,7 +304,7 @@ def _matrices(index: ParameterIndex) -> Chosen:
     return several.difference(*(kind._chosen(index) for kind in (is_bias, is_norm, is_embedding)))
 
 
-is_bias = _Kind("is_bias", _biases)
-is_norm = _Kind("is_norm", partial(_owned_by_layers, test=_is_norm))
-is_embedding = _Kind("is_embedding", partial(_owned_by_layers, test=_is_embedding))
-is_matrix = _Kind("is_matrix", _matrices)
+is_bias = _selector("is_bias", _biases)
+is_norm = _selector("is_norm", partial(_owned_by_layers, _is_norm))
+is_embedding = _selector("is_embedding", partial(_owned_by_layers, _is_embedding))
+is_matrix = _selector("is_matrix", _matrices)
