@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from torch import Tensor
 
-from ._codes import entries, explained, summary, terminal_language
+from ._codes import entries, explained, sarif, summary, terminal_language
 from ._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
 from ._files import HEADER, Integrity, Reading, look_into
 from ._files import verify as verify_file
@@ -21,7 +21,6 @@ from ._inspection.audit import audit_saved
 from ._inspection.describe import describe
 from ._inspection.diff import diff
 from ._inspection.findings import Finding, Findings
-from ._inspection.sarif import sarif
 from ._tables import Table, jsonable
 from ._torch_optimizers import optimizers_in
 from ._values import dtype_name, nbytes, tensors_in

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ._errors import GroupError, first_few
+from ._values import listed
 
 # Where the class of a wrapper is, and the attribute that holds the model, which is no part of any
 # name. A class has no instances before its module is imported: none is imported to look for one.
@@ -126,10 +127,14 @@ class IndexedParameter:
     names: list[str]  # all of them; the first is that of torch
 
 
+Model = nn.Module | Mapping[str, nn.Module]
+Models = Model | Iterable[Model]
+
+
 class ParameterIndex:
     """The parameters of a model, each once, in the order of ``model.named_parameters()``."""
 
-    def __init__(self, model: nn.Module | Mapping[str, nn.Module]) -> None:
+    def __init__(self, model: Model) -> None:
         self.modules: list[IndexedModule] = []  # those that hold anything, each before its children
         self.occurrences: list[IndexedParameter] = []  # each parameter at each of its names
         self._first: dict[int, IndexedParameter] = {}  # by id: a tensor is slow to hash
@@ -240,6 +245,32 @@ def names_by_rule(
             ):
                 return whose, [each.name for each in ordered]
     return None
+
+
+def index_models(models: Models) -> list[ParameterIndex]:
+    """Index one model or several, so that no two parameters have the same name."""
+    given: list[Any] = [models] if isinstance(models, (nn.Module, Mapping)) else listed(models)
+    indexes = [ParameterIndex(model) for model in given]
+    if len(indexes) == 1:
+        return indexes
+    named = {(each.name, id(each.param)) for index in indexes for each in index.occurrences}
+    if len(named) == len({name for name, _ in named}):
+        return indexes
+    kinds = [type(model).__name__ for model in given]
+    prefixes = [
+        kind if kinds.count(kind) == 1 and kind != "dict" else f"models[{index}]"
+        for index, kind in enumerate(kinds)
+    ]
+    return [
+        ParameterIndex({prefix: model})
+        if isinstance(model, nn.Module)
+        else ParameterIndex({f"{prefix}.{key}": each for key, each in model.items()})
+        for prefix, model in zip(prefixes, given, strict=True)
+    ]
+
+
+def names_by_id(indexes: Iterable[ParameterIndex]) -> dict[int, str]:
+    return {id(each.param): each.name for index in [*indexes][::-1] for each in index}
 
 
 def _roots(model: object) -> Mapping[str, nn.Module]:

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as lrs
 from torch.optim.swa_utils import SWALR
 
-from ._values import copied, plain, same
+from ._values import copied, listed, plain, same
 from ._wrappers import unwrapped
 
 
@@ -74,6 +74,8 @@ class Kept:
 
 _MOMENTA = ("max_momentum", "base_momentum")
 _BY_LAMBDA = Kept(neither=("base_lrs", "lr_lambdas"), lists={"lr_lambdas": "lr_lambda"})
+
+Schedulers = lrs.LRScheduler | Iterable[lrs.LRScheduler]
 
 SCHEDULERS: dict[type, Kept] = {
     lrs.LambdaLR: _BY_LAMBDA,
@@ -155,6 +157,18 @@ def outermost(schedulers: Iterable[Any]) -> list[Any]:
     given = {id(each): each for each in schedulers}
     nested = {id(inner) for each in given.values() for inner in members_of(each)[1:]}
     return [each for key, each in given.items() if key not in nested]
+
+
+def list_schedulers(schedulers: Schedulers) -> list[Any]:
+    """List one scheduler or several, without those that another one of them holds."""
+    one = hasattr(unwrapped(schedulers), "step")
+    given = list(map(unwrapped, [schedulers] if one else listed(schedulers)))
+    for scheduler in given:
+        if not hasattr(scheduler, "step") or isinstance(scheduler, Optimizer):
+            raise TypeError(
+                f"schedulers must be learning rate schedulers, not {type(scheduler).__name__}"
+            )
+    return outermost(given)
 
 
 def lists_of(scheduler: Any) -> list[str]:

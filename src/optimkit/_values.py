@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -103,6 +103,11 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor) or isinstance(other, Tensor):
         return False
     return _same_items(one, other, equal)
+
+
+def listed(given: object) -> list[Any]:
+    """List what is iterable; take all else for one, which will be refused by its type."""
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 
 
 def tensors_in(value: Any) -> list[Tensor]:

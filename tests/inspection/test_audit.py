@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler as lrs
 from torch.utils.checkpoint import checkpoint
 
 from optimkit import AuditError, Finding, Findings, audit, describe
-from optimkit._inspection.checks import CHECKS, check
+from optimkit._inspection.checks import CHECKS, warning
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/inspection.md"
 SETUPS = {}
@@ -375,7 +375,7 @@ def test_a_new_check_needs_one_decorator(monkeypatch):
     """A check that is registered is run, and stands where its severity and its row say."""
     monkeypatch.setattr("optimkit._inspection.checks.CHECKS", dict(CHECKS))
 
-    @check("warning", "S40", "{label} is {how} too fast, in {names}.", "Slow down.")
+    @warning("{label} is {how} too fast, in {names}.", "Slow down.", rows="S40")
     def too_fast(_, view):
         yield view.labels, {"how": "much"}
         yield [], {"how": "never"}

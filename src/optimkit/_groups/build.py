@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import LBFGS, Optimizer
 
 from .._errors import GroupError, first_few
-from .._parameters import ParameterIndex
+from .._parameters import Model, ParameterIndex
 from .options import bad_options, class_of, identity, name_groups, own_options
 from .rules import NO_LR, Change, Rule
 from .selectors import Select, select_by
@@ -24,7 +24,7 @@ Named = tuple[str, nn.Parameter]
 
 
 def param_groups(
-    model: nn.Module | Mapping[str, nn.Module],
+    model: Model,
     *rules: Rule,
     optimizer: Callable[..., Optimizer] | None = None,
     frozen: Frozen = "skip",
@@ -111,9 +111,7 @@ def param_groups(
     ]
 
 
-def partition(
-    model: nn.Module | Mapping[str, nn.Module], **selectors: Select
-) -> dict[str, list[Named]]:
+def partition(model: Model, **selectors: Select) -> dict[str, list[Named]]:
     """Split the trainable parameters of a model into named parts, none left, none twice.
 
     Parameters

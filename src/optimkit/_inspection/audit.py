@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from .._optimizer_view import OptimizerView, view_of_saved
+from .._parameters import Models
 from .._torch_optimizers import optimizers_in
+from .._torch_schedulers import Schedulers
 from .checks import (
     AuditContext,
     Optimizers,
@@ -22,7 +24,6 @@ from .checks import (
     state,
 )
 from .findings import Findings
-from .models import Models, Schedulers
 
 REGISTERED = (parameters, state, options, schedulers)  # to import a module registers its checks
 

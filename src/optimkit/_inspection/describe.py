@@ -17,9 +17,9 @@ from .._optimizer_view import (
     of_its_shape,
     view_of_any,
 )
-from .._parameters import ParameterIndex
+from .._parameters import Models, ParameterIndex, index_models, names_by_id
+from .._torch_schedulers import Schedulers, list_schedulers
 from .._values import copied, nbytes, plain, same, tensors_held
-from .models import Models, Schedulers, index_models, list_schedulers, names_by_id
 from .norms import non_finite, state_norms
 from .report import GroupRow, ParameterRow, Report, Shape, total
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from inspect import signature
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -16,10 +17,10 @@ from torch.optim import Optimizer
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView, view_of
-from ..._parameters import ParameterIndex
+from ..._parameters import Models, ParameterIndex, index_models, names_by_id
+from ..._torch_schedulers import Schedulers, list_schedulers
 from ..._wrappers import unwrapped
 from ..findings import SEVERITIES, Finding, Findings, Severity
-from ..models import Models, Schedulers, index_models, list_schedulers, names_by_id
 
 Find = TypeVar("Find", bound=Callable[..., "Iterator[Found]"])
 Optimizers = Optimizer | Iterable[Optimizer]
@@ -82,15 +83,14 @@ class Check:
     rows: tuple[int, ...]  # of the table of silent failures
     message: str
     remedy: str
-    find: Callable[..., Iterator[Found]]
-    of_run: bool
+    find: Callable[..., Iterator[Found]]  # takes a run, and mostly one of its optimizers
 
     @property
     def order(self) -> tuple[int, tuple[int, ...], str]:
         return SEVERITIES.index(self.severity), self.rows, self.code
 
     def findings(self, context: AuditContext) -> Iterator[Finding]:
-        if self.of_run:
+        if len(signature(self.find).parameters) == 1:
             found = [("", each) for each in self.find(context)]
         else:
             pairs = context.optimizers.items()
@@ -105,10 +105,8 @@ class Check:
 CHECKS: dict[str, Check] = {}  # by code
 
 
-def check(
-    severity: Severity, rows: str, message: str, remedy: str, *, of_run: bool = False
-) -> Callable[[Find], Find]:
-    """Register a generator of what is found in an optimizer, or in a whole run; its name is the code.
+def check(severity: Severity, message: str, remedy: str, rows: str = "") -> Callable[[Find], Find]:
+    """Register a generator of what is found in a run, or in one of its optimizers; its name is the code.
 
     It yields what a finding is about, and the words that fill in its message beside ``{names}``,
     the first of these, and ``{label}``, the optimizer. A finding about nothing is none. `rows` are
@@ -118,10 +116,13 @@ def check(
     def register(find: Find) -> Find:
         code = find.__name__.replace("_", "-")
         numbers = tuple(int(row.removeprefix("S")) for row in rows.split())
-        CHECKS[code] = Check(code, severity, numbers, message, remedy, find, of_run)
+        CHECKS[code] = Check(code, severity, numbers, message, remedy, find)
         return find
 
     return register
+
+
+error, warning, note = (partial(check, severity) for severity in SEVERITIES)
 
 
 def run_checks(context: AuditContext) -> Findings:

@@ -15,18 +15,17 @@ from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
 from ..._torch_optimizers import closest_option, is_extra
 from ..._values import plain, same
-from . import AuditContext, Found, check, groups_where
+from . import AuditContext, Found, error, groups_where, note, warning
 
 _ALIKE = 0.8  # an option this like a known one is probably a misspelt one
 _TINY = 1e-12  # where a schedule ends at 0, rounding may leave as much on either side
 
 
-@check(
-    "error",
-    "S29",
+@error(
     "{label} ignores {keys}, which it does not know: torch takes any key in a group. Did you mean "
     "{hints}?",
     "Correct its name in optimizer.param_groups, or delete it.",
+    rows="S29",
 )
 def unknown_option(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     where = {
@@ -38,11 +37,10 @@ def unknown_option(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield _labels(where), {"keys": first_few(where), "hints": hints}
 
 
-@check(
-    "note",
-    "S29",
+@note(
     "{label} does not read {keys}. It knows {known}.",
     "Leave it, if a script or a trainer reads it. Delete it otherwise.",
+    rows="S29",
 )
 def unread_key(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     where = {
@@ -53,11 +51,10 @@ def unread_key(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield _labels(where), {"keys": first_few(where), "known": first_few(view.defaults, 12)}
 
 
-@check(
-    "error",
-    "S29",
+@error(
     "{label} can't use {reasons}. torch checks the defaults, not the groups.",
     "Set it in optimizer.param_groups to what the class takes.",
+    rows="S29",
 )
 def bad_option(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     wrong = []
@@ -71,22 +68,19 @@ def bad_option(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield [label for label, _ in wrong], {"reasons": reasons}
 
 
-@check(
-    "warning",
-    "S29",
+@warning(
     "{label} has no parameters in {names}: nothing matched, or a generator was used up.",
     "Leave the group out, or pass a list of parameters.",
+    rows="S29",
 )
 def empty_group(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield [each for index, each in enumerate(view.labels) if index not in view.group_of], {}
 
 
-@check(
-    "error",
-    "S31",
+@error(
     "{names} share one tensor as lr: setting one sets them all.",
     "Give each group a tensor of its own: lr=lr.clone().",
-    of_run=True,
+    rows="S31",
 )
 def aliased_lr(context: AuditContext) -> Iterator[Found]:
     owners: dict[int, list[str]] = {}
@@ -98,11 +92,10 @@ def aliased_lr(context: AuditContext) -> Iterator[Found]:
     yield from ((labels, {}) for labels in owners.values() if len(labels) > 1)
 
 
-@check(
-    "note",
-    "S25",
+@note(
     "{label}: lr is 0 in {names}. The parameters stand still, while momentum goes on building up.",
     "To freeze parameters, set requires_grad=False and .grad = None.",
+    rows="S25",
 )
 def zero_lr(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield [] if context.driving(view) else zero_groups(view), {}
@@ -113,9 +106,7 @@ def zero_groups(view: OptimizerView) -> list[str]:
     return groups_where(view, lambda group: same(group.get("lr"), 0))
 
 
-@check(
-    "note",
-    "",
+@note(
     "{label} adds weight_decay to the gradient in {names}, and divides by what gradients were like: "
     "weights with large gradients hardly decay.",
     "Use AdamW, or decoupled_weight_decay=True, for decay of the weights.",
@@ -129,9 +120,7 @@ def coupled_decay(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield groups_where(view, couples), {}
 
 
-@check(
-    "note",
-    "",
+@note(
     "{label}: eps is 0 in float16 in {names}. Where no gradient has been, the step divides 0 by 0.",
     "Set eps=1e-4 or more, or keep the parameters in float32.",
 )
@@ -146,9 +135,7 @@ def tiny_eps(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield half, {}
 
 
-@check(
-    "note",
-    "",
+@note(
     "{label} makes the update of {names} orthogonal: rows that are looked up, or score a class each, "
     "have no use of that.",
     "Leave embeddings and the output layer to AdamW, as Muon's authors do.",
@@ -169,12 +156,11 @@ def muon_on_table(context: AuditContext, view: OptimizerView) -> Iterator[Found]
     yield names, {}
 
 
-@check(
-    "note",
-    "S30",
+@note(
     "{label}.defaults is not what the groups have: {texts}. A group that is added later starts from "
     "the defaults.",
     "Pass every option to add_param_group; editing optimizer.defaults changes no group.",
+    rows="S30",
 )
 def differs_from_defaults(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     where: dict[str, list[str]] = {}

@@ -15,14 +15,13 @@ from ..._optimizer_view import OptimizerView, entries
 from ..._tables import counted
 from ..._values import local
 from ..patterns import in_few
-from . import AuditContext, Found, check, names_where
+from . import AuditContext, Found, error, names_where, note, warning
 
 
-@check(
-    "error",
-    "S19",
+@error(
     "{label} has {count} more than once, and each step updates {them} more than once: {twice}.",
     "Pass each once, as model.parameters() lists a tied one.",
+    rows="S19",
 )
 def duplicate(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     places: dict[Any, list[int]] = {}
@@ -37,12 +36,10 @@ def duplicate(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield [name for names in found for name in names], words
 
 
-@check(
-    "error",
-    "S20",
+@error(
     "{who} both have {names}: each updates what the other has updated.",
     "Leave each parameter to one optimizer.",
-    of_run=True,
+    rows="S20",
 )
 def shared(context: AuditContext) -> Iterator[Found]:
     holders: dict[int, dict[str, str]] = {}  # parameter -> the optimizers, and its name in each
@@ -56,13 +53,12 @@ def shared(context: AuditContext) -> Iterator[Found]:
         yield names, {"who": " and ".join(several[0])}
 
 
-@check(
-    "error",
-    "S21",
+@error(
     "{label} has two parameters called {names}: loaded by name, one of them gets the state of the "
     "other.",
     "Begin each model's names with a prefix of its own, as param_groups does for a mapping of "
     "models.",
+    rows="S21",
 )
 def duplicate_name(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     owners: dict[str, int] = {}
@@ -70,13 +66,12 @@ def duplicate_name(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield {n: None for n, param in named if owners.setdefault(n, id(param)) != id(param)}, {}
 
 
-@check(
-    "error",
-    "S1 S2 S3",
+@error(
     "{label} calls {pairs}: a state dict was loaded by position, and the state belongs to the "
     "parameter of that name.",
     "Load the state by name, as optimkit.load_optimizer does, or build the groups in the order in "
     "which they were saved.",
+    rows="S1 S2 S3",
 )
 def wrong_names(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     all_names = {name for name, _ in context.named}
@@ -95,12 +90,11 @@ def wrong_names(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield [right for right, _ in wrong], {"pairs": pairs}
 
 
-@check(
-    "error",
-    "S22",
+@error(
     "{label} has {count} that {are} in none of the models: {names}. Their updates reach no model.",
     "Build the optimizer from model.parameters() once the model's parameters are final (after a "
     "new head, assign=True, weight_norm, a copy), or pass the model that has these too.",
+    rows="S22",
 )
 def stale(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     if not context.indexes:
@@ -120,23 +114,18 @@ def stale(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield names, {"count": counted(len(names), "parameter"), "are": are}
 
 
-@check(
-    "warning",
-    "S22",
+@warning(
     "No optimizer has {names}: trainable, and never updated.",
     "Add them to a group, or set requires_grad=False.",
-    of_run=True,
+    rows="S22",
 )
 def unmanaged(context: AuditContext) -> Iterator[Found]:
     yield [name for name, param in _left_out(context) if param.requires_grad], {}
 
 
-@check(
-    "warning",
-    "",
+@warning(
     "The loss depends on {names}, and no optimizer or model has it: a gradient comes, and no update.",
     "Pass it to an optimizer, or set requires_grad=False.",
-    of_run=True,
 )
 def loss_unmanaged(context: AuditContext) -> Iterator[Found]:
     known = {id(param) for view in context.optimizers.values() for param in view.params}
@@ -148,9 +137,7 @@ def loss_unmanaged(context: AuditContext) -> Iterator[Found]:
     yield found, {}
 
 
-@check(
-    "warning",
-    "",
+@warning(
     "The loss does not reach {patterns} of {label}: its layer was not called, or the graph is cut "
     "behind it. It gets no gradient.",
     "Call the layer in forward; take detach(), .data, .item(), torch.no_grad() or argmax out of the "
@@ -164,35 +151,30 @@ def unreached(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
         yield names, {"patterns": first_few(pattern for pattern, _ in in_few(names))}
 
 
-@check(
-    "warning",
-    "S28",
+@warning(
     "No optimizer clears the gradient of {names}: it adds up, and counts when all gradients are "
     "clipped together.",
     "Set .grad = None, and clear with model.zero_grad().",
-    of_run=True,
+    rows="S28",
 )
 def stale_grad(context: AuditContext) -> Iterator[Found]:
     yield [name for name, param in _left_out(context) if param.grad is not None], {}
 
 
-@check(
-    "warning",
-    "S24",
+@warning(
     "{label} still updates {names}: frozen, but with a gradient; one of zeros is enough for momentum "
     "and weight decay.",
     "Set .grad = None, as optimkit.freeze does.",
+    rows="S24",
 )
 def frozen_with_grad(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield names_where(view, lambda param: not param.requires_grad and param.grad is not None), {}
 
 
-@check(
-    "note",
-    "S27",
+@note(
     "{names}: the parameters are frozen, and the running statistics still follow every batch.",
     "Call .eval() on these after each model.train().",
-    of_run=True,
+    rows="S27",
 )
 def frozen_batchnorm(context: AuditContext) -> Iterator[Found]:
     names: dict[int, str] = {}

@@ -24,17 +24,15 @@ from ..._torch_schedulers import (
 )
 from ..._values import plain
 from ..schedule import oddities
-from . import AuditContext, Found, check
+from . import AuditContext, Found, error, note, warning
 from .options import zero_groups
 
 
-@check(
-    "error",
-    "S13",
+@error(
     "{text}",
     "Make the scheduler from the optimizer that trains, once it has all its groups; add later ones "
     "by optimkit.add_param_group(..., schedulers=...).",
-    of_run=True,
+    rows="S13",
 )
 def scheduler_groups(context: AuditContext) -> Iterator[Found]:
     for scheduler in context.schedulers:
@@ -46,12 +44,11 @@ def scheduler_groups(context: AuditContext) -> Iterator[Found]:
             yield [kind], {"text": f"{kind} {text}"}
 
 
-@check(
-    "error",
-    "S14 S15",
+@error(
     "{kind} is at an lr of {texts}: they were loaded apart, the scheduler was made after the "
     "optimizer was loaded, or the lr was set by hand.",
     "Make both, then load the scheduler, then the optimizer: its lr is then the saved one.",
+    rows="S14 S15",
 )
 def lr_mismatch(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     driving = context.driving(view)
@@ -67,21 +64,18 @@ def lr_mismatch(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
             yield _mismatch(view.labels, driving[0], planned, actual)
 
 
-@check(
-    "note",
-    "S18",
+@note(
     "{kinds} drive {label}: each goes on from the lr that the other left, and making the second has "
     "already changed it.",
     "Step them in turn, or chain them by SequentialLR.",
+    rows="S18",
 )
 def several_schedulers(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     kinds = [type(each).__name__ for each in context.driving(view)]
     yield kinds if len(kinds) > 1 else [], {"kinds": " and ".join(kinds)}
 
 
-@check(
-    "warning",
-    "",
+@warning(
     "{names} has made {made:g} steps, and {label} {taken:g}.",
     "Call scheduler.step() once for each optimizer.step(), or once an epoch.",
 )
@@ -94,12 +88,9 @@ def schedule_pace(context: AuditContext, view: OptimizerView) -> Iterator[Found]
             yield [type(scheduler).__name__], {"made": made, "taken": taken}
 
 
-@check(
-    "error",
-    "",
+@error(
     "SequentialLR can't step to {names} at its milestone {milestone}.",
     "Behind a milestone, give SequentialLR schedulers that consist of no others.",
-    of_run=True,
 )
 def schedule_fails(context: AuditContext) -> Iterator[Found]:
     for scheduler in [each for root in context.schedulers for each in members_of(root)]:
@@ -111,13 +102,10 @@ def schedule_fails(context: AuditContext) -> Iterator[Found]:
                     yield [type(inner).__name__], {"milestone": milestone}
 
 
-@check(
-    "note",
-    "",
+@note(
     "{text}",
     "Look where it leads by optimkit.lr_curve, and give the schedule other arguments if that is "
     "not meant.",
-    of_run=True,
 )
 def schedule(context: AuditContext) -> Iterator[Found]:
     for scheduler in context.schedulers:

@@ -14,15 +14,13 @@ from ..._optimizer_view import Held, OptimizerView
 from ..._torch_optimizers import FLAT, flat_size, keys_of, layouts_of, required_keys, shape_of
 from ..._values import dtype_name
 from ..norms import non_finite as non_finite_in
-from . import AuditContext, Found, check, groups_where
+from . import AuditContext, Found, error, groups_where, warning
 
 _layouts = cache(layouts_of)  # asked for each key of each parameter
 _NARROW = (torch.bfloat16, torch.float16)
 
 
-@check(
-    "error",
-    "",
+@error(
     "{label} has NaN or infinite values: {values}.",
     "Go back to a checkpoint from before it: each step spreads it. Then lower the lr, or clip the "
     "gradients. Gradients that a GradScaler has scaled may overflow: it leaves their step out.",
@@ -32,13 +30,12 @@ def non_finite(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield dict.fromkeys(name for name, _ in bad), {"values": first_few(what for _, what in bad)}
 
 
-@check(
-    "error",
-    "S6 S23",
+@error(
     "{label} has state for {names}, which is in none of its groups: state_dict() fails on a tensor, "
     "and goes on saving a number.",
     "Put the replaced parameter back into its group, or delete its state by "
     "optimizer.state.pop(key); load a state dict that fits.",
+    rows="S6 S23",
 )
 def orphan_state(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     keys = [
@@ -49,23 +46,21 @@ def orphan_state(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield keys, {}
 
 
-@check(
-    "error",
-    "S4 S5",
+@error(
     "{label}: {texts}. step() fails half way through, or, in one of torch's fast paths, ends in a "
     "memory error and no exception.",
     "Load state of the same shapes, or optimizer.state.pop(param).",
+    rows="S4 S5",
 )
 def state_shape(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield _listed([*_judged(view, _other_shape), *_other_length(view)])
 
 
-@check(
-    "error",
-    "S7 S8",
+@error(
     "{label} has what another class keeps: {texts}. step() fails, or trains in another way than the "
     "class says.",
     "Load the state dict into the class that saved it.",
+    rows="S7 S8",
 )
 def state_keys(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     answers: dict[object, str | None] = {}  # nearly all parameters have the same keys
@@ -79,11 +74,10 @@ def state_keys(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield _listed([*_judged(view, judge), *_other_decay(view)])
 
 
-@check(
-    "warning",
-    "S9",
+@warning(
     "{label}: {texts}. Small steps are lost in it, and a count stands still at 256 in bfloat16.",
     "Load by optimkit.load_optimizer: load_state_dict casts state to the parameter's dtype.",
+    rows="S9",
 )
 def state_dtype(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     yield _listed([*_judged(view, _narrowed)])
