@@ -114,7 +114,7 @@ def tensors_in(value: Any) -> list[Tensor]:
     """List the tensors in a value: LBFGS keeps lists of them."""
     if isinstance(value, Tensor):
         return [value]
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         value = value.values()
     elif not isinstance(value, (list, tuple)):
         return []

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from .._errors import first_few
 from .._optimizer_view import (
@@ -122,7 +123,7 @@ def _rows(
     for place, (name, group, state, tensor) in enumerate(
         zip(view.names, view.group_of, view.states, shaped, strict=True)
     ):
-        lazy = isinstance(tensor, nn.UninitializedParameter)
+        lazy = tensor is not None and is_lazy(tensor)
         yield ParameterRow(
             name=name,
             shape=None if tensor is None or lazy else tuple(tensor.shape),

@@ -83,14 +83,15 @@ class Check:
     rows: tuple[int, ...]  # of the table of silent failures
     message: str
     remedy: str
-    find: Callable[..., Iterator[Found]]  # takes a run, and mostly one of its optimizers
+    find: Callable[..., Iterator[Found]]
+    of_run: bool  # whether it takes the run only, and not one of its optimizers too
 
     @property
     def order(self) -> tuple[int, tuple[int, ...], str]:
         return SEVERITIES.index(self.severity), self.rows, self.code
 
     def findings(self, context: AuditContext) -> Iterator[Finding]:
-        if len(signature(self.find).parameters) == 1:
+        if self.of_run:
             found = [("", each) for each in self.find(context)]
         else:
             pairs = context.optimizers.items()
@@ -116,7 +117,8 @@ def check(severity: Severity, message: str, remedy: str, rows: str = "") -> Call
     def register(find: Find) -> Find:
         code = find.__name__.replace("_", "-")
         numbers = tuple(int(row.removeprefix("S")) for row in rows.split())
-        CHECKS[code] = Check(code, severity, numbers, message, remedy, find)
+        of_run = len(signature(find).parameters) == 1
+        CHECKS[code] = Check(code, severity, numbers, message, remedy, find, of_run)
         return find
 
     return register
