@@ -1,11 +1,14 @@
 """Golden outputs, written only when asked; what a torch lacks is skipped; the crash tests' length."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # what several folders need, such as sections
 
 GOLDEN = Path(__file__).parent / "golden"
 CHANGES = tomllib.loads((Path(__file__).parents[1] / "docs" / "versions.toml").read_text("utf-8"))

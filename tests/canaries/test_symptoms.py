@@ -10,41 +10,19 @@ import contextlib
 import io
 import re
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
+from sections import BLOCK, ROOT, Section, sections
 
 import optimkit
 
-ROOT = Path(__file__).parents[2]
-SYMPTOMS = ROOT / "docs" / "symptoms"
-BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FOLDER = ROOT / "docs" / "symptoms"
 NAMES = re.compile(r"^\[?`[^`\n]+`(?:\]\(\S+\))?(?: · \S+)*$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Symptom:
-    """A section of a page: the symptom, and the mended code."""
-
-    page: Path
-    title: str
-    body: str
-
-    @property
-    def place(self) -> str:
-        """The file and the line of its title, and the title."""
-        lines = self.page.read_text("utf-8").splitlines()
-        line = 1 + lines.index(f"## {self.title}")
-        return f"{self.page.relative_to(ROOT)}:{line}: {self.title.partition(' | ')[0]}"
-
-    @property
-    def blocks(self) -> list[str]:
-        """What is run and what it prints, of the symptom and then of the remedy."""
-        kinds, blocks = zip(*BLOCK.findall(self.body), strict=True)
-        assert kinds == ("python", "text", "python", "text")
-        return list(blocks)
+class Symptom(Section):
+    """The symptom, and the mended code."""
 
     @property
     def codes(self) -> set[str]:
@@ -53,19 +31,12 @@ class Symptom:
         return set(re.findall(r"`([a-z-]+)`", line[0])) if line else set()
 
 
-def symptoms() -> list[Symptom]:
-    """Read the sections of all pages."""
-    return [
-        Symptom(page, *section.split("\n", 1))
-        for page in sorted(SYMPTOMS.glob("*.md"))
-        if page.stem != "index"
-        for section in re.split(r"^## ", page.read_text("utf-8"), flags=re.MULTILINE)[1:]
-    ]
+SYMPTOMS = sections(FOLDER, Symptom)
 
 
 def run(code: str) -> tuple[str, dict]:
     """Run a block behind the beginning of the index; return what it prints, and its names."""
-    beginning = BLOCK.search((SYMPTOMS / "index.md").read_text("utf-8"))[2]
+    beginning = BLOCK.search((FOLDER / "index.md").read_text("utf-8"))[2]
     space: dict = {}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings():
@@ -79,12 +50,12 @@ def found(space: dict) -> set[str]:
     return set(optimkit.audit(space["optimizer"], space["model"], **others).codes)
 
 
-@pytest.mark.parametrize("symptom", symptoms(), ids=lambda symptom: symptom.place)
+@pytest.mark.parametrize("symptom", SYMPTOMS, ids=lambda symptom: symptom.place)
 def test_a_symptom_shows_is_named_and_is_mended(symptom, request):
     """What the page says is printed, the audit finds it, and neither is left in the mended code."""
     if "`torch>2.6`" in symptom.body and torch.__version__.startswith("2.6."):
         pytest.skip("another torch shows it")
-    bad, shown, good, mended = symptom.blocks
+    bad, shown, good, mended = symptom.blocks("python", "text", "python", "text")
     said, before = run(bad)
     if symptom.codes:
         assert symptom.codes <= found(before)
@@ -92,10 +63,7 @@ def test_a_symptom_shows_is_named_and_is_mended(symptom, request):
     if symptom.codes:
         assert not symptom.codes & found(after)
     if request.config.getoption("--update-golden"):
-        body = symptom.body.replace(f"{bad}```\n\n```text\n{shown}", f"{bad}```\n\n```text\n{said}")
-        body = body.replace(f"{good}```\n\n```text\n{mended}", f"{good}```\n\n```text\n{better}")
-        text = symptom.page.read_text("utf-8")
-        symptom.page.write_text(text.replace(symptom.body, body), "utf-8")
+        symptom.rewrite((bad, shown, said), (good, mended, better))
     else:
         assert (said, better) == (shown, mended)
     assert said != better
@@ -103,5 +71,5 @@ def test_a_symptom_shows_is_named_and_is_mended(symptom, request):
 
 def test_there_are_forty_and_each_title_is_its_own():
     """Enough symptoms that most readers find theirs, each once, in both languages."""
-    titles = [symptom.title for symptom in symptoms()]
+    titles = [symptom.title for symptom in SYMPTOMS]
     assert len(set(titles)) == len(titles) >= 40

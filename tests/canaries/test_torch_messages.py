@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from sections import BLOCK, ROOT, Section, sections
 from torch.optim import Optimizer, lr_scheduler, swa_utils
 
-ROOT = Path(__file__).parents[2]
 ERRORS = ROOT / "docs" / "errors"
 SOURCE = Path(torch.optim.__file__).parent
 TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
@@ -33,7 +33,6 @@ PUBLIC = [
     for name in module.__all__
     if inspect.isclass(getattr(module, name))
 ]
-BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMES = re.compile(r"^`[^`\n]+`(?: · `[^`\n]+`)*$", re.MULTILINE)
 RANGE = re.compile(r"`torch([<>])(\d+)\.(\d+)`")
 EXCUSE = re.compile(r"^\| `(.+?)` \| (.+) \|$", re.MULTILINE)
@@ -67,20 +66,8 @@ class Message:
         return {one.__name__ for one in PUBLIC if issubclass(one, tuple(owners))}
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A section of a page: how to meet a message, and how to mend it."""
-
-    page: Path
-    title: str
-    body: str
-
-    @property
-    def place(self) -> str:
-        """The file and the line of its title, and the title."""
-        lines = self.page.read_text("utf-8").splitlines()
-        line = 1 + lines.index(f"## {self.title}")
-        return f"{self.page.relative_to(ROOT)}:{line}: {self.title}"
+class Entry(Section):
+    """How to meet a message, and how to mend it."""
 
     @property
     def printed(self) -> list[str]:
@@ -167,16 +154,6 @@ def template(node: ast.expr, constants: dict[str, ast.expr]) -> str:
     return "…"
 
 
-def entries() -> list[Entry]:
-    """Read the entries of all pages."""
-    return [
-        Entry(page, *section.split("\n", 1))
-        for page in sorted(ERRORS.glob("*.md"))
-        if page.stem != "index"
-        for section in re.split(r"^## ", page.read_text("utf-8"), flags=re.MULTILINE)[1:]
-    ]
-
-
 def excuses() -> dict[str, str]:
     """Return the messages that the index says nobody meets, each with its reason."""
     return dict(EXCUSE.findall((ERRORS / "index.md").read_text("utf-8")))
@@ -202,7 +179,7 @@ def run(code: str) -> str:
     return re.sub("0x[0-9a-f]+", "0x…", "\n".join([*texts, *said])).rstrip()
 
 
-MESSAGES, ENTRIES = messages(), entries()
+MESSAGES, ENTRIES = messages(), sections(ERRORS, Entry)
 torch.sparse.check_sparse_tensor_invariants.disable()  # torch warns, once, if nobody has chosen
 
 
@@ -238,10 +215,7 @@ def test_an_entry_prints_what_it_says(entry, request):
         if kind == "python":
             said = run(code)
             if request.config.getoption("--update-golden") and after == "text":
-                page = entry.page.read_text("utf-8")
-                shown = f"```python\n{code}```\n\n```text\n"
-                page = page.replace(f"{shown}{text}```", f"{shown}{said}\n```")
-                entry.page.write_text(page, "utf-8")
+                entry.rewrite((code, text, f"{said}\n"))
             elif TORCH == NEWEST or not text:
                 assert said == (text.rstrip() if after == "text" else "")
             else:

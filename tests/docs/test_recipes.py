@@ -12,80 +12,40 @@ import signal
 import subprocess
 import sys
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from sections import BLOCK, ROOT, Section, sections
 
-ROOT = Path(__file__).parents[2]
-RECIPES = ROOT / "docs" / "recipes"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((\S+?\.md)(?:#[^)\s]*)?\)|(?:utorial |教程 ?)(\d\d)")
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A section of a page."""
-
-    page: Path
-    title: str
-    body: str
-
-    @property
-    def place(self) -> str:
-        """The file and the line of its title, and the title."""
-        lines = self.page.read_text("utf-8").splitlines()
-        line = 1 + lines.index(f"## {self.title}")
-        return f"{self.page.relative_to(ROOT)}:{line}: {title(self)}"
-
-    @property
-    def blocks(self) -> list[str]:
-        """What is run, and what it prints."""
-        kinds, blocks = zip(*BLOCK.findall(self.body), strict=True)
-        assert kinds == ("python", "text")
-        return list(blocks)
+RECIPES = sections(ROOT / "docs" / "recipes", Section, but=("index", "sheet"))
 
 
-def recipes() -> list[Recipe]:
-    """Read the sections of all pages."""
-    return [
-        Recipe(page, *section.split("\n", 1))
-        for page in sorted(RECIPES.glob("*.md"))
-        if page.stem not in ("index", "sheet")
-        for section in re.split(r"^## ", page.read_text("utf-8"), flags=re.MULTILINE)[1:]
-    ]
-
-
-def title(recipe: Recipe) -> str:
-    """Return the English half of its title."""
-    return recipe.title.split(" | ")[0]
-
-
-@pytest.mark.parametrize("recipe", recipes(), ids=lambda recipe: recipe.place)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.place)
 def test_a_recipe_prints_what_its_page_says(recipe, request, tmp_path, monkeypatch):
     """It needs nothing but its own lines, whatever the random numbers are, and nothing warns."""
     if "`torch>2.6`" in recipe.body and torch.__version__.startswith("2.6."):
         pytest.skip("another torch has it")
     monkeypatch.chdir(tmp_path)
-    code, shown = recipe.blocks
+    code, shown = recipe.blocks("python", "text")
     torch.seed()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings():
         warnings.simplefilter("error")
         exec(compile(code, recipe.place, "exec"), {"__name__": "__main__"})
     if request.config.getoption("--update-golden"):
-        body = recipe.body.replace(f"```text\n{shown}", f"```text\n{printed.getvalue()}")
-        text = recipe.page.read_text("utf-8")
-        recipe.page.write_text(text.replace(recipe.body, body), "utf-8")
+        recipe.rewrite((code, shown, printed.getvalue()))
     else:
         assert printed.getvalue() == shown
 
 
-@pytest.mark.parametrize("recipe", recipes(), ids=title)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.english)
 def test_a_recipe_is_short(recipe):
     """Twelve lines, none wider than the page; the lines of the sheet are narrow enough for a column."""
-    code, _ = recipe.blocks
+    code, _ = recipe.blocks("python", "text")
     lines = [line for line in code.splitlines() if line]
     assert len(lines) <= 12
     assert max(map(len, lines)) <= 80
@@ -95,7 +55,7 @@ def test_a_recipe_is_short(recipe):
     assert "print(" in shows
 
 
-@pytest.mark.parametrize("recipe", recipes(), ids=title)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.english)
 def test_a_recipe_leads_on(recipe):
     """It names a tutorial, and both languages lead to the same pages."""
     english, chinese = [], []
@@ -109,14 +69,14 @@ def test_a_recipe_leads_on(recipe):
 
 def test_there_are_thirty_and_each_title_is_its_own():
     """Enough that most wishes have one, each once, in both languages."""
-    titles = [recipe.title for recipe in recipes()]
+    titles = [recipe.title for recipe in RECIPES]
     assert len(set(titles)) == len(titles) >= 30
     assert all(re.search("[\u4e00-\u9fff]", one.split(" | ")[1]) for one in titles)
 
 
 def test_the_recipe_for_sigterm_saves_and_ends(tmp_path):
     """When the signal comes, the checkpoint is written at the next safe point, and the process ends by it."""
-    (code,) = [one.blocks[0] for one in recipes() if "SIGTERM" in one.title]
+    [code] = [one.blocks("python", "text")[0] for one in RECIPES if "SIGTERM" in one.title]
     stopped = code.replace("optimizer.step()", "optimizer.step(), signal.raise_signal(15)")
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"import signal\n{stopped}"],

@@ -11,29 +11,20 @@ import re
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import pytest
+from sections import BLOCK, ROOT, Section, sections
 
 from optimkit.__main__ import main
 from optimkit._codes import entries, explained
 from optimkit._inspection.checks import CHECKS
 
-ROOT = Path(__file__).parents[2]
 CODES = ROOT / "src" / "optimkit" / "_codes"
 OF_FILES = {"damaged-file", "unsafe-file", "no-checksums"}
-BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LEADS = {
     "en": ("If you train on:", "Fix:", "With the kit:"),
     "zh": ("照这样训练：", "改法：", "用工具包："),
 }
-
-
-def place(code):
-    """Return the file and the line of the heading of an entry."""
-    page = CODES / f"{entries()[code].page}.md"
-    line = 1 + page.read_text("utf-8").splitlines().index(f"## `{code}`")
-    return f"{page.relative_to(ROOT)}:{line}"
 
 
 def printed(code, space):
@@ -65,25 +56,20 @@ def test_each_code_has_an_entry_and_each_entry_a_code():
 
 
 @pytest.mark.since("Muon")
-@pytest.mark.parametrize("code", sorted(entries()), ids=lambda code: f"{place(code)}: {code}")
-def test_the_script_has_it_and_the_fix_removes_it(code, tmp_path, monkeypatch, request):
+@pytest.mark.parametrize("entry", sections(CODES, Section), ids=lambda entry: entry.place)
+def test_the_script_has_it_and_the_fix_removes_it(entry, tmp_path, monkeypatch, request):
     """The script of an entry gives its code; the fix, run behind it, does not; both print what is there."""
     monkeypatch.chdir(tmp_path)
-    text = entries()[code].text
-    kinds, blocks = zip(*BLOCK.findall(text), strict=True)
-    assert kinds == ("python", "text", "python", "text")
-    space = {}
-    for index, there in ((0, True), (2, False)):
-        said = printed(blocks[index], space)
-        assert (code in codes_in(said, code in OF_FILES)) is there
-        if request.config.getoption("--update-golden"):
-            page = CODES / f"{entries()[code].page}.md"
-            script, shown = blocks[index : index + 2]
-            old, new = (f"{script}```\n\n```text\n{each}```" for each in (shown, said))
-            before, begin, after = page.read_text("utf-8").partition(f"## `{code}`\n")
-            page.write_text(before + begin + after.replace(old, new, 1), "utf-8")
-        else:
-            assert said == blocks[index + 1]
+    code, space = entry.title.strip("`"), {}
+    script, shown, fix, mended = entry.blocks("python", "text", "python", "text")
+    said = printed(script, space)
+    assert code in codes_in(said, code in OF_FILES)
+    better = printed(fix, space)
+    assert code not in codes_in(better, code in OF_FILES)
+    if request.config.getoption("--update-golden"):
+        entry.rewrite((script, shown, said), (fix, mended, better))
+    else:
+        assert (said, better) == (shown, mended)
 
 
 @pytest.mark.parametrize("language", LEADS)
