@@ -43,10 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             answer[2]["findings"] = _listed(given.path, [_of_error(error)])
     except (CheckpointError, OSError) as error:
         answer = 2, str(error), {"error": str(error)}
-    except RecursionError:
-        paths = " or ".join(filter(None, map(vars(given).get, ("path", "one", "other"))))
-        told = f"{paths} is nested too deep to be looked into, or holds itself."
-        answer = 2, told, {"error": told}
     code, text, data = answer
     if given.sarif:
         failure = data.get("error", "") if code == 2 else ""

@@ -125,6 +125,49 @@ def test_the_same_in_two_files(tmp_path, one, other):
     assert {row.kind for row in diff(paths[0], paths[2]).state} == {"changed"}
 
 
+class Config(dict):
+    """A dict of one's own, as configurations are."""
+
+
+def filled(kind, **more):
+    """Return a dict of a kind, with attributes of its own."""
+    found = kind(lr=0.1)
+    vars(found).update(more)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (filled(Config), {"it.lr": 0.1}),
+        (filled(Config, frozen=True), {"it.lr": 0.1}),
+        (collections.defaultdict(list, lr=[0.1]), {"it.lr.0": 0.1}),
+        (collections.deque([1, 2], maxlen=3), {"it.0": 1, "it.1": 2}),
+        ([Config(a=Config(b=[collections.deque([3])]))], {"it.0.a.b.0.0": 3}),
+    ],
+    ids=["dict", "dict with attributes", "defaultdict", "deque", "nested"],
+)
+def test_kinds_of_dicts_and_lists(tmp_path, value, shown):
+    """A dict or a list of another class is shown as what it holds, and refused by a load."""
+    path = tmp_path / "last.ckpt"
+    torch.save(checkpoint(it=value), path)
+    torch.save(checkpoint(), tmp_path / "other.ckpt")
+    rows = diff(path, tmp_path / "other.ckpt").state
+    assert {row.name: row.before for row in rows} == shown
+    with pytest.raises(UnsafeCheckpointError):
+        optimkit.load(path)
+
+
+def test_an_optimizer_pickled_whole(tmp_path):
+    """It is not made: its class stands there, and the rest is read."""
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(model.parameters())
+    torch.save({**checkpoint(), "whole": optimizer}, tmp_path / "last.ckpt")
+    torch.save(checkpoint(), tmp_path / "other.ckpt")
+    [row] = diff(tmp_path / "last.ckpt", tmp_path / "other.ckpt").state
+    assert (row.name, repr(row.before)) == ("whole", "<torch.optim.adamw.AdamW>")
+
+
 @pytest.mark.parametrize("value", [np.array(["a", None], dtype=object), types.SimpleNamespace(a=1)])
 def test_other_arrays_stay_closed(tmp_path, value):
     """An array of objects is not made."""

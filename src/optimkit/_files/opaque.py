@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, BinaryIO
@@ -10,8 +12,8 @@ from typing import Any, BinaryIO
 import torch
 
 from .._values import equal
-from .unread import rebuilt
 
+_DEEPEST = 100
 _NUMBER = re.compile(r"[biufc]\d+")  # a dtype of numpy's without parts, as its pickle spells it
 _SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 _ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
@@ -48,20 +50,55 @@ class Opaque:
 
 
 @cache
-def _class(name: str) -> type[Opaque]:
-    """Make a class that stands for a name: one for all files, which are compared."""
-    return type(name, (Opaque,), {"name": name})
+def _class(name: str, form: type = Opaque) -> type:
+    """Make a class that stands for a name, one for all files, or makes a dict or list in its place."""
+    if form is Opaque:
+        return type(name, (Opaque,), {"name": name})
+    return type(name, (), {"__new__": lambda _, *args: form()})
 
 
 def load_opaque(file: BinaryIO) -> Any:
     """Let torch read, with a class of ours in the place of each that it refuses."""
     file.seek(0)
     names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
-    classes = [(_class(name), name) for name in names]
+    forms: dict[str, type] = dict.fromkeys(names, Opaque)
+    while True:
+        try:
+            _load(file, forms, "meta")  # no values yet
+            return _load(file, forms, "cpu")
+        except pickle.UnpicklingError as error:
+            # torch/_weights_only_unpickler.py, 2.15: it fills what is a dict or a list, no kind of
+            # one, and names the class.
+            told = str(error)
+            found = [name for name in names if forms[name] is Opaque and f"{name}'" in told]
+            if not found:
+                raise
+            forms[max(found, key=len)] = OrderedDict if "SETITEM" in told else list
+
+
+def _load(file: BinaryIO, forms: Mapping[str, type], device: str) -> Any:
+    classes = [(_class(name, form), name) for name, form in forms.items()]
     file.seek(0)
     with torch.serialization.safe_globals([*classes]):
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    return rebuilt(content, lambda value, _: _number_of(value))
+        return torch.load(file, map_location=device, weights_only=True)
+
+
+def to_show(value: Any, above: tuple[int, ...] = ()) -> Any:
+    """Rebuild what is in a file: with numbers in place of numpy's, and nothing within itself."""
+    value = _number_of(value)
+    if type(value) not in (dict, OrderedDict, list, tuple):
+        return value
+    if id(value) in above:
+        return _class("itself")()
+    if len(above) == _DEEPEST:
+        return _class(f"nested deeper than {_DEEPEST} levels")()
+    inner = (*above, id(value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(to_show(item, inner) for item in value)
+    found = type(value)((key, to_show(item, inner)) for key, item in value.items())
+    if hasattr(value, "__dict__"):  # a state dict has its _metadata there
+        vars(found).update(vars(value))
+    return found
 
 
 def holds_opaque(value: Any) -> bool:

@@ -22,7 +22,7 @@ import torch
 from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError, first_few
 from .._tables import Shown
 from .layout import CHUNK, MAGIC, Layout, LayoutError, crc_of, survey
-from .opaque import load_opaque
+from .opaque import load_opaque, to_show
 from .progress import show_progress
 from .unread import Unread, can_defer
 
@@ -107,11 +107,11 @@ def look_into_file(path: Path) -> Reading:
 def look(path: Path, file: BinaryIO, *, zipped: bool = True) -> tuple[Any, str]:
     """Read what is in a file, and say why a load would refuse it."""
     try:
-        return _load(path, file, "cpu", zipped=zipped), ""
+        return to_show(_load(path, file, "cpu", zipped=zipped)), ""
     except UnsafeCheckpointError as error:
         try:
             with allow_weights_only():
-                return load_opaque(file), str(error)
+                return to_show(load_opaque(file)), str(error)
         except Exception:  # of another shape than torch reads
             raise error from None
 
