@@ -46,21 +46,27 @@ NOTHING = "nothing-is-built"
 
 AXE = {"resultTypes": ["violations"], "preload": False}
 """Without preload axe asks for no file: it would look for imported style sheets in the wrong folder."""
+BUT_COLOURS = AXE | {"rules": {"color-contrast": {"enabled": False}}}
+COLOURS = AXE | {"runOnly": ["color-contrast"]}
 
-# What is code and stands in tags of the same kinds shares its colours: one of each is enough, and
-# axe, which looks up what lies behind each piece of text, is many times as fast.
-THIN_CODE = """() => {
-  const seen = new Set();
-  const code = "article :is(pre span, code, code span, dt.sig span)";
-  for (const piece of document.querySelectorAll(code)) {
-    let kind = "";
-    for (let one = piece; one.localName !== "article"; one = one.parentElement) {
-      kind += `${one.localName}.${one.className} `;
+# Texts in tags of the same kinds share their colours. Axe looks up what lies behind each of them, which
+# takes nearly all of its time: each kind is looked at once, on the first page that has it.
+FIND_KINDS = """() => {
+  window.kinds = new Map();
+  for (const one of document.querySelectorAll("body *")) {
+    const words = [...one.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    if (!words && one.localName !== "input" || !one.checkVisibility()) continue;
+    let kind = document.documentElement.dataset.theme;
+    for (let up = one; up; up = up.parentElement) {
+      kind += ` ${up.localName}.${up.className.baseVal ?? up.className}${up.style.cssText}`;
     }
-    if (seen.has(kind)) piece.replaceWith(...piece.childNodes);
-    seen.add(kind);
+    if (!kinds.has(kind)) kinds.set(kind, one);
   }
+  return [...kinds.keys()];
 }"""
+RUN_AXE = """([kinds, options]) => axe
+  .run(kinds ? kinds.map((kind) => window.kinds.get(kind)) : document, options)
+  .then((all) => all.violations)"""
 
 # All is loaded, nothing is in motion, and what the last event has asked for is drawn.
 AT_REST = """() => document.readyState === "complete"
@@ -164,16 +170,20 @@ def names(root: Path, pattern: str) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test each page (`address`), each page of text (`article`), each `tutorial`.
 
-    What is the same on all pages is tested on one of each kind: `sample`, `tutorial_sample`.
+    What is the same on all pages is tested on one of each kind in both languages (`sample`,
+    `tutorial_sample`), or in one of them (`kind_of_page`) if the words do not matter.
     """
     root = site_root(metafunc.config)
     pages = [name for name in names(root, "??/**/*.html") if "/_static/" not in name]
     listings = ("genindex.html", "search.html")
+    sample = [name for name in pages if name.endswith(SAMPLE)]
+    kinds = sorted(name.partition("/")[2] for name in sample if name.startswith("en/"))
     wanted = {
         "address": pages,
         "article": [name for name in pages if not name.endswith(listings)],
         "tutorial": [Path(name).stem for name in names(root, "en/auto_examples/plot_*.html")],
-        "sample": [name for name in pages if name.endswith(SAMPLE)],
+        "sample": sample,
+        "kind_of_page": [f"{('en', 'zh')[n % 2]}/{name}" for n, name in enumerate(kinds)],
         "tutorial_sample": TUTORIAL_SAMPLE,
     }
     for name, values in wanted.items():
@@ -299,15 +309,19 @@ def at_rest() -> Callable[[Page], None]:
     return rest
 
 
-def find_violations(page: Page) -> list[str]:
+def find_violations(page: Page, seen: set[str]) -> list[str]:
     """Return what axe's default rules (WCAG A and AA, best practice) find, a line for each element."""
     page.evaluate(OPEN_FOLDS)
-    page.evaluate(THIN_CODE)
     rest(page)
     # Axe().run sends its script each time, and brings back what is right with every element, too.
     if not page.evaluate("'axe' in window"):
         page.evaluate(f"{Axe().axe_script}; null")
-    found = page.evaluate("(options) => axe.run(options).then((all) => all.violations)", AXE)
+    found = page.evaluate(RUN_AXE, [None, BUT_COLOURS])
+    if kinds := [kind for kind in page.evaluate(FIND_KINDS) if kind not in seen]:
+        colours = page.evaluate(RUN_AXE, [kinds, COLOURS])
+        if not colours:
+            seen.update(kinds)
+        found += colours
     return [
         f"{rule['id']}: {' '.join(map(str, node['target']))}"
         for rule in found
@@ -315,7 +329,8 @@ def find_violations(page: Page) -> list[str]:
     ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def violations() -> Callable[[Page], list[str]]:
     """The rules of accessibility that a page breaks."""
-    return find_violations
+    seen: set[str] = set()
+    return lambda page: find_violations(page, seen)

@@ -1,5 +1,6 @@
 """What a reader downloads is whole, and runs on a computer that has never seen this repository."""
 
+import ast
 import io
 import json
 import os
@@ -14,6 +15,8 @@ from urllib.parse import urljoin
 import pytest
 
 LANGUAGES = ("en", "zh")
+TUTORIALS_RUN = ("plot_05_step", "plot_12_resume", "plot_22_several_devices")
+"""Plain, with files, with processes of its own."""
 WARNING = re.compile(r"^.*Warning: .*$", re.M)
 RST = re.compile(r"^ *\.\. \S.*$|^.*::\s*$|^.*``.*$|^.*:[a-z]+:`.*$", re.M)
 CODE = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
@@ -85,13 +88,35 @@ def run(folder, code):
     return done.stdout
 
 
-@pytest.mark.parametrize("language", ["zh"], indirect=True)
-def test_script_runs(files, tmp_path):
+@pytest.mark.parametrize("name", TUTORIALS_RUN)
+def test_script_runs(site, tmp_path, name):
     """A downloaded script runs without an error or a warning, and leaves no file behind.
 
-    ``nox -s notebooks`` runs the same code in English.
+    ``nox -s notebooks`` runs the same code in English, for every tutorial.
     """
-    assert run(tmp_path / "empty", files["py"].decode())
+    script = download(site, linked(site, f"zh/auto_examples/{name}.html", "py")[0])
+    assert run(tmp_path / "empty", script.decode())
+
+
+class Words(ast.NodeTransformer):
+    """Takes the words out of code, and leaves what runs."""
+
+    def visit_Constant(self, node):
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, node):
+        parts = [self.visit(part) for part in node.values if isinstance(part, ast.FormattedValue)]
+        return ast.JoinedStr(sorted(parts, key=ast.dump))
+
+
+def test_script_is_the_same_in_both_languages(site, tutorial):
+    """The scripts of the two languages differ in words alone: what runs in one runs in the other."""
+    scripts = [
+        download(site, linked(site, f"{language}/auto_examples/{tutorial}.html", "py")[0])
+        for language in LANGUAGES
+    ]
+    english, chinese = (ast.dump(Words().visit(ast.parse(script))) for script in scripts)
+    assert english == chinese
 
 
 def test_notebook_is_valid(notebook):

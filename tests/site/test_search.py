@@ -469,9 +469,9 @@ def test_other_language_is_not_found(search, still, site, language):
         assert [found for found in marked if word in found.lower()] == []
 
 
-def test_dialog_opens_on_each_kind_of_page(search, sample):
+def test_dialog_opens_on_each_kind_of_page(search, kind_of_page):
     """The dialog opens from each kind of page, by its button as by its keys, and finds from there."""
-    language, _, where = sample.partition("/")
+    language, _, where = kind_of_page.partition("/")
     dialog = search(language, where=where)
     assert CLEARING in dialog.pages("zero_grad")
     dialog.page.keyboard.press("Escape")
