@@ -75,6 +75,7 @@ napoleon_type_aliases = {
     "LrCurve": ":py:class:`~optimkit.LrCurve`",
     "Report": ":py:class:`~optimkit.Report`",
     "Rule": ":py:class:`~optimkit.Rule`",
+    "Saving": ":py:class:`~optimkit.Saving`",
     "Selector": ":py:class:`~optimkit.Selector`",
     "Integrity": ":py:class:`~optimkit.Integrity`",
     "Table": ":py:class:`~optimkit.Table`",

@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from harness import kill
-from peers import BACKGROUND, OPTIMKIT
+from peers import BACKGROUND, OPTIMKIT, whole
 
 import optimkit
+from optimkit.checkpoint import distributed
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill -9")
 
@@ -64,3 +66,33 @@ def test_a_killed_run_goes_on_from_its_last_save(tmp_path):
     assert presence.endswith(".run")
     del checkpoints
     assert len(os.listdir(tmp_path)) == 3
+
+
+@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch has no gloo")
+def test_killed_processes_of_torchrun_lose_nothing(tmp_path, full):
+    """Whichever of two dies while they save in the background, what was complete is there, whole."""
+    generator, script, said = random.Random(0), Path(__file__).with_name("ranks.py"), 0
+    for time_ in range(21 if full else 1):
+        dying = (("0", "1"), ("1",), ("0",))[time_ % 3]
+        command = [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+            *(str(script), str(tmp_path), str(generator.uniform(0, 0.6)), *dying),
+        ]
+        done = subprocess.run(
+            command,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert "Signal 9 (SIGKILL)" in done.stderr, done.stderr[-2000:]
+        begun, *complete = [int(line.split()[1]) for line in done.stdout.splitlines()]
+        assert begun >= said
+        loaded = distributed.load(tmp_path / "last")
+        said = max([begun + 1, *complete])
+        assert loaded["number"] >= said
+        assert loaded["tensors"]["layer.0"].eq(loaded["number"]).all()
+        assert whole(loaded["tensors"])
+    distributed.save(tmp_path / "last", number=-1)
+    assert os.listdir(tmp_path) == ["last"]

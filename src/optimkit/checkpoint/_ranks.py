@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,22 +11,32 @@ import torch.distributed as dist
 from .._errors import CheckpointError, MismatchError
 
 T = TypeVar("T")
+_beside: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()  # by the default group
 
 
 class Ranks:
     """The processes that save or load together: the default process group, or this one alone."""
 
-    def __init__(self) -> None:
-        together = dist.is_available() and dist.is_initialized()
-        self.rank = dist.get_rank() if together else 0
-        self.size = dist.get_world_size() if together else 1
+    def __init__(self, group: Any = None) -> None:
+        self.together = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if self.together else 0
+        self.size = dist.get_world_size() if self.together else 1
+        self.group = group
+
+    def beside(self) -> Ranks:
+        """Return the same ones, for a thread: what they tell each other must not meet training's."""
+        if not self.together:
+            return self
+        if dist.group.WORLD not in _beside:
+            _beside[dist.group.WORLD] = dist.new_group(backend="gloo")
+        return Ranks(_beside[dist.group.WORLD])
 
     def gather(self, value: T) -> list[T]:
         """Return what each process has, in all of them."""
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, value)
+        dist.all_gather_object(found, value, group=self.group)
         return found
 
     def run(self, work: Callable[[], T]) -> T:

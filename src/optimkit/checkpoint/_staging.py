@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from .._values import PLAIN
 
 _ALIGNED = 16  # bytes: a multiple of the size of every dtype
 _CONTAINERS = (dict, OrderedDict, list, tuple)
+_Copied: TypeAlias = tuple[Any, list[torch.Event]]
 
 
 def compact(content: Any) -> Any:
@@ -169,14 +170,19 @@ def settle_and_raise() -> None:
                 saving.wait()
 
 
-def write_beside(path: Path, content: Any, write: Callable[[Any], object]) -> Saving:
-    """Copy what is to be written, and let a thread write the copy."""
+def write_beside(
+    path: Path,
+    content: Any,
+    write: Callable[[Any], object],
+    together: Callable[[Callable[[], _Copied]], _Copied] = lambda work: work(),
+) -> Saving:
+    """Copy what is to be written, and let a thread write the copy: in every process, or in none."""
     with _stage.copying:
         settle_and_raise()
         buffers = [] if _stage.busy else _stage.buffers
         busy, _stage.busy = _stage.busy, True
         try:
-            staged, events = _copied_out(content, buffers)
+            staged, events = together(lambda: _copied_out(content, buffers))
         finally:
             _stage.busy = busy
 
@@ -190,7 +196,7 @@ def write_beside(path: Path, content: Any, write: Callable[[Any], object]) -> Sa
         return saving
 
 
-def _copied_out(content: Any, buffers: list[Tensor]) -> tuple[Any, list[torch.Event]]:
+def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
     """Copy all that may change; of what a GPU copies meanwhile, return what tells the end."""
     copies: dict[int, Tensor] = {}
     devices: set[torch.device] = set()
@@ -198,6 +204,11 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> tuple[Any, list[torch.Ev
     def move(value: Any, _: object) -> Any:
         if type(value) in PLAIN or type(value) in _CONTAINERS:
             return value
+        if hasattr(value, "_local_tensor"):  # of a sharded tensor, this process has a part
+            names, about = value.__tensor_flatten__()
+            parts = {name: getattr(value, name) for name in names}
+            parts["_local_tensor"] = move(value._local_tensor.detach(), _)
+            return value.__tensor_unflatten__(parts, about, value.shape, value.stride())
         if not isinstance(value, Tensor) or not _is_plain(value):
             return copy.deepcopy(value)
         storage = value.untyped_storage()
@@ -208,7 +219,9 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> tuple[Any, list[torch.Ev
                 pinned = storage.device.type == "cuda"
                 buffers.append(torch.empty(storage.nbytes(), dtype=torch.uint8, pin_memory=pinned))
             source = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
-            copies[storage._cdata] = buffers[at].copy_(source, non_blocking=True)
+            # From a device into memory that is not pinned, it may go on unseen.
+            pinned = buffers[at].is_pinned()
+            copies[storage._cdata] = buffers[at].copy_(source, non_blocking=pinned)
             devices.add(storage.device)
         return _laid_out(copies[storage._cdata].untyped_storage(), value)
 

@@ -5,14 +5,17 @@ Names, classes, groups and schedules are compared as for one file, in every proc
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint import metadata, state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
@@ -29,10 +32,35 @@ from ._matching.loaders import Options
 from ._matching.plan import Plan, plan
 from ._ranks import Ranks
 from ._results import Loaded, Match
+from ._staging import Saving, compact, settle, settle_and_raise, write_beside
 
 __all__ = ["load", "save"]
 
 _PREFIX, _PART = ".optimkit-", ".part"
+
+
+@overload
+def save(
+    path: str | os.PathLike[str],
+    objects: Mapping[str, Any] | None = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    durable: bool = True,
+    background: Literal[False] = False,
+    **stateful: Any,
+) -> Path: ...
+
+
+@overload
+def save(
+    path: str | os.PathLike[str],
+    objects: Mapping[str, Any] | None = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    durable: bool = True,
+    background: Literal[True],
+    **stateful: Any,
+) -> Saving: ...
 
 
 def save(
@@ -41,8 +69,9 @@ def save(
     *,
     metadata: Mapping[str, Any] | None = None,
     durable: bool = True,
+    background: bool = False,
     **stateful: Any,
-) -> Path:
+) -> Path | Saving:
     """Save into a directory, all processes together.
 
     It is built aside and renamed in: to :func:`load`, there is the old directory or the new
@@ -54,14 +83,17 @@ def save(
         The directory, which all processes can reach.
     objects, metadata, durable : optional
         As for :func:`optimkit.save`, and so are the errors.
+    background : bool, optional
+        As for :func:`optimkit.save`. The threads that write use a process group of their own
+        (gloo). Wait for them before ``destroy_process_group``.
     **stateful : Any
         What to save, by name, as for :func:`optimkit.save`. What is not a sharded tensor is
         saved as the first process has it, a random state too.
 
     Returns
     -------
-    pathlib.Path
-        The directory.
+    pathlib.Path or Saving
+        The directory; with `background`, what waits for it.
 
     Examples
     --------
@@ -75,38 +107,66 @@ def save(
     ranks, target = Ranks(), Path(os.path.realpath(path))
     found = objects_to_save(objects, stateful)
     about = checked_mapping("metadata", metadata)
-    skeleton, tensors = ranks.run(lambda: _split(found, about))
+    ranks.run(settle_and_raise)
+    content = ranks.run(lambda: _split(found, about, ranks.rank))
+    if not background:
+        _write(target, *content, durable, ranks)
+        return Path(path)
+    beside = ranks.beside()
+
+    def write(copy: tuple[dict[str, Any], dict[str, Tensor]]) -> None:
+        try:
+            _write(target, *copy, durable, beside)
+        except Exception as error:
+            if beside.together and not dist.is_initialized():
+                raise CheckpointError(
+                    f"{path} was not written: the process group was destroyed meanwhile. Call "
+                    "wait() before destroy_process_group()."
+                ) from error
+            raise
+
+    return write_beside(Path(path), compact(content), write, ranks.run)
+
+
+def _write(
+    target: Path,
+    skeleton: dict[str, Any],
+    tensors: dict[str, Tensor],
+    durable: bool,
+    ranks: Ranks,
+) -> None:
     lock = ranks.run(lambda: _make_room(target) if ranks.rank == 0 else None)
     work = _work_folder(target, ranks.gather("" if lock is None else lock.name)[0])
     try:
         if any(ranks.gather(bool(tensors))):
             writer = FileSystemWriter(work, sync_files=durable, overwrite=True)
-            # Else each tensor is of whatever rank has the least to write: half a BatchNorm of each.
+            # Else each tensor is of whatever rank has the least to write.
             planner = DefaultSavePlanner(dedup_save_to_lowest_rank=True)
-            _unwrapped(
-                lambda: state_dict_saver.save(tensors, storage_writer=writer, planner=planner)
-            )
+            # Not save, which warns of a single process: it can't be silenced in a thread.
+            with _unwrapped():
+                state_dict_saver._save_state_dict(
+                    tensors, writer, ranks.group, no_dist=not ranks.together, planner=planner
+                )
         written = ranks.gather(ranks.run(lambda: _checksums(work, ranks.rank)))
-        noted = {name: list(each) for part in written for name, each in part.items()}
-
-        def complete() -> None:
-            header = {**describe(found), "metadata": about, "files": noted}
-            _install(work, target, {**skeleton, KEY: header}, durable)
-
-        ranks.run_on_first(complete)
+        skeleton[KEY]["files"] = {
+            name: list(each) for part in written for name, each in part.items()
+        }
+        ranks.run_on_first(lambda: _install(work, target, skeleton, durable))
     finally:
         if lock is not None:
             lock.release()  # first: the next save removes what an interrupt leaves
             shutil.rmtree(work, ignore_errors=True)
-    return Path(path)
 
 
 def _split(
-    objects: Mapping[str, Any], about: Mapping[str, Any]
+    objects: Mapping[str, Any], about: Mapping[str, Any], rank: int
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what goes into the first file, and the tensors that this process writes."""
     skeleton, tensors = shards.split(contents.states_of(objects))
     contents.check(skeleton, about)
-    return skeleton, tensors
+    if rank:
+        tensors = {key: each for key, each in tensors.items() if type(each) is not Tensor}
+    return {**skeleton, KEY: {**describe(objects), "metadata": about}}, tensors
 
 
 def _make_room(target: Path) -> files.RunLock:
@@ -190,6 +250,7 @@ def load(
     """
     ranks = Ranks()
     given = objects_to_load(objects, stateful)
+    settle()
     folder = ranks.run_on_first(lambda: shards.find(Path(path)))
     reading = ranks.run(lambda: _read(folder, map_location, verify, ranks))
     content = shards.with_placeholders(reading.content)
@@ -204,7 +265,8 @@ def load(
     if any(ranks.gather(bool(tensors))):
         reader = _SafeReader(folder)
         ranks.run(reader.read_metadata)  # torch would wrap what is wrong with it
-        _unwrapped(lambda: state_dict_loader.load(tensors, storage_reader=reader))
+        with _unwrapped():
+            state_dict_loader.load(tensors, storage_reader=reader)
     content = files.filled(content, tensors)
     found.bind(content)
     found.load(content, together=ranks.run)
@@ -250,12 +312,16 @@ class _SafeReader(FileSystemReader):
         return found
 
 
-def _unwrapped(work: Callable[[], object]) -> None:
+@contextlib.contextmanager
+def _unwrapped() -> Iterator[None]:
     """Let torch work, and raise what it wraps."""
     try:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # what is done to warnings is done to those of all threads
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a single process, and of its own deprecations
-            work()
+            yield
     except CheckpointException as error:
         causes = [failure[0] for _, failure in sorted(error.failures.items())]
         known = [each for each in causes if isinstance(each, (OSError, CheckpointError))]
