@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, StepLR
 
 from optimkit import (
     MismatchError,
@@ -336,5 +336,15 @@ def test_a_schedule_that_reads_the_state_is_not_foreseen():
         "ByState fails at step 1, 3 were asked for: it reads the optimizer's state, which only real "
         "steps change"
     )
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        lr_curve(schedule, 3)
+
+
+def test_an_optimizer_that_finds_its_own_rate():
+    """timm's Adafactor has lr=None: audit passes over it, and lr_curve says what is so."""
+    model, optimizer = pair(Counting, lr=None)
+    schedule = StepLR(optimizer, 2)
+    assert not audit(optimizer, model, schedulers=schedule).rows
+    message = "Counting has lr=None, and finds its own: no schedule can set it"
     with pytest.raises(ValueError, match=f"^{message}$"):
         lr_curve(schedule, 3)

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
@@ -30,7 +30,7 @@ from .._torch_optimizers import (
     shape_of,
 )
 from .._torch_schedulers import undisturbed
-from .._values import PLAIN, dtype_name, local, nbytes, tensors_held, tensors_in
+from .._values import PLAIN, dtype_name, local, nbytes, parts_of, tensors_held, tensors_in
 from .._wrappers import unwrapped
 
 By = Literal["key", "group", "param", "dtype", "device"]
@@ -289,24 +289,27 @@ def _stepped(optimizer: Any, params: list[Tensor], values: bool) -> tuple[list[S
         raise _refusal(optimizer, f"its step may change {first_few(shared)}, which no copy can own")
     made = view_of(copied)
     states: list[State] = [made.state.get(stub) or {} for stub in stubs]
-    lacking = sum(not tensors_in(state) for state in states)
-    if lacking:
+    lacking = sum(not any(map(tensors_held, state.values())) for state in states)
+    if lacking and not (values and lacking == len(states)):  # as plain SGD, which keeps nothing
         raise _refusal(optimizer, f"its step makes none for {lacking} of {len(stubs)} parameters")
     owned = [{id(each) for each in tensors_in(state) if each.is_meta} for state in states]
     if len(set[int]().union(*owned)) < sum(map(len, owned)):  # a table by address, as heavyball's
         raise _refusal(optimizer, "its step takes parameters without values for one another")
-    kinds = {type(each) for each in _reached(states).values()} - {
-        *PLAIN,
-        Tensor,
-        dict,
-        list,
-        tuple,
-        set,
-    }
-    if kinds:
-        odd = first_few(sorted(kind.__name__ for kind in kinds))
-        raise _refusal(optimizer, f"its step makes {odd}, of which the bytes are not known")
+    values_of = [value for state in states for value in state.values()]
+    if odd := sorted({type(value).__name__ for value in values_of if not _is_known(value)}):
+        what = f"its step makes {first_few(odd)}, of which the bytes are not known"
+        raise _refusal(optimizer, what)
     return states, made.words
+
+
+def _is_known(value: Any) -> bool:
+    """Return whether the size is known of all tensors that a piece of state leads to."""
+    held = set(map(id, tensors_held(value)))
+    return all(
+        id(each) in held and (type(each) in (Tensor, nn.Parameter) or bool(parts_of(each)))
+        for each in _reached(value).values()
+        if isinstance(each, Tensor)
+    )
 
 
 def _apart(optimizer: Any, params: list[Tensor], values: bool) -> tuple[Any, list[Tensor]]:

@@ -16,7 +16,7 @@ from .._optimizer_view import group_label
 from .._tables import Shown, Table
 from .._torch_optimizers import NOT_OPTIONS
 from .._torch_schedulers import Copies, children_of, members_of, undisturbed
-from .._values import same
+from .._values import plain, same
 from .._wrappers import unwrapped
 
 _LINES = 21  # so many steps are shown in text, evenly spaced
@@ -133,6 +133,10 @@ def lr_curve(
         raise ValueError(f"steps must be an integer of 0 or more, not {steps!r}")
     kind = type(scheduler).__name__
     given = _arguments(scheduler, kind, steps, metrics)
+    if any(group.get("lr") is None for group in optimizer.param_groups):
+        raise ValueError(
+            f"{type(optimizer).__name__} has lr=None, and finds its own: no schedule can set it"
+        )
     with undisturbed():
         copies = Copies()
         stub = copies.stub_of(optimizer)
@@ -186,7 +190,9 @@ def _below_floor(scheduler: Any, groups: Sequence[Mapping[str, Any]]) -> list[st
     return [
         group_label(index, group)
         for index, (group, floor) in enumerate(zip(groups, floors, strict=False))
-        if isinstance(floor, (int, float)) and 0 < group.get("initial_lr", group["lr"]) < floor
+        if isinstance(floor, (int, float))
+        and isinstance(lr := plain(group.get("initial_lr", group["lr"])), (int, float))
+        and 0 < lr < floor
     ]
 
 
