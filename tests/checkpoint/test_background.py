@@ -15,12 +15,14 @@ from torch import nn
 import optimkit
 from optimkit import Best, CheckpointDir, Last
 
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-@pytest.fixture
-def parts():
-    """Return a model and an optimizer that has stepped."""
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=GPU)])
+def parts(request):
+    """Return a model and an optimizer that has stepped, on each device that is there."""
     torch.manual_seed(0)
-    model = nn.Linear(300, 200)
+    model = nn.Linear(300, 200, device=request.param)
     optimizer = torch.optim.AdamW(model.named_parameters(), lr=0.1)
     train(model, optimizer)
     return {"model": model, "optimizer": optimizer}

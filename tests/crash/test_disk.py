@@ -49,6 +49,19 @@ def test_a_full_disk_leaves_the_old_one(path, size, durable):
     assert unharmed(path)
 
 
+def test_a_full_disk_beside_training(path):
+    """The handle says so whenever it is asked, and no one is told twice."""
+    with disk_of(5000):
+        saving = optimkit.save(path, weight=torch.zeros(1_000_000), background=True)
+        for _ in range(2):
+            with pytest.raises(OSError, match="File too large") as caught:
+                saving.wait()
+    assert caught.value.filename == str(path)
+    assert unharmed(path)
+    optimkit.save(path, number=2)
+    assert optimkit.load(path)["number"] == 2
+
+
 def test_a_full_disk_leaves_a_directory(tmp_path):
     """A save that fails deletes nothing, and the next one goes on."""
     checkpoints = CheckpointDir(tmp_path / "run", keep=(Last(1),))
@@ -80,9 +93,13 @@ def _refused(path, mode):
     if root:
         os.seteuid(user)
     try:
-        with pytest.raises(PermissionError) as caught:
-            optimkit.save(path, number=2)
-        assert caught.value.filename == str(path)
+        for save in (
+            lambda: optimkit.save(path, number=2),
+            lambda: optimkit.save(path, number=2, background=True).wait(),
+        ):
+            with pytest.raises(PermissionError) as caught:
+                save()
+            assert caught.value.filename == str(path)
     finally:
         if root:
             os.seteuid(0)
