@@ -1,14 +1,4 @@
-"""One bilingual source, two sites: English and Chinese blocks alternate, each site shows its own.
-
-languages   which language a text is in
-blocks      what is running text, its languages, its lines, words that become links
-pairing     the transform that pairs blocks, shows one and hides the other
-glossary    the terms, from one file: their page, links to it, checks
-docstrings  the catalog that translates docstrings is whole
-pages       the switch, alternates, folded solutions
-search      what the search box looks through
-reports     warnings with file and line
-"""
+"""One bilingual source, two sites: English and Chinese blocks alternate, each site shows its own."""
 
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata

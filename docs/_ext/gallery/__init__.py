@@ -1,12 +1,4 @@
-"""What sphinx-gallery leaves to do: figures for every reader, stale outputs, its English words.
-
-scripts     what a script says of itself, and which to run again
-figures     light and dark, English and Chinese
-page        cards, when a tutorial ran, what one can take home
-downloads   scripts and notebooks, by language; the package that they need
-coverage    what of the note the tutorials answer
-links       to other tutorials and the reference, and back
-"""
+"""What sphinx-gallery leaves to do: figures for every reader, stale outputs, its English words."""
 
 from sphinx.application import Sphinx
 from sphinx.util.typing import ExtensionMetadata

@@ -4,6 +4,8 @@ A script draws a figure once, in black on white, with texts such as ``Loss | 损
 picks ``name.zh_CN.png`` over ``name.png`` on the Chinese site, and the theme hides ``only-dark``.
 """
 
+import atexit
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +19,14 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.animation import Animation
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sphinx.errors import ExtensionError
 
 from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, halves
 
+atexit.register(gc.unfreeze)  # some libraries tell of objects that are left at the end
 LIGHT_INK, DARK_PAPER = np.array([(232, 234, 237), (20, 24, 30)]) / 255
 """What black and white become on a dark page."""
 
@@ -43,6 +47,8 @@ DARK = """
 
 def reset_style(gallery_conf: dict[str, Any], script: str) -> None:
     """Give every script the same fresh style; sphinx-gallery calls it before each."""
+    gc.collect()
+    gc.freeze()  # it looks for garbage before each, too: among what torch has imported only once
     mpl.rcdefaults()
     mpl.use("agg")
     font = Path(mplfonts.__file__).parent / "fonts" / "NotoSansCJKsc-Regular.otf"
@@ -102,9 +108,13 @@ def dark(path: Path) -> Path:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Save a figure as pictures, for each language and theme."""
+    figure.dpi = mpl.rcParams["savefig.dpi"]  # savefig would draw each twice, to lay it out
+    for part in (figure, *figure.findobj(Axes)):
+        part.patch.set(facecolor="none", edgecolor="none")
     for variant in variants(figure, path):
-        figure.savefig(variant, transparent=True)
-        plt.imsave(dark(variant), darken(plt.imread(variant)))
+        with figure.canvas.callbacks.blocked(signal="draw_event"):  # it starts animations
+            figure.canvas.print_png(variant)
+        plt.imsave(dark(variant), darken(np.array(figure.canvas.buffer_rgba())))
 
 
 def darken(picture: np.ndarray) -> np.ndarray:
@@ -112,10 +122,13 @@ def darken(picture: np.ndarray) -> np.ndarray:
 
     Colours stay as they are; the greyer a pixel is, the more it turns.
     """
-    colours, alpha = picture[..., :3], picture[..., 3:]
+    seen = picture[..., 3] > 0  # a tenth of a figure
+    colours = picture[seen, :3] / 255
     grey = np.clip(1 - 4 * np.ptp(colours, axis=-1, keepdims=True), 0, 1)
     turned = LIGHT_INK + (DARK_PAPER - LIGHT_INK) * colours
-    return np.concatenate([grey * turned + (1 - grey) * colours, alpha], axis=-1)
+    made = picture.copy()
+    made[seen, :3] = 255 * (grey * turned + (1 - grey) * colours)
+    return made
 
 
 def save_animation(animation: Animation, path: Path) -> Path:
