@@ -19,7 +19,7 @@ from pathlib import Path
 from string import Template
 
 from bilingual.languages import LANGUAGES
-from gallery.downloads import build_wheel
+from gallery.downloads import HAVE_RUN, build_wheel
 from gallery.scripts import digest
 
 DOCS = Path(__file__).parents[1]
@@ -44,23 +44,27 @@ OPTIONAL = re.compile(r":(?:not|is|where)\([^()]*\)")
 def build_languages() -> int:
     """Build each language in a process of its own, since Sphinx keeps some words of the one before.
 
-    The first runs the scripts. Return the worst exit code.
+    The first runs the scripts, and the second begins once they have run. Return an exit code that
+    is not zero, if there is one.
     """
-    codes = []
-    for language in LANGUAGES:
-        print(f"\n{language.name}", flush=True)
-        made = NEXT / language.path, BUILD / "doctrees" / language.path
-        done = subprocess.run(
-            [sys.executable, "-m", "sphinx", "-W", "-q", "-d", made[1], DOCS, made[0]],
-            env=os.environ | {"OPTIMKIT_LANGUAGE": language.sphinx},
-            check=False,
-        )
-        codes.append(done.returncode)
-        if done.returncode:
+    (DOCS / HAVE_RUN).unlink(missing_ok=True)
+    builds: list[subprocess.Popen[bytes]] = []
+    folders = {one: (BUILD / "doctrees" / one.path, NEXT / one.path) for one in LANGUAGES}
+    for language, (trees, pages) in folders.items():
+        command = [sys.executable, "-m", "sphinx", "-W", "-q", "-d", trees, DOCS, pages]
+        environment = os.environ | {"OPTIMKIT_LANGUAGE": language.sphinx}
+        builds.append(subprocess.Popen(command, env=environment))
+        while builds[0].poll() is None and not (DOCS / HAVE_RUN).exists():
+            time.sleep(0.1)
+        if builds[0].poll():
+            break
+    codes = [build.wait() for build in builds]
+    for code, made in zip(codes, folders.values(), strict=False):
+        if code:
             # Sphinx would hold what it has read to be up to date, and would not warn again.
             for folder in made:
                 shutil.rmtree(folder, ignore_errors=True)
-    return max(codes)
+    return next(filter(None, codes), 0)
 
 
 def write_root() -> None:

@@ -26,6 +26,9 @@ from .scripts import ROOT, tutorials
 WHEEL = f"wheels/optimkit-{version('optimkit')}-py3-none-any.whl"
 """Where the package is on the site, for both languages, at the version that the tutorials ran with."""
 
+HAVE_RUN = "auto_examples/have_run.txt"
+"""What stands there once the scripts have run and their downloads are written."""
+
 PART = re.compile(r"^\.\. GENERATED FROM PYTHON SOURCE LINES (\d+)-\d+$", re.M)
 SHOWN = re.compile(
     r"^ \.\. code-block:: none\n\n(?P<text>(?:    .*\n|\n)+)"
@@ -47,21 +50,23 @@ def write_downloads(app: Sphinx) -> None:
     if by_sphinx(app.config.language) is not ENGLISH:
         return  # the English build has written them
     folder = Path(app.srcdir, "auto_examples")
+    found = [(one, split_code_and_text_blocks(one.path)[1]) for one in tutorials()]
     for language in (*LANGUAGES, None):
         own = folder / (language.path if language else "both")
         own.mkdir(exist_ok=True)
-        for tutorial in tutorials():
+        for tutorial, blocks in found:
             # Each part of a page begins with the lines that it is from.
             page = PART.split((folder / f"{tutorial.name}.rst").read_text("utf-8"))
             shown = dict(zip(page[1::2], page[2::2], strict=True))
             parts = [
                 (kind, in_language(kind, said, language), shown.get(str(line), ""))
-                for kind, said, line in split_code_and_text_blocks(tutorial.path)[1]
+                for kind, said, line in blocks
             ]
             Path(own, f"{tutorial.name}.py").write_text(script(parts), "utf-8")
             made = json.dumps(notebook(parts, language, app), ensure_ascii=False, indent=1)
             Path(own, f"{tutorial.name}.ipynb").write_text(made, "utf-8")
         shutil.make_archive(str(folder / f"tutorials.{own.name}"), "zip", own)
+    Path(app.srcdir, HAVE_RUN).touch()
 
 
 def in_language(kind: str, said: str, language: Language | None) -> str:
