@@ -24,7 +24,7 @@ from .._errors import CheckpointError, CorruptCheckpointError, first_few
 from . import _contents as contents
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY
-from ._matching.loaders import Options
+from ._matching.loaders import Choices, Options
 from ._ranks import Ranks
 from ._results import Loaded, Match
 from ._single import load_from, save_with
@@ -274,14 +274,16 @@ class CheckpointDir:
             If no policy says which the best is; else as for :func:`optimkit.load`.
         """
         found = objects_to_load(objects, stateful)
+        choices = Choices(match, strict, options)
         settle()
         passed: set[_Record] = set()
         problems: list[str] = []
         while left := [record for record in self._candidates(which) if record not in passed]:
             record = min(left, key=lambda each: finite and not each.finite)  # of equals, the first
             try:
-                settings = (match, map_location, strict, options, verify)
-                loaded = load_from(record.path, found, *settings, has_checksums=True)
+                loaded = load_from(
+                    record.path, found, choices, map_location, verify, has_checksums=True
+                )
             except FileNotFoundError:  # deleted just now, so that there is a later one: look again
                 if not record.path.is_symlink():
                     continue

@@ -21,7 +21,7 @@ from .._wrappers import unwrapped
 from . import _contents as contents
 from ._arguments import checked_mapping, objects_to_load, objects_to_save, places_of
 from ._header import KEY, checked_header, describe
-from ._matching.loaders import Options
+from ._matching.loaders import Choices, Options
 from ._matching.plan import plan
 from ._names import bare_kind
 from ._results import Loaded, LoadReport, Match
@@ -216,16 +216,15 @@ def load(
     """
     found = objects_to_load(objects, stateful)
     settle()
-    return load_from(Path(path), found, match, map_location, strict, options, verify, key=key)
+    choices = Choices(match, strict, options)
+    return load_from(Path(path), found, choices, map_location, verify, key=key)
 
 
 def load_from(
     path: Path,
     objects: Mapping[str, Any],
-    match: Match,
+    choices: Choices,
     map_location: files.MapLocation,
-    strict: bool,
-    options: Options,
     verify: bool,
     *,
     has_checksums: bool = False,
@@ -245,12 +244,10 @@ def load_from(
         places = places_of(key, objects, bare_kind(content) if header is None else "")
         if places:
             content, header = _placed(reading, content, header, places, objects)
-        found = plan(
-            content, header, objects, where=str(path), strict=strict, options=options, match=match
-        )
+        found = plan(content, header, objects, choices, where=str(path))
         found.load(content, reading.unread)
     told = found.warnings
-    if header is None and match == "name":
+    if header is None and choices.match == "name":
         told = [note for report in found.reports.values() for note in report.notes]
     for text in told:
         warnings.warn(text, stacklevel=3)
@@ -329,20 +326,12 @@ def load_optimizer(
     if isinstance(names, nn.Module):
         models = models or names
     named, name = _named(models), type(optimizer).__name__
+    choices = Choices(match, strict, options)
     with _optimizer_in(state_dict_or_path, key) as (where, saved, about, unread):
         if names is not None and is_state_dict(saved):
             about = {"kind": "optimizer", **(about or {}), "names": [_checked(names, saved, where)]}
         content, header = {name: saved}, {"objects": {} if about is None else {name: about}}
-        found = plan(
-            content,
-            header,
-            {name: optimizer},
-            where=where,
-            strict=strict,
-            options=options,
-            match=match,
-            models=named,
-        )
+        found = plan(content, header, {name: optimizer}, choices, where=where, models=named)
         found.load(content, unread)
     report = found.reports[name]
     if match == "name":

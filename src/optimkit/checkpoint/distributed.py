@@ -28,7 +28,7 @@ from . import _contents as contents
 from . import _shards as shards
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY, checked_header, describe
-from ._matching.loaders import Options
+from ._matching.loaders import Choices, Options
 from ._matching.plan import Plan, plan
 from ._ranks import Ranks
 from ._results import Loaded, Match
@@ -255,11 +255,8 @@ def load(
     reading = ranks.run(lambda: _read(folder, map_location, verify, ranks))
     content = shards.with_placeholders(reading.content)
     header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
-    found = ranks.run(
-        lambda: plan(
-            content, header, given, where=str(path), strict=strict, options=options, match=match
-        )
-    )
+    choices = Choices(match, strict, options)
+    found = ranks.run(lambda: plan(content, header, given, choices, where=str(path)))
     # Without room in one process, the others must not wait for it.
     tensors = ranks.run(lambda: _room(found))
     if any(ranks.gather(bool(tensors))):

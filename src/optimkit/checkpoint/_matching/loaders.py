@@ -28,17 +28,30 @@ ABSENT: Any = object()
 
 
 @dataclass(frozen=True)
+class Choices:
+    """How what was saved is to fit the objects, as the caller of a load chooses."""
+
+    match: Match
+    strict: bool
+    options: Options
+
+    def __post_init__(self) -> None:
+        if self.options not in ("saved", "current"):
+            raise ValueError(f'options must be "saved" or "current", not {self.options!r}')
+        if self.match not in ("name", "position"):
+            raise ValueError(f'match must be "name" or "position", not {self.match!r}')
+
+
+@dataclass(frozen=True)
 class Source:
     """What all objects of a call are loaded from, and how."""
 
+    choices: Choices
     where: str  # how an error calls it
     names: Sequence[str]  # what there is in it
     models: Mapping[Any, nn.Module]  # beside the optimizers, which they give their names
     bare: str = ""  # if it is the state dict of one object: of which kind
     others: Sequence[Any] = ()  # what is in it and not asked for
-    strict: bool = True
-    options: Options = "saved"
-    match: Match = "name"
     copies: Copies = field(default_factory=Copies)  # of the schedulers that are replayed
 
 
@@ -57,7 +70,7 @@ class Loader:
     ) -> None:
         self.name, self.live, self.saved = name, stored(live), saved
         self.wrapper = live  # the same object, if nothing wraps it
-        self.about, self.source = about, source
+        self.about, self.source, self.choices = about, source, source.choices
         self.former: Any = ABSENT  # the state before load()
         self.match: Match | None = None
         self.missing: list[LoadRow] = []
@@ -189,7 +202,7 @@ class ScalerLoader(ObjectLoader):
             for key, now in options.items()
             if not same(saved[key], now)
         ]
-        self.kept = options if self.source.options == "current" else {}
+        self.kept = options if self.choices.options == "current" else {}
 
     def load(self) -> None:
         if not self.skipped and self.live.is_enabled():

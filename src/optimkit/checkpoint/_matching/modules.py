@@ -79,7 +79,7 @@ class ModuleLoader(Loader):
             for name, key in keys.items()
             if name not in known
         ]
-        if self.source.strict:
+        if self.choices.strict:
             self._refuse_differences()
         self._refuse_unwritable(current)
 

@@ -146,7 +146,7 @@ class OptimizerLoader(Loader):
     def _pair(self) -> Pairs:
         """Find for each parameter its place in what was saved, by name or by position."""
         saved, names = self.was, self.names
-        by_name = self.source.match == "name"
+        by_name = self.choices.match == "name"
         if by_name and saved.named and names is not None:
             self.match = "name"
             found = pair_by_name(saved, names)
@@ -197,19 +197,19 @@ class OptimizerLoader(Loader):
             self.unexpected.append(LoadRow(name, "parameter", shape, None))
         strangers = [name for name in left if name not in found.frozen]
         frozen = [name for name in left if name in found.frozen and saved.states[left[name]]]
-        if self.source.strict and frozen:
+        if self.choices.strict and frozen:
             self.warn(
                 f"{where} has state of {first_few(frozen)}, now frozen and in no group: it is left "
                 "out. If they should train, unfreeze them before the optimizer is made."
             )
-        if self.source.strict and self.missing:
+        if self.choices.strict and self.missing:
             other = len(self.missing) == len(found.now) == len(found.before)
             by_order = ', match="position" to go by the order' if other else ""
             self.add_problem(
                 f"{where} lacks {first_few(row.name for row in self.missing)}. Rename what was "
                 f"renamed, or pass strict=False to start afresh what is missing{by_order}."
             )
-        if self.source.strict and strangers:
+        if self.choices.strict and strangers:
             self.add_problem(
                 f"{where} has {first_few(strangers)}, which the current optimizer does not have. "
                 "Add these parameters to it, or pass strict=False to leave their state out."
@@ -242,7 +242,7 @@ class OptimizerLoader(Loader):
                 self.skipped.add(index)
         self._note_casts()
         self.missing += lost
-        if self.source.strict:
+        if self.choices.strict:
             begin = by_option.issuperset(row.key for row in lost)
             how = "begin it with zeros" if begin else "start afresh what lacks it"
             self._refuse_state(orphans, lost, how)
@@ -367,7 +367,7 @@ class OptimizerLoader(Loader):
                 for key in dict.fromkeys(key for each in options for key in each)
                 if not all(same(options[0].get(key), each.get(key)) for each in options[1:])
             ]
-            if differing and self.source.options == "saved":
+            if differing and self.choices.options == "saved":
                 names = first_few(self.was.labels[at] for at in places)
                 self.add_problem(
                     f"parameters of {names} of {self.source.where} are together in {label} now, "
@@ -460,7 +460,7 @@ class OptimizerLoader(Loader):
 
     def _share(self, groups: list[dict[str, Any]]) -> None:
         """Let groups share a tensor, such as an lr, if those that were saved did."""
-        if self.source.options == "current":
+        if self.choices.options == "current":
             return
         shared: dict[tuple[str, int], Tensor] = {}
         for group, at in zip(groups, self.groups, strict=True):
@@ -478,7 +478,7 @@ class OptimizerLoader(Loader):
                 for key, value in self.was.groups[at].items()
                 if key not in NOT_OPTIONS
                 and not (key == "name" and key in group)
-                and (self.source.options == "saved" or self._is_progress(key, group))
+                and (self.choices.options == "saved" or self._is_progress(key, group))
             }
         return options
 

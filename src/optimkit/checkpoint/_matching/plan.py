@@ -14,9 +14,9 @@ from ..._torch_optimizers import torch_class
 from ..._wrappers import stored, unwrapped
 from .._header import kind_of, models_in, parts_in, parts_of
 from .._names import bare_kind
-from .._results import LoadReport, Match
+from .._results import LoadReport
 from .lbfgs import LBFGSLoader
-from .loaders import ABSENT, Loader, ObjectLoader, Options, ScalerLoader, Source
+from .loaders import ABSENT, Choices, Loader, ObjectLoader, ScalerLoader, Source
 from .modules import ModuleLoader
 from .optimizers import OptimizerLoader, OwnFormLoader, has_own_form
 from .schedulers import SchedulerLoader
@@ -43,11 +43,9 @@ def plan(
     content: Mapping[Any, Any],
     header: Mapping[str, Any] | None,
     objects: Mapping[str, Any],
+    choices: Choices,
     *,
     where: str,
-    strict: bool = True,
-    options: Options = "saved",
-    match: Match = "name",
     models: Mapping[Any, nn.Module] | None = None,
 ) -> Plan:
     """Check whether what was saved fits the objects; nothing is touched.
@@ -55,23 +53,17 @@ def plan(
     Without a header, optimkit did not write it. Without models, those among the objects name the
     optimizers' parameters.
     """
-    if options not in ("saved", "current"):
-        raise ValueError(f'options must be "saved" or "current", not {options!r}')
-    if match not in ("name", "position"):
-        raise ValueError(f'match must be "name" or "position", not {match!r}')
     about: Mapping[str, Any] = (header or {}).get("objects", {})
     parts = parts_of(objects)
     known = parts.keys() if header is None else about.keys()
     saved = parts_in(content, known)
     source = Source(
-        where=where,
-        names=list(saved),
+        choices,
+        where,
+        list(saved),
         models=models_in(parts) if models is None else models,
         bare=bare_kind(content) if header is None else "",
         others=[value for name, value in saved.items() if name not in parts],
-        strict=strict,
-        options=options,
-        match=match,
     )
     loaders = [
         loader_for(value)(name, value, saved.get(name, ABSENT), about.get(name), source)

@@ -62,7 +62,7 @@ class SchedulerLoader(Loader):
             )
             return
         changed = self._changed()
-        if self.source.options == "current":
+        if self.choices.options == "current":
             self.options_changed += changed
             self._replay()
             return
@@ -91,7 +91,7 @@ class SchedulerLoader(Loader):
 
     def compare_with(self, optimizer: OptimizerLoader) -> None:
         """Warn if the lr that was saved for its optimizer is not the one that it had set."""
-        if self.problems or optimizer.problems or self.source.options == "current":
+        if self.problems or optimizer.problems or self.choices.options == "current":
             return
         had, has = last_lrs(self.saved), [each.get("lr") for each in optimizer.was.options]
         if (
