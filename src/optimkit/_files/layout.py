@@ -49,11 +49,6 @@ class Layout:
     size: int
     directory: int  # where it begins
 
-    @property
-    def checksums(self) -> bool:
-        """Whether the entries have checksums; torch can be told to write none."""
-        return any(entry.crc for entry in self.entries)
-
 
 def survey(file: BinaryIO) -> Layout:
     """Look where the entries of a zip lie, and compare its seal."""

@@ -14,15 +14,15 @@ PATIENCE = 1.0  # seconds
 
 
 @contextlib.contextmanager
-def show_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield a function to call with the number of bytes just done."""
+def show_progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Yield a function to call with the number of bytes just done; without a total, there is no bar."""
     bar: rich.progress.Progress | None = None
     start, done = time.monotonic(), 0
 
     def advance(count: int) -> None:
         nonlocal bar, done
         done += count
-        if bar is None and time.monotonic() - start >= PATIENCE:
+        if bar is None and total is not None and time.monotonic() - start >= PATIENCE:
             bar = _bar(label, total)
         if bar is not None:
             bar.update(bar.task_ids[0], completed=done)

@@ -131,9 +131,10 @@ class Unread:
             span = 1 + sum(
                 (n - 1) * step for n, step in zip(form.shape, form.stride(), strict=True)
             )
-            room = torch.empty(form.shape, dtype=dtype or form.dtype, device=device)
-            dense = span == form.numel() and not form.is_contiguous()
-            return room.as_strided(form.shape, form.stride()) if dense else room
+            dtype = dtype or form.dtype
+            if span == form.numel():  # dense
+                return torch.empty_strided(form.shape, form.stride(), dtype=dtype, device=device)
+            return torch.empty(form.shape, dtype=dtype, device=device)
         except RuntimeError as error:
             if "allocate memory" in str(error):
                 raise MemoryError(f"{self._path}: there is not enough memory to load it") from error

@@ -40,9 +40,7 @@ def write(
     path = Path(path)
     with (
         _install(path, durable=durable) as file,
-        contextlib.nullcontext(lambda _: None)
-        if size is None
-        else show_progress(f"Saving {path.name}", size) as advance,
+        show_progress(f"Saving {path.name}", size) as advance,
     ):
         sink = _Sink(file, advance, early=durable)
         try:
@@ -72,7 +70,7 @@ def _save(content: Any, sink: _Sink) -> None:
 
 
 @contextlib.contextmanager
-def _install(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+def _install(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
     """Open a file that takes a name only when it is complete."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
