@@ -55,6 +55,20 @@ def test_the_tensors_stay(tmp_path, make):
     assert all(now[key].data_ptr() == value.data_ptr() for key, value in held.items())
 
 
+class Own(torch.Tensor):
+    """A tensor of a type of its own."""
+
+
+def test_a_parameter_of_a_type_of_its_own(tmp_path):
+    """What such a type copies has been read before."""
+    model, other = (nn.Linear(40, 30) for _ in range(2))
+    path = optimkit.save(tmp_path / "a.pt", model=model)
+    other.weight = nn.Parameter(other.weight.detach().as_subclass(Own))
+    optimkit.load(path, model=other)
+    assert type(other.weight) is Own
+    assert is_equal(other.state_dict(), model.state_dict())
+
+
 def test_state_that_is_not_there_yet(tmp_path):
     """An optimizer that has not stepped gets the state, in the order of its keys."""
     saved, (model, _) = trained(0), trained(1)

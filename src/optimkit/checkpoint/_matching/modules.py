@@ -47,7 +47,7 @@ class ModuleLoader(Loader):
     room: Mapping[str, Tensor] = {}  # what is read in place, by the same names
 
     def compare(self) -> None:
-        self.safe = self.in_place = all(map(_loads_plainly, self.live.modules()))
+        self.safe = all(map(_loads_plainly, self.live.modules()))
         self.turn = 4 if self.safe else 0  # last, if it can't fail: no copy of it has to be kept
         where, saved = self.source.where, self.saved
         if not isinstance(saved, Mapping) or not all(isinstance(key, str) for key in saved):
@@ -65,6 +65,8 @@ class ModuleLoader(Loader):
             return
         self.saved_keys = {}
         current = self.live.state_dict()
+        # A type of its own has a way of its own to copy: what it is given must have been read.
+        self.in_place = self.safe and all(type(each) is Tensor for each in current.values())
         cut = own_name(self.live)
         before, now = _aligned(self.live, list(saved), list(map(cut, current)))
         keys = dict(zip(before, saved, strict=True))
@@ -167,15 +169,10 @@ class ModuleLoader(Loader):
 
     def rooms(self, unread: Unread | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield what fits; torch then copies each tensor onto itself, which costs nothing."""
-        self.room, current = {}, self.live.state_dict()
+        current = self.live.state_dict()
+        self.room = {name: current[name] for name in self.saved_keys}
         for name, key in self.saved_keys.items():
-            saved, now = self.saved[key], current[name]
-            if type(now) is not Tensor:  # with a way of its own to copy, or not made yet
-                if unread is None or not isinstance(saved, Placeholder):
-                    continue
-                now = unread.room_for(saved)
-            self.room[name] = now
-            yield saved, now
+            yield self.saved[key], current[name]
 
 
 def _aligned(live: nn.Module, saved: list[str], now: list[str]) -> list[list[str]]:
