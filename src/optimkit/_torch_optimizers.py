@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ._torch_schedulers import keys_in_groups
+from ._values import items_of
 
 Shape = tuple[int, ...]
 Layout = Literal["parameter", "scalar", "row", "column", "flat"]
@@ -24,11 +25,11 @@ class Kept(NamedTuple):
     layout: Layout = "parameter"  # whose shape it has; flat: of all parameters, end to end
     needed: bool | str = True  # or the option with which it is needed
     matrix: bool | None = None  # of matrices only, or of all others only
+    first: bool | str | None = None  # whether the first step makes a tensor of it, if not as needed
 
 
 _LIKE = Kept()
 _SCALAR = Kept("scalar")
-_LATER = Kept(needed=False)  # a step makes it where it is None
 _FLAT = Kept("flat", needed=False)
 
 FLAT = ("d", "prev_flat_grad")  # what LBFGS keeps for all parameters at once, end to end
@@ -59,7 +60,7 @@ STATE: dict[str, Mapping[str, Kept]] = {
         "n_iter": _SCALAR,
         **dict.fromkeys(FLAT + FLAT_LISTS, _FLAT),
     },
-    "Muon": {"momentum_buffer": _LATER},
+    "Muon": {"momentum_buffer": Kept(needed=False, first=True)},  # a step makes it where it is None
     "NAdam": {"step": _SCALAR, "mu_product": _SCALAR, "exp_avg": _LIKE, "exp_avg_sq": _LIKE},
     "RAdam": {"step": _SCALAR, "exp_avg": _LIKE, "exp_avg_sq": _LIKE},
     "RMSprop": {
@@ -69,8 +70,8 @@ STATE: dict[str, Mapping[str, Kept]] = {
         "grad_avg": Kept(needed="centered"),
     },
     "Rprop": {"step": _SCALAR, "prev": _LIKE, "step_size": _LIKE},
-    "SGD": {"momentum_buffer": _LATER},
-    "SparseAdam": {"step": _SCALAR, "exp_avg": _LIKE, "exp_avg_sq": _LIKE},
+    "SGD": {"momentum_buffer": Kept(needed=False, first="momentum")},
+    "SparseAdam": {"step": Kept("scalar", first=False), "exp_avg": _LIKE, "exp_avg_sq": _LIKE},
 }
 """The class -> the keys of its state -> what is kept there; add a row to teach the kit another.
 
@@ -136,14 +137,16 @@ def layouts_of(key: str) -> set[Layout]:
     return {row[key].layout for row in STATE.values() if key in row}
 
 
-def required_keys(name: str, matrix: bool, options: Mapping[str, Any]) -> set[str]:
-    """Return the keys that the state of a parameter must have, once it has any."""
-    return {
-        key
-        for key, kept in STATE[name].items()
-        if kept.matrix in (None, matrix)
-        and (options.get(kept.needed) if isinstance(kept.needed, str) else kept.needed)
-    }
+def required_keys(
+    name: str, matrix: bool, options: Mapping[str, Any], *, first: bool = False
+) -> set[str]:
+    """Return the keys that the state of a parameter must have, or of which a first step makes tensors."""
+    found = set()
+    for key, kept in STATE[name].items():
+        when = kept.needed if kept.first is None or not first else kept.first
+        if kept.matrix in (None, matrix) and (options.get(when) if isinstance(when, str) else when):
+            found.add(key)
+    return found
 
 
 def keys_by_option(name: str) -> set[str]:
@@ -169,13 +172,9 @@ def optimizers_in(content: Any, where: str = "", depth: int = 0) -> dict[str, Ma
     """Find the optimizer state dicts in what a checkpoint holds, down to 5 levels."""
     if is_state_dict(content):
         return {where: content}
-    items: Iterable[tuple[Any, Any]] = ()
-    if depth < 5 and isinstance(content, Mapping):
-        items = content.items()
-    elif depth < 5 and isinstance(content, (list, tuple)) and len(content) < 100:
-        items = enumerate(content)
+    long = isinstance(content, (list, tuple)) and len(content) >= 100
     found: dict[str, Mapping[str, Any]] = {}
-    for key, item in items:
+    for key, item in () if long or depth == 5 else items_of(content):
         found.update(optimizers_in(item, f"{where}.{key}" if where else str(key), depth + 1))
     return found
 
@@ -184,12 +183,7 @@ def part_at(content: Any, place: str) -> Any:
     """Return what is at a place in a checkpoint, as show and diff call it; None if nothing is."""
     if not place:
         return content
-    items: Iterable[tuple[Any, Any]] = ()
-    if isinstance(content, Mapping):
-        items = content.items()
-    elif isinstance(content, (list, tuple)):
-        items = enumerate(content)
-    for key, item in items:
+    for key, item in items_of(content):
         head, rest = str(key), place[len(str(key)) :]
         if place.startswith(head) and rest[:1] in ("", "."):
             found = part_at(item, rest[1:])

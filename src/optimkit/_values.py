@@ -53,7 +53,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Tensor):
         ready = value.is_cpu and value.layout is torch.strided
         return value.item() if ready and value.numel() == 1 else value
-    return value.item() if _is_numpy_number(value) else _map_items(value, plain)
+    return value.item() if _is_numpy(value, number=True) else _map_items(value, plain)
 
 
 def of_python(value: Any) -> Any:
@@ -62,15 +62,12 @@ def of_python(value: Any) -> Any:
         return value
     if type(value) in (dict, OrderedDict):
         return type(value)((key, of_python(item)) for key, item in value.items())
-    return value.item() if _is_numpy_number(value) else _map_items(value, of_python)
+    return value.item() if _is_numpy(value, number=True) else _map_items(value, of_python)
 
 
-def _is_numpy_number(value: Any) -> bool:
-    return type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
-
-
-def _is_numpy_array(value: Any) -> bool:
-    return type(value).__module__ == "numpy" and getattr(value, "ndim", 0) > 0
+def _is_numpy(value: Any, *, number: bool) -> bool:
+    own = type(value).__module__ == "numpy" and hasattr(value, "ndim")
+    return own and (value.ndim == 0) is number
 
 
 def as_form_of(current: Any, value: Any) -> Any:
@@ -110,15 +107,18 @@ def listed(given: object) -> list[Any]:
     return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 
 
+def items_of(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Return what a mapping or a list holds, each with its key or place; nothing for all else."""
+    if isinstance(value, (dict, Mapping)):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else ()
+
+
 def tensors_in(value: Any) -> list[Tensor]:
     """List the tensors in a value: LBFGS keeps lists of them."""
     if isinstance(value, Tensor):
         return [value]
-    if isinstance(value, (dict, Mapping)):
-        value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        return []
-    return [tensor for item in value for tensor in tensors_in(item)]
+    return [tensor for _, item in items_of(value) for tensor in tensors_in(item)]
 
 
 def tensors_held(value: Any) -> list[Tensor]:
@@ -191,7 +191,7 @@ def _same_items(one: Any, other: Any, compare: Any) -> bool:
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return len(one) == len(other) and all(map(compare, one, other))
     try:
-        if _is_numpy_array(one) and _is_numpy_array(other):
+        if _is_numpy(one, number=False) and _is_numpy(other, number=False):
             alike = (one.shape, one.dtype) == (other.shape, other.dtype)
             return alike and bool(((one == other) | ((one != one) & (other != other))).all())
         return bool(one == other) or bool(one != one and other != other)

@@ -16,7 +16,7 @@ from .._files import look_into
 from .._optimizer_view import Source, view_of_any, view_of_saved
 from .._tables import Shown, Table, counted, jsonable
 from .._torch_optimizers import is_state_dict, optimizers_in
-from .._values import dtype_name, equal, local, parts_of, plain, same, tensors_in
+from .._values import dtype_name, equal, items_of, local, parts_of, plain, same, tensors_in
 from .norms import norm_of
 from .snapshot import Snapshot, SnapshotRow, row_of, take
 
@@ -317,7 +317,7 @@ def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, SnapshotRow]]:
     if not isinstance(value, (Mapping, list, tuple)):
         yield where, row_of(where, "value", value, None, value)
         return
-    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+    for key, item in items_of(value):
         yield from _leaves(item, f"{where}.{key}" if where else str(key))
 
 

@@ -238,20 +238,17 @@ def _predicted(view: OptimizerView, optimizer: Any) -> tuple[list[State], State,
 def _first_state(kind: str, param: Tensor, options: Mapping[str, Any]) -> State:
     """Return what the first step of a class of torch makes for a parameter: nothing has to step."""
     param = local(param)
-    keys = required_keys(kind, param.ndim > 1, options)
-    if kind == "Muon" or (kind == "SGD" and options.get("momentum")):
-        keys |= {"momentum_buffer"}
-    if kind == "SparseAdam":
-        keys -= {"step"}  # a plain number
+    keys = required_keys(kind, param.ndim > 1, options, first=True)
     # torch/optim/optimizer.py, 2.15: _get_scalar_dtype
     double = torch.get_default_dtype() == torch.float64 and not options.get("fused")
-    scalar = torch.zeros((), dtype=torch.float64 if double else torch.float32)
+    scalar = torch.float64 if double else torch.float32
     state = {}
-    for key in keys_of(kind):
-        shape = shape_of(kind, key, tuple(param.shape)) or ()
-        whole = partial(torch.empty, shape, dtype=param.dtype, device="meta")
-        if key in keys:
-            state[key] = scalar.clone() if layouts_of(key) == {"scalar"} else whole()
+    for key in [key for key in keys_of(kind) if key in keys]:
+        if layouts_of(key) == {"scalar"}:
+            state[key] = torch.zeros((), dtype=scalar)
+        else:
+            shape = shape_of(kind, key, tuple(param.shape)) or ()
+            state[key] = torch.empty(shape, dtype=param.dtype, device="meta")
     return state
 
 
