@@ -224,6 +224,11 @@ def group_label(index: int, group: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) and name else f"group {index}"
 
 
+def orphan_label(key: object) -> str:
+    """Say for what there is state, and no parameter in any group."""
+    return f"a tensor of shape {tuple(key.shape)}" if isinstance(key, Tensor) else repr(key)
+
+
 def entries(value: object) -> list[Any]:
     """List what a group holds; what can't be a list of parameters, or names, holds none."""
     if isinstance(value, Tensor):

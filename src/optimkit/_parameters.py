@@ -141,7 +141,13 @@ class ParameterIndex:
         self.answers: dict[object, frozenset[int]] = {}  # what selectors have found: positions
         for key, module in _roots(model).items():
             self._add(module, f"{key}." if key else "", None, ())
-        _refuse_name_clash([each.name for each in self.occurrences])
+        names = Counter(each.name for each in self.occurrences)
+        if len(names) < len(self.occurrences):
+            twice = [name for name, count in names.items() if count > 1]
+            raise GroupError(
+                f"two parameters would have the same name: {first_few(twice)}. "
+                "Rename one, or give each model a key that no name of another begins with."
+            )
 
     def _add(
         self,
@@ -292,12 +298,3 @@ def _roots(model: object) -> Mapping[str, nn.Module]:
 
 def _what(value: object) -> str:
     return f"the string {value!r}" if isinstance(value, str) else type(value).__name__
-
-
-def _refuse_name_clash(names: list[str]) -> None:
-    if len(set(names)) < len(names):
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        raise GroupError(
-            f"two parameters would have the same name: {first_few(twice)}. "
-            "Rename one, or give each model a key that no name of another begins with."
-        )

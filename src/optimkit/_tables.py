@@ -186,9 +186,7 @@ def _widths(
     columns: Sequence[Sequence[str]], numeric: Sequence[bool], width: int
 ) -> list[int] | None:
     """Choose the columns' widths, taking from the widest what is too much; None if in vain."""
-    from rich.cells import cell_len
-
-    widths = [min(width, max(map(cell_len, column))) for column in columns]
+    widths = [min(width, max(map(_width, column))) for column in columns]
     words = [max(map(_unbroken, column)) for column in columns]
     room = width - _GAP * (len(widths) - 1)
     for shortest in (width, _NARROWEST):  # words are kept whole if they can be, numbers always
@@ -202,24 +200,26 @@ def _widths(
     return widths if sum(widths) <= room else None
 
 
-def _unbroken(cell: str) -> int:
-    """Return how wide a column has to be for a cell not to be broken within a word."""
+def _width(words: str) -> int:
     from rich.cells import cell_len
 
-    short = cell_len(cell) <= _SHORT
+    return cell_len(words)
+
+
+def _unbroken(cell: str) -> int:
+    """Return how wide a column has to be for a cell not to be broken within a word."""
+    short = _width(cell) <= _SHORT
     pieces = [cell] if short else cell.split(" ") if " " in cell else re.split(r"(?<=\.)", cell)
-    return max(map(cell_len, pieces))
+    return max(map(_width, pieces))
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
     """Lay out a row, on several lines where a cell has to be broken."""
-    from rich.cells import cell_len
-
     lines = []
     for pieces in zip_longest(*map(_broken, cells, widths), fillvalue=""):
         line = ""
         for piece, width, right in zip(pieces, widths, numeric, strict=True):
-            space = " " * (width - cell_len(piece))
+            space = " " * (width - _width(piece))
             line += (space + piece if right else piece + space) + " " * _GAP
         lines.append(line.rstrip())
     return "\n".join(lines)
@@ -227,9 +227,7 @@ def _row(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -
 
 def _broken(cell: str, width: int) -> list[str]:
     """Break a cell that is too long, between words, or a name after its dots."""
-    from rich.cells import cell_len
-
-    if cell_len(cell) <= width:
+    if _width(cell) <= width:
         return [cell]
     if "." in cell and " " not in cell:
         pieces = rf".{{1,{width}}}$|.{{1,{width - 1}}}\.|.{{1,{width}}}"

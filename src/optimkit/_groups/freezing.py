@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -114,11 +114,14 @@ def _found(targets: Iterable[object]) -> list[tuple[str, Tensor]]:
     return pairs
 
 
-def _within(target: object) -> Iterator[tuple[str, object]]:
+def _within(target: Any) -> Iterator[tuple[str, object]]:
     """Yield the parameters of one target, and whatever else is found in their place."""
     if isinstance(target, Tensor):
         yield "a parameter", target
-    elif isinstance(target, nn.Module) or _are_modules(target):
+    elif isinstance(target, nn.Module) or (
+        isinstance(target, Mapping)
+        and all(isinstance(value, nn.Module) for value in target.values())
+    ):
         for record in ParameterIndex(target):
             yield record.name, record.param
     elif isinstance(target, Mapping):
@@ -131,9 +134,3 @@ def _within(target: object) -> Iterator[tuple[str, object]]:
             yield from _within(each)
     else:
         yield "", target
-
-
-def _are_modules(target: object) -> TypeGuard[Mapping[str, nn.Module]]:
-    return isinstance(target, Mapping) and all(
-        isinstance(value, nn.Module) for value in target.values()
-    )

@@ -55,7 +55,7 @@ class _When(Rule):
         self._options = options
 
     def _changes(self, index: ParameterIndex) -> Iterable[tuple[int, Change]]:
-        change = partial(_update, own=self._options)
+        change: Change = lambda options: options.update(self._options)  # noqa: E731
         return ((position, change) for position in self._selector._chosen(index))
 
     def _wrong_options(self, optimizer: Callable[..., Optimizer] | None) -> list[str]:

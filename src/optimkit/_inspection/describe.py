@@ -16,6 +16,7 @@ from .._optimizer_view import (
     entries,
     names_that_fit,
     of_its_shape,
+    orphan_label,
     view_of_any,
 )
 from .._parameters import Models, ParameterIndex, index_models, names_by_id
@@ -85,6 +86,7 @@ def describe(
     norms = state_norms(view.states) if values else [{}] * len(view.states)
     rows = tuple(_rows(view, indexes, norms))
     missing = list(_missing(view, indexes))
+    bad = non_finite(view, norms) if values else []
     return Report(
         optimizer=view.kind,
         groups=tuple(_groups(view, rows)),
@@ -94,7 +96,7 @@ def describe(
         notes=(
             *told,
             *_notes(view, indexes, missing, schedulers),
-            *(_bad_values(view, norms) if values else ()),
+            *([f"NaN or infinite: {first_few(what for _, what in bad)}"] if bad else ()),
         ),
     )
 
@@ -226,19 +228,9 @@ def _notes(
         )
     if view.words:
         yield f"State of all parameters together: {first_few(map(repr, view.words))}"
-    if strays := [_orphan(key) for key, _ in view.orphans if key not in view.words]:
+    if strays := [orphan_label(key) for key, _ in view.orphans if key not in view.words]:
         yield f"State of no parameter in any group: {first_few(strays)}"
     for label, group in zip(view.labels, view.groups, strict=True):
         params, names = entries(group.get("params")), entries(group.get("param_names"))
         if view.optimizer is not None and "param_names" in group and len(names) != len(params):
             yield f"{label} has {len(params)} parameters and {len(names)} names for them"
-
-
-def _bad_values(view: OptimizerView, norms: Sequence[Mapping[str, float]]) -> Iterator[str]:
-    bad = non_finite(view, norms)
-    if bad:
-        yield f"NaN or infinite: {first_few(what for _, what in bad)}"
-
-
-def _orphan(key: object) -> str:
-    return f"a tensor of shape {tuple(key.shape)}" if isinstance(key, Tensor) else repr(key)

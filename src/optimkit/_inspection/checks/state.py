@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from ..._errors import first_few
-from ..._optimizer_view import Held, OptimizerView
+from ..._optimizer_view import Held, OptimizerView, orphan_label
 from ..._torch_optimizers import FLAT, flat_size, keys_of, layouts_of, required_keys, shape_of
 from ..._values import dtype_name
 from ..norms import non_finite as non_finite_in
@@ -39,7 +39,7 @@ def non_finite(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
 )
 def orphan_state(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     keys = [
-        f"a tensor of shape {tuple(key.shape)}" if isinstance(key, Tensor) else repr(key)
+        orphan_label(key)
         for key, _ in view.orphans
         if isinstance(key, (Tensor, int)) or view.torch_class is not None
     ]
