@@ -13,8 +13,7 @@ from ._errors import (
 )
 from ._files import Integrity
 from ._groups.build import param_groups, partition
-from ._groups.change import add_param_group
-from ._groups.freezing import freeze, unfreeze
+from ._groups.change import add_param_group, freeze, unfreeze
 from ._groups.rules import Rule, layer_decay, when
 from ._groups.selectors import Selector, is_bias, is_embedding, is_matrix, is_norm
 from ._inspection.audit import audit

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optimkit._inspection.patterns import in_few
+from optimkit._tables import in_few
 
 NAMES = st.lists(
     st.tuples(st.integers(0, 12), st.integers(0, 3), st.sampled_from(["w", "b"])).map(

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from .._errors import first_few
-from .._tables import Folded, Shown, Table, counted, text
+from .._tables import Folded, Shown, Table, counted, in_few, text
 from .._values import dtype_name
-from .patterns import in_few
 
 Shape = tuple[int, ...]
 

@@ -12,9 +12,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView, entries
-from ..._tables import counted
+from ..._tables import counted, in_few
 from ..._values import local
-from ..patterns import in_few
 from . import AuditContext, Found, error, names_where, note, warning
 
 
