@@ -264,34 +264,30 @@ def _html(block: Table | Folded | str) -> str:
         return f"<details><summary>{caption}</summary>{_html(block.table)}</details>"
     numeric, caption = block._numeric(), html.escape(block.caption)
     label = f' role="group" aria-label="{caption}"' if caption else ""  # the keyboard reaches it
-    heads = zip(block._head(), numeric, strict=True)
+    above, beside = ["col"] * len(numeric), ["row", *[""] * (len(numeric) - 1)]
     lines = [
         f'<div class="optimkit-scroll"{label} tabindex="0">',
         '<table class="optimkit-table">',
         *([f"<caption>{caption}</caption>"] if caption else []),
-        f"<thead><tr>{''.join(_html_cell('th', *head, 'col') for head in heads)}</tr></thead>",
+        f"<thead>{_html_row(block._head(), numeric, above)}</thead>",
         "<tbody>",
-        *(_html_row(row, numeric) for row in block._body()),
+        *(_html_row(row, numeric, beside) for row in block._body()),
         "</tbody>",
-        *(f"<tfoot>{_html_row(row, numeric)}</tfoot>" for row in block._foot()),
+        *(f"<tfoot>{_html_row(row, numeric, beside)}</tfoot>" for row in block._foot()),
         "</table>",
         "</div>",
     ]
     return "\n".join(lines)
 
 
-def _html_row(row: list[str], numeric: list[bool]) -> str:
-    cells = (
-        _html_cell("td" if place else "th", cell, right, "" if place else "row")
-        for place, (cell, right) in enumerate(zip(row, numeric, strict=True))
-    )
+def _html_row(row: Sequence[str], numeric: Sequence[bool], scopes: Sequence[str]) -> str:
+    """Write a row; a cell with a scope is a heading."""
+    cells = []
+    for cell, right, scope in zip(row, numeric, scopes, strict=False):
+        tag, attributes = ("th", f' scope="{scope}"') if scope else ("td", "")
+        attributes += ' class="optimkit-number"' if right else ""
+        cells.append(f"<{tag}{attributes}>{html.escape(cell)}</{tag}>")
     return f"<tr>{''.join(cells)}</tr>"
-
-
-def _html_cell(tag: str, content: str, right: bool, scope: str) -> str:
-    scoped = f' scope="{scope}"' if scope else ""
-    classed = ' class="optimkit-number"' if right else ""
-    return f"<{tag}{scoped}{classed}>{html.escape(content)}</{tag}>"
 
 
 def one_line(value: str) -> str:
