@@ -263,7 +263,7 @@ def test_everything_that_does_not_fit(path):
 as they are.
   3. model: {path} does not fit 0.weight (shape: saved (3, 2), current (4, 2)), 0.bias (shape: \
 saved (3,), current (4,)), 1.weight (shape: saved (1, 3), current (1, 4)). Make the layers as they \
-were, or pass strict=False to leave them as they are.
+were, or pass strict=False to leave them as they are, or grown=True to load the rows that were saved.
   4. optimizer: {path} was saved by AdamW, the current optimizer is Adam. Make the same one: their \
 state means different things.
   5. optimizer: {path} lacks 2.weight. Rename what was renamed, or pass strict=False to start \

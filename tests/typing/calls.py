@@ -197,7 +197,7 @@ def saved(path: Path, model: Net, optimizer: Optimizer, scheduler: LRScheduler) 
     optimkit.load(path, {"optimizers": {"adam": optimizer}}, map_location={"cuda:0": "cpu"})
     again = optimkit.load_optimizer(optimizer, optimizer.state_dict(), match="position")
     optimkit.load(path, optimizer=optimizer, key="optimizer_states.0")
-    optimkit.load(path, model=model, key={"model": "state_dict"})
+    optimkit.load(path, model=model, key={"model": "state_dict"}, grown=True)
     optimkit.load_optimizer(optimizer, path, key="optimizer", names=model)
     optimkit.load_optimizer(optimizer, path, key=0)  # type: ignore[arg-type]
     assert_type(again, optimkit.LoadReport)

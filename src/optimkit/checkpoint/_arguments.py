@@ -16,7 +16,7 @@ from ._header import KEY, in_words, is_group, kind_of, parts_of
 
 # What can't be a keyword for an object, since save or load means something by it.
 _KEYWORDS = {"path", "objects", "metadata", "durable", "background"}
-_KEYWORDS |= {"key", "match", "map_location", "strict", "options", "verify"}
+_KEYWORDS |= {"key", "grown", "match", "map_location", "strict", "options", "verify"}
 
 
 def objects_to_save(

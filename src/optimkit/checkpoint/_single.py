@@ -152,6 +152,7 @@ def load(
     match: Match = "name",
     map_location: files.MapLocation = "cpu",
     strict: bool = True,
+    grown: bool = False,
     options: Options = "saved",
     verify: bool = True,
     **stateful: Any,
@@ -178,6 +179,9 @@ def load(
     strict : bool, optional
         Whether all has to fit. Without it, what is missing, unexpected or of another shape is
         skipped, parameter by parameter, and reported.
+    grown : bool, optional
+        Whether a parameter that has more rows now, as the table of a vocabulary that was enlarged,
+        takes those that were saved. The others stay as they are, with state that begins with zeros.
     options : {"saved", "current"}, optional
         Whose options (lr, weight decay, the schedule): those of the file, or those of the
         objects as they are; then only progress is loaded.
@@ -216,7 +220,7 @@ def load(
     """
     found = objects_to_load(objects, stateful)
     settle()
-    choices = Choices(match, strict, options)
+    choices = Choices(match, strict, options, grown)
     return load_from(Path(path), found, choices, map_location, verify, key=key)
 
 
@@ -234,26 +238,35 @@ def load_from(
     with _reading(path, map_location, verify, of_part=key is not None) as reading:
         if has_checksums and verify and not reading.integrity.verified:
             raise CorruptCheckpointError(f"{reading.integrity}.")
-        if not isinstance(reading.content, Mapping):
-            raise CheckpointError(
-                f"{path} holds a {type(reading.content).__name__}, where objects by name were "
-                "expected. Read it with torch.load(path, weights_only=True)."
-            )
-        content = dict(reading.content)
-        header = checked_header(path, content.pop(KEY, None))
-        places = places_of(key, objects, bare_kind(content) if header is None else "")
-        if places:
-            content, header = _placed(reading, content, header, places, objects)
+        content, header = _content(path, reading, key, objects)
         found = plan(content, header, objects, choices, where=str(path))
         found.load(content, reading.unread)
     told = found.warnings
     if header is None and choices.match == "name":
-        told = [note for report in found.reports.values() for note in report.notes]
+        reports = [each for each in found.reports.values() if each.match != "name"]
+        told = [note for report in reports for note in report.notes]
     for text in told:
         warnings.warn(text, stacklevel=3)
     about, verified = header or {}, reading.integrity.verified
     metadata, step = about.get("metadata", {}), about.get("step")
     return Loaded(path, found.plain, metadata, found.reports, verified, step)
+
+
+def _content(
+    path: Path, reading: files.Reading, key: Key, objects: Mapping[str, Any]
+) -> tuple[dict[Any, Any], Mapping[str, Any] | None]:
+    """Return what is in a file by the names of the objects, and its header."""
+    if not isinstance(reading.content, Mapping):
+        raise CheckpointError(
+            f"{path} holds a {type(reading.content).__name__}, where objects by name were "
+            "expected. Read it with torch.load(path, weights_only=True)."
+        )
+    content = dict(reading.content)
+    header = checked_header(path, content.pop(KEY, None))
+    places = places_of(key, objects, bare_kind(content) if header is None else "")
+    if not places:
+        return content, header
+    return _placed(reading, content, header, places, objects)
 
 
 def load_optimizer(
@@ -265,6 +278,7 @@ def load_optimizer(
     names: nn.Module | Iterable[str] | None = None,
     match: Match = "name",
     strict: bool = True,
+    grown: bool = False,
     options: Options = "saved",
 ) -> LoadReport:
     """Load the state dict of an optimizer: by name, all or nothing, checked before.
@@ -289,7 +303,7 @@ def load_optimizer(
         The names of the saved parameters, in their order, where the state dict has none: or the
         model that the saved optimizer was built from, by ``model.parameters()`` or by what the
         Trainer of transformers, timm or Ultralytics makes of it: groups with and without decay.
-    match, strict, options : optional
+    match, strict, grown, options : optional
         As for :func:`optimkit.load`.
 
     Returns
@@ -326,7 +340,7 @@ def load_optimizer(
     if isinstance(names, nn.Module):
         models = models or names
     named, name = _named(models), type(optimizer).__name__
-    choices = Choices(match, strict, options)
+    choices = Choices(match, strict, options, grown)
     with _optimizer_in(state_dict_or_path, key) as (where, saved, about, unread):
         if names is not None and is_state_dict(saved):
             about = {"kind": "optimizer", **(about or {}), "names": [_checked(names, saved, where)]}
@@ -334,7 +348,7 @@ def load_optimizer(
         found = plan(content, header, {name: optimizer}, choices, where=where, models=named)
         found.load(content, unread)
     report = found.reports[name]
-    if match == "name":
+    if match != report.match:
         for note in report.notes:
             warnings.warn(note, stacklevel=2)
     return report

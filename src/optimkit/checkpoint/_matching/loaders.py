@@ -34,6 +34,7 @@ class Choices:
     match: Match
     strict: bool
     options: Options
+    grown: bool = False  # whether a parameter with more rows now takes those that were saved
 
     def __post_init__(self) -> None:
         if self.options not in ("saved", "current"):
@@ -81,6 +82,7 @@ class Loader:
         self.notes: list[str] = []
         self.warnings: list[str] = []  # notes on what a load would hide
         self.problems: list[str] = []
+        self.grown: dict[str, int] = {}  # of what has more rows now: how many were saved
 
     @property
     def report(self) -> LoadReport:
@@ -138,11 +140,44 @@ class Loader:
         """Take what was saved again, now that its tensors have been read."""
         self.saved = saved
 
+    def takes_rows(self, name: str, saved: Sequence[int], current: Sequence[int]) -> bool:
+        """Return whether the saved rows of what has more now are to be loaded, and note it."""
+        if not self.choices.grown or not _grew(saved, current):
+            return False
+        if name not in self.grown:
+            self.grown[name] = saved[0]
+            self.notes.append(
+                f"{name} has {current[0]} rows, {saved[0]} in {self.source.where}: the others are as "
+                "they were, with state that begins with zeros."
+            )
+        return True
+
     def add_problem(self, text: str) -> None:
         self.problems.append(f"{self.name}: {text}")
 
     def warn(self, text: str) -> None:
         self.warnings.append(f"{self.name}: {text}")
+
+
+def _grew(saved: Sequence[int], current: Sequence[int]) -> bool:
+    same_form = bool(saved) and list(saved[1:]) == list(current[1:])
+    return same_form and len(current) == len(saved) and 0 < saved[0] < current[0]
+
+
+def or_grown(rows: Iterable[LoadRow]) -> str:
+    """Return the remedy for what has more rows now, if something has."""
+    shapes = [(row.saved, row.current) for row in rows]
+    grew = any(
+        isinstance(was, tuple) and isinstance(now, tuple) and _grew(was, now) for was, now in shapes
+    )
+    return ", or grown=True to load the rows that were saved" if grew else ""
+
+
+def with_rows(saved: Tensor, begin: Tensor) -> Tensor:
+    """Return a tensor that begins with the saved rows."""
+    found = begin.detach().clone()
+    found[: len(saved)] = saved.to(found.device)
+    return found
 
 
 def in_sentence(rows: Iterable[LoadRow]) -> str:

@@ -15,7 +15,7 @@ from ..._files import Placeholder, Unread
 from ..._values import copied, dtype_name
 from .._names import align, own_name
 from .._results import LoadRow
-from .loaders import Loader, in_sentence
+from .loaders import Loader, in_sentence, or_grown, with_rows
 
 _LAZY = (nn.UninitializedParameter, nn.UninitializedBuffer)
 _EXTRA = "_extra_state"  # how torch calls what a module adds of its own
@@ -75,6 +75,7 @@ class ModuleLoader(Loader):
                 self.missing.append(LoadRow(name, "shape", None, _shape(current[full])))
             elif self._fits(name, saved[keys[name]], current[full]):
                 self.saved_keys[full] = keys[name]
+                self.in_place = self.in_place and not self.grown
         known = set(now)
         self.unexpected += [
             LoadRow(name, "shape", _shape(saved[key]), None)
@@ -93,7 +94,7 @@ class ModuleLoader(Loader):
             return False
         if type(now) in _LAZY:
             return True
-        if saved.shape != now.shape:
+        if saved.shape != now.shape and not self.takes_rows(name, saved.shape, now.shape):
             self.mismatched.append(LoadRow(name, "shape", tuple(saved.shape), tuple(now.shape)))
             return False
         # What many processes saved will be laid out as the current tensor.
@@ -124,7 +125,7 @@ class ModuleLoader(Loader):
         if self.mismatched:
             self.add_problem(
                 f"{where} does not fit {in_sentence(self.mismatched)}. Make the layers as they were, or pass "
-                "strict=False to leave them as they are."
+                f"strict=False to leave them as they are{or_grown(self.mismatched)}."
             )
 
     def _refuse_unwritable(self, current: Mapping[str, Any]) -> None:
@@ -151,6 +152,10 @@ class ModuleLoader(Loader):
         fitting = OrderedDict(
             (name, self.room.get(name, self.saved[key])) for name, key in self.saved_keys.items()
         )
+        current = self.live.state_dict() if self.grown else {}
+        for name, saved in fitting.items():
+            if name in current and isinstance(saved, Tensor) and saved.shape != current[name].shape:
+                fitting[name] = with_rows(saved, current[name])
         if not self.safe:  # code of a module's own may keep what it is given, a part of the file
             fitting = copied(fitting)
         cut, now = own_name(self.live), getattr(self.live.state_dict(), "_metadata", ())

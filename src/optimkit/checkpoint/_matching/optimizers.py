@@ -30,7 +30,7 @@ from ..._values import as_form_of, copied, dtype_name, plain, same, tensors_in
 from .._header import class_of, same_class, short
 from .._names import Pairing, Pairs, names_of, pair_by_name
 from .._results import LoadRow
-from .loaders import Loader, ObjectLoader, in_sentence
+from .loaders import Loader, ObjectLoader, in_sentence, or_grown, with_rows
 
 Shape = tuple[int, ...]
 _DECOUPLED = "decoupled_weight_decay"  # in AdamW True, in Adam False
@@ -70,7 +70,7 @@ class OptimizerLoader(Loader):
         values = (value for state in self.was.states for value in state.values())
         nested = any(isinstance(value, (list, tuple, Mapping)) for value in values)
         beside = tensors_in(self.was.more) or tensors_in(self.words)
-        return not (nested or beside) and _loads_plainly(self.live)
+        return not (nested or beside or self.grown) and _loads_plainly(self.live)
 
     def compare(self) -> None:
         if not is_state_dict(self.saved) or not all(
@@ -262,7 +262,7 @@ class OptimizerLoader(Loader):
         if self.mismatched:
             self.add_problem(
                 f"{where} does not fit {in_sentence(self.mismatched)}. Make the parameters as they were, or "
-                "pass strict=False to start these afresh."
+                f"pass strict=False to start these afresh{or_grown(self.mismatched)}."
             )
 
     def _paired(self) -> Iterator[tuple[int, int]]:
@@ -285,18 +285,26 @@ class OptimizerLoader(Loader):
     def _misfits(self, index: int, place: int) -> Iterator[tuple[str, Any, Shape]]:
         """Yield what does not fit: the key, the saved shape or type, the shape expected."""
         shape, shapes = tuple(self.params[index].shape), self.was.shapes
-        if shapes is not None and shapes[place] != shape:
+        name = self.labels[index]
+        if (
+            shapes is not None
+            and shapes[place] != shape
+            and not self._grew(name, shapes[place], shape)
+        ):
             yield "shape", shapes[place], shape
             return
         for key, value in self.was.states[place].items():
             if isinstance(value, Tensor):
                 found = tuple(value.shape)
                 expected = self.expected_shape(key, found, shape, self._ranks(place))
-                if expected is not None and expected != found:
+                if expected not in (None, found) and not self._grew(name, found, expected):
                     yield key, found, expected
             # A count may be a number, and what is made later may be None so far.
             elif value is not None and (expected := self.usual_shape(key, shape)):
                 yield key, type(value).__name__, expected
+
+    def _grew(self, name: str, saved: Shape, current: Shape) -> bool:
+        return self.kind != "LBFGS" and self.takes_rows(name, saved, current)
 
     def usual_shape(self, key: str, shape: Shape) -> Shape | None:
         """Return the shape that the class keeps a piece of state in; None if that isn't known."""
@@ -455,6 +463,11 @@ class OptimizerLoader(Loader):
             if key not in self.room[index]:
                 dtype = self.casts.get((index, key))
                 state[key] = copied(value) if dtype is None else copied(value).to(dtype)
+        rows = self.grown.get(self.labels[index])
+        for key, value in state.items() if rows else ():
+            if isinstance(value, Tensor) and value.ndim and len(value) == rows:
+                zeros = value.new_zeros(len(param), *value.shape[1:])
+                state[key] = with_rows(value, zeros)
         state.update((key, torch.zeros_like(param)) for key in self.begun.get(index, ()))
         return state or None
 

@@ -1,0 +1,123 @@
+"""A vocabulary that was enlarged: the rows that were saved are loaded, where that is asked for."""
+
+import pytest
+import torch
+from torch import nn
+
+import optimkit
+from optimkit import MismatchError
+
+OPTIMIZERS = {
+    "AdamW": lambda params: torch.optim.AdamW(params),
+    "SGD": lambda params: torch.optim.SGD(params, momentum=0.9),
+    "Adafactor": lambda params: torch.optim.Adafactor(params),
+    "Own": lambda params: Own(params),
+}
+
+
+class Own(torch.optim.Optimizer):
+    """Keeps a tensor like each parameter, a number for each row, and a count."""
+
+    def __init__(self, params):
+        super().__init__(params, {})
+
+    def step(self):
+        """Note the gradient."""
+        for param in self.param_groups[0]["params"]:
+            state = self.state[param]
+            state["seen"] = param.grad.clone()
+            state["rows"] = param.grad.flatten(1).sum(1) if param.ndim > 1 else param.grad.clone()
+            state["count"] = torch.tensor(1)
+
+
+class Net(nn.Module):
+    """A table of words, a layer, and a head with a score for each word."""
+
+    def __init__(self, words):
+        super().__init__()
+        self.words = nn.Embedding(words, 3)
+        self.hidden = nn.Linear(3, 3)
+        self.head = nn.Linear(3, words)
+
+
+def built(words, kind):
+    """Return a model for so many words, and an optimizer of it."""
+    torch.manual_seed(words)
+    model = Net(words)
+    return model, OPTIMIZERS[kind](model.named_parameters())
+
+
+def step(model, optimizer):
+    """Step with a gradient of ones."""
+    for param in model.parameters():
+        param.grad = torch.ones_like(param)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("big", [False, True], ids=["read at once", "left in the file"])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_rows_that_were_saved(tmp_path, kind, big):
+    """They are loaded with their state; the new rows stay, and their state begins with zeros."""
+    old = 500 if big else 5
+    model, optimizer = built(old, kind)
+    step(model, optimizer)
+    path = optimkit.save(tmp_path / "a.pt", model=model, optimizer=optimizer)
+    larger, again = built(old + 2, kind)
+    before = {name: param.detach().clone() for name, param in larger.named_parameters()}
+    loaded = optimkit.load(path, model=larger, optimizer=again, grown=True)
+    for name, param in larger.named_parameters():
+        saved = model.get_parameter(name)
+        rows = len(saved)
+        assert param[:rows].equal(saved)
+        assert param[rows:].equal(before[name][rows:])
+        for key, value in optimizer.state[saved].items():
+            now = again.state[param][key]
+            if value.ndim and len(value) == rows:
+                assert now[:rows].equal(value)
+                assert not now[rows:].any()
+                assert len(now) == len(param)
+            else:
+                assert now.equal(value)
+    assert loaded.reports["optimizer"].notes == tuple(
+        f"{name} has {old + 2} rows, {old} in {path}: the others are as they were, with state that "
+        "begins with zeros."
+        for name in ("words.weight", "head.weight", "head.bias")
+    )
+    step(larger, again)
+
+
+def test_it_is_asked_for(tmp_path):
+    """Without it a table of another size is refused, and the remedy named; fewer rows always are."""
+    model, optimizer = built(5, "AdamW")
+    step(model, optimizer)
+    path = optimkit.save(tmp_path / "a.pt", model=model, optimizer=optimizer)
+    larger, again = built(7, "AdamW")
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, optimizer=again, model=larger)
+    assert caught.value.problems[0].endswith(
+        "Make the parameters as they were, or pass strict=False to start these afresh, or grown=True "
+        "to load the rows that were saved."
+    )
+    assert caught.value.problems[1].endswith(
+        "Make the layers as they were, or pass strict=False to leave them as they are, or grown=True "
+        "to load the rows that were saved."
+    )
+    smaller, other = built(4, "AdamW")
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, model=smaller, optimizer=other, grown=True)
+    assert caught.value.problems[0] == (
+        f"model: {path} does not fit words.weight (shape: saved (5, 3), current (4, 3)), head.weight "
+        "(shape: saved (5, 3), current (4, 3)), head.bias (shape: saved (5,), current (4,)). Make the "
+        "layers as they were, or pass strict=False to leave them as they are."
+    )
+
+
+def test_a_state_dict(tmp_path):
+    """load_optimizer does the same, without a header."""
+    model, optimizer = built(5, "AdamW")
+    step(model, optimizer)
+    larger, again = built(7, "AdamW")
+    optimkit.load_optimizer(again, optimizer.state_dict(), grown=True)
+    kept = again.state[larger.words.weight]["exp_avg"]
+    assert kept[:5].equal(optimizer.state[model.words.weight]["exp_avg"])
+    assert not kept[5:].any()
