@@ -171,6 +171,34 @@ class Around:
             self.state[param].setdefault("z", torch.zeros_like(param))
 
 
+class Masked(Optimizer):
+    """SPAM keeps a mask of each matrix from the start, and makes the rest as it steps."""
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+        for param in self.param_groups[0]["params"]:
+            if param.ndim == 2:
+                self.state[param]["mask"] = torch.ones_like(param, dtype=torch.bool)
+
+    def step(self, closure=None):
+        for param in self.param_groups[0]["params"]:
+            self.state[param].setdefault("exp_avg", torch.zeros_like(param))
+
+
+class Ahead(Optimizer):
+    """pytorch-optimizer's Lookahead has state of its own, beside that of the optimizer inside."""
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+        super().__init__(optimizer.param_groups, {"k": 5})
+        self.param_groups = optimizer.param_groups
+
+    def step(self, closure=None):
+        self.optimizer.step()
+        for param in self.param_groups[0]["params"]:
+            self.state[param].setdefault("slow", param.detach().clone())
+
+
 def quantized(param):
     """Return 8-bit state of a parameter."""
     return Quantized(torch.ones(param.shape, dtype=torch.uint8), torch.ones(1))
@@ -238,6 +266,19 @@ def test_what_a_wrapper_keeps_beside_is_foreseen():
     assert not base.state
     train(model, wrapper, BEFORE)
     assert foreseen.total == state_memory(wrapper).total == 120
+
+
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [(Masked, 12 + 60), (lambda params: Ahead(SGD(params, lr=0.1, momentum=0.9)), 2 * 60)],
+    ids=["Masked", "Ahead"],
+)
+def test_what_comes_later_and_what_is_beside_is_foreseen(make, size):
+    """State that is there in part is foreseen as a whole, and that of a wrapper with what it wraps."""
+    model, optimizer = pair(make)
+    foreseen = state_memory(optimizer, predict=True).total
+    train(model, optimizer, BEFORE)
+    assert foreseen == state_memory(optimizer).total == size
 
 
 def test_torch_keeps_no_word():

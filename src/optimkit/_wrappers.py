@@ -21,7 +21,10 @@ def stored(value: Any) -> Any:
     inner = unwrapped(value)
     if inner is value or getattr(type(value), "state_dict", None) is Optimizer.state_dict:
         return inner
-    outer, state = value.state_dict(), inner.state_dict()
+    try:
+        outer, state = value.state_dict(), inner.state_dict()
+    except Exception:  # the save that asks again says so
+        return value
     return inner if isinstance(outer, Mapping) and outer.keys() >= state.keys() else value
 
 

@@ -31,7 +31,7 @@ from .._torch_optimizers import (
 )
 from .._torch_schedulers import undisturbed
 from .._values import PLAIN, dtype_name, local, nbytes, parts_of, tensors_held, tensors_in
-from .._wrappers import unwrapped
+from .._wrappers import own_state_of, unwrapped
 
 By = Literal["key", "group", "param", "dtype", "device"]
 State = Mapping[str, Any]
@@ -140,7 +140,7 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
         raise ValueError(f"by must be one of {', '.join(get_args(By))}, not {by!r}")
     if not predict:
         view = view_of_any(optimizer)
-        states, words, how = view.states, view.words, ""
+        states, words, how = _with_own(optimizer, view.params, view.states), view.words, ""
     elif isinstance(live := unwrapped(optimizer), Optimizer):
         view = view_of(live)
         states, words, how = _predicted(view, optimizer if _keeps_more(optimizer) else live)
@@ -196,6 +196,13 @@ def _device(tensor: Tensor, param: Any, options: Mapping[str, Any]) -> str:
     return str(tensor.device)
 
 
+def _with_own(wrapper: Any, params: list[Any], states: list[State]) -> list[State]:
+    """Return the state of parameters, with what a wrapper keeps for them beside it."""
+    own = own_state_of(wrapper)
+    pairs = zip(params, states, strict=True)
+    return [{**own.get(param, {}), **state} for param, state in pairs] if own else states
+
+
 def _keeps_more(optimizer: Any) -> bool:
     """Return whether a wrapper writes into the state of what it wraps, by its code."""
     if unwrapped(optimizer) is optimizer:
@@ -228,8 +235,13 @@ def _predicted(view: OptimizerView, optimizer: Any) -> tuple[list[State], State,
     if kind:
         options = [view.options[view.group_of[each]] for each in missing]
         found = map(partial(_first_state, kind), [view.params[each] for each in missing], options)
-    else:
-        found, words = _stepped_apart(optimizer, [view.params[each] for each in missing])
+    else:  # some make a part of it when they are built
+        params = enumerate(view.params)
+        every = [at for at, param in params if isinstance(param, Tensor) and param.requires_grad]
+        missing = every if missing else []
+        found = []
+        if missing:
+            found, words = _stepped_apart(optimizer, [view.params[each] for each in missing])
     for place, state in zip(missing, found, strict=True):
         states[place] = state
     return states, words, ""
@@ -285,7 +297,7 @@ def _stepped(optimizer: Any, params: list[Tensor], values: bool) -> tuple[list[S
     if shared:
         raise _refusal(optimizer, f"its step may change {first_few(shared)}, which no copy can own")
     made = view_of(copied)
-    states: list[State] = [made.state.get(stub) or {} for stub in stubs]
+    states = _with_own(copied, stubs, [made.state.get(stub) or {} for stub in stubs])
     lacking = sum(not any(map(tensors_held, state.values())) for state in states)
     if lacking and not (values and lacking == len(states)):  # as plain SGD, which keeps nothing
         raise _refusal(optimizer, f"its step makes none for {lacking} of {len(stubs)} parameters")

@@ -522,12 +522,12 @@ class OwnFormLoader(ObjectLoader):
 def has_own_form(optimizer: Optimizer) -> bool:
     """Whether a class writes and reads a state dict that is none of torch's form."""
     kind = type(optimizer)
-    changed = kind.state_dict is not Optimizer.state_dict
-    return (
-        changed
-        and kind.load_state_dict is not Optimizer.load_state_dict
-        and not is_state_dict(optimizer.state_dict())
-    )
+    if Optimizer.state_dict is kind.state_dict or Optimizer.load_state_dict is kind.load_state_dict:
+        return False
+    try:
+        return not is_state_dict(optimizer.state_dict())
+    except Exception:  # it can't be loaded into, which the load will say
+        return False
 
 
 def arguments_of(optimizer: Optimizer) -> set[str]:
