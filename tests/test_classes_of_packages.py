@@ -185,6 +185,30 @@ class Masked(Optimizer):
             self.state[param].setdefault("exp_avg", torch.zeros_like(param))
 
 
+class ByTensor:
+    """TRAC keeps a table under a word, in the state of what it wraps, by parameter."""
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+
+    state = property(lambda self: self.optimizer.state)
+    param_groups = property(lambda self: self.optimizer.param_groups)
+
+    def state_dict(self):
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state_dict):
+        self.optimizer.load_state_dict(state_dict)
+
+    def zero_grad(self):
+        self.optimizer.zero_grad()
+
+    def step(self):
+        self.optimizer.step()
+        params = self.param_groups[0]["params"]
+        self.state["trac"] = {param: torch.zeros_like(param) for param in params}
+
+
 class Ahead(Optimizer):
     """pytorch-optimizer's Lookahead has state of its own, beside that of the optimizer inside."""
 
@@ -314,6 +338,19 @@ def test_a_state_dict_that_raises_is_refused_by_name(tmp_path):
     with pytest.raises(UnsafeCheckpointError, match=f"^{re.escape(message)}$"):
         save(tmp_path / "last.pt", optimizer=pair(Broken, lr=0.1)[1])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_by_tensor_is_refused(tmp_path):
+    """No load finds again what stands under a tensor; in a healthy run it is no orphan."""
+    model, wrapper = pair(lambda params: ByTensor(SGD(params, lr=0.1, momentum=0.9)))
+    train(model, wrapper, BEFORE)
+    assert not audit(wrapper, model).rows
+    message = (
+        'optimizer["state"]["trac"]: a tensor is a key in it, and the one that is loaded is another. '
+        "Take the names of the parameters as keys."
+    )
+    with pytest.raises(UnsafeCheckpointError, match=f"^{re.escape(message)}$"):
+        save(tmp_path / "last.pt", optimizer=wrapper)
 
 
 def test_state_of_low_rank_fits():

@@ -59,6 +59,8 @@ class OptimizerView:
     states: list[Mapping[str, Any]]
     orphans: list[tuple[Any, Any]]  # state of no parameter
 
+    wrapped: bool = False  # whether it was found in a wrapper, which may keep state of its own
+
     # What only a header of a checkpoint says, or only a state dict.
     saved_class: str | None = None
     model: str | None = None  # the key of the only model that it is of
@@ -98,7 +100,7 @@ class OptimizerView:
 
 def view_of(optimizer: Optimizer, names: Names = _NOTHING) -> OptimizerView:
     """Look at a live optimizer: no state is made, and no device is waited for."""
-    optimizer = unwrapped(optimizer)
+    wrapper, optimizer = optimizer, unwrapped(optimizer)
     groups = list(map(_mapping, entries(getattr(optimizer, "param_groups", None))))
     params, own, group_of = _members(groups)
     return _view(
@@ -111,6 +113,7 @@ def view_of(optimizer: Optimizer, names: Names = _NOTHING) -> OptimizerView:
         params=params,
         group_of=group_of,
         state=_mapping(getattr(optimizer, "state", None)),
+        wrapped=wrapper is not optimizer,
     )
 
 

@@ -179,6 +179,9 @@ class _Checker:
         elif kind in (Tensor, nn.Parameter) and _ordinary(value):
             self.bytes += value.numel() * value.element_size()
             self._inside(value, _attributes(value, path))
+        elif kind in _MAPPINGS and any(isinstance(key, Tensor) for key in value):
+            reason = "a tensor is a key in it, and the one that is loaded is another"
+            self._refuse(path, reason, "Take the names of the parameters as keys.")
         elif kind in _MAPPINGS:
             self._inside(value, _items(value, path))
         elif kind in _SEQUENCES:

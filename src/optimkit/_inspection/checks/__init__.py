@@ -136,8 +136,8 @@ def context_of(
     optimizers: Any, models: Models, schedulers: Schedulers, loss: Any = None
 ) -> AuditContext:
     one = isinstance(optimizers, (Optimizer, nn.Module)) or not isinstance(optimizers, Iterable)
-    given = list(map(unwrapped, [optimizers] if one else optimizers))
-    given = [each for index, each in enumerate(given) if each not in given[:index]]
+    outer = {id(unwrapped(each)): each for each in ([optimizers] if one else optimizers)}
+    given = list(map(unwrapped, outer.values()))
     if not given:
         raise TypeError("audit needs at least one optimizer: audit(optimizer, model)")
     for each in given:
@@ -156,7 +156,7 @@ def context_of(
             raise TypeError(f"loss must be a tensor that was computed from parameters, not {said}")
     indexes = index_models(models)
     names = names_by_id(indexes)
-    views = [view_of(optimizer, names) for optimizer in given]
+    views = [view_of(optimizer, names) for optimizer in outer.values()]
     labels = [f"{view.kind} (optimizer {index})" for index, view in enumerate(views)]
     if len(views) == 1:
         labels = [views[0].kind]
