@@ -9,8 +9,8 @@ const HAN = /\p{Script=Han}+/u;
 const NOISE = /有什么用|为什么|怎么样|怎么办|怎么|怎样|如何|什么是|是什么|什么|是否|有没有|能不能|可不可以|应该|可以|吗|呢|了|的|我|请问/g;
 const STOP = new Set("a an and are be by can do does for how i in is it my not of on or the this to what when which who why with you".split(" "));
 
-// One rule for the index and for what is typed: a word of Latin letters, whole and in its parts, with its
-// beginning as its stem; of Chinese, each character and each pair of neighbours.
+// One rule for the index and for what is typed: a word of Latin letters, whole and in its parts, with
+// its stem; of Chinese, each character and each pair of neighbours.
 function* tokens(text) {
   for (const { 0: piece, index } of text.matchAll(WORDS)) {
     if (HAN.test(piece)) {
@@ -25,9 +25,15 @@ function* tokens(text) {
     const parts = piece.match(/[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+/g) ?? [];
     for (const word of new Set([piece, ...parts].map((one) => one.toLowerCase()))) {
       yield [word, index, end];
-      if (word.length > 4) yield [`${word.slice(0, 5)}*`, index, end];
+      const root = stem(word);
+      if (root.length > 2) yield [`${root}*`, index, end];
     }
   }
+}
+
+// What the forms of an English word have in common: saves, saved and saving have "sav".
+function stem(word) {
+  return word.replace(/y$|ies$/, "i").replace(/(?:s|e|es|ed|er|ing|ions?|ation|ly|ment)$/, "").replace(/(.)\1$/, "$1");
 }
 
 const engine = { folds: new Map(), postings: new Map(), sections: [], pages: [] };
@@ -50,7 +56,7 @@ function build({ pages, sections, names, folds }) {
   for (const [page, anchor, title, prose, asked] of sections) {
     // The title of a page says what each of its sections is about, too.
     add({ page, anchor, title, prose }, { title, prose, about: anchor ? pages[page][1] : "" });
-    // What readers ask speaks for the page; which of its sections is shown is up to the text.
+    // What readers ask of a page speaks for the page, and the text says which section is shown; of a section, for that one.
     for (const question of asked) add({ page, anchor, title, prose, isAsked: true }, { asked: question });
   }
   engine.average = engine.sections.reduce((sum, one) => sum + one.length, 0) / engine.sections.length;
@@ -100,7 +106,7 @@ function understand(typed) {
       const isAsking = STOP.has(word) || asking.some(([start, end]) => index + from >= start && index + to <= end);
       // A Chinese character alone says little, unless nothing else was typed.
       const isAlone = HAN.test(token) && token.length < 2;
-      const weight = (token.endsWith("*") ? 0.4 : isAlone && typed.length > 1 ? 0.15 : 1) * (isAsking ? 0.2 : 1);
+      const weight = (token.endsWith("*") ? 0.8 : isAlone && typed.length > 1 ? 0.15 : 1) * (isAsking ? 0.2 : 1);
       if (engine.postings.has(token)) wanted.set(token, Math.max(wanted.get(token) ?? 0, weight));
       else if (HAN.test(token) && !isAsking) missed = true;
     }
@@ -121,7 +127,7 @@ function complete(word, wanted) {
   const close = words.filter((one) => Math.abs(one.length - word.length) <= most && distance(one, word) <= most);
   for (const one of close) {
     wanted.set(one, 0.8);
-    if (one.length > 4) wanted.set(`${one.slice(0, 5)}*`, 0.3);
+    if (engine.postings.has(`${stem(one)}*`)) wanted.set(`${stem(one)}*`, 0.3);
   }
   return false;
 }
@@ -145,17 +151,22 @@ function find(typed) {
     for (const [page, score] of best) pages.set(page, { sum: (pages.get(page)?.sum ?? 0) + score, top: 0, shown: -1 });
   }
   // Whoever pastes a message has typed the title of its entry, with values in the place of the dots; a code is a title as
-  // it is. Otherwise the pages of these, of recipes and symptoms, which have a word of everything, stand behind those that explain.
+  // it is; a part of a message counts the more, the more of the title it is. Otherwise the pages of these, of recipes and
+  // symptoms, which have a word of everything, stand behind those that explain, and so do the asides of a tutorial.
   const message = typed.trim().replace(/^\w+(Error|Warning): /, "");
   const isPasted = (title) => title === message || (title.length > 11 && title.split("…").every((piece) => typed.includes(piece.trim())));
   for (const [number, matched] of scores) {
-    const { page, title, isAsked } = engine.sections[number];
+    const { page, anchor, title, isAsked } = engine.sections[number];
     const isLookedUp = /^(audit|errors|recipes|symptoms)\//.test(engine.pages[page][0]);
-    const score = matched * (isPasted(title) ? 2 : isLookedUp ? 0.6 : 1);
+    const isAside = /^(ask-yourself|exercise|where-to-go-next)$/.test(anchor);
+    const share = message.length > 20 && title.includes(message) ? message.length / title.length : 0;
+    const score = matched * (isPasted(title) ? 2 : share ? 1 + share : isLookedUp ? 0.6 : isAside ? 0.7 : 1);
     scores.set(number, score);
     const found = pages.get(page);
     found.top = Math.max(found.top, score);
-    if (!isAsked && !(score <= scores.get(found.shown))) found.shown = number;
+    // A section leads closer than the top of its page.
+    const fit = anchor ? score : 0.7 * score;
+    if (!(isAsked && !anchor) && !(fit <= found.fit)) Object.assign(found, { shown: number, fit });
     const isEntry = message !== typed.trim() && isLookedUp && !isAsked && isPasted(title);
     if (isEntry && !(score <= scores.get(found.entry))) found.entry = number;
     if (found.shown < 0) found.asked = number;

@@ -37,7 +37,7 @@ Yes.
 other
 ```
 """
-OTHER = "---\nnosearch: true\n---\n\n# Other | 其他\n"
+OTHER = "---\nnosearch: true\n---\n\n# Other | 其他\n\nAll.\n\n全部。\n\n## Part | 节\n\n1 | 一\n"
 CATALOG = """msgid ""
 msgstr "Content-Type: text/plain; charset=UTF-8\\n"
 
@@ -83,6 +83,15 @@ def test_sections(both):
     ]
     assert chinese["names"]["lr"] == "学习率"
     assert "lr" not in english["names"]
+
+
+def test_a_page_of_other_pages_words_is_found_by_its_questions_alone(both):
+    """Of a page that is left out, the top is in the index if somebody asks for it."""
+    files = FILES | {"questions.toml": '[other]\nen = ["All of it?"]\n'}
+    extensions = ["myst_parser", "bilingual", "mathml", "sphinx.ext.autodoc"]
+    english, _ = map(index, both(files, extensions=extensions, locale_dirs=["locale"]))
+    assert english["pages"] == [["index.html", "Page"], ["other.html", "Other"]]
+    assert english["sections"][3:] == [[1, "", "Other", "All.", ["All of it?"]]]
 
 
 def test_traditional_characters(both):

@@ -102,9 +102,12 @@ def write_index(app: Sphinx, error: Exception | None) -> None:
     sections: list[list[Any]] = []
     for docname in sorted(env.found_docs):
         metadata = env.metadata.get(docname, {})
-        if "nosearch" in metadata:
-            continue
-        for anchor, (title, prose, _) in metadata.get("sections", {}).items():
+        parts = metadata.get("sections", {})
+        if "nosearch" in metadata:  # all its words stand elsewhere, too
+            if docname not in asked:
+                continue
+            parts = {"": parts[""]}
+        for anchor, (title, prose, _) in parts.items():
             target = f"{docname}#{anchor}" if anchor else docname
             typed = asked.get(target, {}).get(own.path, [])
             sections.append([len(pages), anchor, title, prose, typed])
