@@ -162,11 +162,8 @@ def _of_bytes(integrity: Integrity) -> list[Finding]:
     message = (
         f"{integrity.path} has no checksums: nothing tells whether its bytes are what was written."
     )
-    return [
-        Finding(
-            "no-checksums", "warning", (), message, "Save it again by optimkit.save or torch.save."
-        )
-    ]
+    remedy = "Save it again by optimkit.save or torch.save."
+    return [Finding("no-checksums", "warning", (), message, remedy)]
 
 
 def _of_error(error: Exception) -> Finding:

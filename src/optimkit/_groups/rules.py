@@ -55,7 +55,9 @@ class _When(Rule):
         self._options = options
 
     def _changes(self, index: ParameterIndex) -> Iterable[tuple[int, Change]]:
-        change: Change = lambda options: options.update(self._options)  # noqa: E731
+        def change(options: dict[str, Any]) -> None:
+            options.update(self._options)
+
         return ((position, change) for position in self._selector._chosen(index))
 
     def _wrong_options(self, optimizer: Callable[..., Optimizer] | None) -> list[str]:
@@ -70,10 +72,6 @@ class _When(Rule):
     def __repr__(self) -> str:
         options = "".join(f", {key}={value!r}" for key, value in self._options.items())
         return f"when({self._selector}{options})"
-
-
-def _update(options: dict[str, Any], own: Mapping[str, Any]) -> None:
-    options.update(own)
 
 
 class _LayerDecay(Rule):
