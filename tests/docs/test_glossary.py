@@ -1,9 +1,18 @@
 """The glossary has a page, and the first use of a term on any other page links to it."""
 
 import json
+import re
+import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+LETTERS = dict(
+    zip("ABCDEFGHJKLMNOPQRSTWXYZ", "啊芭擦搭蛾发噶哈击喀垃妈拿哦啪期然撒塌挖昔压匝", strict=True)
+)
+"""The first character of each letter in GBK, which has its common characters in the order of pinyin."""
 
 MYST = "# Page | 页\n\n"
 TERMS = """
@@ -72,6 +81,36 @@ def test_page_of_terms(pages):
         assert first.text(hidden=False) == meaning
         term, *_ = site.body("glossary").all("dt")
         assert term.attributes["id"] == "term-rate"
+
+
+def letter(word):
+    """Return the letter that a term is under: its own, or that of its pinyin."""
+    if word[0].isascii():
+        return word[0].upper()
+    first = word[0].encode("gbk")
+    assert first <= "座".encode("gbk"), f"{word}: GBK has {word[0]} in another order"
+    return max(letter for letter, start in LETTERS.items() if start.encode("gbk") <= first)
+
+
+def test_every_term_is_under_its_letter():
+    """The page lists all terms by letter in English, by the letter of their pinyin in Chinese."""
+    terms = tomllib.loads((DOCS / "glossary.toml").read_text("utf-8"))
+    shown = {en: row["zh"] for en, row in terms.items() if "topic" in row}
+    text = (DOCS / "glossary.md").read_text("utf-8")
+    rows = re.findall(r"^\*\*([A-Z])\*\* (.+)$", text, re.M)
+    english = [(key, word) for key, row in rows for word in re.findall("{term}`([^<`]+)`", row)]
+    chinese = [
+        (key, *re.findall("([^`]+) <(.+)>", word)[0])
+        for key, row in rows
+        for word in re.findall("{term}`([^`]+<[^`]+)`", row)
+    ]
+    assert sorted(word for _, word in english) == sorted(shown)
+    assert {en: zh for _, zh, en in chinese} == shown
+    assert len(chinese) == len(shown)
+    for key, word, *_ in [*english, *chinese]:
+        assert letter(word) == key, word
+    for listed in (english, chinese):
+        assert all(one[0] <= other[0] for one, other in pairwise(listed))
 
 
 def test_first_use_is_linked(pages):

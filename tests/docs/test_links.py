@@ -139,6 +139,26 @@ def test_uses_are_listed(both, scripts, extensions):
         assert [len(hrefs(tag)) for tag in uses] == [2, 4]
 
 
+def test_uses_of_terms_are_listed(both, scripts, extensions):
+    """A term says which tutorials have it, in both languages; one that few lack says nothing."""
+    terms = "".join(
+        f'["{en}"]\nzh = "{zh}"\ntopic = "one"\nmeans = ["It.", "它。"]\n'
+        for en, zh in (("when", "何时"), ("lead", "导语"), ("absent", "没有"))
+    )
+    files = {
+        "index.md": "# P | 页\n\n```{glossary-terms} one\n```\n" + TREE,
+        "glossary.toml": terms,
+        **PAGES,
+    }
+    english, chinese = both(files, extensions=extensions)
+    for site, said in (
+        (english, ["Used in tutorial 01.", "Used in tutorial 01, tutorial 02."]),
+        (chinese, ["用在 教程 01。", "用在 教程 01、教程 02。"]),
+    ):
+        uses = [tag for tag in site.body().all("p") if "uses" in tag.classes]
+        assert [tag.text(hidden=False) for tag in uses] == said
+
+
 def test_names_used(scripts):
     """The names that a script uses are those it imports from the package or takes from it."""
     assert reading.tutorials(scripts)[0].uses == {*("when", "plots", "describe", "_errors")}

@@ -237,3 +237,18 @@ def test_no_dead_link_without_a_repository(still, address):
     )
     assert all(link.startswith("https://") for link in links)
     assert ("urls" in PROJECT) == bool(links) or address.endswith(LISTINGS)
+
+
+def test_verdicts_are_chosen_without_scripts(visit):
+    """Who wants only what is wrong in the note is shown as many claims as there are, and all again."""
+    page = visit("zh/coverage.html", java_script_enabled=False)
+    claims = page.locator(".note dt[class*=verdict-]:visible")
+    every = claims.count()
+    expect(page.locator(".verdicts")).to_contain_text(re.compile(r"有误 \d+"))
+    wrong = int(re.search(r"有误 (\d+)", page.locator(".verdicts").inner_text())[1])
+    page.get_by_label("有误").check()
+    expect(claims).to_have_count(wrong)
+    expect(page.locator(".note dt.verdict-wrong:visible + dd:visible")).to_have_count(wrong)
+    assert 0 < wrong < every
+    page.get_by_label("全部").check()
+    expect(claims).to_have_count(every)

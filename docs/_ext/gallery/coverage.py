@@ -1,7 +1,6 @@
 """What of the original note each tutorial answers: from its markers to a page, item by item.
 
-A script says ``# sphinx_gallery_covers = "S8 C18"`` in the block that answers snippet 8 and claim
-18 of the note; ``docs/note.toml`` says what these are.
+The block of a script that says ``# sphinx_gallery_covers = "S8 C18"`` answers these of note.toml.
 """
 
 import re

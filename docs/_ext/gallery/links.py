@@ -8,11 +8,12 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
 from bilingual.blocks import link_words, reference, running_texts
+from bilingual.glossary import glossary
 from bilingual.languages import by_sphinx
 from bilingual.pairing import split_leaf
 from bilingual.reports import warn
 
-from .scripts import tutorials
+from .scripts import Tutorial, tutorials
 
 NAMED = re.compile(
     r"(?:tutorial |教程 ?)(\d\d)(?!\d)|checked\s+line\s+by\s+line|逐条核对", re.IGNORECASE
@@ -21,24 +22,29 @@ KIT = re.compile(r"optimkit(\.\w+)+")
 
 
 class ListUses(SphinxTransform):
-    """Say below each function of the kit which tutorials use it."""
+    """Say below each function of the kit, and each term but those of every page, which tutorials use it."""
 
     default_priority = 40
 
     def apply(self, **kwargs: Any) -> None:
         scripts = tutorials()
         for described in self.document.findall(addnodes.desc):
-            signature, content = described[0], described[-1]
-            name = signature.get("fullname", "")
-            if signature.get("module") != "optimkit" or "." in name:
-                continue
-            for tutorial in scripts:
-                self.env.note_dependency(str(tutorial.path))
-            users = [one.number for one in scripts if name in one.uses]
-            if not users:
-                continue
-            english = ", ".join(f"tutorial {number}" for number in users)
-            chinese = "、".join(f"教程 {number}" for number in users)
+            name = described[0].get("fullname", "")
+            if described[0].get("module") == "optimkit" and "." not in name:
+                self.say(described[-1], [one for one in scripts if name in one.uses])
+        terms = {term.anchor: term.pattern for term in glossary(self.env)}
+        for title in self.document.findall(nodes.term):
+            if pattern := terms.get("".join(title["ids"])):
+                users = [one for one in scripts if pattern.search(one.path.read_text("utf-8"))]
+                self.say(title.parent[-1], users if len(users) <= 12 else [])
+
+    def say(self, content: nodes.Element, users: list[Tutorial]) -> None:
+        """Add to what is said of a function or a term which tutorials use it."""
+        for tutorial in tutorials():
+            self.env.note_dependency(str(tutorial.path))
+        english = ", ".join(f"tutorial {one.number}" for one in users)
+        chinese = "、".join(f"教程 {one.number}" for one in users)
+        if users:
             said = f"Used in {english}. | 用在 {chinese}。"
             content += nodes.paragraph("", said, classes=["uses"])
             split_leaf(content[-1], by_sphinx(self.config.language))
