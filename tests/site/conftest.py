@@ -151,6 +151,9 @@ class Server(ThreadingHTTPServer):
 def pytest_addoption(parser: pytest.Parser) -> None:
     default = Path(__file__).parents[2] / "docs" / "_build" / "site"
     parser.addoption("--site", type=Path, default=default, help="the built site to read")
+    parser.addoption(
+        "--renew-pictures", action="store_true", help="keep the pictures that are seen now"
+    )
 
 
 def site_root(config: pytest.Config) -> Path:
