@@ -11,7 +11,7 @@ from ._errors import (
     OptimkitError,
     UnsafeCheckpointError,
 )
-from ._files import Integrity
+from ._files.reading import Integrity
 from ._groups.build import param_groups, partition
 from ._groups.change import add_param_group, freeze, unfreeze
 from ._groups.rules import Rule, layer_decay, when

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ._codes import entries, explained, sarif, summary, terminal_language
 from ._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError
-from ._files import HEADER, Integrity, Reading, look_into
-from ._files import verify as verify_file
+from ._files.folders import HEADER, look_into
+from ._files.reading import Integrity, Reading
+from ._files.reading import verify as verify_file
 from ._inspection.audit import audit_saved
 from ._inspection.describe import describe
 from ._inspection.diff import diff

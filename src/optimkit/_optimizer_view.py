@@ -12,7 +12,7 @@ from torch import Tensor, optim
 from torch.optim import Optimizer
 
 from ._errors import CheckpointError, first_few
-from ._files import look_into
+from ._files.folders import look_into
 from ._parameters import ParameterIndex, names_by_rule
 from ._torch_optimizers import (
     NOT_OPTIONS,

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from optimkit import CheckpointError, CorruptCheckpointError, MismatchError, UnsafeCheckpointError
-from optimkit import _files as files
 from optimkit.__main__ import main
 from optimkit.checkpoint import distributed
 
@@ -161,7 +160,7 @@ def test_overwriting_leaves_the_old_or_the_new(tmp_path, monkeypatch, moment):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", breaking(Path.rename))
         patch.setattr(os, "replace", breaking(os.replace))
-        patch.setattr(files, "sync_folder", breaking(files.sync_folder))
+        patch.setattr(distributed, "sync_folder", breaking(distributed.sync_folder))
         patch.setattr(shutil, "rmtree", breaking(shutil.rmtree))
         with suppress(KeyboardInterrupt):
             distributed.save(folder, number=1, part=torch.ones(4))

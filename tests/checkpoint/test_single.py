@@ -15,7 +15,7 @@ from torch import nn
 
 import optimkit
 from optimkit import CheckpointError, MismatchError
-from optimkit._files import show_progress
+from optimkit._files.progress import show_progress
 from optimkit.checkpoint import _shards as shards
 from optimkit.checkpoint import distributed
 

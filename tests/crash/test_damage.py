@@ -12,6 +12,7 @@ from peers import OPTIMKIT
 
 import optimkit
 from optimkit import CorruptCheckpointError
+from optimkit._files import reading
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_damaged_tensor_is_named(path):
         [info] = [each for each in archive.infolist() if each.filename.endswith("data/0")]
     whole[info.header_offset + 200] ^= 1
     path.write_bytes(whole)
-    for function in (optimkit.load, optimkit._files.verify, optimkit._files.read):
+    for function in (optimkit.load, reading.verify, reading.read):
         with pytest.raises(CorruptCheckpointError) as caught:
             function(path)
         assert str(caught.value) == (

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from .._files import look_into
+from .._files.folders import look_into
 from .._optimizer_view import Source, view_of_any, view_of_saved
 from .._tables import Shown, Table, counted, jsonable
 from .._torch_optimizers import is_state_dict, optimizers_in

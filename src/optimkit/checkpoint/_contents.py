@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from .. import _values
 from .._errors import UnsafeCheckpointError, first_few
-from .._files import allow_weights_only
+from .._files.reading import allow_weights_only
 from .._values import of_python, tensors_in
 from .._wrappers import own_state_of, stored
 from ._header import is_group, kind_of, parts_of

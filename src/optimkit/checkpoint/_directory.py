@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, first_few
+from .._files import reading, writing
 from . import _contents as contents
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY
@@ -177,7 +177,7 @@ class CheckpointDir:
             if not isinstance(policy, (Last, Best)):
                 raise TypeError(f"keep takes Last and Best, not {policy!r}")
         self.background = background
-        self._run: files.RunLock | None = None
+        self._run: writing.RunLock | None = None
         self._number = 0  # of its last save
         self._metrics: dict[_Record, Mapping[str, float]] = {}
 
@@ -215,7 +215,7 @@ class CheckpointDir:
             raise ValueError(f"step must be 0 or more, not {step}")
         found = objects_to_save(objects, stateful, ("which", "finite"))
         numbers = self._checked_metrics(step, metrics)
-        files.make_folder(self.path)
+        writing.make_folder(self.path)
         bad = contents.non_finite(found)
         record = self._next(step, finite=not bad)
         if bad:
@@ -240,7 +240,7 @@ class CheckpointDir:
         objects: Mapping[str, Any] | None = None,
         *,
         match: Match = "name",
-        map_location: files.MapLocation = "cpu",
+        map_location: reading.MapLocation = "cpu",
         strict: bool = True,
         options: Options = "saved",
         verify: bool = True,
@@ -360,12 +360,12 @@ class CheckpointDir:
         if received:  # and no safe point has come
             signal.raise_signal(received[0])
 
-    def verify(self) -> list[files.Integrity | CheckpointError]:
+    def verify(self) -> list[reading.Integrity | CheckpointError]:
         """Return for each checkpoint what its checksums say or what is wrong, the latest first."""
-        found: list[files.Integrity | CheckpointError] = []
+        found: list[reading.Integrity | CheckpointError] = []
         for path in self.paths:
             try:
-                found.append(files.verify(path))
+                found.append(reading.verify(path))
             except CheckpointError as error:
                 found.append(error)
         return found
@@ -379,7 +379,7 @@ class CheckpointDir:
         """Name a checkpoint as no other: of a fork, or of a save that has not ended yet."""
         with _naming:
             if self._run is None or self._run.forked:
-                self._run = files.RunLock(self.path)
+                self._run = writing.RunLock(self.path)
             numbers = [record.number for record in self._records()]
             number = self._number = max(self._number, *numbers, 0) + 1
             run = self._run.name
@@ -452,7 +452,7 @@ class CheckpointDir:
         ranked = any(isinstance(policy, Best) for policy in self.keep)
         metrics = self._metrics_of(records) if ranked else {}
         wanted = {latest}.union(*(policy.wanted(records, metrics) for policy in self.keep))
-        others = files.live_runs(self.path) - {latest.run}
+        others = writing.live_runs(self.path) - {latest.run}
         for record in records:
             if record not in wanted and record.run not in others:
                 # What can't be deleted, the next save tries again.
@@ -464,8 +464,8 @@ class CheckpointDir:
 def _metrics_in(path: Path) -> Mapping[str, float]:
     """Read the metrics of a checkpoint; one that is damaged, or gone, or of others has none."""
     content: Any = None
-    with contextlib.suppress(CheckpointError, FileNotFoundError), files.opened(path) as reading:
-        content = reading.content
+    with contextlib.suppress(CheckpointError, FileNotFoundError), reading.opened(path) as opened:
+        content = opened.content
     header = content.get(KEY) if isinstance(content, Mapping) else None
     found = header.get("metrics") if isinstance(header, Mapping) else None
     numbers = found.items() if isinstance(found, Mapping) else ()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .._errors import CheckpointError
-from .._files import rebuilt
+from .._files.unread import rebuilt
 
 _DEVICES = ("cuda", "xpu", "mps")
 

@@ -15,9 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError
+from .._files.folders import HEADER, read_metadata
 from .._files.layout import crc_of
+from .._files.progress import show_progress
+from .._files.reading import Integrity, read
+from .._files.unread import Placeholder, rebuilt
 from ._header import KEY
 
 _MARK = {"__tensor__", "shape", "dtype"}
@@ -31,28 +34,28 @@ def backup_path(target: Path) -> Path:
 def find(path: Path) -> Path:
     """Return the directory, or its backup if overwriting it was interrupted."""
     for folder in (path, backup_path(Path(os.path.realpath(path)))):
-        if (folder / files.HEADER).exists():
+        if (folder / HEADER).exists():
             return folder
     if not path.exists():
         raise FileNotFoundError(2, "No such checkpoint", str(path))
     raise CheckpointError(
-        f"{path} is no directory of optimkit.checkpoint.distributed.save: it has no {files.HEADER}."
+        f"{path} is no directory of optimkit.checkpoint.distributed.save: it has no {HEADER}."
     )
 
 
-def verify(path: Path) -> files.Integrity:
+def verify(path: Path) -> Integrity:
     """Compare the checksums of all files of a directory, and read its metadata."""
     folder = find(path)
-    reading = files.read(folder / files.HEADER)
+    reading = read(folder / HEADER)
     header = reading.content.get(KEY) if isinstance(reading.content, dict) else None
     if not isinstance(header, dict) or not isinstance(header.get("files"), dict):
-        raise CheckpointError(f"{folder / files.HEADER} says nothing of the files beside it.")
+        raise CheckpointError(f"{folder / HEADER} says nothing of the files beside it.")
     noted = header["files"]
     check_files(folder, noted)
     if noted:
-        files.read_metadata(folder)
-    sizes = [(folder / files.HEADER).stat().st_size, *(size for size, _ in noted.values())]
-    return files.Integrity(folder, sum(sizes), len(sizes), reading.integrity.verified)
+        read_metadata(folder)
+    sizes = [(folder / HEADER).stat().st_size, *(size for size, _ in noted.values())]
+    return Integrity(folder, sum(sizes), len(sizes), reading.integrity.verified)
 
 
 # The tensors
@@ -74,7 +77,7 @@ def split(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]
         tensors[key] = value.detach()
         return {"__tensor__": key, "shape": list(value.shape), "dtype": value.dtype}
 
-    return files.rebuilt(content, take_out), tensors
+    return rebuilt(content, take_out), tensors
 
 
 def with_placeholders(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,12 +86,12 @@ def with_placeholders(content: Mapping[str, Any]) -> dict[str, Any]:
     def place(value: Any, _: tuple[Any, ...]) -> Any:
         if isinstance(value, Mapping) and value.keys() == _MARK:
             form = torch.empty(value["shape"], dtype=value["dtype"], device="meta")
-            found = files.Placeholder(value["__tensor__"], form)
+            found = Placeholder(value["__tensor__"], form)
             found.anywhere = True
             return found
         return value
 
-    filled: dict[str, Any] = files.rebuilt(content, place)
+    filled: dict[str, Any] = rebuilt(content, place)
     return filled
 
 
@@ -108,7 +111,7 @@ def check_files(
     """Compare files with what was noted when they were written; each rank does a part of them."""
     names = sorted(noted)[rank::ranks]
     total = sum(noted[name][0] for name in names)
-    with files.show_progress(f"Verifying {folder.name}", total) as advance:
+    with show_progress(f"Verifying {folder.name}", total) as advance:
         for name in names:
             _check_file(folder / name, *noted[name], advance if rank == 0 else None)
 

@@ -12,8 +12,12 @@ from typing import Any, Literal, overload
 from torch import nn
 from torch.optim import Optimizer
 
-from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError, first_few
+from .._files.folders import look_into
+from .._files.opaque import holds_opaque
+from .._files.reading import MapLocation, Reading, opened
+from .._files.unread import Unread
+from .._files.writing import write
 from .._optimizer_view import choose, names_that_fit, view_of_saved
 from .._parameters import ParameterIndex
 from .._torch_optimizers import is_state_dict, optimizers_in, part_at
@@ -131,16 +135,15 @@ def save_with(
     size = contents.check({**content, KEY: header}, about)
     header["metadata"] = about
     content = compact({**content, KEY: header})
+
+    def finish(content: Any, target: str | os.PathLike[str], size: int | None = None) -> None:
+        write(target, content, durable=durable, size=size)
+        then()
+
     if background:
         target = os.path.abspath(path)  # a run may change its folder meanwhile
-
-        def write(copy: Any) -> None:
-            files.write(target, copy, durable=durable)
-            then()
-
-        return write_beside(Path(path), content, write)
-    files.write(path, content, durable=durable, size=size)
-    then()
+        return write_beside(Path(path), content, lambda copy: finish(copy, target))
+    finish(content, path, size)
     return Path(path)
 
 
@@ -150,7 +153,7 @@ def load(
     *,
     key: Key = None,
     match: Match = "name",
-    map_location: files.MapLocation = "cpu",
+    map_location: MapLocation = "cpu",
     strict: bool = True,
     grown: bool = False,
     options: Options = "saved",
@@ -228,7 +231,7 @@ def load_from(
     path: Path,
     objects: Mapping[str, Any],
     choices: Choices,
-    map_location: files.MapLocation,
+    map_location: MapLocation,
     verify: bool,
     *,
     has_checksums: bool = False,
@@ -253,7 +256,7 @@ def load_from(
 
 
 def _content(
-    path: Path, reading: files.Reading, key: Key, objects: Mapping[str, Any]
+    path: Path, reading: Reading, key: Key, objects: Mapping[str, Any]
 ) -> tuple[dict[Any, Any], Mapping[str, Any] | None]:
     """Return what is in a file by the names of the objects, and its header."""
     if not isinstance(reading.content, Mapping):
@@ -392,9 +395,7 @@ def _checked(names: nn.Module | Iterable[str], saved: Any, where: str) -> list[s
 
 
 @contextlib.contextmanager
-def _optimizer_in(
-    source: Any, key: str | None
-) -> Iterator[tuple[str, Any, Any, files.Unread | None]]:
+def _optimizer_in(source: Any, key: str | None) -> Iterator[tuple[str, Any, Any, Unread | None]]:
     """Yield in words where a state dict is from, itself, what the header says of it, its unread."""
     if not isinstance(source, (str, os.PathLike)):
         saved = source if key is None else optimizers_in(source)
@@ -416,28 +417,28 @@ def _optimizer_in(
 @contextlib.contextmanager
 def _reading(
     path: Path,
-    map_location: files.MapLocation = "cpu",
+    map_location: MapLocation = "cpu",
     verify: bool = True,
     *,
     of_part: bool,
-) -> Iterator[files.Reading]:
+) -> Iterator[Reading]:
     """Open a file; beside a part that is asked for, there may be what can't be loaded."""
     with contextlib.ExitStack() as stack:
         try:
             if of_part and path.is_dir():
-                reading = files.look_into(path)
+                reading = look_into(path)
             else:
-                opening = files.opened(path, map_location=map_location, verify=verify)
+                opening = opened(path, map_location=map_location, verify=verify)
                 reading = stack.enter_context(opening)
         except UnsafeCheckpointError:
             if not of_part:
                 raise
-            reading = files.look_into(path)
+            reading = look_into(path)
         yield reading
 
 
 def _placed(
-    reading: files.Reading,
+    reading: Reading,
     content: Mapping[Any, Any],
     header: Mapping[str, Any] | None,
     places: Mapping[str, str],
@@ -466,6 +467,6 @@ def _placed(
     return found, header
 
 
-def _refuse_opaque(reading: files.Reading, part: Any) -> None:
-    if reading.refused and files.holds_opaque(part):
+def _refuse_opaque(reading: Reading, part: Any) -> None:
+    if reading.refused and holds_opaque(part):
         raise UnsafeCheckpointError(reading.refused)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from .._files import rebuilt
+from .._files.unread import rebuilt
 from .._values import PLAIN
 
 _ALIGNED = 16  # bytes: a multiple of the size of every dtype

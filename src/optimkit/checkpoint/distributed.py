@@ -22,8 +22,11 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 
-from .. import _files as files
 from .._errors import CheckpointError, CorruptCheckpointError
+from .._files.folders import HEADER, read_metadata
+from .._files.reading import MapLocation, Reading, read
+from .._files.unread import Placeholder, filled, placeholders_in
+from .._files.writing import RunLock, live_runs, sync_folder, write
 from . import _contents as contents
 from . import _shards as shards
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
@@ -169,10 +172,10 @@ def _split(
     return {**skeleton, KEY: {**describe(objects), "metadata": about}}, tensors
 
 
-def _make_room(target: Path) -> files.RunLock:
+def _make_room(target: Path) -> RunLock:
     """End an interrupted overwrite, remove the litter of the dead, make a folder to work in."""
     parent, backup = target.parent, shards.backup_path(target)
-    alive = files.live_runs(parent)
+    alive = live_runs(parent)
     for each in parent.glob(f"{_PREFIX}*{_PART}"):
         if each.name.removeprefix(_PREFIX).removesuffix(_PART) not in alive:
             shutil.rmtree(each, ignore_errors=True)
@@ -183,7 +186,7 @@ def _make_room(target: Path) -> files.RunLock:
             backup.rename(target)
     if target.exists() and not target.is_dir():
         raise CheckpointError(f"{target} is a file; a directory is written. Choose another name.")
-    lock = files.RunLock(parent)
+    lock = RunLock(parent)
     _work_folder(target, lock.name).mkdir()
     return lock
 
@@ -202,13 +205,13 @@ def _checksums(work: Path, rank: int) -> dict[str, tuple[int, int]]:
 
 def _install(work: Path, target: Path, content: Mapping[str, Any], durable: bool) -> None:
     """Write what makes the directory complete, and give it its name."""
-    files.write(work / files.HEADER, content, durable=durable)  # and all names in the folder
+    write(work / HEADER, content, durable=durable)  # and all names in the folder
     backup = shards.backup_path(target)
     if target.exists():
         target.rename(backup)  # from here to the next line, load takes the backup
     work.rename(target)
     if durable:
-        files.sync_folder(target.parent)
+        sync_folder(target.parent)
     shutil.rmtree(backup, ignore_errors=True)
 
 
@@ -217,7 +220,7 @@ def load(
     objects: Mapping[str, Any] | None = None,
     *,
     match: Match = "name",
-    map_location: files.MapLocation = "cpu",
+    map_location: MapLocation = "cpu",
     strict: bool = True,
     options: Options = "saved",
     verify: bool = True,
@@ -264,7 +267,7 @@ def load(
         ranks.run(reader.read_metadata)  # torch would wrap what is wrong with it
         with _unwrapped():
             state_dict_loader.load(tensors, storage_reader=reader)
-    content = files.filled(content, tensors)
+    content = filled(content, tensors)
     found.bind(content)
     found.load(content, together=ranks.run)
     for text in found.warnings if ranks.rank == 0 else ():
@@ -273,11 +276,9 @@ def load(
     return Loaded(Path(path), found.plain, header["metadata"], found.reports, verified)
 
 
-def _read(
-    folder: Path, map_location: files.MapLocation, verify: bool, ranks: Ranks
-) -> files.Reading:
+def _read(folder: Path, map_location: MapLocation, verify: bool, ranks: Ranks) -> Reading:
     """Read what is no large tensor, and compare the checksums of a part of the files."""
-    reading = files.read(folder / files.HEADER, map_location=map_location, verify=verify)
+    reading = read(folder / HEADER, map_location=map_location, verify=verify)
     noted = reading.content.get(KEY, {}).get("files", {})
     if verify:
         shards.check_files(folder, noted, ranks.rank, ranks.size)
@@ -289,9 +290,9 @@ def _read(
 def _room(found: Plan) -> dict[Any, Tensor]:
     """Make room for each tensor to read, by its key: laid out as the current one it goes into."""
     tensors = {}
-    plain = ((each, None) for each in files.placeholders_in(found.plain))
+    plain = ((each, None) for each in placeholders_in(found.plain))
     for saved, current in (*plain, *found.wanted()):
-        if isinstance(saved, files.Placeholder):
+        if isinstance(saved, Placeholder):
             if isinstance(current, Tensor) and current.shape == saved.shape:
                 room = torch.empty_like(current.detach(), dtype=saved.dtype)
             else:
@@ -304,7 +305,7 @@ class _SafeReader(FileSystemReader):
     """Reads a directory of torch.distributed.checkpoint, and runs nothing of it."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> metadata.Metadata:
-        found: metadata.Metadata = files.read_metadata(Path(self.path))
+        found: metadata.Metadata = read_metadata(Path(self.path))
         found.storage_meta = metadata.StorageMeta(load_id=self.load_id)
         return found
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from ..._errors import first_few
-from ..._files import Unread
+from ..._files.unread import Unread
 from ..._torch_schedulers import Copies
 from ..._values import copied, same, tensors_in
 from ..._wrappers import stored

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..._errors import first_few
-from ..._files import Placeholder, Unread
+from ..._files.unread import Placeholder, Unread
 from ..._values import copied, dtype_name
 from .._names import align, own_name
 from .._results import LoadRow

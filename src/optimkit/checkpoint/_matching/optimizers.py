@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..._errors import first_few
-from ..._files import Placeholder, Unread
+from ..._files.unread import Placeholder, Unread
 from ..._optimizer_view import OptimizerView, group_label, view_of, view_of_saved
 from ..._torch_optimizers import (
     NOT_OPTIONS,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..._errors import CheckpointError, CorruptCheckpointError, MismatchError
-from ..._files import Placeholder, Unread, filled, placeholders_in
+from ..._files.unread import Placeholder, Unread, filled, placeholders_in
 from ..._torch_optimizers import torch_class
 from ..._wrappers import stored, unwrapped
 from .._header import kind_of, models_in, parts_in, parts_of
