@@ -108,16 +108,12 @@ class OptimizerLoader(Loader):
     # What kind, and who is who
 
     def _compare_class(self) -> None:
-        where, kind, was = self.source.where, type(self.live), self.was.saved_class
-        if was is not None:
-            if not same_class(was, class_of(self.live)):
-                self.add_problem(
-                    f"{where} was saved by {short(was)}, the current optimizer is {kind.__name__}. "
-                    "Make the same one: their state means different things."
-                )
+        if self.was.saved_class is not None:
+            _refuse_another_class(self, self.was.saved_class)
         elif doubt := self._other_class():
             self.add_problem(
-                f"{where} was not saved by {kind.__name__}: {doubt}. Make the same optimizer."
+                f"{self.source.where} was not saved by {type(self.live).__name__}: {doubt}. Make the "
+                "same optimizer."
             )
 
     def _other_class(self) -> str:
@@ -505,18 +501,21 @@ class OwnFormLoader(ObjectLoader):
     """Loads an optimizer with a state dict of its own, which only the class itself can read."""
 
     def compare(self) -> None:
-        where, kind = self.source.where, type(self.live)
-        was = (self.about or {}).get("class")
-        if was is not None and not same_class(was, class_of(self.live)):
+        if was := (self.about or {}).get("class"):
+            _refuse_another_class(self, was)
+        if not self.problems and not isinstance(self.saved, Mapping):
             self.add_problem(
-                f"{where} was saved by {short(was)}, the current optimizer is {kind.__name__}. "
-                "Make the same one: their state means different things."
-            )
-        elif not isinstance(self.saved, Mapping):
-            self.add_problem(
-                f"what {where} has for it is no state dict of an optimizer, but a "
+                f"what {self.source.where} has for it is no state dict of an optimizer, but a "
                 f"{type(self.saved).__name__}."
             )
+
+
+def _refuse_another_class(loader: Loader, was: str) -> None:
+    if not same_class(was, class_of(loader.live)):
+        loader.add_problem(
+            f"{loader.source.where} was saved by {short(was)}, the current optimizer is "
+            f"{type(loader.live).__name__}. Make the same one: their state means different things."
+        )
 
 
 def has_own_form(optimizer: Optimizer) -> bool:
