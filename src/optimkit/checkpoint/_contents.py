@@ -26,8 +26,8 @@ from .._files.reading import allow_weights_only
 from .._values import of_python, tensors_in
 from .._wrappers import own_state_of, stored
 from ._header import is_group, kind_of, parts_of
-from ._matching.modules import own_state
-from ._matching.schedulers import scheduler_state
+from ._modules import own_state
+from ._schedulers import scheduler_state
 
 _PLAIN = (float, bool, complex, type(None), bytearray, str, torch.dtype, torch.device)
 _WITH_NORMS = {

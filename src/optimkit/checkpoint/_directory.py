@@ -24,7 +24,7 @@ from .._files import reading, writing
 from . import _contents as contents
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY
-from ._matching.loaders import Choices, Options
+from ._loaders import Choices, Options
 from ._ranks import Ranks
 from ._results import Loaded, Match
 from ._single import load_from, save_with

@@ -25,9 +25,9 @@ from .._wrappers import unwrapped
 from . import _contents as contents
 from ._arguments import checked_mapping, objects_to_load, objects_to_save, places_of
 from ._header import KEY, checked_header, describe
-from ._matching.loaders import Choices, Options
-from ._matching.plan import plan
+from ._loaders import Choices, Options
 from ._names import bare_kind
+from ._plan import plan
 from ._results import Loaded, LoadReport, Match
 from ._staging import Saving, compact, settle, settle_and_raise, write_beside
 

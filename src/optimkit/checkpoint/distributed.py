@@ -31,8 +31,8 @@ from . import _contents as contents
 from . import _shards as shards
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY, checked_header, describe
-from ._matching.loaders import Choices, Options
-from ._matching.plan import Plan, plan
+from ._loaders import Choices, Options
+from ._plan import Plan, plan
 from ._ranks import Ranks
 from ._results import Loaded, Match
 from ._staging import Saving, compact, settle, settle_and_raise, write_beside

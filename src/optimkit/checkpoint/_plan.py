@@ -8,18 +8,18 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..._errors import CheckpointError, CorruptCheckpointError, MismatchError
-from ..._files.unread import Placeholder, Unread, filled, placeholders_in
-from ..._torch_optimizers import torch_class
-from ..._wrappers import stored, unwrapped
-from .._header import kind_of, models_in, parts_in, parts_of
-from .._names import bare_kind
-from .._results import LoadReport
-from .lbfgs import LBFGSLoader
-from .loaders import ABSENT, Choices, Loader, ObjectLoader, ScalerLoader, Source
-from .modules import ModuleLoader
-from .optimizers import OptimizerLoader, OwnFormLoader, has_own_form
-from .schedulers import SchedulerLoader
+from .._errors import CheckpointError, CorruptCheckpointError, MismatchError
+from .._files.unread import Placeholder, Unread, filled, placeholders_in
+from .._torch_optimizers import torch_class
+from .._wrappers import stored, unwrapped
+from ._header import kind_of, models_in, parts_in, parts_of
+from ._lbfgs import LBFGSLoader
+from ._loaders import ABSENT, Choices, Loader, ObjectLoader, ScalerLoader, Source
+from ._modules import ModuleLoader
+from ._names import bare_kind
+from ._optimizers import OptimizerLoader, OwnFormLoader, has_own_form
+from ._results import LoadReport
+from ._schedulers import SchedulerLoader
 
 _LOADERS: dict[str, type[Loader]] = {
     "module": ModuleLoader,

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch.optim.lr_scheduler import LRScheduler
 
-from ..._errors import first_few
-from ..._torch_optimizers import is_state_dict
-from ..._torch_schedulers import (
+from .._errors import first_few
+from .._torch_optimizers import is_state_dict
+from .._torch_schedulers import (
     children_of,
     configuration_in_groups,
     configuration_of,
@@ -25,11 +25,11 @@ from ..._torch_schedulers import (
     steps_made,
     undisturbed,
 )
-from ..._values import as_form_of, copied, plain, same
-from .._header import config_of, same_class, short
-from .._results import LoadRow
-from .loaders import Loader
-from .optimizers import OptimizerLoader
+from .._values import as_form_of, copied, plain, same
+from ._header import config_of, same_class, short
+from ._loaders import Loader
+from ._optimizers import OptimizerLoader
+from ._results import LoadRow
 
 Config = Mapping[str, Any]  # of a scheduler, as a header has it
 GroupMap = Sequence[int | None]  # for each current group the saved one; None if it is new

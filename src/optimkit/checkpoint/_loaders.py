@@ -13,13 +13,13 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from ..._errors import first_few
-from ..._files.unread import Unread
-from ..._torch_schedulers import Copies
-from ..._values import copied, same, tensors_in
-from ..._wrappers import stored
-from .._header import in_words, kind_of
-from .._results import PARTS, LoadReport, LoadRow, Match
+from .._errors import first_few
+from .._files.unread import Unread
+from .._torch_schedulers import Copies
+from .._values import copied, same, tensors_in
+from .._wrappers import stored
+from ._header import in_words, kind_of
+from ._results import PARTS, LoadReport, LoadRow, Match
 
 Options = Literal["saved", "current"]
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from ..._errors import first_few
-from ..._files.unread import Placeholder, Unread
-from ..._values import copied, dtype_name
-from .._names import align, own_name
-from .._results import LoadRow
-from .loaders import Loader, in_sentence, or_grown, with_rows
+from .._errors import first_few
+from .._files.unread import Placeholder, Unread
+from .._values import copied, dtype_name
+from ._loaders import Loader, in_sentence, or_grown, with_rows
+from ._names import align, own_name
+from ._results import LoadRow
 
 _LAZY = (nn.UninitializedParameter, nn.UninitializedBuffer)
 _EXTRA = "_extra_state"  # how torch calls what a module adds of its own

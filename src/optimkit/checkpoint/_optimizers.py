@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..._errors import first_few
-from ..._files.unread import Placeholder, Unread
-from ..._optimizer_view import OptimizerView, group_label, view_of, view_of_saved
-from ..._torch_optimizers import (
+from .._errors import first_few
+from .._files.unread import Placeholder, Unread
+from .._optimizer_view import OptimizerView, group_label, view_of, view_of_saved
+from .._torch_optimizers import (
     NOT_OPTIONS,
     is_extra,
     is_state_dict,
@@ -26,11 +26,11 @@ from ..._torch_optimizers import (
     shape_of,
     torch_class,
 )
-from ..._values import as_form_of, copied, dtype_name, plain, same, tensors_in
-from .._header import class_of, same_class, short
-from .._names import Pairing, Pairs, names_of, pair_by_name
-from .._results import LoadRow
-from .loaders import Loader, ObjectLoader, in_sentence, or_grown, with_rows
+from .._values import as_form_of, copied, dtype_name, plain, same, tensors_in
+from ._header import class_of, same_class, short
+from ._loaders import Loader, ObjectLoader, in_sentence, or_grown, with_rows
+from ._names import Pairing, Pairs, names_of, pair_by_name
+from ._results import LoadRow
 
 Shape = tuple[int, ...]
 _DECOUPLED = "decoupled_weight_decay"  # in AdamW True, in Adam False

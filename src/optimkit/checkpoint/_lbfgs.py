@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..._torch_optimizers import FLAT, FLAT_LISTS, flat_dtype, flat_size
-from ..._values import copied, tensors_in
-from .optimizers import OptimizerLoader, Shape
+from .._torch_optimizers import FLAT, FLAT_LISTS, flat_dtype, flat_size
+from .._values import copied, tensors_in
+from ._optimizers import OptimizerLoader, Shape
 
 
 class LBFGSLoader(OptimizerLoader):

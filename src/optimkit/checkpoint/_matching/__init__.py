@@ -1,1 +1,0 @@
-"""Saved state against live objects: everything is validated, then everything is loaded."""
