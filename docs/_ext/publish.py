@@ -185,7 +185,6 @@ def serve(port: int) -> int:
 
 
 def main() -> int:
-    """Read the command line, build, and serve if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--serve", action="store_true", help="serve the site and follow changes")
     parser.add_argument("--port", type=int, default=8000, help="port of 127.0.0.1 (0: any)")

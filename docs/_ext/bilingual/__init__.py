@@ -7,7 +7,6 @@ from . import docstrings, glossary, pages, pairing, search
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Register the extension."""
     app.add_config_value("bilingual_base_url", "", "html", types=(str,))
     app.add_transform(pairing.PairBlocks)
     app.add_transform(pages.FoldSolutions)

@@ -77,7 +77,6 @@ class TranslateDocstrings(SphinxTransform):
                 node += twin
 
     def add_twin(self, node: nodes.TextElement, language: Language) -> nodes.TextElement:
-        """Put a hidden copy of a text behind it."""
         twin = node.deepcopy()
         mark(twin, language)
         node.parent.insert(node.parent.index(node) + 1, twin)
@@ -145,7 +144,6 @@ def compile_catalogs(app: Sphinx) -> None:
 
 
 def chinese_catalogs(folder: Path, config: Config) -> list[CatalogInfo]:
-    """Return the Chinese catalogs of a project."""
     found = CatalogRepository(folder, config.locale_dirs, CHINESE.sphinx, config.source_encoding)
     return list(found.catalogs)
 

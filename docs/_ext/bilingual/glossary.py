@@ -46,12 +46,10 @@ class Term:
 
 
 def glossary_path(project: Sphinx | BuildEnvironment) -> Path:
-    """Return where the glossary of a project is, if it has one."""
     return Path(project.srcdir, "glossary.toml")
 
 
 def glossary(project: Sphinx | BuildEnvironment) -> tuple[Term, ...]:
-    """Return the terms of a project."""
     path = glossary_path(project)
     return read_glossary(path, path.stat().st_mtime_ns) if path.exists() else ()
 

@@ -56,7 +56,6 @@ def without_twins(
 
 
 def quote(node: nodes.Node) -> str:
-    """Return the first words of a node."""
     text = " ".join(node.astext().split())
     return f"'{text[:50]}…'" if len(text) > 50 else f"'{text}'"
 

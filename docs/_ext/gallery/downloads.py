@@ -62,10 +62,16 @@ def write_downloads(app: Sphinx) -> None:
                 (kind, in_language(kind, said, language), shown.get(str(line), ""))
                 for kind, said, line in blocks
             ]
-            Path(own, f"{tutorial.name}.py").write_text(script(parts), "utf-8")
             made = json.dumps(notebook(parts, language, app), ensure_ascii=False, indent=1)
-            Path(own, f"{tutorial.name}.ipynb").write_text(made, "utf-8")
-        shutil.make_archive(str(folder / f"tutorials.{own.name}"), "zip", own)
+            for suffix, text in ((".py", script(parts)), (".ipynb", made)):
+                file = own / f"{tutorial.name}{suffix}"
+                # Sphinx reads again each page that offers a newer file.
+                if not file.exists() or file.read_text("utf-8") != text:
+                    file.write_text(text, "utf-8")
+        zipped = folder / f"tutorials.{own.name}.zip"
+        newest = max((file.stat().st_mtime for file in own.iterdir()), default=0)
+        if not zipped.exists() or zipped.stat().st_mtime < newest:
+            shutil.make_archive(str(zipped.with_suffix("")), "zip", own)
     Path(app.srcdir, HAVE_RUN).touch()
 
 

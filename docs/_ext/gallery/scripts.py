@@ -39,7 +39,6 @@ class Tutorial:
 
     @property
     def name(self) -> str:
-        """The name of its page."""
         return self.path.stem
 
     @property
