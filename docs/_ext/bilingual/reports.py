@@ -79,7 +79,6 @@ def place(node: nodes.Node) -> str | nodes.Node:
 
 
 def find(node: nodes.Node, file: Path, first: int) -> int:
-    """Return the line that holds the first words of a node, from a line of a file on."""
     words = next((line for line in node.astext().splitlines() if line.strip()), "")[:24]
     lines = file.read_text("utf-8").splitlines()[first - 1 :]
     for number, line in enumerate(lines, first):

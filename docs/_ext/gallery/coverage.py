@@ -109,7 +109,6 @@ class Coverage(SphinxDirective):
         return nodes.definition_list_item("", term, body)
 
     def link(self, tutorial: Tutorial, heading: str, language: int) -> nodes.Element:
-        """Return a link to a heading of a tutorial, in one language."""
         name = (halves(heading.replace("``", "")) or (heading, heading))[language]
         label = (f"Tutorial {tutorial.number}: {name}", f"教程 {tutorial.number}：{name}")[language]
         target = f"auto_examples/{tutorial.name}.html#{nodes.make_id(heading)}"

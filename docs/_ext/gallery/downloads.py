@@ -107,7 +107,6 @@ def code_in(code: str, language: Language) -> str:
 
 
 def script(parts: list[Part]) -> str:
-    """Return a tutorial as a script, its text in comments."""
     (_, title, _), *rest = parts
     cells = [
         said if kind == "code" else "# %%\n" + indent(said, "# ", lambda line: True)

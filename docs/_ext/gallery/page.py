@@ -72,7 +72,6 @@ class Tutorials(SphinxDirective):
         return [grid]
 
     def card(self, tutorial: Tutorial) -> nodes.container:
-        """Return the picture, the title and the leads of a tutorial."""
         halves = SEPARATOR.split(tutorial.title)
         titles = [f":doc:`{half} </auto_examples/{tutorial.name}>`" for half in halves]
         said = vars(tutorial) | {"name": tutorial.name, "titles": "\n\n".join(titles)}

@@ -90,7 +90,6 @@ def names_used(tree: ast.Module) -> Iterator[str]:
 
 
 def digest(paths: list[Path]) -> str:
-    """Return one checksum of the contents of some files."""
     total = hashlib.sha256()
     for path in sorted(paths):
         total.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
