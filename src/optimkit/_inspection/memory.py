@@ -236,12 +236,15 @@ def _predicted(view: OptimizerView, optimizer: Any) -> tuple[list[State], State,
         options = [view.options[view.group_of[each]] for each in missing]
         found = map(partial(_first_state, kind), [view.params[each] for each in missing], options)
     else:  # some make a part of it when they are built
-        params = enumerate(view.params)
-        every = [at for at, param in params if isinstance(param, Tensor) and param.requires_grad]
-        missing = every if missing else []
-        found = []
-        if missing:
-            found, words = _stepped_apart(optimizer, [view.params[each] for each in missing])
+        trained = enumerate(view.params)
+        every = [at for at, each in trained if isinstance(each, Tensor) and each.requires_grad]
+        try:
+            found, words = _stepped_apart(optimizer, [view.params[each] for each in every])
+        except NotImplementedError:
+            if missing:
+                raise
+            return states, words, ""
+        missing = every
     for place, state in zip(missing, found, strict=True):
         states[place] = state
     return states, words, ""
