@@ -55,6 +55,14 @@ def trainers(session: nox.Session, trainer: str) -> None:
 
 
 @nox.session
+def atlas(session: nox.Session) -> None:
+    """Look at the optimizers of other packages; write docs/atlas.csv, and say what has changed."""
+    script = "docs/atlas/measure.py"
+    session.install("--editable", ".", *nox.project.load_toml(script)["dependencies"])
+    session.run("python", script, *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
 @nox.parametrize("torch", [nox.param(one, id=one) for one in ("2.6", "2.9", "2.13", "newest")])
 def versions(session: nox.Session, torch: str) -> None:
     """Run tests, examples and tutorials on one torch; write its row of docs/versions.csv."""

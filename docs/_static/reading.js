@@ -135,6 +135,8 @@ for (const figure of isServed ? moving : []) near.observe(figure);
 // What has been read and solved, on the pages of the tutorials and in their list.
 if (isServed && /\/auto_examples\/(index|plot_\w+)\.html$|\/auto_examples\/$/.test(location.pathname)) import("./progress.js");
 
+if (isServed && document.querySelector("table.sortable")) import("./sort.js");
+
 // What a reader has marked goes into the report.
 for (const link of document.querySelectorAll("a[data-report]")) {
   link.addEventListener("pointerdown", () => {
