@@ -199,7 +199,7 @@ class OptimizerLoader(Loader):
                 "out. If they should train, unfreeze them before the optimizer is made."
             )
         if self.choices.strict and self.missing:
-            other = len(self.missing) == len(found.now) == len(found.before)
+            other = self.about is None and len(self.missing) == len(found.now) == len(found.before)
             by_order = ', match="position" to go by the order' if other else ""
             self.add_problem(
                 f"{where} lacks {first_few(row.name for row in self.missing)}. Rename what was "
