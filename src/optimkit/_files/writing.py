@@ -83,7 +83,7 @@ def _install(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             if durable:
-                _sync(file.fileno())
+                sync(file.fileno())
             if fcntl is None:  # Windows renames no file that is open
                 file.close()
             os.replace(name, target)
@@ -113,7 +113,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _sync(descriptor: int) -> None:
+def sync(descriptor: int) -> None:
     """Wait until a file's bytes are on the disk; on a Mac, fsync alone leaves them in its cache."""
     if fcntl is not None and hasattr(fcntl, "F_FULLFSYNC"):
         with contextlib.suppress(OSError):

@@ -26,7 +26,7 @@ from .._errors import CheckpointError, CorruptCheckpointError
 from .._files.folders import HEADER, read_metadata
 from .._files.reading import MapLocation, Reading, read
 from .._files.unread import Placeholder, filled, placeholders_in
-from .._files.writing import RunLock, live_runs, sync_folder, write
+from .._files.writing import RunLock, live_runs, sync, sync_folder, write
 from . import _contents as contents
 from . import _shards as shards
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
@@ -142,7 +142,7 @@ def _write(
     work = _work_folder(target, ranks.gather("" if lock is None else lock.name)[0])
     try:
         if any(ranks.gather(bool(tensors))):
-            writer = FileSystemWriter(work, sync_files=durable, overwrite=True)
+            writer = FileSystemWriter(work, sync_files=False, overwrite=True)
             # Else each tensor is of whatever rank has the least to write.
             planner = DefaultSavePlanner(dedup_save_to_lowest_rank=True)
             # Not save, which warns of a single process: it can't be silenced in a thread.
@@ -150,7 +150,7 @@ def _write(
                 state_dict_saver._save_state_dict(
                     tensors, writer, ranks.group, no_dist=not ranks.together, planner=planner
                 )
-        written = ranks.gather(ranks.run(lambda: _checksums(work, ranks.rank)))
+        written = ranks.gather(ranks.run(lambda: _checksums(work, ranks.rank, durable)))
         skeleton[KEY]["files"] = {
             name: list(each) for part in written for name, each in part.items()
         }
@@ -195,11 +195,16 @@ def _work_folder(target: Path, run: str) -> Path:
     return target.parent / f"{_PREFIX}{run}{_PART}"
 
 
-def _checksums(work: Path, rank: int) -> dict[str, tuple[int, int]]:
+def _checksums(work: Path, rank: int, durable: bool) -> dict[str, tuple[int, int]]:
     """Note what this process wrote; the first one notes the metadata too."""
     found = sorted(work.glob(f"__{rank}_*"))
     if rank == 0:
         found += work.glob(".metadata")
+    if durable:
+        # torch up to 2.13 itself syncs a file before its buffer is in it (checkpoint/filesystem.py).
+        for each in found:
+            with each.open("r+b") as file:
+                sync(file.fileno())
     return {each.name: shards.checksum(each) for each in found}
 
 
