@@ -24,7 +24,7 @@ from .pairing import OTHER
 logger = logging.getLogger(__name__)
 
 TITLES = (nodes.title, nodes.term)
-LEFT_OUT = {OTHER, "tutorial-card", "sphx-glr-download-link-note", "uses", "sortable"}
+LEFT_OUT = {OTHER, "tutorial-card", "sphx-glr-download-link-note", "uses", "sortable", "unread"}
 UNREAD = (nodes.raw, nodes.math, nodes.math_block, nodes.Invisible, nodes.image)
 
 
