@@ -82,6 +82,17 @@ def test_nothing_reaches_out_of_the_window(visit, at_rest, language, name):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_a_narrow_phone_shows_all_of_each_page(visit, site, language):
+    """Nothing is cut off at the edge, long names in code neither."""
+    found, page = [], visit(f"{language}/index.html", viewport={"width": 320, "height": 800})
+    for each in sorted((site.root / language).rglob("*.html")):
+        address = each.relative_to(site.root).as_posix()
+        page.goto(f"{site.url}{address}")
+        found += [f"{address}: {one}" for one in page.evaluate(OUTSIDE)]
+    assert found == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("width", [375, 1280])
 def test_pager_is_whole(visit, at_rest, language, width):
     """Both links of the pager show their title and their arrow, beside or below each other."""
