@@ -9,7 +9,7 @@ steps inside ``backward()`` make it smaller.
 
 小张量一多，``step()`` 的时间大半花在零碎开销上，``fused=True`` 能省掉其中的大部分。
 内存则是算得出来的：Adam 给每个权重存两个数，又是两个模型那么大，租机器之前就能知道。
-分解状态、8 位状态，以及在 ``backward()`` 里更新，都能让它变小。
+分解状态、8 位状态，以及在反向传播中更新，都能让它变小。
 
 **What you will learn**
 
@@ -22,7 +22,7 @@ steps inside ``backward()`` make it smaller.
 
 - 循环、foreach、fused 和编译四种走法各是什么，怎样比较。
 - 每种优化器存多少字节，70 亿个权重的模型要多少。
-- 怎样在 ``backward()`` 里更新，不让梯度堆积。
+- 怎样在反向传播中更新，不让梯度堆积。
 - 难度：进阶。用时：15 分钟。预备：教程 03、教程 05。
 """
 
@@ -276,8 +276,8 @@ assert f"{2 * (1 + 4 / 256) * 6.738415616:.1f}" == "13.7"
 # sphinx_gallery_end_ignore
 
 # %%
-# Step inside backward | 在 backward 里更新
-# -----------------------------------------
+# Step inside backward | 在反向传播中更新
+# ---------------------------------------
 # A gradient is complete as soon as ``backward()`` has passed its layer. A hook can step then,
 # and drop it: at no time is there more than one gradient. Here 16 layers of equal size need a
 # sixteenth. The weights end the same. Wrong with it: to clip by the norm of all gradients, to
@@ -355,14 +355,14 @@ assert all(p.grad is None for p in model.parameters())
 # the largest, where you step inside.
 #
 # 你有 24 GB，要训练上面的模型，还得给激活值留 8 GB。用哪种数据类型、哪个优化器，
-# 要不要在 backward 里更新？全试一遍；在里面更新时，梯度只算最大的那一个。
+# 要不要在反向传播中更新？全试一遍；在反向传播中更新时，梯度只算最大的那一个。
 
 # %%
 # Solution | 参考答案
 # -------------------
 # One way is left for each of two optimizers: bfloat16, inside, and next to no state.
 #
-# 只剩一条路：用 bfloat16，在里面更新，优化器的状态几乎为零；这样的优化器有两个。
+# 只剩一条路：用 bfloat16，在反向传播中更新，优化器的状态几乎为零；这样的优化器有两个。
 
 for dtype in (torch.float32, torch.bfloat16):
     params = [nn.Parameter(torch.empty(s, dtype=dtype, device="meta")) for s in shapes]
@@ -387,5 +387,5 @@ for dtype in (torch.float32, torch.bfloat16):
 #
 # - 教程 03 讲状态里有什么；教程 16 讲半精度让一步付出什么代价。
 # - Shazeer 和 Stern 提出 `Adafactor <https://arxiv.org/abs/1804.04235>`__ 的论文。
-# - PyTorch 官方教程：`在 backward 里更新
+# - PyTorch 官方教程：`在反向传播中更新
 #   <https://docs.pytorch.org/tutorials/intermediate/optimizer_step_in_backward_tutorial.html>`__。

@@ -20,7 +20,7 @@ into the state dict. Loading still goes by position, unless a hook makes it go b
 
 - 怎样不动训练循环，就能观察、改变每一步。
 - 怎样改写保存和加载的内容，怎样按名字加载。
-- 怎样在反向传播途中就更新，省下什么，又失去什么。
+- 怎样在反向传播中更新，省下什么，又失去什么。
 - 难度：高级。用时：15 分钟。预备：教程 05、教程 07。
 """
 
@@ -292,8 +292,8 @@ for one in (wrong, right, kit):
 # sphinx_gallery_end_ignore
 
 # %%
-# Step in the backward pass | 在反向传播途中更新
-# ----------------------------------------------
+# Step in the backward pass | 在反向传播中更新
+# --------------------------------------------
 # A third kind of hook belongs to a tensor: it is called as soon as its gradient is ready.
 # Give each parameter an optimizer of its own, step there, and clear: after 10 steps the
 # weights are the same to the last bit, and at most one ``.grad`` is there at a time, an
@@ -362,13 +362,13 @@ fig, ax = plt.subplots(figsize=(7.5, 2.9), layout="constrained")
 fig.set_label(
     "Bytes of gradients alive while backward runs over eight layers: a stair that rises "
     "to 133 kB, or one layer at a time | "
-    "反向传播经过八层时，留着的梯度占多少字节：平常一级级升到 133 kB，边传边更新则始终只有一层"
+    "反向传播经过八层时，留着的梯度占多少字节：平常一级级升到 133 kB，在反向传播中更新则始终只有一层"
 )
 kilobytes = [[size / 1000 for size in sizes[:16]] for sizes in (usual_sizes, fused_sizes)]
 for i, values in enumerate(kilobytes):
     ax.bar([n + 0.4 * i for n in range(1, 17)], values, 0.4, color=f"C{i}")
 ax.text(9, 105, "usual | 平常", color="C0", ha="right")
-ax.text(0.6, 22, "step in backward | 边传边更新", color="C1")
+ax.text(0.6, 22, "step in backward | 在反向传播中更新", color="C1")
 ax.set_xlabel("gradients ready, from the last layer | 算好的梯度，从最后一层数起")
 ax.set_ylabel("kB of gradients | 梯度（kB）")
 ax.set_title("One gradient at a time | 一次只留一个梯度")
@@ -382,7 +382,7 @@ plt.show()
 # - You call ``backward()`` on two half batches, and step in backward. How many steps?
 #
 # - 优化器挂着钩子，你用 ``copy.deepcopy`` 或 pickle 复制它，副本上还有吗？
-# - 两个半批各做一次 ``backward()``，又用了边传边更新，一共走几步？
+# - 两个半批各做一次 ``backward()``，又在反向传播中更新，一共走几步？
 
 # %%
 # Answers | 答案
@@ -479,5 +479,5 @@ assert "doesn't match the size of optimizer's group" in said
 #
 # - 教程 07 讲状态字典里有什么，以及按位置加载。
 # - 教程 19 讲闭包。
-# - PyTorch 官方教程 `边传边更新
+# - PyTorch 官方教程 `在反向传播中更新
 #   <https://docs.pytorch.org/tutorials/intermediate/optimizer_step_in_backward_tutorial.html>`__。
