@@ -9,7 +9,7 @@ out of small ones.
 
 每次 ``backward()`` 都把新梯度 **加** 到 ``.grad`` 上，除了你，没人会去清。
 所以每次迭代清零一次：在 ``step()`` 之后、下一次 ``backward()`` 之前调用 ``zero_grad()``。
-有意不清，就是梯度累积：用几个小批量凑出一个大批量。
+有意不清，就是梯度累积：用几个小批次凑出一个大批次。
 
 **What you will learn**
 
@@ -21,7 +21,7 @@ out of small ones.
 **你会学到**
 
 - ``zero_grad()`` 之后剩下什么，为什么 ``None`` 不等于零。
-- 哪些位置可以清零，放在哪个位置会什么也学不到。
+- 哪些位置可以放心清零，放在哪个位置会什么也学不到。
 - 哪些梯度它清不到，怎样找出来。
 - 难度：入门。用时：15 分钟。预备：教程 01。
 """
@@ -34,8 +34,8 @@ out of small ones.
 # the argument ``set_to_none`` became ``True`` in PyTorch 2.0. Pass ``False`` and the zeros
 # come back, with the memory they take.
 #
-# 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），清零之后打印出来的是全零矩阵。
-# 今天打印的是 ``None``：``zero_grad()`` 有个参数 ``set_to_none``，
+# 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），先打印全是 1 的梯度，清零之后再打印，是全零矩阵。
+# 今天再跑，打印的是 ``None``：``zero_grad()`` 有个参数 ``set_to_none``，
 # PyTorch 2.0 起默认值改成了 ``True``。传 ``False``，零就回来了，它占的内存也回来了。
 
 # sphinx_gallery_covers = "S8 C24"
@@ -230,7 +230,7 @@ torch.testing.assert_close(run("backward zero_grad step"), 3.0)
 #
 # 参数的 ``.grad`` 是 ``None``，``step()`` 就跳过它。值为零的梯度也是梯度：
 # 动量带着参数继续滑，权重衰减照样拉它。先用真实的梯度走一步，清零，再接着走：
-# 清成零，权重继续移动；清成 ``None``，就一动不动。有的参数在这个批量里没用上，这时就要留意这个差别。
+# 清成零，权重继续移动；清成 ``None``，就一动不动。只要某个批次没用到某个参数，就要留意这个差别。
 
 # sphinx_gallery_covers = "C24"
 for set_to_none in (False, True):
@@ -287,8 +287,8 @@ plt.show()
 # shows the harm). Right: ``zero_grad()`` of the model, or freeze the layer with
 # ``requires_grad_(False)``. ``optimkit.audit`` finds such layers.
 #
-# ``optimizer.zero_grad()`` 只清自己参数组里的参数。错误：没交给优化器的层照样会算梯度，
-# 于是越积越多，torch 也不吭声（害处见教程 06）。正确的做法：调用模型的 ``zero_grad()``，
+# ``optimizer.zero_grad()`` 只清自己参数组里的参数。错误写法：有一层没交给优化器，照样会算它的梯度，
+# 于是越积越多，torch 也不吭声（害处见教程 06）。正确写法：调用模型的 ``zero_grad()``，
 # 或者用 ``requires_grad_(False)`` 冻结这一层。``optimkit.audit`` 能查出这样的层。
 
 # sphinx_gallery_covers = "C18"
@@ -322,8 +322,8 @@ assert net["body"].grad is None and net["head"].grad == 3
 # time.)
 #
 # 笔记说累加会“造成错误”。忘了清零时确实如此，有意使用时它却是工具。
-# 假如 8 个样本的批量放不进内存，就分成 4 个小批量，每个 2 个样本：
-# 每个损失除以 4，开头清零一次，最后走一步。得到的梯度和整批一样；
+# 假如一批 8 个样本放不进内存，就分成 4 小批，每批 2 个样本：
+# 每批的损失除以 4，开头清零一次，最后走一步。得到的梯度和整批一样；
 # 忘了除，就成了 4 倍。（如果有 BatchNorm，它每次看到的仍是 2 个样本。）
 
 # sphinx_gallery_covers = "C22"
@@ -383,7 +383,7 @@ assert once.grad == twice.grad == 11
 # gradient equal to that of the whole batch.
 #
 # 十个样本，分成 4、4、2 三份。这时每个损失除以 3 就错了：
-# 最后一份里的每个样本，分量是别人的两倍。
+# 最后一份里的样本，每个的分量都是其他样本的两倍。
 # 请找出每份该乘的比例，让梯度和整批一样。
 
 whole = gradient(10, lambda n: 1, samples=10)
