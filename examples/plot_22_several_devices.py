@@ -82,7 +82,7 @@ importlib.import_module("torch._dynamo")
 # finds the same ``.grad`` everywhere and needs no word from the others. Two processes end
 # where one ends that has all 12 samples.
 #
-# 一个批次有 12 个样本，切开后每个进程算自己的那份。错误写法：到此为止。
+# 一个批次有 12 个样本，切开后每个进程算自己的那份。错误写法：只做这一步。
 # 每个优化器都跟着自己那几个样本的梯度走，训练出来的是两个模型。
 # 正确写法：用 ``DistributedDataParallel``，它在 ``backward()`` 期间求出各进程梯度的平均；
 # 轮到 ``step()``，各处的 ``.grad`` 已经一样，不用再互相通信。
@@ -346,8 +346,8 @@ for size in (2, 1, 3):
 # a crash can't ruin, checksums, schedulers and plain values, options by parameter name.
 # Two processes of FSDP2 save; one without any wrapper reads it.
 #
-# ``optimkit.checkpoint.distributed.save`` 底层就是 DCP，再加上教程 12 的那些检查：崩溃毁不掉的文件、校验和，
-# 还能存调度器和普通的值，选项按参数名对应。下面由 FSDP2 的两个进程保存，再由一个什么都没套的进程读取。
+# ``optimkit.checkpoint.distributed.save`` 底层就是 DCP，再加上教程 12 讲的那些保障：程序崩溃也毁不掉文件，带校验和，
+# 调度器和普通的值也能存，选项按参数名对应。下面由两个用 FSDP2 的进程保存，再由一个进程读进没有任何包装的模型。
 
 from optimkit.checkpoint import distributed
 
@@ -411,7 +411,7 @@ for samples in (11, 12):
 # compare with what ``nn.utils.clip_grad_norm_`` returns.
 #
 # 裁剪梯度要用全部梯度的范数，而用 FSDP2 时每个进程只有一半。用 ``p.grad.to_local()`` 和
-# ``dist.all_reduce`` 自己算出这个范数，再与 ``nn.utils.clip_grad_norm_`` 返回的对比。
+# ``dist.all_reduce`` 自己算出这个范数，再与 ``nn.utils.clip_grad_norm_`` 的返回值对比。
 
 # %%
 # Solution | 参考答案
