@@ -176,9 +176,16 @@ def test_a_figure_for_everyone(figure, site, at_rest, kind):
     expect(picture).to_be_visible()
     expect(found.locator(".moving:visible, button:visible")).to_have_count(0)
     page.emulate_media(media="screen", color_scheme="light")
-    found.locator(".moving-toggle").click()
+    toggle, text = found.locator(".moving-toggle"), found.locator("figcaption p").first
+    toggle.click()
     expect(picture).to_be_visible()
     expect(found.locator(".moving:visible")).to_have_count(0)
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        expect(page.locator("html")).to_have_attribute("data-theme", theme)
+        at_rest(page)
+        button, caption = toggle.bounding_box(), text.bounding_box()
+        assert button["y"] + button["height"] <= caption["y"]
 
 
 def test_the_schedule_that_is_shown(figure):
