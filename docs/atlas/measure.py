@@ -159,10 +159,8 @@ def row_of(package: str, name: str, found: Facts) -> Facts:
         facts["looked at"] = found["look ended"]
     print(package, name, *ended, flush=True)
     symbols = {YES, NO, NONE, "?"}
-    return {
-        header: facts[key] if facts[key] in symbols or not facts[key] else f"``{facts[key]}``"
-        for key, header in HEADERS.items()
-    }
+    shown = {header: facts[key] or NONE for key, header in HEADERS.items()}
+    return {header: text if text in symbols else f"``{text}``" for header, text in shown.items()}
 
 
 def main() -> None:

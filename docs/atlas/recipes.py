@@ -150,19 +150,20 @@ def of_model(module, cls, params, **options):
     return cls(as_model(params), **options)
 
 
-def wsam(module, cls, params, lr):
+def wsam(module, cls, params, lr, **options):
     """Build WSAM: of a model, its parameters and the class of an optimizer."""
     model = as_model(params)
-    return cls(model, model.parameters(), base_optimizer=SGD, lr=lr, momentum=0.9)
+    return cls(model, model.parameters(), base_optimizer=SGD, lr=lr, momentum=0.9, **options)
 
 
-def gsam(module, cls, params, lr):
+def gsam(module, cls, params, lr, **options):
     """Build GSAM: of a model, an optimizer and a schedule of the radius."""
     model = as_model(params)
     base = SGD(model.parameters(), lr=lr, momentum=0.9)
     rates = {"max_lr": lr, "min_lr": 0.0, "max_value": 0.1, "min_value": 0.01}
     radius = module.ProportionScheduler(StepLR(base, 100), **rates)
-    return cls(model.parameters(), base_optimizer=base, model=model, rho_scheduler=radius)
+    given = {"base_optimizer": base, "model": model, "rho_scheduler": radius}
+    return cls(model.parameters(), **given, **options)
 
 
 def step_gsam(optimizer, loss_of):
