@@ -345,3 +345,12 @@ def test_a_place_that_is_none(tmp_path, where):
     assert str(caught.value) == (
         f"map_location must be a device, its name, a mapping or a function, not {type(where).__name__}"
     )
+
+
+@pytest.mark.parametrize("count", [3, 3000], ids=["read at once", "left in the file"])
+def test_values_that_are_negated_when_they_are_read(tmp_path, count):
+    """The imaginary part of a conjugate lies in memory with the other sign, and says so."""
+    part = torch.complex(torch.ones(count), torch.arange(count) + 1.0).conj().imag
+    assert part.is_neg()
+    path = optimkit.save(tmp_path / "a.pt", part=part)
+    assert optimkit.load(path)["part"].equal(part)

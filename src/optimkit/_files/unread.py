@@ -94,7 +94,8 @@ class Unread:
             return value
         plain = type(value) is Tensor and value.layout is torch.strided and not vars(value)
         start = _start(value)  # less than 0 if it was saved without values
-        if not plain or value.requires_grad or value.is_quantized or value.is_conj() or start < 0:
+        bits = value.is_conj() or value.is_neg()  # what is to be done to the values in the file
+        if not plain or value.requires_grad or value.is_quantized or bits or start < 0:
             raise ValueError("it holds what is read whole")
         seen.update({start} & self._sizes.keys())
         if self._sizes.get(start, 0) <= SMALL:
