@@ -194,3 +194,15 @@ def test_an_order_that_no_rule_has(tmp_path):
         stepped(torch.optim.AdamW(list(model.parameters())[::-1])).state_dict(), tmp_path / "a.pt"
     )
     assert describe(tmp_path / "a.pt", model).rows[0].name == "params[0]"
+
+
+def test_state_that_is_left_out_is_told(tmp_path, norm):
+    """Of a file of another tool, that has names, as of one of ours: what is frozen now is left out."""
+    model, saved = norm
+    torch.save({"state_dict": model.state_dict(), "optimizer": saved.state_dict()}, tmp_path / "a")
+    model.bias.requires_grad_(False)
+    some = torch.optim.AdamW([("weight", model.weight)])
+    with pytest.warns(UserWarning, match="has state of bias, now frozen and in no group"):
+        load(tmp_path / "a", optimizer=some, state_dict=model)
+    with pytest.warns(UserWarning, match="has state of bias, now frozen and in no group"):
+        load_optimizer(some, tmp_path / "a", models=model)

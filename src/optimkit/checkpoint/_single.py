@@ -247,7 +247,7 @@ def load_from(
     told = found.warnings
     if header is None and choices.match == "name":
         reports = [each for each in found.reports.values() if each.match != "name"]
-        told = [note for report in reports for note in report.notes]
+        told = list(dict.fromkeys([*told, *(note for each in reports for note in each.notes)]))
     for text in told:
         warnings.warn(text, stacklevel=3)
     about, verified = header or {}, reading.integrity.verified
@@ -351,9 +351,8 @@ def load_optimizer(
         found = plan(content, header, {name: optimizer}, choices, where=where, models=named)
         found.load(content, unread)
     report = found.reports[name]
-    if match != report.match:
-        for note in report.notes:
-            warnings.warn(note, stacklevel=2)
+    for text in found.warnings if match == report.match else report.notes:
+        warnings.warn(text, stacklevel=2)
     return report
 
 
