@@ -206,3 +206,10 @@ def test_state_that_is_left_out_is_told(tmp_path, norm):
         load(tmp_path / "a", optimizer=some, state_dict=model)
     with pytest.warns(UserWarning, match="has state of bias, now frozen and in no group"):
         load_optimizer(some, tmp_path / "a", models=model)
+
+
+@pytest.mark.parametrize("place", [0, None])
+def test_a_place_is_a_string(path, norm, place):
+    """Of one object, as of the only optimizer."""
+    with pytest.raises(TypeError, match="load: key must be the place of the only optimizer, or say"):
+        load(path, optimizer=backwards(norm[0]), key={"optimizer": place})

@@ -73,7 +73,8 @@ def places_of(key: Any, objects: Mapping[str, Any], bare: str) -> dict[str, str]
             raise TypeError(
                 f"load: key names {first_few(map(repr, strange))}, no object of this load."
             )
-        return dict(key)
+        if all(isinstance(place, str) for place in key.values()):
+            return dict(key)
     if key is None:
         fits = bare and list(map(in_words, kinds.values())) == [in_words(bare)]
         return dict.fromkeys(kinds, "") if fits else {}
