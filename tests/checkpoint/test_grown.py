@@ -121,3 +121,33 @@ def test_a_state_dict(tmp_path):
     kept = again.state[larger.words.weight]["exp_avg"]
     assert kept[:5].equal(optimizer.state[model.words.weight]["exp_avg"])
     assert not kept[5:].any()
+
+
+def test_one_row(tmp_path):
+    """Adafactor's state for the columns begins with one row, and is none for the rows."""
+    model, larger = nn.Embedding(1, 3), nn.Embedding(4, 3)
+    optimizer = torch.optim.Adafactor(model.named_parameters())
+    step(model, optimizer)
+    again = torch.optim.Adafactor(larger.named_parameters())
+    path = optimkit.save(tmp_path / "a.pt", model=model, optimizer=optimizer)
+    optimkit.load(path, model=larger, optimizer=again, grown=True)
+    assert again.state[larger.weight]["row_var"].shape == (4, 1)
+    assert again.state[larger.weight]["col_var"].shape == (1, 3)
+    step(larger, again)
+
+
+def test_rows_or_columns(tmp_path):
+    """Where a class keeps a number for each, and there were as many, it is not known which grew."""
+    model, larger = nn.Embedding(3, 3), nn.Embedding(4, 3)
+    optimizer, again = Own(model.named_parameters()), Own(larger.named_parameters())
+    step(model, optimizer)
+    path = optimkit.save(tmp_path / "a.pt", model=model, optimizer=optimizer)
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load(path, model=larger, optimizer=again, grown=True)
+    assert caught.value.problems == (
+        f"optimizer: {path} does not fit weight (rows: saved (3,), current (4, 3)). Make the "
+        "parameters as they were, or pass strict=False to start these afresh.",
+    )
+    optimkit.load(path, model=larger, optimizer=again, grown=True, strict=False)
+    assert larger.weight[:3].equal(model.weight)
+    assert not again.state

@@ -298,6 +298,21 @@ class OptimizerLoader(Loader):
             # A count may be a number, and what is made later may be None so far.
             elif value is not None and (expected := self.usual_shape(key, shape)):
                 yield key, type(value).__name__, expected
+        for key, value in self.was.states[place].items() if name in self.grown else ():
+            if isinstance(value, Tensor) and self._by_row(index, key, value) is None:
+                yield key, tuple(value.shape), shape
+
+    def _by_row(self, index: int, key: str, value: Tensor) -> bool | None:
+        """Return whether state begins with the rows of what has more now; None if it may not."""
+        shape, rows = tuple(self.params[index].shape), self.grown[self.labels[index]]
+        if not value.ndim or len(value) != rows:
+            return False
+        if self.kind is not None:
+            return self.usual_shape(key, shape) not in (None, (), tuple(value.shape))
+        known = value.ndim == len(shape) and rows > 1
+        if known or value.shape == (rows, *shape[1:]) or rows not in (1, *shape[1:]):
+            return True
+        return None  # a number for each column, it may be
 
     def _grew(self, name: str, saved: Shape, current: Shape) -> bool:
         return self.kind != "LBFGS" and self.takes_rows(name, saved, current)
@@ -461,7 +476,7 @@ class OptimizerLoader(Loader):
                 state[key] = copied(value) if dtype is None else copied(value).to(dtype)
         rows = self.grown.get(self.labels[index])
         for key, value in state.items() if rows else ():
-            if isinstance(value, Tensor) and value.ndim and len(value) == rows:
+            if isinstance(value, Tensor) and self._by_row(index, key, value):
                 zeros = value.new_zeros(len(param), *value.shape[1:])
                 state[key] = with_rows(value, zeros)
         state.update((key, torch.zeros_like(param)) for key in self.begun.get(index, ()))
