@@ -211,5 +211,7 @@ def test_state_that_is_left_out_is_told(tmp_path, norm):
 @pytest.mark.parametrize("place", [0, None])
 def test_a_place_is_a_string(path, norm, place):
     """Of one object, as of the only optimizer."""
-    with pytest.raises(TypeError, match="load: key must be the place of the only optimizer, or say"):
+    with pytest.raises(
+        TypeError, match="load: key must be the place of the only optimizer, or say"
+    ):
         load(path, optimizer=backwards(norm[0]), key={"optimizer": place})
