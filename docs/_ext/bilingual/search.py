@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 TITLES = (nodes.title, nodes.term)
 LEFT_OUT = {OTHER, "tutorial-card", "sphx-glr-download-link-note", "uses", "sortable", "unread"}
+LEFT_OUT |= {"where-to-go-next"}  # a section: what stands there are the titles of other pages
 UNREAD = (nodes.raw, nodes.math, nodes.math_block, nodes.Invisible, nodes.image)
 
 
@@ -66,8 +67,8 @@ def place(node: nodes.Node) -> tuple[str, str] | None:
 
 def is_left_out(node: nodes.Node) -> bool:
     """Return whether a block is in the language of the other site, repeats another page, or is an answer."""
-    classes = node.get("classes", ()) if isinstance(node, nodes.Element) else ()
-    return isinstance(node, fold) or not LEFT_OUT.isdisjoint(classes)
+    marks = node.get("classes", []) + node.get("ids", []) if isinstance(node, nodes.Element) else ()
+    return isinstance(node, fold) or not LEFT_OUT.isdisjoint(marks)
 
 
 def visible(node: nodes.Node) -> str:
