@@ -162,7 +162,7 @@ def test_ctrl_c_leaves_the_old_one(path, delay):
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), torch.enable_grad():
             signal.setitimer(signal.ITIMER_REAL, delay)
             while not rung:  # an interrupt in a destructor ends nothing
                 optimkit.save(path, number=1, weight=weight)
