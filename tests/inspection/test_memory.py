@@ -1,6 +1,7 @@
 """State memory: what there is, and what there will be."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -146,23 +147,71 @@ def test_rows():
     assert state_memory(optimizer.state_dict()).total == 80
 
 
-def test_what_can_not_be_predicted():
-    """A class that needs a closure says what to do instead."""
+class Curved(torch.optim.SGD):
+    """It needs a closure, whose gradients have a graph."""
 
-    class Closed(torch.optim.Optimizer):
+    def step(self, closure):
+        """Keep the curvature along the gradient, then step as SGD."""
+        with torch.enable_grad():
+            closure()
+            for group in self.param_groups:
+                params = group["params"]
+                grads = [param.grad for param in params]
+                curved = torch.autograd.grad(grads, params, grad_outputs=grads)
+                for param, each in zip(params, curved, strict=True):
+                    self.state[param]["curvature"] = each.detach()
+        super().step()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64])
+def test_a_class_that_needs_a_closure(dtype):
+    """It gets one of the copy alone: the live parameters, their gradients and state stay."""
+    params = [nn.Parameter(torch.ones(3, 2, dtype=dtype)), nn.Parameter(torch.ones(4, dtype=dtype))]
+    optimizer = Curved(params, lr=0.1, momentum=0.9)
+    predicted = state_memory(optimizer, predict=True)
+    assert [param.grad for param in params] == [None, None]
+    assert not optimizer.state
+    assert all((param == 1).all() for param in params)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = sum((param.abs() ** 4).sum() for param in params)
+        loss.backward(create_graph=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that such a backward makes cycles
+        optimizer.step(closure)
+    assert predicted.rows == state_memory(optimizer).rows
+
+
+def test_what_can_not_be_predicted():
+    """A class that needs more than a closure, or keeps what depends on it, is refused."""
+
+    class Model(torch.optim.Optimizer):
+        model = None
+
         def __init__(self, params):
             super().__init__(params, {})
 
         def step(self, closure=None):
             closure()
+            self.model()
 
-    optimizer = Closed([nn.Parameter(torch.ones(1))])
-    with pytest.raises(NotImplementedError) as caught:
-        state_memory(optimizer, predict=True)
-    assert str(caught.value) == (
-        "the state of Closed can't be predicted: a step of its copy fails (TypeError: 'NoneType' "
-        "object is not callable). Take a step, then call state_memory without predict=True."
-    )
+    class Newton(torch.optim.LBFGS):
+        def step(self, closure):
+            return super().step(closure)
+
+    params = [nn.Parameter(torch.ones(1))]
+    for cls, reason in (
+        (Model, "a step of its copy fails (TypeError: 'NoneType' object is not callable)"),
+        (Newton, "it makes lists, whose length may depend on the closure's loss"),
+    ):
+        with pytest.raises(NotImplementedError) as caught:
+            state_memory(cls(params), predict=True)
+        assert str(caught.value) == (
+            f"the state of {cls.__name__} can't be predicted: {reason}. "
+            "Take a step, then call state_memory without predict=True."
+        )
 
 
 def test_wrong_arguments():

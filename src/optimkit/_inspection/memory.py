@@ -6,7 +6,7 @@ import copy
 import gc
 import inspect
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
@@ -106,7 +106,8 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
     predict : bool, optional
         Whether to count, for each trainable parameter without state, what its first step will
         make. Of torch's classes that is known; of another class a copy steps, which shares nothing
-        with the live optimizer, and has no values if they take more than 64 MiB.
+        with the live optimizer, and has no values if they take more than 64 MiB. Where a step
+        needs a closure, it gets one of the copy's weights alone: yours is never called.
 
     Returns
     -------
@@ -120,7 +121,7 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
         If `optimizer` is nothing of the kind, or no live one with `predict`; if `by` is none of
         the five.
     NotImplementedError
-        If that can't be predicted: a class needs a closure, or values, or can't be copied whole.
+        If that can't be predicted: a class needs values, or can't be copied whole.
 
     Examples
     --------
@@ -277,22 +278,29 @@ def _stepped_apart(optimizer: Any, params: list[Tensor]) -> tuple[list[State], S
     tensors = [each for each in _reached(optimizer).values() if isinstance(each, Tensor)]
     small = sum(map(nbytes, tensors)) <= _LARGE and not any(each.is_meta for each in tensors)
     alone = not (dist.is_available() and dist.is_initialized())  # else it may wait for other ranks
-    refusals = []
+    step = inspect.unwrap(type(optimizer).step)  # without the hooks, the user's
+    takes_closure = "closure" in inspect.signature(step).parameters
+    refusals: dict[bool, NotImplementedError] = {}
     for values in (True, False) if small and alone else (False,):
-        try:
-            return _stepped(optimizer, params, values)
-        except NotImplementedError as refusal:
-            refusals.append(refusal)
-    raise refusals[0]
+        for closed in (False, True) if takes_closure else (False,):
+            try:
+                return _stepped(optimizer, params, values, closed)
+            except NotImplementedError as refusal:
+                refusals[values] = refusal
+                if refusal.__cause__ is None:  # it has stepped: a closure makes no difference
+                    break
+    raise next(iter(refusals.values()))
 
 
-def _stepped(optimizer: Any, params: list[Tensor], values: bool) -> tuple[list[State], State]:
+def _stepped(
+    optimizer: Any, params: list[Tensor], values: bool, closed: bool
+) -> tuple[list[State], State]:
     try:
         with undisturbed(), torch.no_grad():
             copied, stubs = _apart(optimizer, params, values)
             shared = _shared(optimizer, copied)
             if not shared:
-                inspect.unwrap(type(optimizer).step)(copied)  # without the hooks, the user's
+                _step(copied, stubs, closed)
     except Exception as error:
         without = "" if values else ", which has no values,"
         reason = f"a step of its copy{without} fails ({type(error).__name__}: {error})"
@@ -311,7 +319,34 @@ def _stepped(optimizer: Any, params: list[Tensor], values: bool) -> tuple[list[S
     if odd := sorted({type(value).__name__ for value in values_of if not _is_known(value)}):
         what = f"its step makes {first_few(odd)}, of which the bytes are not known"
         raise _refusal(optimizer, what)
+    if closed and any(isinstance(value, (list, tuple)) for value in values_of):
+        raise _refusal(optimizer, "it makes lists, whose length may depend on the closure's loss")
     return states, made.words
+
+
+def _step(copied: Any, stubs: list[Tensor], closed: bool) -> None:
+    closures = [_closure(stubs)] if closed else []
+    try:
+        for closure in closures:
+            closure()
+        inspect.unwrap(type(copied).step)(copied, *closures)
+    finally:
+        for stub in stubs:
+            stub.grad = None  # its graph may hold the stub: a cycle that Python can't see
+
+
+def _closure(stubs: list[Tensor]) -> Callable[[], Tensor]:
+    """Return a closure of the stubs alone; their gradients have a graph, for a second derivative."""
+
+    def closure() -> Tensor:
+        with torch.enable_grad():
+            loss = torch.stack([(stub * stub.conj()).real.sum().float() for stub in stubs]).sum()
+            grads = torch.autograd.grad(loss, stubs, create_graph=True)
+        for stub, grad in zip(stubs, grads, strict=True):
+            stub.grad = grad
+        return loss
+
+    return closure
 
 
 def _is_known(value: Any) -> bool:
