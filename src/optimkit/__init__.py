@@ -21,9 +21,8 @@ from ._inspection.describe import describe
 from ._inspection.diff import Diff, DiffRow, diff
 from ._inspection.findings import Finding, Findings
 from ._inspection.memory import MemoryRow, MemoryTable, state_memory
-from ._inspection.plots import plot_layers, plot_lr, plot_memory
 from ._inspection.report import GroupRow, ParameterRow, Report
-from ._inspection.schedule import LrCurve, LrRow, lr_curve
+from ._inspection.schedule import LrCurve, LrRow, lr_curve, plot_lr
 from ._inspection.snapshot import Snapshot, SnapshotRow, snapshot
 from ._parameters import ParamInfo
 from ._tables import Table
@@ -83,9 +82,7 @@ __all__ = [
     "lr_curve",
     "param_groups",
     "partition",
-    "plot_layers",
     "plot_lr",
-    "plot_memory",
     "save",
     "set_rng_state",
     "snapshot",

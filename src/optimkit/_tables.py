@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from itertools import chain, zip_longest
-from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # rich is imported when something is shown: `import optimkit` stays cheap
     import rich.console
@@ -42,7 +42,7 @@ class Shown:
         """Return what is shown, from top to bottom."""
         raise NotImplementedError
 
-    def _html_blocks(self) -> Iterable[Table | Folded | str]:
+    def _html_blocks(self) -> Iterable[Table | str]:
         """Return what is shown in HTML, where there is more room."""
         return self._blocks()
 
@@ -73,12 +73,6 @@ class Shown:
             _fill(block, width) if isinstance(block, str) else block._lines(width)
             for block in self._blocks()
         )
-
-
-class Folded(NamedTuple):
-    """A table that HTML folds below its caption."""
-
-    table: Table
 
 
 @dataclass(frozen=True, repr=False)
@@ -255,13 +249,10 @@ def _wrapped(words: str, width: int) -> list[str]:
     return [line.plain.rstrip() for line in lines]
 
 
-def _html(block: Table | Folded | str) -> str:
+def _html(block: Table | str) -> str:
     """Write a block as HTML, without the style."""
     if isinstance(block, str):
         return f"<p>{html.escape(block)}</p>"
-    if isinstance(block, Folded):
-        caption = html.escape(block.table.caption)
-        return f"<details><summary>{caption}</summary>{_html(block.table)}</details>"
     numeric, caption = block._numeric(), html.escape(block.caption)
     label = f' role="group" aria-label="{caption}"' if caption else ""  # the keyboard reaches it
     above, beside = ["col"] * len(numeric), ["row", *[""] * (len(numeric) - 1)]
@@ -347,48 +338,37 @@ def _entry(row: Any, column: str) -> Any:
 
 # Many names in few, exactly: ``h.[0-11].ln.weight`` is these twelve names, and no other.
 
-Numbers = tuple[str, ...]
-Places = list[int]
+# A product of the numbers at each place, and the names that are in it.
+Grid = tuple[tuple[tuple[str, ...], ...], list[int]]
 
 
-def in_few(names: Sequence[str]) -> list[tuple[str, Places]]:
+def in_few(names: Sequence[str]) -> list[tuple[str, list[int]]]:
     """Write names as few patterns, each with the places of its names, in the order of the first."""
-    numbers: list[Numbers] = []
-    alike: dict[tuple[str, ...], Places] = {}  # what is between the numbers -> the names
+    alike: dict[tuple[Any, ...], list[Grid]] = {}  # what is between the numbers -> the names
+    times: Counter[str] = Counter()
     for place, name in enumerate(names):
         pieces = _NUMBERS.split(name)
-        numbers.append(tuple(pieces[1::2]))
-        alike.setdefault(tuple(pieces[::2]), []).append(place)
-    found = [
-        (_filled_in(pieces, _columns(numbers, grid)), grid)
-        for pieces, places in alike.items()
-        for grid in _grids(numbers, places)
-    ]
+        times[name] += 1  # one that comes again is in a pattern of its own
+        numbers = tuple((number,) for number in pieces[1::2])
+        alike.setdefault((times[name], *pieces[::2]), []).append((numbers, [place]))
+    found = []
+    for (_, *pieces), grids in alike.items():
+        for slot in reversed(range(len(pieces) - 1)):
+            grids = _joined(grids, slot)
+        found += [(_filled_in(pieces, columns), sorted(places)) for columns, places in grids]
     return sorted(found, key=lambda each: each[1][0])
 
 
-def _grids(numbers: Sequence[Numbers], places: Places) -> list[Places]:
-    """Part names until the numbers of each part are a full grid: all their combinations."""
-    if len({numbers[place] for place in places}) < len(places):  # two names are the same
-        return [[place] for place in places]
-    columns = _columns(numbers, places)
-    if prod(map(len, columns)) == len(places):
-        return [places]
-    slot = next(slot for slot, column in enumerate(columns) if len(column) > 1)
-    parts: dict[str, Places] = {}
-    for place in places:
-        parts.setdefault(numbers[place][slot], []).append(place)
-    # Parts that differ in this number only are one grid again.
-    joined: dict[frozenset[Numbers], Places] = {}
-    for grid in chain.from_iterable(_grids(numbers, part) for part in parts.values()):
-        rest = frozenset(numbers[p][:slot] + numbers[p][slot + 1 :] for p in grid)
-        joined.setdefault(rest, []).extend(grid)
-    return sorted(map(sorted, joined.values()))
-
-
-def _columns(numbers: Sequence[Numbers], places: Places) -> list[list[str]]:
+def _joined(grids: Sequence[Grid], slot: int) -> list[Grid]:
+    """Join grids that differ in the numbers at one place only: together they are one grid again."""
+    joined: dict[Any, tuple[list[str], list[int]]] = {}
+    for columns, places in grids:
+        numbers, together = joined.setdefault((columns[:slot], columns[slot + 1 :]), ([], []))
+        numbers += columns[slot]
+        together += places
     return [
-        list(dict.fromkeys(column)) for column in zip(*(numbers[p] for p in places), strict=True)
+        ((*before, tuple(numbers), *after), places)
+        for (before, after), (numbers, places) in joined.items()
     ]
 
 

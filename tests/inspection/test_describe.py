@@ -457,7 +457,7 @@ def test_golden_text(golden):
 
 @pytest.mark.since("decoupled_weight_decay")
 def test_golden_html(golden):
-    """The page has tables with captions and headers, and every parameter folded below."""
+    """The page has tables with captions and headers."""
     golden("describe.html", golden_report()._repr_html_())
 
 

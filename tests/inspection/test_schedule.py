@@ -5,17 +5,21 @@ import json
 import random
 import warnings
 
+import matplotlib as mpl
 import pytest
 import torch
+from matplotlib import pyplot as plt
 from torch import nn
 from torch.optim import SGD
 from torch.optim import lr_scheduler as lrs
 from torch.optim.swa_utils import SWALR
 
-from optimkit import lr_curve
+from optimkit import lr_curve, plot_lr
 
 # SequentialLR itself passes an epoch to its children in older versions of torch.
 pytestmark = pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+
+mpl.use("agg")
 
 MAKERS = {
     "LambdaLR": lambda o: lrs.LambdaLR(o, [lambda s: 0.9**s, lambda s: 1 / (s + 1)]),
@@ -296,3 +300,40 @@ def test_a_schedule_that_torch_cannot_step():
     text = "^SequentialLR fails at step 3, 6 were asked for: NotImplementedError$"
     with pytest.raises(ValueError, match=text):
         lr_curve(scheduler, 6)
+
+
+@pytest.fixture
+def closed():
+    """Close all figures in the end."""
+    yield
+    plt.close("all")
+
+
+@pytest.mark.usefixtures("closed")
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_a_figure(style):
+    """It returns its axes, in a new figure or in the one given, in any style; lines are labelled."""
+    curve = lr_curve(make("StepLR")[1], 3)
+    with plt.style.context(style):
+        ax = plot_lr(curve)
+        assert ax.figure.axes == [ax]
+        ax.figure.canvas.draw()
+        other = plt.subplots()[1]
+        assert plot_lr(curve, other) is other
+    assert ax.get_title() == "lr by StepLR"
+    assert [line.get_label() for line in ax.lines] == ["group 0", "group 1"]
+    assert list(ax.lines[0].get_ydata()) == pytest.approx([0.1, 0.1, 0.05, 0.05])
+    assert [text.get_text() for text in ax.texts] == ["group 0", "group 1"]
+
+
+@pytest.mark.usefixtures("closed")
+def test_lines_that_end_together_have_a_legend():
+    """Groups that end at the same lr are told apart in a legend, others at the end of their lines."""
+    groups = [{"params": [torch.ones(1)], "lr": lr} for lr in (1.0, 0.1)]
+    together = lrs.CosineAnnealingLR(SGD(groups), 10)
+    ax = plot_lr(lr_curve(together, 10))
+    assert len(ax.get_legend().get_texts()) == 2
+    assert not ax.texts
+    ax = plot_lr(lr_curve(together, 5))
+    assert ax.get_legend() is None
+    assert len(ax.texts) == 2

@@ -159,8 +159,6 @@ def drawn(optimizer: Optimizer, scheduler: LRScheduler, axes: Axes) -> Axes:
     plateau = ReduceLROnPlateau(optimizer)
     optimkit.lr_curve(plateau, 10, metrics=[1.0] * 10)
     optimkit.lr_curve(optimizer, 10)  # type: ignore[arg-type]
-    optimkit.plot_memory(optimkit.state_memory(optimizer), ax=axes)
-    optimkit.plot_layers(optimkit.describe(optimizer), "lr", axes)
     return optimkit.plot_lr(curve, ax=axes)
 
 

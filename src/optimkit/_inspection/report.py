@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 
 from .._errors import first_few
-from .._tables import Folded, Shown, Table, counted, in_few, text
+from .._tables import Shown, Table, counted, in_few, text
 from .._values import dtype_name
 
 Shape = tuple[int, ...]
 
 _LINES = 60  # so many lines of parameters are shown; beyond, they are summed up by module
-_IN_HTML = 200  # so many rows are worth folding into a page
 
 
 class ParameterRow(NamedTuple):
@@ -151,10 +150,6 @@ class Report(Shown):
         ]
         title = f"{self.optimizer}: {', '.join(pieces)}"
         return [title, self._group_table(), self._parameter_table(), *self._remarks()]
-
-    def _html_blocks(self) -> list[Table | Folded | str]:
-        folded = len(self._lines) < len(self.rows) <= _IN_HTML
-        return [*self._blocks(), *([Folded(self.expand())] if folded else [])]
 
     def _group_table(self) -> Table:
         chosen = _telling_options(self.groups)

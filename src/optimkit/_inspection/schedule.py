@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
@@ -18,6 +19,9 @@ from .._torch_optimizers import NOT_OPTIONS
 from .._torch_schedulers import Copies, children_of, members_of, undisturbed
 from .._values import plain, same
 from .._wrappers import unwrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LINES = 21  # so many steps are shown in text, evenly spaced
 
@@ -154,6 +158,60 @@ def lr_curve(
         notes = tuple(oddities(stepped))
     names = tuple(group_label(*each) for each in enumerate(optimizer.param_groups))
     return LrCurve(kind, names, tuple(rows), notes)
+
+
+def plot_lr(curve: LrCurve, ax: Axes | None = None) -> Axes:
+    """Draw the learning rate of each group over the steps to come.
+
+    Parameters
+    ----------
+    curve : LrCurve
+        What :func:`optimkit.lr_curve` returned.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; without it, in a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        With a line for each group, in matplotlib's own colours: a dark style works.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import matplotlib, optimkit
+    >>> matplotlib.use("agg")
+    >>> rows = (optimkit.LrRow(0, 0, 0.1), optimkit.LrRow(1, 0, 0.05))
+    >>> plot_lr(optimkit.LrCurve("StepLR", ("head",), rows)).get_title()
+    'lr by StepLR'
+    """
+    axes: Axes = _new_axes() if ax is None else ax
+    groups = range(len(curve.names))
+    lines = [axes.plot(curve.lrs(group), label=curve.names[group])[0] for group in groups]
+    ends = sorted(row.lr for row in curve.rows[-len(lines) :])
+    room = 0.045 * max(row.lr for row in curve.rows)
+    if len(lines) > 6 or any(high - low < room for low, high in pairwise(ends)):
+        axes.legend(fontsize="small", frameon=False)
+    elif len(lines) > 1:  # a label at the end of its line is found sooner than in a legend
+        for index, line in enumerate(lines):
+            end = (len(curve.rows) // len(lines) - 1, curve.rows[index - len(lines)].lr)
+            style: Any = {"color": line.get_color(), "va": "center", "fontsize": "small"}
+            name = curve.names[index]
+            axes.annotate(name, end, (4, 0), textcoords="offset points", **style)
+    axes.set(title=f"lr by {curve.scheduler}", xlabel="scheduler.step()", ylabel="lr")
+    axes.set_ylim(bottom=0 if all(row.lr >= 0 for row in curve.rows) else None)
+    return axes
+
+
+def _new_axes() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError("figures need matplotlib: pip install 'optimkit[plots]'") from error
+    return pyplot.subplots(layout="constrained")[1]
 
 
 def oddities(scheduler: Any) -> Iterator[str]:
