@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from .._values import tensors_in
+from .._values import items_of, tensors_in
 from .layout import Layout
 
 SMALL = 1024  # bytes: what is no larger is read at once
@@ -38,11 +38,16 @@ def placeholders_in(value: Any) -> list[Placeholder]:
     return [each for each in tensors_in(value) if isinstance(each, Placeholder)]
 
 
-def filled(content: Any, tensors: Mapping[Any, Tensor]) -> Any:
-    return rebuilt(
-        content,
-        lambda value, _: tensors.get(value.key, value) if isinstance(value, Placeholder) else value,
-    )
+def filled(value: Any, tensors: Mapping[Any, Tensor]) -> Any:
+    """Put tensors where their placeholders are, into the dicts and lists that there are."""
+    if isinstance(value, Placeholder):
+        return tensors.get(value.key, value)
+    if type(value) is tuple:
+        return tuple(filled(item, tensors) for item in value)
+    if type(value) in (dict, OrderedDict, list):
+        for key, item in items_of(value):
+            value[key] = filled(item, tensors)
+    return value
 
 
 def rebuilt(value: Any, change: Callable[[Any, Any], Any], path: tuple[Any, ...] = ()) -> Any:

@@ -136,10 +136,6 @@ class Loader:
         """Yield each saved tensor whose values go, in place, into another one; that one too."""
         return ()
 
-    def bind(self, saved: Any) -> None:
-        """Take what was saved again, now that its tensors have been read."""
-        self.saved = saved
-
     def takes_rows(self, name: str, saved: Sequence[int], current: Sequence[int]) -> bool:
         """Return whether the saved rows of what has more now are to be loaded, and note it."""
         if not self.choices.grown or not _grew(saved, current):

@@ -17,10 +17,6 @@ _COMPILED = "_orig_mod."  # no one's own name
 _WRAPPED = "module."
 
 
-Pairs = list[int | None]
-"""For each current parameter its place in what was saved; None if it is not there."""
-
-
 class ParamName(NamedTuple):
     """The key of the model that a parameter is in, and its names there.
 
@@ -152,7 +148,7 @@ def _if_unique(names: list[str], otherwise: list[str]) -> list[str]:
 class Pairing(NamedTuple):
     """What names say: the pairs, and the names of both sides as they were compared."""
 
-    pairs: Pairs
+    pairs: list[int | None]  # for each current parameter its place in what was saved
     before: list[str]
     now: list[str]
     frozen: set[str]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -17,7 +17,11 @@ from .._errors import first_few
 from .._files.unread import Placeholder, Unread
 from .._optimizer_view import OptimizerView, group_label, view_of, view_of_saved
 from .._torch_optimizers import (
+    FLAT,
+    FLAT_LISTS,
     NOT_OPTIONS,
+    flat_dtype,
+    flat_size,
     is_extra,
     is_state_dict,
     keys_by_option,
@@ -29,11 +33,26 @@ from .._torch_optimizers import (
 from .._values import as_form_of, copied, dtype_name, plain, same, tensors_in
 from ._header import class_of, same_class, short
 from ._loaders import Loader, ObjectLoader, in_sentence, or_grown, with_rows
-from ._names import Pairing, Pairs, names_of, pair_by_name
+from ._names import Pairing, names_of, pair_by_name
 from ._results import LoadRow
 
 Shape = tuple[int, ...]
 _DECOUPLED = "decoupled_weight_decay"  # in AdamW True, in Adam False
+
+
+@dataclass(eq=False)
+class _Param:
+    """A current parameter, and what was saved of it."""
+
+    param: Tensor
+    label: str  # what a report calls it
+    group: int
+    place: int | None  # in what was saved; None if it is not there
+    state: Mapping[str, Any]
+    keeps: bool = False  # whether it keeps its current state
+    begun: list[str] = field(default_factory=list)  # what an option needs that was off: zeros
+    casts: dict[str, torch.dtype] = field(default_factory=dict)
+    room: dict[str, Tensor] = field(default_factory=dict)  # what is read in place
 
 
 class OptimizerLoader(Loader):
@@ -43,15 +62,8 @@ class OptimizerLoader(Loader):
     live: Optimizer
     was: OptimizerView  # what was saved
     groups: list[int | None]  # the saved group that each current one comes from
-    params: list[Tensor]
-    group_of: list[int]
-    labels: list[str]  # what a report calls them
-    pairs: Pairs
-    skipped: set[int]  # parameters whose state stays as it is
-    begun: dict[int, list[str]]  # for a parameter, what an option needs that was off: zeros
-    casts: dict[tuple[int, str], torch.dtype]
+    params: list[_Param]
     former_around: dict[Any, Any]
-    room: defaultdict[int, dict[str, Tensor]]  # what is read in place, by parameter
 
     @property
     def around(self) -> dict[Any, Any]:
@@ -63,6 +75,11 @@ class OptimizerLoader(Loader):
     def words(self) -> Mapping[str, Any]:
         """The saved state of no parameter that the class keeps, or its wrapper: torch's keep none."""
         return {} if self.kind and self.wrapper is self.live else self.was.words
+
+    @property
+    def paired(self) -> list[_Param]:
+        """Those that were saved."""
+        return [each for each in self.params if each.place is not None]
 
     @property
     def in_place(self) -> bool:  # type: ignore[override]
@@ -81,29 +98,19 @@ class OptimizerLoader(Loader):
                 f"{type(self.saved).__name__} without 'state' and 'param_groups'."
             )
             return
-        self.bind(self.saved)
+        self.was = view_of_saved(self.saved, self.about)
         self.kind = torch_class(type(self.live))
-        now = view_of(self.live)
-        self.params, self.group_of = now.params, now.group_of
-        self.names = names_of(self.live, self.source.models)
-        self.labels = (
-            [f"params[{index}]" for index in range(len(self.params))]
-            if self.names is None
-            else self.names.written()
-        )
-        self.skipped, self.begun, self.casts, self.room = set(), {}, {}, defaultdict(dict)
         self._compare_class()
         alike = not self.problems
-        self.pairs = self._pair()
+        self._pair()
         sources = self._sources()
         self.groups = [found[0] if found else None for found in sources]
         if alike:
-            self._compare_state()
+            if self.kind == "LBFGS":
+                self._compare_flat()
+            else:
+                self._compare_state()
             self._compare_options(sources)
-
-    def bind(self, saved: Any) -> None:
-        self.saved = saved
-        self.was = view_of_saved(saved, self.about)
 
     # What kind, and who is who
 
@@ -139,51 +146,60 @@ class OptimizerLoader(Loader):
                 return f"its groups have {_DECOUPLED}={found}"
         return ""
 
-    def _pair(self) -> Pairs:
-        """Find for each parameter its place in what was saved, by name or by position."""
-        saved, names = self.was, self.names
+    def _pair(self) -> None:
+        """Find what was saved of each parameter, by name or by position."""
+        saved, now = self.was, view_of(self.live)
+        names = names_of(self.live, self.source.models)
         by_name = self.choices.match == "name"
         if by_name and saved.named and names is not None:
             self.match = "name"
             found = pair_by_name(saved, names)
-            self._note_unpaired(found)
-            return found.pairs
-        self.match = "position"
-        if by_name:
+            pairs = found.pairs
+            self._note_unpaired(found, now.params)
+        else:
+            self.match = "position"
+            pairs = self._by_position(len(now.params))
+        if by_name and self.match == "position":
             which = "the current optimizer" if saved.named else self.source.where
             self.notes.append(
                 f"{self.name} was matched by position: {which} has no names for it. Shapes were "
                 "checked; whether the order is the same can't be."
             )
+        places = range(len(now.params))
+        labels = names.written() if names else [f"params[{place}]" for place in places]
+        states = [{} if at is None else saved.states[at] for at in pairs]
+        self.params = list(map(_Param, now.params, labels, now.group_of, pairs, states))
+
+    def _by_position(self, count: int) -> list[int | None]:
         before, now = (
             [len(group["params"]) for group in each]
-            for each in (saved.groups, self.live.param_groups)
+            for each in (self.was.groups, self.live.param_groups)
         )
-        if before != now:
-            self.add_problem(
-                f"{self.source.where} has {_counted(before)}, the current optimizer "
-                f"{_counted(now)}, and without names nothing says which is which. Save with "
-                "optimkit.save, the model beside the optimizer, or build both from named parameters."
-            )
-            return [None] * len(self.params)
-        return list(range(len(self.params)))
+        if before == now:
+            return list(range(count))
+        self.add_problem(
+            f"{self.source.where} has {_counted(before)}, the current optimizer "
+            f"{_counted(now)}, and without names nothing says which is which. Save with "
+            "optimkit.save, the model beside the optimizer, or build both from named parameters."
+        )
+        return [None] * count
 
     def _sources(self) -> list[list[int]]:
         """Return for each current group the saved groups that its parameters were in."""
-        found, rest = [], iter(self.pairs)
         groups, before = self.live.param_groups, self.was.groups
+        found: list[dict[int, None]] = [{} for _ in groups]
+        for each in self.paired:
+            found[each.group][self.was.group_of[each.place]] = None  # type: ignore[index]
         for index, group in enumerate(groups):
-            places = [next(rest) for _ in group["params"]]
-            mine = dict.fromkeys(self.was.group_of[at] for at in places if at is not None)
-            if not places and len(groups) == len(before) and not before[index]["params"]:
-                mine[index] = None
-            found.append(list(mine))
-        return found
+            empty = not group["params"] and len(groups) == len(before)
+            if empty and not before[index]["params"]:
+                found[index][index] = None
+        return list(map(list, found))
 
-    def _note_unpaired(self, found: Pairing) -> None:
+    def _note_unpaired(self, found: Pairing, params: list[Tensor]) -> None:
         """Note who is only in the file, or only here; what is frozen now may be left out."""
         where, saved = self.source.where, self.was
-        for name, place, param in zip(found.now, found.pairs, self.params, strict=True):
+        for name, place, param in zip(found.now, found.pairs, params, strict=True):
             if place is None:
                 self.missing.append(LoadRow(name, "parameter", None, tuple(param.shape)))
         taken = set(found.pairs)
@@ -213,29 +229,50 @@ class OptimizerLoader(Loader):
 
     # What state, and what options
 
+    def _compare_flat(self) -> None:
+        """Compare what LBFGS keeps of all parameters, end to end, under the first of them."""
+        state, params = next(iter(self.was.states), {}), [each.param for each in self.params]
+        flat = tensors_in([state.get(key) for key in (*FLAT, *FLAT_LISTS)])
+        form = (flat_size(params),), flat_dtype(params)
+        fits = (
+            [each.place for each in self.params] == list(range(len(self.was.ids)))
+            and all((tuple(each.shape), each.dtype) == form for each in flat)
+            and self._options(0)["history_size"] == self.was.options[0]["history_size"]
+        )
+        if not state or fits:
+            return
+        for each in self.params:
+            each.keeps = True
+        self.mismatched.append(LoadRow(self.params[0].label, "state", None, None))
+        if self.choices.strict:
+            self.add_problem(
+                f"{self.source.where} has one vector for all parameters, and these are others, or "
+                "their order, their dtype or history_size is another. Make the optimizer as it "
+                "was, or pass strict=False to start it afresh."
+            )
+
     def _compare_state(self) -> None:
         orphans = [key for key, _ in self.was.orphans if key not in self.words]
         self.unexpected += [LoadRow(f"state[{key!r}]", "state", None, None) for key in orphans]
         options = [self._options(index) for index in range(len(self.live.param_groups))]
         by_option = keys_by_option(self.kind) if self.kind else set()
         lost: list[LoadRow] = []
-        for index, place in self._paired():
-            state, param, label = self.was.states[place], self.params[index], self.labels[index]
+        for each in self.paired:
             rows: list[LoadRow] = []
             misfits: list[LoadRow] = []
-            if state:
-                needed = self._required(param.ndim > 1, options[self.group_of[index]])
-                lacking = [key for key in sorted(needed) if state.get(key) is None]
-                rows = [LoadRow(label, key, None, tuple(param.shape)) for key in lacking]
-                misfits = [LoadRow(label, *each) for each in self._misfits(index, place)]
-            elif self.lost(index, place):
-                rows = [LoadRow(label, "state", None, None)]
+            if each.state:
+                needed = self._required(each.param.ndim > 1, options[each.group])
+                lacking = [key for key in sorted(needed) if each.state.get(key) is None]
+                rows = [LoadRow(each.label, key, None, tuple(each.param.shape)) for key in lacking]
+                misfits = [LoadRow(each.label, *found) for found in self._misfits(each)]
+            elif self._lost(each):
+                rows = [LoadRow(each.label, "state", None, None)]
             lost += rows
             self.mismatched += misfits
             if rows and not misfits and by_option.issuperset(row.key for row in rows):
-                self.begun[index] = [row.key for row in rows]
-            elif rows or misfits:
-                self.skipped.add(index)
+                each.begun = [row.key for row in rows]
+            else:
+                each.keeps = bool(rows or misfits)
         self._note_casts()
         self.missing += lost
         if self.choices.strict:
@@ -261,114 +298,96 @@ class OptimizerLoader(Loader):
                 f"pass strict=False to start these afresh{or_grown(self.mismatched)}."
             )
 
-    def _paired(self) -> Iterator[tuple[int, int]]:
-        for index, place in enumerate(self.pairs):
-            if place is not None:
-                yield index, place
-
     def _required(self, matrix: bool, options: Mapping[str, Any]) -> set[str]:
         return required_keys(self.kind, matrix, options) if self.kind else set()
 
-    def lost(self, index: int, place: int) -> bool:
+    def _lost(self, each: _Param) -> bool:
         """Return whether a parameter should have state, and has none."""
-        saved = self.was
-        if not saved.state or not self.params[index].requires_grad:
+        if not self.was.state or not each.param.requires_grad:
             return False
-        if saved.stateless is not None:
-            return place not in saved.stateless
+        if self.was.stateless is not None:
+            return each.place not in self.was.stateless
         return bool(self._required(False, {}))
 
-    def _misfits(self, index: int, place: int) -> Iterator[tuple[str, Any, Shape]]:
+    def _misfits(self, each: _Param) -> Iterator[tuple[str, Any, Shape]]:
         """Yield what does not fit: the key, the saved shape or type, the shape expected."""
-        shape, shapes = tuple(self.params[index].shape), self.was.shapes
-        name = self.labels[index]
-        if (
-            shapes is not None
-            and shapes[place] != shape
-            and not self._grew(name, shapes[place], shape)
-        ):
-            yield "shape", shapes[place], shape
+        shape, name, shapes = tuple(each.param.shape), each.label, self.was.shapes
+        was = shape if shapes is None else shapes[each.place]  # type: ignore[index]
+        if was != shape and not self.takes_rows(name, was, shape):
+            yield "shape", was, shape
             return
-        for key, value in self.was.states[place].items():
+        for key, value in each.state.items():
             if isinstance(value, Tensor):
                 found = tuple(value.shape)
-                expected = self.expected_shape(key, found, shape, self._ranks(place))
-                if expected not in (None, found) and not self._grew(name, found, expected):
+                expected = self._expected_shape(each, key, found)
+                if expected not in (None, found) and not self.takes_rows(name, found, expected):
                     yield key, found, expected
             # A count may be a number, and what is made later may be None so far.
-            elif value is not None and (expected := self.usual_shape(key, shape)):
+            elif value is not None and (expected := self._usual_shape(key, shape)):
                 yield key, type(value).__name__, expected
-        for key, value in self.was.states[place].items() if name in self.grown else ():
-            if isinstance(value, Tensor) and self._by_row(index, key, value) is None:
+        for key, value in each.state.items() if name in self.grown else ():
+            if isinstance(value, Tensor) and self._by_row(each, key, value) is None:
                 yield key, tuple(value.shape), shape
 
-    def _by_row(self, index: int, key: str, value: Tensor) -> bool | None:
+    def _by_row(self, each: _Param, key: str, value: Tensor) -> bool | None:
         """Return whether state begins with the rows of what has more now; None if it may not."""
-        shape, rows = tuple(self.params[index].shape), self.grown[self.labels[index]]
+        shape, rows = tuple(each.param.shape), self.grown[each.label]
         if not value.ndim or len(value) != rows:
             return False
         if self.kind is not None:
-            return self.usual_shape(key, shape) not in (None, (), tuple(value.shape))
+            return self._usual_shape(key, shape) not in (None, (), tuple(value.shape))
         known = value.ndim == len(shape) and rows > 1
         if known or value.shape == (rows, *shape[1:]) or rows not in (1, *shape[1:]):
             return True
         return None  # a number for each column, it may be
 
-    def _grew(self, name: str, saved: Shape, current: Shape) -> bool:
-        return self.kind != "LBFGS" and self.takes_rows(name, saved, current)
-
-    def usual_shape(self, key: str, shape: Shape) -> Shape | None:
+    def _usual_shape(self, key: str, shape: Shape) -> Shape | None:
         """Return the shape that the class keeps a piece of state in; None if that isn't known."""
         return None if self.kind is None else shape_of(self.kind, key, shape)
 
-    def _ranks(self, place: int) -> set[Any]:
-        """Return the sides that state of low rank may have: what the group of a parameter asks for."""
-        options = self.was.options[self.was.group_of[place]]
-        return {value for key, value in options.items() if "rank" in key}
-
-    def expected_shape(
-        self, key: str, found: Shape, shape: Shape, ranks: Container[Any]
-    ) -> Shape | None:
+    def _expected_shape(self, each: _Param, key: str, found: Shape) -> Shape | None:
         """Return which shape a piece of state should have; None if any will do.
 
         Of another shape, a fused step would read past its end.
         """
+        shape = tuple(each.param.shape)
         if self.kind is not None:
-            usual = self.usual_shape(key, shape)
+            usual = self._usual_shape(key, shape)
             return found if usual == () and prod(found) == 1 else usual
         if self.was.shapes is not None or prod(found) == 1 or len(found) != len(shape):
             return None  # the parameter is as it was, or the class keeps what it likes
-        fits = all(
-            one in (1, other) or one in ranks for one, other in zip(found, shape, strict=True)
-        )
+        # State of low rank has sides that the group of a parameter asks for.
+        options = self.was.options[self.was.group_of[each.place]]  # type: ignore[index]
+        ranks = {1, *(value for key, value in options.items() if "rank" in key)}
+        fits = all(one == other or one in ranks for one, other in zip(found, shape, strict=True))
         return None if fits else shape
 
     def _note_casts(self) -> None:
-        for index, key, was, now in self.find_casts():
-            row = LoadRow(self.labels[index], key, dtype_name(was), dtype_name(now))
-            if not torch.can_cast(was, now):
-                self.mismatched.append(row)
-                self.skipped.add(index)
-            elif index not in self.skipped:
-                self.casts[index, key] = now
-                self.cast.append(row)
-
-    def find_casts(self) -> Iterator[tuple[int, str, torch.dtype, torch.dtype]]:
-        """Yield the state that had its parameter's dtype when it was saved, and has not now."""
-        before = self.was.dtypes
-        for index, place in self._paired():
-            param = self.params[index]
-            if before is not None and before[place] == dtype_name(param.dtype):
-                continue
-            for key, value in self.was.states[place].items():
-                if not isinstance(value, Tensor) or not value.ndim or value.dtype == param.dtype:
+        """Note the state that had its parameter's dtype when it was saved, and has not now."""
+        for each in self.paired:
+            for key, value in each.state.items():
+                if not isinstance(value, Tensor) or not self._follows(each, value):
                     continue
-                if before is not None:
-                    follows = dtype_name(value.dtype) == before[place]
-                else:
-                    follows = self.kind is not None and value.shape == param.shape
-                if follows and (value.is_floating_point() or value.is_complex()):
-                    yield index, key, value.dtype, param.dtype
+                now = each.param.dtype
+                row = LoadRow(each.label, key, dtype_name(value.dtype), dtype_name(now))
+                if not torch.can_cast(value.dtype, now):
+                    self.mismatched.append(row)
+                    each.keeps = True
+                elif not each.keeps:
+                    each.casts[key] = now
+                    self.cast.append(row)
+
+    def _follows(self, each: _Param, value: Tensor) -> bool:
+        """Return whether state is to be cast to the dtype of its parameter."""
+        now, before = each.param.dtype, self.was.dtypes
+        if not value.ndim or value.dtype == now:
+            return False
+        if before is None:
+            follows = self.kind is not None and value.shape == each.param.shape
+        else:
+            was = before[each.place]  # type: ignore[index]
+            follows = dtype_name(value.dtype) == was != dtype_name(now)
+        return follows and (value.is_floating_point() or value.is_complex())
 
     def _compare_options(self, sources: list[list[int]]) -> None:
         """Note which options differ; refuse those of which it is not known which count."""
@@ -397,42 +416,37 @@ class OptimizerLoader(Loader):
     # Loading
 
     def wanted(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for index, place in self._paired():
-            if index not in self.skipped:
-                param = self.params[index]
-                for value in tensors_in(self.was.states[place]):
-                    yield value, param if value.shape == param.shape else None
+        for each in self.paired:
+            for value in () if each.keeps else tensors_in(each.state):
+                yield value, each.param if value.shape == each.param.shape else None
         for value in tensors_in(self.words):
             yield value, None
 
     @torch.inference_mode(False)
     def rooms(self, unread: Unread | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the state of each parameter, with the current state where it has the same form."""
-        taken = {_memory(each) for param in self.params for each in (param, param.grad)}
-        for index, place in self._paired():
-            param = self.params[index]
-            for key, saved in self.was.states[place].items():
-                if unread is None or not isinstance(saved, Placeholder) or index in self.skipped:
+        held = [each.param for each in self.params]
+        taken = {_memory(each) for param in held for each in (param, param.grad)}
+        for each in self.paired:
+            device, current = each.param.device, self.live.state.get(each.param, {})
+            for key, saved in each.state.items():
+                if unread is None or not isinstance(saved, Placeholder) or each.keeps:
                     continue
-                dtype = self.casts.get((index, key), saved.dtype)
-                now = self.live.state.get(param, {}).get(key)
-                if not _takes(now, saved.shape, dtype, param.device) or _memory(now) in taken:
-                    now = unread.room_for(saved, dtype, param.device)
+                dtype, now = each.casts.get(key, saved.dtype), current.get(key)
+                if not _takes(now, saved.shape, dtype, device) or _memory(now) in taken:
+                    now = unread.room_for(saved, dtype, device)
                 taken.add(_memory(now))
-                self.room[index][key] = now
+                each.room[key] = now
                 yield saved, now
 
     @torch.inference_mode(False)  # no step can use what is made in it
     def load(self) -> None:
         live = self.live
+        self.was = view_of_saved(self.saved, self.about)  # its tensors have been read meanwhile
         plainly = type(live).load_state_dict is Optimizer.load_state_dict
         self.former = _tables(live) if plainly else copy.deepcopy(live.state_dict())
         self.former_around = dict(self.around)
-        state = {
-            index: found
-            for index in range(len(self.params))
-            if (found := self.state_for(index)) is not None
-        }
+        state = {index: self._state_for(each) for index, each in enumerate(self.params)}
         start = iter(range(len(self.params)))
         groups = [
             {**self._options(index), "params": [next(start) for _ in group["params"]]}
@@ -441,14 +455,17 @@ class OptimizerLoader(Loader):
         self._share(groups)
         saved = copied(self.was.more)
         around = saved.pop("wrapper", {})
-        state_dict = {"state": {**state, **copied(self.words)}, "param_groups": groups}
+        kept = {index: each for index, each in state.items() if each is not None}
+        state_dict = {"state": {**kept, **copied(self.words)}, "param_groups": groups}
         self._load_into_tables({**saved, **state_dict})
-        for index, each in state.items() if plainly else ():
-            param = self.params[index]
-            _restore_dtypes(live.state[param], each, param.device)
-            live.state[param].update(self.room[index])
+        for index, found in kept.items() if plainly else ():
+            each = self.params[index]
+            _restore_dtypes(live.state[each.param], found, each.param.device)
+            live.state[each.param].update(each.room)
         self.around.clear()
-        self.around.update((self.params[i], around[at]) for i, at in self._paired() if at in around)
+        self.around.update(
+            (each.param, around[each.place]) for each in self.paired if each.place in around
+        )
 
     def _load_into_tables(self, state_dict: dict[str, Any]) -> None:
         """Load into the dicts and the list that there are: a wrapper or a scheduler may hold them."""
@@ -464,22 +481,21 @@ class OptimizerLoader(Loader):
         self.around.clear()
         self.around.update(self.former_around)
 
-    def state_for(self, index: int) -> dict[str, Any] | None:
+    def _state_for(self, each: _Param) -> dict[str, Any] | None:
         """Copy the state that a parameter is to have; None for none."""
-        place, param = self.pairs[index], self.params[index]
-        if place is None or index in self.skipped:
+        param = each.param
+        if each.place is None or each.keeps:
             return dict(self.live.state[param]) if param in self.live.state else None
-        state: dict[str, Any] = dict.fromkeys(self.was.states[place])
-        for key, value in self.was.states[place].items():
-            if key not in self.room[index]:
-                dtype = self.casts.get((index, key))
-                state[key] = copied(value) if dtype is None else copied(value).to(dtype)
-        rows = self.grown.get(self.labels[index])
-        for key, value in state.items() if rows else ():
-            if isinstance(value, Tensor) and self._by_row(index, key, value):
+        state: dict[str, Any] = dict.fromkeys(each.state)
+        for key, value in each.state.items():
+            if key not in each.room:
+                found = copied(value)
+                state[key] = found.to(each.casts[key]) if key in each.casts else found
+        for key, value in state.items() if each.label in self.grown else ():
+            if isinstance(value, Tensor) and self._by_row(each, key, value):
                 zeros = value.new_zeros(len(param), *value.shape[1:])
                 state[key] = with_rows(value, zeros)
-        state.update((key, torch.zeros_like(param)) for key in self.begun.get(index, ()))
+        state.update((key, torch.zeros_like(param)) for key in each.begun)
         return state or None
 
     def _share(self, groups: list[dict[str, Any]]) -> None:

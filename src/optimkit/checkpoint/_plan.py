@@ -10,10 +10,8 @@ from torch.optim import Optimizer
 
 from .._errors import CheckpointError, CorruptCheckpointError, MismatchError
 from .._files.unread import Placeholder, Unread, filled, placeholders_in
-from .._torch_optimizers import torch_class
 from .._wrappers import stored, unwrapped
 from ._header import kind_of, models_in, parts_in, parts_of
-from ._lbfgs import LBFGSLoader
 from ._loaders import ABSENT, Choices, Loader, ObjectLoader, ScalerLoader, Source
 from ._modules import ModuleLoader
 from ._names import bare_kind
@@ -32,8 +30,6 @@ _LOADERS: dict[str, type[Loader]] = {
 
 def loader_for(value: object) -> type[Loader]:
     inner = stored(value)
-    if isinstance(inner, Optimizer) and torch_class(type(inner)) == "LBFGS":
-        return LBFGSLoader
     if isinstance(inner, Optimizer) and has_own_form(inner):
         return OwnFormLoader
     return _LOADERS[kind_of(value)]
@@ -105,32 +101,28 @@ class Plan:
         for loader in self.loaders:
             yield from loader.wanted()
 
-    def bind(self, content: Mapping[Any, Any]) -> None:
-        saved = parts_in(content, self.reports)
+    def fill(self, tensors: Mapping[Any, Tensor]) -> None:
+        """Put tensors in the place of their placeholders."""
         for loader in self.loaders:
-            loader.bind(saved[loader.name])
-        self.plain = {name: content[name] for name in self.plain}
-
-    def _read(self, content: Mapping[Any, Any], unread: Unread) -> None:
-        """Read what can't be read in place."""
-        fresh = [saved for each in self.loaders if not each.in_place for saved, _ in each.wanted()]
-        self.bind(filled(content, unread.read(placeholders_in([*fresh, self.plain]))))
+            loader.saved = filled(loader.saved, tensors)
+        self.plain = filled(self.plain, tensors)
 
     def load(
         self,
-        content: Mapping[Any, Any],
         unread: Unread | None = None,
         together: Callable[[Callable[[], None]], None] = lambda work: work(),
     ) -> None:
         """Load all objects, or none: if one raises, all get their former state back.
 
-        ``content`` is what was planned for, with placeholders for what is unread. ``together``
-        runs what may raise: if it fails in one of many processes, it fails in all.
+        ``together`` runs what may raise: if it fails in one of many processes, it fails in all.
         """
+        order = sorted(self.loaders, key=lambda each: each.turn)
         if unread is not None:
-            self._read(content, unread)
+            # What can't be read in place.
+            fresh = [saved for each in order if not each.in_place for saved, _ in each.wanted()]
+            self.fill(unread.read(placeholders_in([*fresh, self.plain])))
         rooms = [pair for each in self.loaders if each.in_place for pair in each.rooms(unread)]
-        order, count = sorted(self.loaders, key=lambda each: each.turn), len(rooms)
+        count = len(rooms)
         try:
             together(lambda: self._load(each for each in order if not each.safe))
             self._load(each for each in order if each.safe)

@@ -243,7 +243,7 @@ def load_from(
             raise CorruptCheckpointError(f"{reading.integrity}.")
         content, header = _content(path, reading, key, objects)
         found = plan(content, header, objects, choices, where=str(path))
-        found.load(content, reading.unread)
+        found.load(reading.unread)
     told = found.warnings
     if header is None and choices.match == "name":
         reports = [each for each in found.reports.values() if each.match != "name"]
@@ -349,7 +349,7 @@ def load_optimizer(
             about = {"kind": "optimizer", **(about or {}), "names": [_checked(names, saved, where)]}
         content, header = {name: saved}, {"objects": {} if about is None else {name: about}}
         found = plan(content, header, {name: optimizer}, choices, where=where, models=named)
-        found.load(content, unread)
+        found.load(unread)
     report = found.reports[name]
     for text in found.warnings if match == report.match else report.notes:
         warnings.warn(text, stacklevel=2)

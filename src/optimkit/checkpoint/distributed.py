@@ -25,7 +25,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystem
 from .._errors import CheckpointError, CorruptCheckpointError
 from .._files.folders import HEADER, read_metadata
 from .._files.reading import MapLocation, Reading, read
-from .._files.unread import Placeholder, filled, placeholders_in
+from .._files.unread import Placeholder, placeholders_in
 from .._files.writing import RunLock, live_runs, sync, sync_folder, write
 from . import _contents as contents
 from . import _shards as shards
@@ -272,9 +272,8 @@ def load(
         ranks.run(reader.read_metadata)  # torch would wrap what is wrong with it
         with _unwrapped():
             state_dict_loader.load(tensors, storage_reader=reader)
-    content = filled(content, tensors)
-    found.bind(content)
-    found.load(content, together=ranks.run)
+    found.fill(tensors)
+    found.load(together=ranks.run)
     for text in found.warnings if ranks.rank == 0 else ():
         warnings.warn(text, stacklevel=2)
     verified = reading.integrity.verified
