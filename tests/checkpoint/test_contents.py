@@ -1,6 +1,5 @@
 """What may go in: all that comes back, and nothing else, said before anything is written."""
 
-import argparse
 import collections
 import datetime
 import enum
@@ -42,12 +41,12 @@ class Config:
 
 
 Point = collections.namedtuple("Point", "x y")
+PATH = f"{pathlib.PurePosixPath.__module__}.PurePosixPath"
 
 REFUSED = {
-    "argparse.Namespace. Save vars(...) instead.": argparse.Namespace(lr=0.1),
-    "pathlib.PurePosixPath. Save str(...) instead.": pathlib.PurePosixPath("runs"),
-    "numpy.float64. Save its item() instead.": np.float64(0.1),
-    "numpy.ndarray. Save torch.from_numpy(...) instead.": np.ones(2),
+    f"{PATH}. Save str(...) instead.": pathlib.PurePosixPath("runs"),
+    "numpy.float64. Save its tolist() instead.": np.float64(0.1),
+    "numpy.ndarray. Save its tolist() instead.": np.ones(2),
     "collections.defaultdict. Save dict(...) instead.": collections.defaultdict(int),
     "collections.deque. Save list(...) instead.": collections.deque([1]),
     "datetime.datetime. Save its isoformat() instead.": datetime.datetime(2026, 1, 1),
@@ -59,7 +58,7 @@ REFUSED = {
     "function. Save its name instead.": os.path.join,
     "type. Save its name instead.": int,
     "torch.nn.modules.linear.Linear. Save its state_dict() instead.": nn.Linear(1, 1),
-    "torch.Generator. Save its get_state() instead.": torch.Generator(),
+    "torch._C.Generator. Save its get_state() instead.": torch.Generator(),
     "random.Random. Save its getstate() instead.": random.Random(0),
     f"{__name__}.Colour. Save its value instead.": Colour.RED,
     f"{__name__}.Number. Save its value instead.": Number.ONE,
@@ -89,8 +88,8 @@ def test_all_at_once():
     refuses = "torch.load(weights_only=True) refuses"
     first = ", ".join(f'data["files"][{i}]' for i in range(5))
     assert caught.value.problems == (
-        f"{first} and 2 more: {refuses} pathlib.PurePosixPath. Save str(...) instead.",
-        f"data[('a', 1)][0][2]: {refuses} numpy.ndarray. Save torch.from_numpy(...) instead.",
+        f"{first} and 2 more: {refuses} {PATH}. Save str(...) instead.",
+        f"data[('a', 1)][0][2]: {refuses} numpy.ndarray. Save its tolist() instead.",
         f'model["w"]: {refuses} {__name__}.Colour. Save its value instead.',
     )
 

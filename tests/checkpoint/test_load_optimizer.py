@@ -551,9 +551,9 @@ def test_names_that_do_not_fit(names, count):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ("ab", "a list of names, or a model, not str"),
-        (2, "a list of names, or a model, not int"),
-        (["a", 1], "strings, not 1"),
+        ("ab", "'ab'"),
+        (2, "2"),
+        (["a", 1], "'a', 1"),
     ],
 )
 def test_names_that_are_none(names, said):
@@ -561,7 +561,9 @@ def test_names_that_are_none(names, said):
     optimizer = SGD(nn.Linear(2, 2).parameters(), lr=0.1)
     with pytest.raises(TypeError) as caught:
         load_optimizer(optimizer, optimizer.state_dict(), names=names)
-    assert str(caught.value) == f"load_optimizer: names must be {said}"
+    assert str(caught.value) == (
+        f"load_optimizer: names must be a list of strings, or a model, not {said}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,9 @@ it: a file that was written without a word can't be read. Here it is refused bef
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 import io
-import sys
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +22,7 @@ from .._errors import UnsafeCheckpointError, first_few
 from .._files.reading import allow_weights_only
 from .._values import of_python, tensors_in
 from .._wrappers import own_state_of, stored
-from ._header import is_group, kind_of, parts_of
+from ._header import class_of, is_group, kind_of, parts_of
 from ._modules import own_state
 from ._schedulers import scheduler_state
 
@@ -38,37 +35,26 @@ _MAPPINGS = (dict, OrderedDict, Counter)
 _SEQUENCES = (list, tuple, set, torch.Size)
 _LONGEST = 2000  # bits of an int; weights_only stops at 255 bytes
 
-# By module and name, so that nothing is imported in order to refuse it.
-_INSTEAD: dict[str, str] = {
-    "argparse.Namespace": "vars(...)",
-    "types.SimpleNamespace": "vars(...)",
-    "numpy.ndarray": "torch.from_numpy(...)",
-    "numpy.random.RandomState": "what optimkit.get_rng_state() returns",
-    "random.Random": "its getstate()",
-    "torch.Generator": "its get_state()",
-    "decimal.Decimal": "str(...)",
-    "fractions.Fraction": "str(...)",
-    "uuid.UUID": "str(...)",
+# An attribute -> what to save of a value that has it; the first counts.
+_INSTEAD = {
+    "__qualname__": "its name",
+    "state_dict": "its state_dict()",
+    "isoformat": "its isoformat()",
+    "total_seconds": "its total_seconds()",
+    "untyped_storage": "a plain torch.Tensor of its values",
+    "tolist": "its tolist()",
+    "get_state": "its get_state()",
+    "getstate": "its getstate()",
+    "_value_": "its value",
+    "__dataclass_fields__": "dataclasses.asdict(...)",
+    "_fields": "tuple(...)",
+    "keys": "dict(...)",
+    "decode": "None",
+    "casefold": "str(...)",
+    "as_integer_ratio": "str(...)",
+    "__fspath__": "str(...)",
+    "__iter__": "list(...)",
 }
-
-_FAMILIES: tuple[tuple[Callable[[Any], bool], str], ...] = (
-    (lambda it: callable(it) and hasattr(it, "__qualname__"), "its name"),
-    (lambda it: callable(getattr(it, "state_dict", None)), "its state_dict()"),
-    (lambda it: hasattr(it, "isoformat"), "its isoformat()"),
-    (lambda it: hasattr(it, "total_seconds"), "its total_seconds()"),
-    (lambda it: isinstance(it, Tensor), "a plain torch.Tensor of its values"),
-    (lambda it: isinstance(it, enum.Enum), "its value"),
-    (dataclasses.is_dataclass, "dataclasses.asdict(...)"),
-    (lambda it: _named(type(it)).startswith("numpy.") and hasattr(it, "item"), "its item()"),
-    (lambda it: isinstance(it, tuple), "tuple(...)"),
-    (lambda it: isinstance(it, str), "str(...)"),
-    (lambda it: isinstance(it, int) and type(it) is not int, "int(...)"),
-    (lambda it: isinstance(it, float), "float(...)"),
-    (lambda it: isinstance(it, Mapping), "dict(...)"),
-    (lambda it: hasattr(it, "__fspath__") or type(it) is int, "str(...)"),
-    (lambda it: isinstance(it, bytes), "None"),
-    (lambda it: isinstance(it, Iterable), "list(...)"),
-)
 
 
 def states_of(objects: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,20 +231,11 @@ def _in_words(value: object) -> str:
     """Describe what is refused: a type, or a value of a type that is fine otherwise."""
     if type(value) is int:
         return f"an int of {value.bit_length():,} bits"
-    return "empty bytes" if type(value) is bytes else _named(type(value))
+    return "empty bytes" if type(value) is bytes else class_of(value).removeprefix("builtins.")
 
 
-def _named(kind: type) -> str:
-    name, module = kind.__qualname__, kind.__module__
-    package, _, last = module.rpartition(".")
-    if last.startswith("_") and getattr(sys.modules.get(package), name, None) is kind:
-        module = package  # Python 3.13 has pathlib.Path in pathlib._local
-    return name if module == "builtins" else f"{module}.{name}"
-
-
-def _remedy(value: Any) -> str:
-    by_family = (instead for belongs, instead in _FAMILIES if belongs(value))
-    instead = _INSTEAD.get(_named(type(value))) or next(by_family, None)
-    if instead is None:
-        return "Save what it holds, as tensors, numbers, strings, lists and dicts."
-    return f"Save {instead} instead."
+def _remedy(value: object) -> str:
+    for attribute, instead in _INSTEAD.items():
+        if hasattr(value, attribute):
+            return f"Save {instead} instead."
+    return "Save what it holds, as tensors, numbers, strings, lists and dicts."

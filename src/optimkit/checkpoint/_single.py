@@ -21,6 +21,7 @@ from .._files.writing import write
 from .._optimizer_view import choose, names_that_fit, view_of_saved
 from .._parameters import ParameterIndex
 from .._torch_optimizers import is_state_dict, optimizers_in, part_at
+from .._values import listed
 from .._wrappers import unwrapped
 from . import _contents as contents
 from ._arguments import checked_mapping, objects_to_load, objects_to_save, places_of
@@ -257,19 +258,56 @@ def load_from(
 
 def _content(
     path: Path, reading: Reading, key: Key, objects: Mapping[str, Any]
-) -> tuple[dict[Any, Any], Mapping[str, Any] | None]:
+) -> tuple[Mapping[Any, Any], Mapping[str, Any] | None]:
     """Return what is in a file by the names of the objects, and its header."""
-    if not isinstance(reading.content, Mapping):
+    content, header = _split(path, reading)
+    if not isinstance(content, Mapping):
         raise CheckpointError(
-            f"{path} holds a {type(reading.content).__name__}, where objects by name were "
+            f"{path} holds a {type(content).__name__}, where objects by name were "
             "expected. Read it with torch.load(path, weights_only=True)."
         )
-    content = dict(reading.content)
-    header = checked_header(path, content.pop(KEY, None))
     places = places_of(key, objects, bare_kind(content) if header is None else "")
     if not places:
         return content, header
-    return _placed(reading, content, header, places, objects)
+    if lacking := [place for place in places.values() if part_at(content, place) is None]:
+        raise CheckpointError(
+            f"{path} has nothing at {first_few(map(repr, lacking))}; it has "
+            f"{first_few(map(repr, content)) or 'nothing'}, and optimizers at "
+            f"{first_few(map(repr, optimizers_in(content))) or 'no place'}."
+        )
+    rest = {
+        name: value
+        for name, value in content.items()
+        if "" not in places.values() and (name in objects or isinstance(value, (int, float, str)))
+    }
+    return _placed(reading, content, header, places, rest)
+
+
+def _split(path: Path, reading: Reading) -> tuple[Any, Mapping[str, Any] | None]:
+    """Take the header out of what a file holds."""
+    content = reading.content
+    if not isinstance(content, Mapping) or KEY not in content:
+        return content, None
+    header = checked_header(path, content[KEY])
+    return {name: value for name, value in content.items() if name != KEY}, header
+
+
+def _placed(
+    reading: Reading,
+    content: Any,
+    header: Mapping[str, Any] | None,
+    places: Mapping[str, str],
+    rest: Mapping[Any, Any],
+) -> tuple[dict[Any, Any], Mapping[str, Any] | None]:
+    """Put what is at these places under the names of their objects."""
+    found = {**rest, **{name: part_at(content, place) for name, place in places.items()}}
+    if reading.refused and holds_opaque(found):
+        raise UnsafeCheckpointError(reading.refused)
+    if header is not None:
+        about = header["objects"]
+        moved = {name: about[place] for name, place in places.items() if place in about}
+        header = {**header, "objects": {**about, **moved}}
+    return found, header
 
 
 def load_optimizer(
@@ -344,10 +382,11 @@ def load_optimizer(
         models = models or names
     named, name = _named(models), type(optimizer).__name__
     choices = Choices(match, strict, options, grown)
-    with _optimizer_in(state_dict_or_path, key) as (where, saved, about, unread):
-        if names is not None and is_state_dict(saved):
-            about = {"kind": "optimizer", **(about or {}), "names": [_checked(names, saved, where)]}
-        content, header = {name: saved}, {"objects": {} if about is None else {name: about}}
+    with _optimizer_in(state_dict_or_path, key, name) as (where, content, header, unread):
+        if names is not None and is_state_dict(saved := content[name]):
+            about = (header or {}).get("objects", {}).get(name, {"kind": "optimizer"})
+            about = {**about, "names": [_checked(names, saved, where)]}
+            header = {"objects": {name: about}}
         found = plan(content, header, {name: optimizer}, choices, where=where, models=named)
         found.load(unread)
     report = found.reports[name]
@@ -376,13 +415,12 @@ def _checked(names: nn.Module | Iterable[str], saved: Any, where: str) -> list[s
     if isinstance(names, nn.Module):
         fitting = names_that_fit(view_of_saved(saved), ParameterIndex(names))
         names = fitting[1] if fitting else [each for each, _ in names.named_parameters()]
-    if isinstance(names, str) or not isinstance(names, Iterable):
+    found = listed(names)
+    if isinstance(names, str) or not all(isinstance(each, str) for each in found):
         raise TypeError(
-            f"load_optimizer: names must be a list of names, or a model, not {type(names).__name__}"
+            "load_optimizer: names must be a list of strings, or a model, not "
+            f"{first_few(map(repr, found))}"
         )
-    found = list(names)
-    if wrong := [name for name in found if not isinstance(name, str)]:
-        raise TypeError(f"load_optimizer: names must be strings, not {first_few(map(repr, wrong))}")
     count = sum(len(group.get("params", ())) for group in saved["param_groups"])
     if len(found) != count or len(set(found)) != count:
         twice = "" if len(set(found)) == len(found) else ", not all of them different"
@@ -394,23 +432,22 @@ def _checked(names: nn.Module | Iterable[str], saved: Any, where: str) -> list[s
 
 
 @contextlib.contextmanager
-def _optimizer_in(source: Any, key: str | None) -> Iterator[tuple[str, Any, Any, Unread | None]]:
-    """Yield in words where a state dict is from, itself, what the header says of it, its unread."""
+def _optimizer_in(
+    source: Any, key: str | None, name: str
+) -> Iterator[tuple[str, dict[Any, Any], Mapping[str, Any] | None, Unread | None]]:
+    """Yield in words where a state dict is from, it under a name, the header, what is unread."""
     if not isinstance(source, (str, os.PathLike)):
-        saved = source if key is None else optimizers_in(source)
         where = "the state dict" if key is None else "the mapping"
-        yield where, saved if key is None else saved[choose(saved, key, where, source)], None, None
+        place = "" if key is None else choose(optimizers_in(source), key, where, source)
+        yield where, {name: part_at(source, place)}, None, None
         return
     path = Path(source)
     settle()
     with _reading(path, of_part=True) as reading:
-        content = reading.content
-        header = checked_header(path, content.get(KEY)) if isinstance(content, Mapping) else None
-        found = optimizers_in(content)
-        chosen = choose(found, key, str(path), content)
-        _refuse_opaque(reading, found[chosen])
-        about = (header or {}).get("objects", {}).get(chosen)
-        yield str(path), found[chosen], about, reading.unread
+        content, header = _split(path, reading)
+        place = choose(optimizers_in(content), key, str(path), content)
+        found, header = _placed(reading, content, header, {name: place}, {})
+        yield str(path), found, header, reading.unread
 
 
 @contextlib.contextmanager
@@ -434,38 +471,3 @@ def _reading(
                 raise
             reading = look_into(path)
         yield reading
-
-
-def _placed(
-    reading: Reading,
-    content: Mapping[Any, Any],
-    header: Mapping[str, Any] | None,
-    places: Mapping[str, str],
-    objects: Mapping[str, Any],
-) -> tuple[dict[Any, Any], Mapping[str, Any] | None]:
-    """Put what is at these places under the names of their objects; of the rest, keep numbers."""
-    found = {name: part_at(content, place) for name, place in places.items()}
-    if lacking := [places[name] for name, part in found.items() if part is None]:
-        raise CheckpointError(
-            f"{reading.integrity.path} has nothing at {first_few(map(repr, lacking))}; it has "
-            f"{first_few(map(repr, content)) or 'nothing'}, and optimizers at "
-            f"{first_few(map(repr, optimizers_in(content))) or 'no place'}."
-        )
-    if "" not in places.values():
-        rest = {
-            name: value
-            for name, value in content.items()
-            if name in objects or isinstance(value, (int, float, str))
-        }
-        found = {**rest, **found}
-    _refuse_opaque(reading, found)
-    if header is not None:
-        about = header["objects"]
-        moved = {name: about[place] for name, place in places.items() if place in about}
-        header = {**header, "objects": {**about, **moved}}
-    return found, header
-
-
-def _refuse_opaque(reading: Reading, part: Any) -> None:
-    if reading.refused and holds_opaque(part):
-        raise UnsafeCheckpointError(reading.refused)
