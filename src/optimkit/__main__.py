@@ -226,22 +226,21 @@ def _verify(given: argparse.Namespace) -> Answer:
 
 
 def _verify_directory(path: str) -> Answer:
+    checkpoints = CheckpointDir(path)
     texts: list[str] = []
     files: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
-    for each in CheckpointDir(path).paths:
-        try:
-            integrity = verify_file(each)
-            files.append(integrity.to_dict())
-            texts.append(str(integrity))
-            found += _listed(each, _of_bytes(integrity))
-        except CheckpointError as error:
-            files.append({"error": str(error), "verified": False})
-            texts.append(str(error))
-            found += _listed(each, [_of_error(error)])
+    findings: list[dict[str, Any]] = []
+    for each, found in zip(checkpoints.paths, checkpoints.verify(), strict=True):
+        texts.append(str(found))
+        if isinstance(found, CheckpointError):
+            files.append({"error": str(found), "verified": False})
+            findings += _listed(each, [_of_error(found)])
+        else:
+            files.append(found.to_dict())
+            findings += _listed(each, _of_bytes(found))
     verified = sum(each["verified"] for each in files)
     texts.append(f"{path}: {verified} of {len(files)} checkpoints are verified")
-    data = {"path": path, "verified": verified == len(files), "files": files, "findings": found}
+    data = {"path": path, "verified": verified == len(files), "files": files, "findings": findings}
     return int(verified < len(files)), "\n".join(texts), data
 
 

@@ -52,9 +52,6 @@ def _warn_of_strangers(objects: Mapping[str, Any]) -> None:
 def objects_to_load(objects: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
     """Put the mapping and the keywords together; refuse what nothing can be loaded into."""
     found = _gather("load", objects, keywords)
-    for name, value in found.items():
-        if isinstance(value, Mapping) and not value:
-            raise TypeError(f"load: {name} is an empty mapping: there is nothing to load into.")
     for name, value in parts_of(found).items():
         if kind_of(value) == "value":
             back = f': a plain value comes back, as load(...)["{name}"]' if name in found else ""
@@ -119,12 +116,12 @@ def _gather(
             f"{function}: {KEY} can't be the name of an object: the header of the file has it. "
             "Call it something else."
         )
-    for name, value in found.items():
-        if is_group(value):
-            _check_names(f"{function}: {name}", value)
-    groups = {name: value for name, value in found.items() if isinstance(value, Mapping)}
-    inner = {f"{name}.{key}" for name, group in groups.items() for key in group}
-    if clashes := [name for name in found if name in inner]:
+    groups = {name: value for name, value in found.items() if is_group(value)}
+    inner = [(name, key) for name, group in groups.items() for key in group]
+    if wrong := [key for key in (*found, *(key for _, key in inner)) if not isinstance(key, str)]:
+        raise TypeError(f"{function}: names must be strings, not {first_few(map(repr, wrong))}.")
+    dotted = {".".join(names) for names in inner}
+    if clashes := [name for name in found if name in dotted]:
         raise TypeError(
             f"{function}: {first_few(clashes)} is the name of an object, and of one in a mapping. "
             "Call one of them something else."
@@ -133,22 +130,14 @@ def _gather(
 
 
 def _check_mapping(function: str, objects: Any) -> None:
+    # torch/nn/modules/module.py, 2.15: state_dict() has the versions of the modules there.
+    if hasattr(objects, "_metadata") or is_state_dict(objects):
+        raise TypeError(
+            f"{function}: this is one state dict, where objects by name were expected. Give it a "
+            'name, as in {"model": ...}.'
+        )
     if not isinstance(objects, Mapping) or kind_of(objects) != "value":
         raise TypeError(
             f"{function}: objects must be a mapping, not {type(objects).__name__}. Give it a name, "
             'as in {"model": model} or model=model.'
         )
-    if hasattr(objects, "_metadata") or is_state_dict(objects):  # torch/nn/modules/module.py, 2.15
-        raise TypeError(
-            f"{function}: this is one state dict, where objects by name were expected. Give it a "
-            'name, as in {"model": ...}.'
-        )
-    if not objects:
-        raise TypeError(f"{function}: the mapping of objects is empty. Leave it out, or fill it.")
-    _check_names(function, objects)
-
-
-def _check_names(where: str, objects: Mapping[Any, Any]) -> None:
-    wrong = [key for key in objects if not isinstance(key, str)]
-    if wrong:
-        raise TypeError(f"{where}: names must be strings, not {first_few(map(repr, wrong))}.")

@@ -41,7 +41,6 @@ def kind_of(value: object) -> str:
 
 _WORDS = {
     "module": "a model",
-    "average": "a model",  # in files of an earlier version
     "optimizer": "an optimizer",
     "scheduler": "a scheduler",
     "scaler": "a gradient scaler",

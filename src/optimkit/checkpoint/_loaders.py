@@ -205,10 +205,7 @@ class ScalerLoader(ObjectLoader):
     kept: Mapping[str, Any] = {}  # the current configuration, if that is to stay
 
     def compare(self) -> None:
-        where, saved, live = self.source.where, self.saved, self.live
-        if not isinstance(saved, Mapping):
-            self.add_problem(f"{where} holds a {type(saved).__name__} under this name, no scaler.")
-            return
+        saved, live = self.saved, self.live
         enabled = bool((self.about or {}).get("enabled", saved))
         if enabled != live.is_enabled():
             self.skipped = True
@@ -221,12 +218,6 @@ class ScalerLoader(ObjectLoader):
             )
             return
         current = live.state_dict()
-        lacking = [key for key in current if key not in saved] if enabled else []
-        if lacking:
-            self.add_problem(
-                f"{where} holds no scaler under this name: it lacks {', '.join(lacking)}."
-            )
-            return
         options = {key: current[key] for key in current if key not in _SCALER_PROGRESS}
         self.options_changed += [
             LoadRow(self.name, key, saved[key], now)

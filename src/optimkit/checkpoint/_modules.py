@@ -68,7 +68,7 @@ class ModuleLoader(Loader):
         # A type of its own has a way of its own to copy: what it is given must have been read.
         self.in_place = self.safe and all(type(each) is Tensor for each in current.values())
         cut = own_name(self.live)
-        before, now = _aligned(self.live, list(saved), list(map(cut, current)))
+        before, now = align(saved, map(cut, current))
         keys = dict(zip(before, saved, strict=True))
         for full, name in zip(current, now, strict=True):
             if name not in keys:
@@ -178,18 +178,6 @@ class ModuleLoader(Loader):
         self.room = {name: current[name] for name in self.saved_keys}
         for name, key in self.saved_keys.items():
             yield self.saved[key], current[name]
-
-
-def _aligned(live: nn.Module, saved: list[str], now: list[str]) -> list[list[str]]:
-    """Cut what wrappers left in names; in an average they are one level further in."""
-    if not isinstance(live, AveragedModel):
-        return list(align(saved, now))
-    prefix, sides = "module.", (saved, now)
-    inner = ([name[len(prefix) :] for name in side if name.startswith(prefix)] for side in sides)
-    return [
-        [prefix + next(rest) if name.startswith(prefix) else name for name in side]
-        for side, rest in zip(sides, map(iter, align(*inner)), strict=True)
-    ]
 
 
 def _shape(value: Any) -> Any:

@@ -81,19 +81,8 @@ def names_of(optimizer: Optimizer, models: Mapping[Any, nn.Module]) -> Names | N
         if not each.param.requires_grad and id(each.param) not in held
         for name in each.names
     ]
-    several = len({each.model for each in found}) > 1
-    if several and view.named and all(map(_is_prefixed, view.names, found)):
-        found = [
-            ParamName(None, own, tuple(_text(each.model, other) for other in each.aliases))
-            for own, each in zip(view.names, found, strict=True)
-        ]
     names = Names(found, frozen)
     return names if found and len(set(names.written())) == len(found) else None
-
-
-def _is_prefixed(own: str, found: ParamName) -> bool:
-    """Return whether an optimizer's own name is that in the model, but for the prefix."""
-    return any(own == each or own.endswith(f".{each}") for each in (found.name, *found.aliases))
 
 
 def own_name(model: nn.Module) -> Callable[[str], str]:

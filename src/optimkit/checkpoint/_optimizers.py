@@ -161,7 +161,8 @@ class OptimizerLoader(Loader):
             pairs = self._by_position(len(now.params))
         if by_name and self.match == "position":
             which = "the current optimizer" if saved.named else self.source.where
-            self.notes.append(
+            told = self.notes.append if saved.saved_class else self.warnings.append
+            told(
                 f"{self.name} was matched by position: {which} has no names for it. Shapes were "
                 "checked; whether the order is the same can't be."
             )
@@ -534,11 +535,6 @@ class OwnFormLoader(ObjectLoader):
     def compare(self) -> None:
         if was := (self.about or {}).get("class"):
             _refuse_another_class(self, was)
-        if not self.problems and not isinstance(self.saved, Mapping):
-            self.add_problem(
-                f"what {self.source.where} has for it is no state dict of an optimizer, but a "
-                f"{type(self.saved).__name__}."
-            )
 
 
 def _refuse_another_class(loader: Loader, was: str) -> None:

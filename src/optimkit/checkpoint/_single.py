@@ -245,11 +245,7 @@ def load_from(
         content, header = _content(path, reading, key, objects)
         found = plan(content, header, objects, choices, where=str(path))
         found.load(reading.unread)
-    told = found.warnings
-    if header is None and choices.match == "name":
-        reports = [each for each in found.reports.values() if each.match != "name"]
-        told = list(dict.fromkeys([*told, *(note for each in reports for note in each.notes)]))
-    for text in told:
+    for text in found.warnings:
         warnings.warn(text, stacklevel=3)
     about, verified = header or {}, reading.integrity.verified
     metadata, step = about.get("metadata", {}), about.get("step")
@@ -390,7 +386,7 @@ def load_optimizer(
         found = plan(content, header, {name: optimizer}, choices, where=where, models=named)
         found.load(unread)
     report = found.reports[name]
-    for text in found.warnings if match == report.match else report.notes:
+    for text in found.warnings:
         warnings.warn(text, stacklevel=2)
     return report
 
