@@ -1,5 +1,6 @@
 """Saving beside training: what is written is the state at the call, and nothing is lost."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -70,6 +71,20 @@ def test_one_at_a_time_in_order(tmp_path, parts):
     assert optimkit.load(path)["epoch"] == 7  # a load waits
     optimkit.save(tmp_path / "b.pt", adam=parts["optimizer"], background=True)
     assert optimkit.load_optimizer(parts["optimizer"], tmp_path / "b.pt").complete  # this one too
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the niceness of a thread")
+def test_training_comes_first(tmp_path):
+    """The thread that writes waits for a core that training wants; training itself is as before."""
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    saving = optimkit.save(tmp_path / "a.pt", weight=torch.ones(20_000_000), background=True)
+    [writer] = [each for each in threading.enumerate() if each.name == "optimkit saves a.pt"]
+    found = set()
+    while not saving.done():
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            found.add(os.getpriority(os.PRIO_PROCESS, writer.native_id))
+    assert min(19, before + 10) in found
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
 def test_another_set_of_tensors(tmp_path, parts):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import copy
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from .._values import PLAIN
 
 _ALIGNED = 16  # bytes: a multiple of the size of every dtype
 _CONTAINERS = (dict, OrderedDict, list, tuple)
+_NICENESS = 10  # more, of the thread that writes: a core that both want is training's first
 _Copied: TypeAlias = tuple[Any, list[torch.Event]]
 
 
@@ -132,11 +135,20 @@ class Saving:
 
     def _run(self) -> None:
         try:
+            _give_way()
             self._write()
         except BaseException as error:
             self._error = error
         finally:
             del self._write
+
+
+def _give_way() -> None:
+    """Let this thread wait for a core that another one wants; only Linux has that of threads."""
+    if sys.platform == "linux":
+        me = os.PRIO_PROCESS, threading.get_native_id()
+        with contextlib.suppress(OSError):
+            os.setpriority(*me, os.getpriority(*me) + _NICENESS)
 
 
 class _Stage:
@@ -218,10 +230,10 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
                 del buffers[at:]
                 pinned = storage.device.type == "cuda"
                 buffers.append(torch.empty(storage.nbytes(), dtype=torch.uint8, pin_memory=pinned))
-            source = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
             # From a device into memory that is not pinned, it may go on unseen.
             pinned = buffers[at].is_pinned()
-            copies[storage._cdata] = buffers[at].copy_(source, non_blocking=pinned)
+            _numbers(buffers[at].untyped_storage()).copy_(_numbers(storage), non_blocking=pinned)
+            copies[storage._cdata] = buffers[at]
             devices.add(storage.device)
         return _laid_out(copies[storage._cdata].untyped_storage(), value)
 
@@ -233,6 +245,12 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
         for device in devices
         if device.type == "cuda"
     ]
+
+
+def _numbers(storage: torch.UntypedStorage) -> Tensor:
+    """View memory as a row of numbers; torch takes a sixth longer to copy single bytes."""
+    dtype = torch.uint8 if storage.nbytes() % 4 else torch.int32
+    return torch.empty(0, dtype=dtype, device=storage.device).set_(storage)
 
 
 def _forget() -> None:
