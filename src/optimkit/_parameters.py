@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
+from weakref import ReferenceType, ref
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -89,7 +90,8 @@ class ParamInfo:
     module: nn.Module
     module_name: str
     aliases: tuple[str, ...] = ()
-    _index: ParameterIndex | None = field(default=None, init=False)  # what a selector looks up
+    _index: ReferenceType[ParameterIndex] | None = field(default=None, init=False)
+    _position: int = field(default=-1, init=False)  # among the parameters, each counted once
 
     def __contains__(self, item: object) -> bool:
         """Refuse ``"bias" in info``, which is meant for the name."""
@@ -105,26 +107,10 @@ class ParamInfo:
 class IndexedModule:
     """A module at one of its names."""
 
-    prefix: str  # of the names of what it holds
+    name: str  # "" for the model itself
     module: nn.Module
     outer: IndexedModule | None  # the module that holds it
     positions: list[int]  # of the parameters that it owns itself
-
-    @property
-    def name(self) -> str:
-        """Its name; ``""`` for the model itself."""
-        return self.prefix[:-1]
-
-
-@dataclass(eq=False, slots=True)
-class IndexedParameter:
-    """A parameter at one of its names; a tied one has several, with the same position."""
-
-    name: str
-    param: nn.Parameter
-    owner: IndexedModule
-    position: int  # among the parameters of the model, each counted once
-    names: list[str]  # all of them; the first is that of torch
 
 
 Model = nn.Module | Mapping[str, nn.Module]
@@ -136,11 +122,14 @@ class ParameterIndex:
 
     def __init__(self, model: Model) -> None:
         self.modules: list[IndexedModule] = []  # those that hold anything, each before its children
-        self.occurrences: list[IndexedParameter] = []  # each parameter at each of its names
-        self._first: dict[int, IndexedParameter] = {}  # by id: a tensor is slow to hash
+        self.occurrences: list[ParamInfo] = []  # each parameter at each of its names
+        self._first: dict[int, ParamInfo] = {}  # by id: a tensor is slow to hash
         self.answers: dict[object, frozenset[int]] = {}  # what selectors have found: positions
+        self._itself = ref(self)
         for key, module in _roots(model).items():
             self._add(module, f"{key}." if key else "", None, ())
+        if len(self.occurrences) > len(self._first):
+            self._note_aliases()
         names = Counter(each.name for each in self.occurrences)
         if len(names) < len(self.occurrences):
             twice = [name for name, count in names.items() if count > 1]
@@ -159,51 +148,47 @@ class ParameterIndex:
         """Note what a module holds: first the parameters that it owns itself."""
         if not (module._parameters or module._modules):
             return
-        if any(each is module for each in around):  # torch lets a module hold its own parent
+        if module in around:  # torch lets a module hold its own parent
             return
-        owner = IndexedModule(prefix, module, outer, [])
+        owner = IndexedModule(prefix[:-1], module, outer, [])
         self.modules.append(owner)
         for leaf, param in module._parameters.items():
-            if param is None:
-                continue
-            name = prefix + leaf
-            new = IndexedParameter(name, param, owner, len(self._first), [])
-            first = self._first.setdefault(id(param), new)
-            first.names.append(name)
-            new.position, new.names = first.position, first.names
-            owner.positions.append(first.position)
-            self.occurrences.append(new)
+            if param is not None:
+                info = ParamInfo(prefix + leaf, param, module, owner.name)
+                info._index, info._position = self._itself, len(self._first)
+                info._position = self._first.setdefault(id(param), info)._position
+                owner.positions.append(info._position)
+                self.occurrences.append(info)
         unnamed = held_as(module)
         for key, child in module._modules.items():
             if child is not None:
                 inner = prefix if key == unnamed else f"{prefix}{key}."
                 self._add(child, inner, owner, (*around, module))
 
+    def _note_aliases(self) -> None:
+        names: defaultdict[int, list[str]] = defaultdict(list)
+        for each in self.occurrences:
+            names[each._position].append(each.name)
+        for each in self.occurrences:
+            each.aliases = tuple(name for name in names[each._position] if name != each.name)
+
     def __len__(self) -> int:
         return len(self._first)
 
-    def __iter__(self) -> Iterator[IndexedParameter]:
+    def __iter__(self) -> Iterator[ParamInfo]:
         """Yield each parameter once, at its first name."""
         return iter(self._first.values())
 
-    def __getitem__(self, param: nn.Parameter) -> IndexedParameter:
+    def __getitem__(self, param: nn.Parameter) -> ParamInfo:
         return self._first[id(param)]
 
-    def inside(self, test: Callable[[nn.Module], bool]) -> list[IndexedModule]:
-        """Return the modules that pass a test, and all that lie in them."""
+    def inside(self, test: Callable[[nn.Module], bool]) -> frozenset[int]:
+        """Return the parameters in the modules that pass a test."""
         found: dict[IndexedModule, None] = {}
         for each in self.modules:
             if each.outer in found or test(each.module):
                 found[each] = None
-        return list(found)
-
-    def info(self, record: IndexedParameter) -> ParamInfo:
-        """Return what a predicate is asked about a parameter at one of its names."""
-        owner = record.owner
-        aliases = tuple(other for other in record.names if other != record.name)
-        info = ParamInfo(record.name, record.param, owner.module, owner.name, aliases)
-        info._index = self
-        return info
+        return frozenset(position for each in found for position in each.positions)
 
 
 # The group that a trainer puts a parameter into, each group in the order of the model.
@@ -212,22 +197,22 @@ class ParameterIndex:
 _UNDECAYED = re.compile(r"bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)")
 
 
-def _of_transformers(each: IndexedParameter) -> int:
-    norm = isinstance(each.owner.module, nn.LayerNorm)
+def _of_transformers(each: ParamInfo) -> int:
+    norm = isinstance(each.module, nn.LayerNorm)
     return int(norm or _UNDECAYED.search(each.name.lower()) is not None)
 
 
-def _of_timm(each: IndexedParameter) -> int:
+def _of_timm(each: ParamInfo) -> int:
     return int(each.param.ndim > 1 and not each.name.endswith(".bias"))
 
 
-def _of_ultralytics(each: IndexedParameter) -> int:
+def _of_ultralytics(each: ParamInfo) -> int:
     if "bias" in each.name:
         return 2
-    return int("Norm" in type(each.owner.module).__name__ or "logit_scale" in each.name)
+    return int("Norm" in type(each.module).__name__ or "logit_scale" in each.name)
 
 
-_RULES: dict[str, Callable[[IndexedParameter], int]] = {
+_RULES: dict[str, Callable[[ParamInfo], int]] = {
     "the Trainer of transformers": _of_transformers,
     "timm": _of_timm,
     "Ultralytics": _of_ultralytics,

@@ -159,7 +159,7 @@ def partition(model: Model, **selectors: Select) -> dict[str, list[Named]]:
         if not record.param.requires_grad:
             continue
         inside = [
-            part for part, selector in chosen.items() if record.position in selector._chosen(index)
+            part for part, selector in chosen.items() if record._position in selector._chosen(index)
         ]
         for part in inside:
             parts[part].append((record.name, record.param))
@@ -204,7 +204,7 @@ def _sort(
     for record in index:
         if not (with_frozen or record.param.requires_grad):
             continue
-        own = tuple(changes[record.position])
+        own = tuple(changes[record._position])
         group = groups_by_changes.get(own)
         if group is None:
             options = dict(base)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from .._errors import GroupError, first_few
-from .._parameters import IndexedParameter, ParameterIndex, ParamInfo, held_as
+from .._parameters import ParameterIndex, ParamInfo, held_as
 
 Chosen: TypeAlias = frozenset[int]  # positions in the index of a model
 
@@ -37,15 +37,14 @@ class Selector:
     """
 
     _text: str  # how it is written in messages
-    _find: Callable[..., Chosen]  # is given a model, and what each part has chosen
+    _find: Callable[[ParameterIndex], Chosen]
     _parts: tuple[Selector, ...]
     _advice: Callable[[ParameterIndex], str] | None  # of one by name: why no parameter has it
 
     def _chosen(self, index: ParameterIndex) -> Chosen:
         """Return the selected parameters of a model, which are looked for once."""
         if self not in index.answers:
-            answers = (part._chosen(index) for part in self._parts)
-            index.answers[self] = self._find(index, *answers)
+            index.answers[self] = self._find(index)
         return index.answers[self]
 
     def _misses(self, index: ParameterIndex) -> list[str]:
@@ -55,10 +54,10 @@ class Selector:
         return [text for part in self._parts for text in part._misses(index)]
 
     def __call__(self, info: ParamInfo) -> bool:
-        index = info._index
+        index = None if info._index is None else info._index()
         if index is None:  # made by hand: all that is known is the module
             index = ParameterIndex({info.module_name: info.module})
-        return index[info.param].position in self._chosen(index)
+        return index[info.param]._position in self._chosen(index)
 
     def __and__(self, other: Select) -> Selector:
         return _joined("&", self, other)
@@ -73,7 +72,10 @@ class Selector:
         return _joined("|", other, self)
 
     def __invert__(self) -> Selector:
-        return _selector(f"~{_bracketed(self)}", _all_but, self)
+        def find(index: ParameterIndex) -> Chosen:
+            return frozenset(range(len(index))) - self._chosen(index)
+
+        return _selector(f"~{_bracketed(self)}", find, self)
 
     def __repr__(self) -> str:
         return self._text
@@ -93,7 +95,7 @@ Select: TypeAlias = (
 
 def _selector(
     text: str,
-    find: Callable[..., Chosen],
+    find: Callable[[ParameterIndex], Chosen],
     *parts: Selector,
     advice: Callable[[ParameterIndex], str] | None = None,
 ) -> Selector:
@@ -107,22 +109,17 @@ def select_by(select: Select) -> Selector:
     if isinstance(select, Selector):
         return select
     if isinstance(select, str):  # a glob for the whole name, * standing for dots too
-        found = partial(_named, re.compile(translate(select)).match)
-        return _selector(repr(select), found, advice=partial(_no_name, select))
+        return _named(repr(select), re.compile(translate(select)).match, partial(_no_name, select))
     if isinstance(select, re.Pattern) and isinstance(select.pattern, str):
         text = repr(select.pattern)
-        advice = partial(_not_found, text)
-        return _selector(f"re.compile({text})", partial(_named, select.search), advice=advice)
+        advice = f"{text} is found in no parameter's name"
+        return _named(f"re.compile({text})", select.search, lambda _: advice)
     if isinstance(select, type) and issubclass(select, nn.Module):
         return _selector(select.__name__, partial(_in_type, select))
     if get_origin(select) in (Union, UnionType):
         return reduce(or_, map(select_by, get_args(select)))
     if isinstance(select, nn.Module):
-        module = select
-        while attribute := held_as(module):
-            module = getattr(module, attribute)
-        advice = partial(_no_module, module)
-        return _selector(f"<{type(module).__name__}>", partial(_in_module, module), advice=advice)
+        return _in_module(select)
     if callable(select) and not isinstance(select, type):
         title = getattr(select, "__name__", type(select).__name__)
         return _selector(title, partial(_where, select, title))
@@ -143,7 +140,11 @@ def failed_for(name: str, title: str, error: Exception) -> GroupError:
 
 def _joined(sign: Literal["&", "|"], one: Select, other: Select) -> Selector:
     parts = select_by(one), select_by(other)
-    find = _in_both if sign == "&" else _in_either
+
+    def find(index: ParameterIndex) -> Chosen:
+        chosen, others = (part._chosen(index) for part in parts)
+        return chosen & others if sign == "&" else chosen | others
+
     return _selector(f" {sign} ".join(map(_bracketed, parts)), find, *parts)
 
 
@@ -151,24 +152,13 @@ def _bracketed(selector: Selector) -> str:
     return f"({selector})" if len(selector._parts) > 1 else str(selector)
 
 
-def _in_both(_: ParameterIndex, one: Chosen, other: Chosen) -> Chosen:
-    return one & other
+def _named(
+    text: str, found: Callable[[str], object], advice: Callable[[ParameterIndex], str]
+) -> Selector:
+    def find(index: ParameterIndex) -> Chosen:
+        return frozenset(each._position for each in index.occurrences if found(each.name))
 
-
-def _in_either(_: ParameterIndex, one: Chosen, other: Chosen) -> Chosen:
-    return one | other
-
-
-def _all_but(index: ParameterIndex, chosen: Chosen) -> Chosen:
-    return frozenset(range(len(index))) - chosen
-
-
-def _named(found: Callable[[str], object], index: ParameterIndex) -> Chosen:
-    return frozenset(each.position for each in index.occurrences if found(each.name))
-
-
-def _not_found(pattern: str, _: ParameterIndex) -> str:
-    return f"{pattern} is found in no parameter's name"
+    return _selector(text, find, advice=advice)
 
 
 def _no_name(pattern: str, index: ParameterIndex) -> str:
@@ -176,20 +166,24 @@ def _no_name(pattern: str, index: ParameterIndex) -> str:
     return f"no parameter is called {pattern!r}" + (f" (is it {near!r}?)" if near else "")
 
 
-def _no_module(module: nn.Module, _: ParameterIndex) -> str:
+def _in_module(module: nn.Module) -> Selector:
+    while attribute := held_as(module):
+        module = getattr(module, attribute)
     kind = type(module).__name__
-    if next(module.parameters(), None) is None:
-        return f"this {kind} has no parameters"
-    return f"this {kind} is not in the model (a copy, or replaced?)"
 
+    def advice(_: ParameterIndex) -> str:
+        if next(module.parameters(), None) is None:
+            return f"this {kind} has no parameters"
+        return f"this {kind} is not in the model (a copy, or replaced?)"
 
-def _in_module(wanted: nn.Module, index: ParameterIndex) -> Chosen:
-    return _inside(index, lambda module: module is wanted)
+    return _selector(
+        f"<{kind}>", lambda index: index.inside(lambda each: each is module), advice=advice
+    )
 
 
 def _in_type(kind: type[nn.Module], index: ParameterIndex) -> Chosen:
     _refuse_scripted(index)
-    return _inside(index, lambda module: isinstance(module, kind))
+    return index.inside(lambda module: isinstance(module, kind))
 
 
 def _where(predicate: Callable[[ParamInfo], object], title: str, index: ParameterIndex) -> Chosen:
@@ -197,8 +191,8 @@ def _where(predicate: Callable[[ParamInfo], object], title: str, index: Paramete
     chosen = set()
     for each in index.occurrences:
         try:
-            if predicate(index.info(each)):
-                chosen.add(each.position)
+            if predicate(each):
+                chosen.add(each._position)
         except Exception as error:
             raise failed_for(each.name, f"the predicate {title}", error) from error
     return frozenset(chosen)
@@ -222,11 +216,6 @@ def nearest(pattern: str, index: ParameterIndex) -> str | None:
         known = {f"{name}.*" for name in modules if name}
         known |= {f"*.{leaf}" for leaf in leaves} | {f"*{leaf}" for leaf in leaves}
     return next(iter(get_close_matches(pattern, sorted(known), 1, 0.8)), None)
-
-
-def _inside(index: ParameterIndex, test: Callable[[nn.Module], bool]) -> Chosen:
-    """Return the parameters in the modules that pass a test."""
-    return frozenset(position for each in index.inside(test) for position in each.positions)
 
 
 def _refuse_scripted(index: ParameterIndex) -> None:
@@ -253,21 +242,21 @@ _CALLED_NORM = ("Norm", "NormGated", "Norm1d", "Norm2d", "Norm3d")  # LlamaRMSNo
 
 def _biases(index: ParameterIndex) -> Chosen:
     return frozenset(
-        each.position for each in index.occurrences if "bias" in each.name and _is_bias(each)
+        each._position for each in index.occurrences if "bias" in each.name and _is_bias(each)
     )
 
 
-def _is_bias(record: IndexedParameter) -> bool:
+def _is_bias(info: ParamInfo) -> bool:
     """Return whether a parameter is called a bias, and is no table but for a row per matrix."""
-    leaf = record.name.rpartition(".")[2]
+    leaf = info.name.rpartition(".")[2]
     if not (leaf == "bias" or leaf.startswith("bias_") or leaf.endswith("_bias")):
         return False
-    param = record.param
+    param = info.param
     if param.dim() < 2 or sum(size > 1 for size in param.shape) < 2:
         return True
     stem = leaf.removesuffix("bias")  # experts, or an ensemble, have their matrices in one tensor
     for weight in (f"{stem}weight", stem.removesuffix("_")):
-        matrices = record.owner.module._parameters.get(weight)
+        matrices = info.module._parameters.get(weight)
         if matrices is not None and matrices.dim() > 2 and len(matrices) == len(param):
             return True
     return False
@@ -280,7 +269,7 @@ def _owned_by_layers(test: Callable[[nn.Module], bool], index: ParameterIndex) -
     # torch/nn/utils/parametrize.py, 2.15: the layer gets a ModuleDict called "parametrizations".
     computed = [found for each in layers if (found := each.module._modules.get("parametrizations"))]
     own = frozenset(position for layer in layers for position in layer.positions)
-    return own | _inside(index, lambda module: any(module is each for each in computed))
+    return own | index.inside(lambda module: any(module is each for each in computed))
 
 
 def _is_norm(layer: nn.Module) -> bool:
@@ -300,7 +289,7 @@ def _is_embedding(layer: nn.Module) -> bool:
 
 
 def _matrices(index: ParameterIndex) -> Chosen:
-    several = frozenset(each.position for each in index if each.param.dim() > 1)
+    several = frozenset(each._position for each in index if each.param.dim() > 1)
     return several.difference(*(kind._chosen(index) for kind in (is_bias, is_norm, is_embedding)))
 
 

@@ -200,7 +200,7 @@ def _missing(view: OptimizerView, indexes: Iterable[ParameterIndex]) -> Iterator
     for index in indexes:
         for each in index:
             key = id(each.param)
-            held_here = key in ids if live else not names.isdisjoint(each.names)
+            held_here = key in ids if live else not names.isdisjoint((each.name, *each.aliases))
             if not held_here and key not in seen:
                 seen.add(key)
                 yield each.name, each.param.requires_grad

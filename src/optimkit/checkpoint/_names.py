@@ -70,7 +70,7 @@ def names_of(optimizer: Optimizer, models: Mapping[Any, nn.Module]) -> Names | N
     places = [(key, each) for key, model in models.items() for each in ParameterIndex(model)]
     known: dict[int, ParamName] = {}
     for key, each in places:  # the first model that has a parameter counts
-        known.setdefault(id(each.param), ParamName(key, each.name, tuple(each.names[1:])))
+        known.setdefault(id(each.param), ParamName(key, each.name, each.aliases))
     found = [known[id(param)] for param in view.params if id(param) in known]
     if len(found) < len(view.params):
         return Names([ParamName(None, name) for name in view.names]) if view.named else None
@@ -79,7 +79,7 @@ def names_of(optimizer: Optimizer, models: Mapping[Any, nn.Module]) -> Names | N
         ParamName(key, name)
         for key, each in places
         if not each.param.requires_grad and id(each.param) not in held
-        for name in each.names
+        for name in (each.name, *each.aliases)
     ]
     names = Names(found, frozen)
     return names if found and len(set(names.written())) == len(found) else None
