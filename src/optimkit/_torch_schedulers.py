@@ -46,12 +46,6 @@ def _restart_sequence(scheduler: Any) -> None:
     lrs.SequentialLR.__init__(scheduler, scheduler.optimizer, nested, milestones)
 
 
-def _restart_plateau(scheduler: Any) -> None:
-    # torch/optim/lr_scheduler.py, 2.15: _reset leaves last_epoch alone.
-    scheduler._reset()
-    scheduler.last_epoch = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What the schedulers of a class keep, beyond what all do.
@@ -92,7 +86,6 @@ SCHEDULERS: dict[type, Kept] = {
         progress=("last_epoch", "best", "num_bad_epochs", "cooldown_counter"),
         lists={"min_lrs": "min_lr"},
         by_metric=True,
-        restart=_restart_plateau,
     ),
     lrs.CyclicLR: Kept(
         neither=("_scale_fn_custom",),  # its base_lrs are its own

@@ -149,11 +149,11 @@ def test_groups_that_are_none(refused):
         ({"lr_lambda": 0.5}, "lr_lambda must be callable, not float"),
         (
             {"schedulers": [3]},
-            "schedulers must be schedulers of torch.optim.lr_scheduler, not int",
+            "schedulers must be learning rate schedulers, not int",
         ),
         (
             {"schedulers": None},
-            "schedulers must be schedulers of torch.optim.lr_scheduler, not NoneType",
+            "schedulers must be learning rate schedulers, not NoneType",
         ),
     ],
 )

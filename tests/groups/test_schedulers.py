@@ -78,6 +78,20 @@ def test_schedulers_of_yours(refused, fresh):
     )
 
 
+def test_a_scheduler_that_is_none_of_torch(refused, fresh):
+    """One that steps, and is none of torch's, is refused by its class."""
+
+    class Stepper:
+        def step(self):
+            pass
+
+    optimizer, group = fresh()
+    assert refused(optimizer, group, Stepper()) == (
+        "Stepper is no scheduler of torch.optim.lr_scheduler, and how to extend it is not known. "
+        "Make a new one, after the group was added."
+    )
+
+
 def test_what_differs_from_group_to_group(refused):
     """What a scheduler keeps for each group is asked for, and may come with the group."""
     params = [nn.Parameter(torch.ones(1)) for _ in range(3)]

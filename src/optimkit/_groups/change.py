@@ -9,14 +9,14 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import GroupError, first_few
 from .._parameters import ParameterIndex
 from .._torch_optimizers import NOT_OPTIONS
+from .._torch_schedulers import Schedulers, list_schedulers
 from .._values import copied
 from .._wrappers import unwrapped
-from .extend import Start, extend, roots_of, start_of
+from .extend import Start, extend, start_of
 from .options import bad_options, is_made, number_made, own_options, takes, unknown_options
 
 Named = tuple[str, Tensor]
@@ -26,7 +26,7 @@ Target = nn.Module | Tensor | Mapping[str, nn.Module] | Iterable[Any]
 def add_param_group(
     optimizer: Optimizer,
     group: dict[str, Any],
-    schedulers: LRScheduler | Iterable[LRScheduler] = (),
+    schedulers: Schedulers = (),
     lr_lambda: Callable[[int], float] | None = None,
     start: Start = "beginning",
 ) -> None:
@@ -86,7 +86,7 @@ def add_param_group(
     """
     optimizer = unwrapped(optimizer)
     _check_arguments(optimizer, group, lr_lambda, start)
-    roots = roots_of(schedulers)
+    roots = list_schedulers(schedulers)
     pairs = _pairs(group)
     given = {key: value for key, value in group.items() if key not in NOT_OPTIONS}
     options = {**optimizer.defaults, **start_of(optimizer, roots), **given}

@@ -6,14 +6,14 @@ That the old groups come out at the lr that they have proves the replay; else no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from typing import Any, Literal
 
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import GroupError, first_few
 from .._torch_schedulers import (
@@ -23,7 +23,6 @@ from .._torch_schedulers import (
     kept_by,
     lists_of,
     members_of,
-    outermost,
     restart,
     steps_to,
     undisturbed,
@@ -37,19 +36,6 @@ Extension = tuple[Group, list[tuple[LRScheduler, Group]]]
 """A new group, and its entry in each list of each scheduler."""
 
 Start = Literal["beginning", "now"]
-
-
-def roots_of(schedulers: LRScheduler | Iterable[LRScheduler]) -> list[LRScheduler]:
-    """List the schedulers that were passed, without those inside others."""
-    given = list(schedulers) if isinstance(schedulers, Iterable) else [schedulers]
-    given = list(map(unwrapped, given))
-    for scheduler in given:
-        if not isinstance(scheduler, LRScheduler):
-            raise TypeError(
-                "schedulers must be schedulers of torch.optim.lr_scheduler, not "
-                f"{type(scheduler).__name__}"
-            )
-    return outermost(given)
 
 
 def start_of(optimizer: Optimizer, roots: Iterable[LRScheduler]) -> Group:
@@ -72,25 +58,20 @@ def extend(
     start: Start = "beginning",
 ) -> Extension:
     """Find what a new group, and an optimizer's schedulers, get."""
-    problems = [
-        text
-        for root in roots
-        for member in members_of(root)
-        for text in _not_extensible(member, optimizer)
-    ]
-    if problems:
-        raise GroupError(*problems)
     given = group if lr_lambda is None else {**group, "lr_lambda": lr_lambda}
     case = _Case(optimizer, given, roots)
-    plateaus_only = all(kept_by(root).by_metric for root in roots)
-    problems = _unknown_entries(case)
-    if not (plateaus_only and start == "now"):
-        problems += _unknown_past(case)
+    problems = [text for each in case.members for text in _not_extensible(each, optimizer)]
     if problems:
         raise GroupError(*problems)
-    if start == "beginning":
-        return _replayed(case)
-    return _as_it_is(case) if plateaus_only else _replayed_to(case)
+    problems = _unknown_entries(case)
+    replays = start == "beginning" or len(case.plateaus) < len(roots)
+    if replays and len(case.plateaus) > 1:
+        problems.append("two ReduceLROnPlateau: which one lowered an lr is not known. Pass one.")
+    if problems:
+        raise GroupError(*problems)
+    if not replays:
+        return _as_it_is(case)
+    return _replayed(case) if start == "beginning" else _replayed_to(case)
 
 
 @dataclass(frozen=True)
@@ -104,6 +85,19 @@ class _Case:
     @property
     def members(self) -> list[LRScheduler]:
         return [member for root in self.roots for member in members_of(root)]
+
+    @property
+    def plateaus(self) -> list[Any]:
+        return [root for root in self.roots if kept_by(root).by_metric]
+
+    @property
+    def lrs(self) -> list[float]:
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    @property
+    def most_reductions(self) -> int:
+        """How often plateaus can have reduced the lr."""
+        return sum(each.last_epoch // (each.patience + 1) for each in self.plateaus)
 
     def entries(self, scheduler: LRScheduler) -> Group:
         """Find the new group's entries: given, in proportion to its lr, or common; else None."""
@@ -150,6 +144,11 @@ def _common(values: Sequence[Any]) -> Any:
 
 def _not_extensible(scheduler: LRScheduler, optimizer: Optimizer) -> list[str]:
     title, count = type(scheduler).__name__, len(optimizer.param_groups)
+    if not isinstance(scheduler, LRScheduler):
+        return [
+            f"{title} is no scheduler of torch.optim.lr_scheduler, and how to extend it is not "
+            "known. Make a new one, after the group was added."
+        ]
     if unwrapped(scheduler.optimizer) is not optimizer:
         return [f"{title} belongs to another optimizer. Pass the schedulers of this one."]
     lists = lists_of(scheduler)
@@ -196,32 +195,17 @@ def _unknown_entries(case: _Case) -> list[str]:
     return problems
 
 
-def _unknown_past(case: _Case) -> list[str]:
-    """Return what a replay would have to know, and no one has kept."""
-    problems = []
-    if sum(kept_by(root).by_metric for root in case.roots) > 1:
-        problems.append("two ReduceLROnPlateau: which one lowered an lr is not known. Pass one.")
-    # A plateau has reduced the very tensor that says where a group started.
-    default = case.optimizer.defaults.get("lr")
-    if isinstance(default, Tensor) and any(map(_most_reductions, case.roots)):
-        lost = [old for old in case.optimizer.param_groups if old["lr"] is default]
-        if not all("initial_lr" in old for old in lost):
-            problems.append(_unexplained(case, []))
-    return problems
-
-
 def _unexplained(case: _Case, reached: Sequence[float]) -> str:
     """Describe how the schedulers passed don't lead to the current learning rates."""
-    current = [float(group["lr"]) for group in case.optimizer.param_groups]
     wrong = [
         f"group {index} has {lr:.6g}, they make it {other:.6g}"
-        for index, (lr, other) in enumerate(zip(current, reached, strict=False))
+        for index, (lr, other) in enumerate(zip(case.lrs, reached, strict=False))
         if not _same_lr(lr, other)
     ]
     advice = "Pass every scheduler, in the order in which they are stepped, and set no lr by hand."
     if any(type(member) not in SCHEDULERS for member in case.members):
         advice += " One of your own that counts its steps itself can't be extended: make a new one."
-    if any(kept_by(root).by_metric for root in case.roots):
+    if case.plateaus:
         advice = (
             "ReduceLROnPlateau does not record how often it reduced: put the lr that each group "
             "started with into it, as 'initial_lr', or pass start=\"now\"."
@@ -231,56 +215,40 @@ def _unexplained(case: _Case, reached: Sequence[float]) -> str:
 
 
 class _Replay:
-    """A schedule from its start to now, on copies, with the new group."""
+    """A schedule from its start to now, on copies, with the new group; without plateaus."""
 
-    def __init__(self, case: _Case) -> None:
-        self.case, copies = case, Copies()
-        self.stub = copies.stub_of(case.optimizer)
-        self.members = [(each, copies.copy_of(each), case.entries(each)) for each in case.members]
-        self.pairs = [(root, copies.copy_of(root)) for root in case.roots]
-        self.plateaus = [copy for root, copy in self.pairs if kept_by(root).by_metric]
-        default = case.optimizer.defaults.get("lr")
-        reduced = default is not None and any(map(_most_reductions, case.roots))
-        for old in self.stub.param_groups:
-            old.setdefault("initial_lr", copied(default if reduced else old["lr"]))
-            old["lr"] = copied(old["initial_lr"])
-        lr = case.given["lr"]
-        self.stub.param_groups.append({**case.group(), "initial_lr": copied(lr)})
+    def __init__(self, case: _Case, *, in_turn: bool) -> None:
+        self.case, copies, lr = case, Copies(), case.given["lr"]
+        self.groups = copies.stub_of(case.optimizer).param_groups
+        for group, old in zip(self.groups, case.optimizer.param_groups, strict=True):
+            group["initial_lr"] = copied(_start(case, old))
+            group["lr"] = copied(group["initial_lr"])
+        self.groups.append({**case.group(), "initial_lr": copied(lr)})
+        roots = [root for root in case.roots if root not in case.plateaus]
+        self.members = [
+            (each, copies.copy_of(each), case.entries(each))
+            for root in roots
+            for each in members_of(root)
+        ]
         for member, copy, entries in self.members:
             for name in lists_of(member):
                 new = copies.value_of(entries.get(name, lr))
                 setattr(copy, name, [*getattr(copy, name), new])
-
-    def run(self, *, in_turn: bool) -> None:
-        """Step the copies to where the schedulers are: in turn, or each to its end."""
-        for _, copy in self.pairs:
-            restart(copy)
-        for plateau in self.plateaus:  # its metrics are gone: let each step reduce the lr
-            plateau.patience, plateau.cooldown = -1, 0
-        moves = [
-            steps_to(copy, vars(root)) for root, copy in self.pairs if copy not in self.plateaus
-        ]
+        for root in roots:
+            restart(copies.copy_of(root))
+        moves = [steps_to(copies.copy_of(root), vars(root)) for root in roots]
         for move in chain.from_iterable(zip_longest(*moves) if in_turn else moves):
             if move is not None:
                 move()
+        self.lrs = [float(group["lr"]) for group in self.groups[:-1]]
 
-    def lrs(self) -> list[float]:
-        return [float(group["lr"]) for group in self.stub.param_groups]
-
-    def outcomes(self) -> Iterator[Extension]:
-        """Yield the new group at each moment when the old groups have the lr that they have."""
-        current = [float(group["lr"]) for group in self.case.optimizer.param_groups]
-        for _ in range(1 + sum(map(_most_reductions, self.case.roots))):
-            lrs = self.lrs()
-            if all(map(_same_lr, current, lrs)):
-                yield self._extension()
-            for plateau in self.plateaus:
-                plateau.step(math.nan)
-            if all(map(_same_lr, lrs, self.lrs())):
-                return
-
-    def _extension(self) -> Extension:
-        group = copied(self.stub.param_groups[-1])
+    def extension(self, reduction: float) -> Extension:
+        """Return what has been reached, less what a plateau has taken off it."""
+        group = copied(self.groups[-1])
+        plateaus = [(each, self.case.entries(each)) for each in self.case.plateaus]
+        for _, entries in plateaus:
+            least = min(entries["min_lrs"], float(group["lr"]))
+            group["lr"] = as_form_of(group["lr"], max(group["lr"] * reduction, least))
         found = []
         for member, copy, entries in self.members:
             # A function is passed on as it is: the replay has called a copy.
@@ -288,30 +256,50 @@ class _Replay:
                 name: entries.get(name, copied(getattr(copy, name)[-1]))
                 for name in lists_of(member)
             }
-            if copy in self.plateaus:
-                new["_last_lr"] = copied(group["lr"])
-            elif copy._last_lr[0]:  # a plateau may have reduced what the scheduler set
+            if copy._last_lr[0]:  # a plateau may have reduced what the scheduler set
                 new["_last_lr"] = new["_last_lr"] * (member._last_lr[0] / copy._last_lr[0])
             found.append((member, new))
-        return group, found
+        last = {"_last_lr": copied(group["lr"])}
+        return group, [*found, *((each, last | entries) for each, entries in plateaus)]
 
 
-def _replayed(case: _Case, *, sure: bool = True) -> Extension:
-    """Replay the schedule, in the order that gives the old groups the lr that they have.
+def _start(case: _Case, old: Group) -> Any:
+    """Return the lr that an old group started with."""
+    default = case.optimizer.defaults.get("lr")
+    if "initial_lr" in old or default is None or not case.most_reductions:
+        return old.get("initial_lr", old["lr"])
+    if isinstance(default, Tensor) and old["lr"] is default:  # which the plateau has reduced
+        raise GroupError(_unexplained(case, []))
+    return default
 
-    How often a plateau has reduced may remain open; `sure` refuses that if it makes a difference.
-    """
-    reached: list[float] = []
+
+def _reduction(case: _Case, reached: Sequence[float]) -> float | None:
+    """Return the factor by which a plateau has reduced what a replay reached; None if not known."""
+    most, factor = case.most_reductions, 1.0
+    for plateau in case.plateaus if most else ():
+        factor = plateau.factor
+        if any(lr <= least for lr, least in zip(case.lrs, plateau.min_lrs, strict=True)):
+            return None  # its bound hides how often
+    reductions = (factor**times for times in range(most + 1))
+    return next(
+        (
+            each
+            for each in reductions
+            if all(_same_lr(lr * each, now) for lr, now in zip(reached, case.lrs, strict=True))
+        ),
+        None,
+    )
+
+
+def _replayed(case: _Case) -> Extension:
+    """Replay the schedule, in the order that gives the old groups the lr that they have."""
     for in_turn in (True, False):
         with undisturbed():
-            replay = _Replay(case)
-            replay.run(in_turn=in_turn)
-            reached = replay.lrs()
-            found = list(replay.outcomes())
-        lrs = [group["lr"] for group, _ in found]
-        if found and not (sure and any(not _same_lr(lr, lrs[0]) for lr in lrs)):
-            return found[0]
-    raise GroupError(_unexplained(case, reached))
+            replay = _Replay(case, in_turn=in_turn)
+        reduction = _reduction(case, replay.lrs)
+        if reduction is not None:
+            return replay.extension(reduction)
+    raise GroupError(_unexplained(case, replay.lrs))
 
 
 def _replayed_to(case: _Case) -> Extension:
@@ -319,7 +307,7 @@ def _replayed_to(case: _Case) -> Extension:
     asked = float(case.given["lr"])
 
     def replayed(lr: Any) -> Extension:
-        return _replayed(replace(case, given={**case.given, "lr": lr}), sure=False)
+        return _replayed(replace(case, given={**case.given, "lr": lr}))
 
     # The lr is linear in the one at the start, with a constant such as eta_min, above any floor.
     high = [1024 * (asked or 1.0), 2048 * (asked or 1.0)]
@@ -344,13 +332,6 @@ def _as_it_is(case: _Case) -> Extension:
     return group, [
         (root, {"_last_lr": copied(group["lr"]), **case.entries(root)}) for root in case.roots
     ]
-
-
-def _most_reductions(scheduler: LRScheduler) -> int:
-    """Count how often a scheduler can have reduced the lr because of a plateau."""
-    if not isinstance(scheduler, ReduceLROnPlateau):
-        return 0
-    return scheduler.last_epoch // (scheduler.patience + 1)
 
 
 def _same_lr(one: Any, other: Any) -> bool:
