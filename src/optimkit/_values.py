@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 PLAIN = frozenset({float, int, str, bool, type(None)})  # most values; a tensor is slow to tell
 _FEW = 1024  # values of a tensor that are looked at together with others
+_TENSORS = (Tensor, nn.Parameter)  # no subclass: it is not known how another one computes
+_WITH_NORM = {
+    *(torch.float64, torch.float32, torch.bfloat16, torch.float16),
+    *(torch.complex128, torch.complex64),
+}
 
 
 def copied(value: Any, device: torch.device | None = None) -> Any:
@@ -154,20 +159,38 @@ def nbytes(tensor: Tensor) -> int:
 
 
 @torch.no_grad()
-def non_finite(tensors: Sequence[Tensor]) -> list[int]:
-    """Return which of some tensors hold NaN or infinity; each must have a norm."""
+def non_finite(values: Iterable[Any]) -> list[int]:
+    """Return which of some values are tensors that hold NaN or infinity, on this rank."""
+    own = [each if type(each) in _TENSORS else local(each) for each in values]
     kinds: defaultdict[Any, list[Tensor]] = defaultdict(list)
-    for tensor in tensors:
-        few = tensor.ndim == 1 and tensor.numel() <= _FEW
-        kinds[tensor.dtype, None if tensor.is_cpu else tensor.device, few].append(tensor)
-    # A call for each of thousands of biases takes longer than to read all that is large.
-    sums = [
-        (torch.cat(each) if few else torch.stack(torch._foreach_norm(each))).sum()
-        for (*_, few), each in kinds.items()
-    ]
+    for each in own:
+        if type(each) in _TENSORS:
+            few = each.ndim == 1 and each.numel() <= _FEW
+            kinds[each.dtype, each.layout, each.device, each.is_nested, few].append(each)
+    sums = []
+    for (_, layout, *_, few), alike in kinds.items():
+        if _numbers(alike[0]) is not None:
+            plain = alike if layout is torch.strided else list(map(_numbers, alike))
+            # A call for each of thousands of biases takes longer than to read all that is large.
+            sums.append(
+                (torch.cat(plain) if few else torch.stack(torch._foreach_norm(plain))).sum()
+            )
     if all(each.isfinite() for each in sums):
         return []  # as nearly always; else each is asked, as the sum of large numbers is infinite
-    return [at for at, tensor in enumerate(tensors) if not tensor.isfinite().all()]
+    found = enumerate(map(_numbers, own))
+    return [at for at, each in found if each is not None and not each.isfinite().all()]
+
+
+def _numbers(tensor: Any) -> Any:
+    """Return the numbers of a tensor that are to be finite; None if it has none."""
+    if type(tensor) not in _TENSORS or tensor.dtype not in _WITH_NORM:
+        return None
+    if tensor.is_meta or tensor.is_nested:
+        return None
+    if tensor.layout is torch.strided:
+        return tensor
+    # torch/_tensor.py, 2.15: values() refuses one that is not coalesced.
+    return tensor._values() if tensor.layout is torch.sparse_coo else None
 
 
 def dtype_name(dtype: torch.dtype | None) -> str:

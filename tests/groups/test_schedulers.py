@@ -86,7 +86,7 @@ def test_a_scheduler_that_is_none_of_torch(refused, fresh):
             pass
 
     optimizer, group = fresh()
-    assert refused(optimizer, group, Stepper()) == (
+    assert refused(optimizer, group, [Stepper()]) == (
         "Stepper is no scheduler of torch.optim.lr_scheduler, and how to extend it is not known. "
         "Make a new one, after the group was added."
     )

@@ -15,7 +15,6 @@ from .._values import local, tensors_in
 
 _WIDE = {torch.float32, torch.float64, torch.complex64, torch.complex128}
 _TENSORS = (Tensor, nn.Parameter)
-_FLOATING = _WIDE | {torch.bfloat16, torch.float16}
 
 
 @torch.no_grad()
@@ -53,25 +52,10 @@ def non_finite(
 
     State whose norm is known, and is finite, is not read again.
     """
-    found = [
-        (name, what, tensor)
-        for name, what, value in _held(view, norms or [{}] * len(view.states))
-        if (tensor := _floating(value)) is not None
-    ]
-    bad = _values.non_finite([tensor for *_, tensor in found])
+    found = list(_held(view, norms or [{}] * len(view.states)))
+    bad = _values.non_finite(value for *_, value in found)
     named = (found[at][:2] for at in bad)
     return [(name, f"{what} of {name}" if what else name) for name, what in named]
-
-
-def _floating(value: Any) -> Tensor | None:
-    """Return the plain tensor that is to be finite; None if a value has none."""
-    tensor = value if type(value) in _TENSORS else local(value)
-    if type(tensor) not in _TENSORS or tensor.dtype not in _FLOATING or tensor.is_meta:
-        return None
-    if tensor.layout is torch.strided:
-        return tensor
-    # torch/_tensor.py, 2.15: values() refuses one that is not coalesced.
-    return tensor._values() if tensor.layout is torch.sparse_coo else None
 
 
 def _held(
@@ -81,7 +65,7 @@ def _held(
         yield name, "", param
         yield name, "the gradient", getattr(param, "grad", None)
         for key, value in state.items():
-            if key != "step" and not math.isfinite(known.get(str(key), math.nan)):
+            if key != "step" and not (known and math.isfinite(known.get(str(key), math.nan))):
                 for each in [value] if type(value) is Tensor else tensors_in(value):
                     yield name, key, each
     for label, options in zip(view.labels, view.options, strict=True):

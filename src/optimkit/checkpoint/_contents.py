@@ -27,10 +27,6 @@ from ._modules import own_state
 from ._schedulers import scheduler_state
 
 _PLAIN = (float, bool, complex, type(None), bytearray, str, torch.dtype, torch.device)
-_WITH_NORMS = {
-    *(torch.float64, torch.float32, torch.bfloat16, torch.float16),
-    *(torch.complex128, torch.complex64),
-}
 _MAPPINGS = (dict, OrderedDict, Counter)
 _SEQUENCES = (list, tuple, set, torch.Size)
 _LONGEST = 2000  # bits of an int; weights_only stops at 255 bytes
@@ -129,12 +125,7 @@ def non_finite(objects: Mapping[str, Any]) -> list[str]:
                 held += [
                     (f"{key} of {name}", each) for key in state for each in tensors_in(state[key])
                 ]
-    plain = [
-        (name, each.detach())
-        for name, each in held
-        if not each.is_meta and _ordinary(each) and each.dtype in _WITH_NORMS
-    ]
-    bad = (plain[at][0] for at in _values.non_finite([each for _, each in plain]))
+    bad = (held[at][0] for at in _values.non_finite(each for _, each in held))
     return list(dict.fromkeys(bad))
 
 
