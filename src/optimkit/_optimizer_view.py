@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,12 +15,14 @@ from torch.optim import Optimizer
 from ._errors import CheckpointError, first_few
 from ._files.folders import look_into
 from ._parameters import ParameterIndex, names_by_rule
+from ._tables import counted
 from ._torch_optimizers import (
     NOT_OPTIONS,
     STATE,
     is_state_dict,
     layouts_of,
     optimizers_in,
+    part_at,
     torch_class,
 )
 from ._values import plain
@@ -28,6 +31,7 @@ from ._wrappers import unwrapped
 Source = Optimizer | Mapping[str, Any] | str | os.PathLike[str]
 Names = Mapping[int, str]  # the id of a parameter -> its name
 
+SLICES = "param_slice_mappings"  # deepspeed/runtime/zero/stage_1_and_2.py, 0.17
 _NOTHING: Mapping[Any, Any] = {}
 
 
@@ -87,6 +91,16 @@ class OptimizerView:
         if any(isinstance(key, str) for key in self.ids):
             return {}  # torch.distributed.checkpoint has names of parameters
         return {key: value for key, value in self.orphans if isinstance(key, str)}
+
+    @property
+    def names_told(self) -> str:
+        """Say what there is in place of a name for each parameter."""
+        names = [str(name) for group in self.groups for name in entries(group.get("param_names"))]
+        several = [repr(name) for name, count in Counter(names).items() if count > 1]
+        if several:
+            return f"the name {first_few(several)} for several parameters"
+        had = counted(len(names), "name") if names else "no names"
+        return f"{had} for its {counted(len(self.ids), 'parameter')}"
 
     @property
     def torch_class(self) -> str | None:
@@ -199,7 +213,9 @@ def view_of_any(source: object, names: Names = _NOTHING, key: str | None = None)
             f"this mapping has {first_few(map(repr, source)) or 'nothing'}"
         )
     chosen = choose(found, key, where, content)
-    return view_of_saved(found[chosen], kind=chosen)
+    beside = part_at(content, chosen.rpartition(".")[0])
+    slices = {SLICES: beside[SLICES]} if isinstance(beside, Mapping) and SLICES in beside else {}
+    return view_of_saved({**found[chosen], **slices}, kind=chosen)
 
 
 def names_that_fit(view: OptimizerView, index: ParameterIndex) -> tuple[str, list[str]] | None:

@@ -180,7 +180,8 @@ def test_names_by_the_rule_of_a_trainer(tmp_path, whose):
     report = describe(tmp_path / "optimizer.pt", model)
     assert [row.name for row in report.rows] == [name for names in ORDERS[whose] for name in names]
     assert report.notes[0] == (
-        f"The file has no names: these are the model's, in the order and groups of {whose}"
+        "The file has no names for its 5 parameters: these are the model's, in the order and "
+        f"groups of {whose}"
     )
     fresh = backwards(model)
     load_optimizer(fresh, tmp_path / "optimizer.pt", names=model, options="current")
@@ -215,3 +216,18 @@ def test_a_place_is_a_string(path, norm, place):
         TypeError, match="load: key must be the place of the only optimizer, or say"
     ):
         load(path, optimizer=backwards(norm[0]), key={"optimizer": place})
+
+
+def test_flat_tensors_of_groups(tmp_path):
+    """ZeRO keeps one tensor for each group; of which parameters, is told."""
+    content = {
+        "base_optimizer_state": {
+            "state": {0: {"exp_avg": torch.ones(6)}},
+            "param_groups": [{"lr": 0.1, "params": [0]}],
+        },
+        "param_slice_mappings": [{"weight": (4, 0), "bias": (2, 4)}],
+    }
+    torch.save({"optimizer_state_dict": content}, tmp_path / "zero.pt")
+    assert describe(tmp_path / "zero.pt").notes == (
+        "group 0 is one flat tensor, as ZeRO keeps it, of weight, bias",
+    )

@@ -1,11 +1,14 @@
 """A vocabulary that was enlarged: the rows that were saved are loaded, where that is asked for."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 import optimkit
 from optimkit import MismatchError
+from optimkit.checkpoint import distributed
 
 OPTIMIZERS = {
     "AdamW": lambda params: torch.optim.AdamW(params),
@@ -121,6 +124,50 @@ def test_a_state_dict(tmp_path):
     kept = again.state[larger.words.weight]["exp_avg"]
     assert kept[:5].equal(optimizer.state[model.words.weight]["exp_avg"])
     assert not kept[5:].any()
+
+
+def test_other_doors(tmp_path):
+    """A directory of checkpoints takes it, and one of many processes."""
+    model, optimizer = built(500, "AdamW")
+    step(model, optimizer)
+    checkpoints = optimkit.CheckpointDir(tmp_path / "runs")
+    checkpoints.save(1, model=model, optimizer=optimizer)
+    distributed.save(tmp_path / "all", model=model, optimizer=optimizer)
+    for load in (checkpoints.restore, partial(distributed.load, tmp_path / "all")):
+        larger, again = built(502, "AdamW")
+        load(model=larger, optimizer=again, grown=True)
+        assert larger.words.weight[:500].equal(model.words.weight)
+        assert again.state[larger.words.weight]["exp_avg"].shape == (502, 3)
+        step(larger, again)
+
+
+class Rows(Own):
+    """Keeps a number for each row alone."""
+
+    def step(self):
+        """Note the gradient."""
+        super().step()
+        for state in self.state.values():
+            del state["seen"]
+
+
+def test_a_class_that_is_not_known(tmp_path):
+    """The model beside it says how many rows there were; without it, what may be rows is refused."""
+    model, larger = nn.Embedding(4, 3), nn.Embedding(6, 3)
+    optimizer, again = Rows(model.named_parameters()), Rows(larger.named_parameters())
+    step(model, optimizer)
+    torch.save({"model": model.state_dict(), "own": optimizer.state_dict()}, tmp_path / "a.pt")
+    with pytest.raises(MismatchError) as caught:
+        optimkit.load_optimizer(again, tmp_path / "a.pt", grown=True)
+    assert caught.value.problems == (
+        f"Rows: {tmp_path / 'a.pt'} does not fit weight (rows: saved (4,), current (6, 3)). Make the "
+        "parameters as they were, or pass strict=False to start these afresh.",
+    )
+    assert not again.state
+    optimkit.load(tmp_path / "a.pt", model=larger, own=again, grown=True)
+    kept, was = again.state[larger.weight]["rows"], optimizer.state[model.weight]["rows"]
+    assert kept[:4].equal(was)
+    assert kept[4:].tolist() == [0, 0]
 
 
 def test_one_row(tmp_path):

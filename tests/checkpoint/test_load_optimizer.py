@@ -47,8 +47,8 @@ def test_without_names():
     with pytest.warns(UserWarning, match="by position") as caught:
         report = load_optimizer(optimizer, saved.state_dict())
     text = (
-        "Adam was matched by position: the state dict has no names for it. Shapes were checked; "
-        "whether the order is the same can't be."
+        "Adam was matched by position: the state dict has no names for its 2 parameters. Shapes "
+        "were checked; whether the order is the same can't be."
     )
     assert [str(each.message) for each in caught] == [text]
     assert caught[0].filename == __file__
@@ -73,8 +73,35 @@ def test_by_position_other_groups():
     optimizer = Adam([{"params": [model.weight]}, {"params": [model.bias]}])
     assert str(refused(optimizer, saved.state_dict(), match="position")) == (
         "Adam: the state dict has 1 group of 2 parameters, the current optimizer 2 groups of 1, 1 "
-        "parameters, and without names nothing says which is which. Save with optimkit.save, "
-        "the model beside the optimizer, or build both from named parameters."
+        'parameters, and nothing says which is which: match="position" was passed. Save with '
+        "optimkit.save, the model beside the optimizer, or build both from named parameters."
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["a", "a"], "the name 'a' for several parameters"),
+        (["weight"], "1 name for its 2 parameters"),
+        (["weight", "bias", "scale"], "3 names for its 2 parameters"),
+    ],
+)
+def test_names_that_do_not_tell(names, told):
+    """Names that are not one for each parameter are no names, and it is said which there are."""
+    model = nn.Linear(2, 1)
+    saved = trained(Adam, model).state_dict()
+    saved["param_groups"][0]["param_names"] = names
+    with pytest.warns(UserWarning, match="by position") as caught:
+        load_optimizer(Adam(model.named_parameters()), saved)
+    assert str(caught[0].message) == (
+        f"Adam was matched by position: the state dict has {told}. Shapes were checked; whether "
+        "the order is the same can't be."
+    )
+    two = Adam([{"params": [model.weight]}, {"params": [model.bias]}])
+    assert str(refused(two, saved)) == (
+        "Adam: the state dict has 1 group of 2 parameters, the current optimizer 2 groups of 1, 1 "
+        f"parameters, and nothing says which is which: the state dict has {told}. Save with "
+        "optimkit.save, the model beside the optimizer, or build both from named parameters."
     )
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 import optimkit
 from optimkit import CheckpointError, MismatchError, UnsafeCheckpointError
+from optimkit.checkpoint import distributed
 from optimkit.checkpoint._header import KEY
 
 
@@ -341,3 +342,39 @@ def test_values_that_are_negated_when_they_are_read(tmp_path, count):
     assert part.is_neg()
     path = optimkit.save(tmp_path / "a.pt", part=part)
     assert optimkit.load(path)["part"].equal(part)
+
+
+class Spectrum(nn.Module):
+    """Sees one memory as complex numbers and as pairs of real ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(40, dtype=torch.complex64))
+        self.register_buffer("pairs", torch.view_as_real(self.weight.detach()))
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_one_memory_of_two_dtypes(tmp_path, background):
+    """Torch can't save it: what is seen as another dtype is saved apart, and loads into a view."""
+    model, fresh, numbers = Spectrum(), Spectrum(), torch.arange(9.0)
+    with torch.no_grad():
+        model.weight.copy_(torch.randn(40, dtype=torch.complex64))
+    parts = {"numbers": numbers[1:], "bits": numbers.view(torch.int32), "none": numbers[:0].long()}
+    optimkit.save(tmp_path / "a.pt", model=model, **parts, background=background)
+    loaded = optimkit.load(tmp_path / "a.pt", model=fresh)
+    assert fresh.weight.equal(model.weight)
+    assert fresh.pairs.data_ptr() == fresh.weight.data_ptr()
+    assert all(loaded[name].equal(each) for name, each in parts.items())
+    distributed.save(tmp_path / "all", model=model, **parts)
+    assert distributed.load(tmp_path / "all", model=fresh)["bits"].equal(parts["bits"])
+
+
+def test_one_memory_of_two_dtypes_that_train(tmp_path):
+    """What is more than a view is no tensor to copy: it is refused."""
+    weight = nn.Parameter(torch.zeros(4, dtype=torch.complex64))
+    with pytest.raises(UnsafeCheckpointError) as caught:
+        optimkit.save(tmp_path / "a.pt", weight=weight, pairs=torch.view_as_real(weight))
+    assert str(caught.value) == (
+        "two tensors view one memory as complex64 and as float32. Save detach().clone() of one of "
+        "them."
+    )

@@ -224,6 +224,24 @@ def of_four(folder):
         torch.save(after, Path(folder, "after.pt"))
     dist.barrier()
     expect(folder, again, "after.pt")
+    grown(folder)
+
+
+def grown(folder):
+    """A table with more rows now takes those that were saved, sharded as it is."""
+
+    def table(rows):
+        found = fully_shard(nn.Embedding(rows, 3))
+        optimizer = torch.optim.Adagrad(found.named_parameters(), initial_accumulator_value=2.0)
+        return {"model": found, "optimizer": optimizer}
+
+    small, large = table(61), table(67)
+    distributed.save(Path(folder, "table"), **small)
+    distributed.load(Path(folder, "table"), **large, grown=True)
+    param = large["model"].weight
+    assert full(param)[:61].equal(full(small["model"].weight))
+    kept = full(large["optimizer"].state[param]["sum"])
+    assert (kept[:61].unique().tolist(), kept[61:].unique().tolist()) == ([2.0], [0.0])
 
 
 def beside(folder):

@@ -20,11 +20,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torch.distributed")
 
 def safetensors(path, tensors):
     """Write tensors of float32 as the format has it: a length, a table in JSON, the values."""
+    raw = {name: tensor.detach().numpy().tobytes() for name, tensor in tensors.items()}
+    write(path, {name: ("F32", list(each.shape), raw[name]) for name, each in tensors.items()})
+
+
+def write(path, entries):
+    """Write dtypes, shapes and bytes in that format."""
     table, values = {}, b""
-    for name, tensor in tensors.items():
-        raw = tensor.detach().numpy().tobytes()
+    for name, (dtype, shape, raw) in entries.items():
         offsets = [len(values), len(values) + len(raw)]
-        table[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": offsets}
+        table[name] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
         values += raw
     head = json.dumps(table).encode()
     path.write_bytes(struct.pack("<Q", len(head)) + head + values)
@@ -197,3 +202,37 @@ def test_a_folder_of_ours(tmp_path):
     )
     rows = diff(path, tmp_path / "a.pt").rows
     assert {row.name.partition(".")[0] for row in rows} == {"epoch", "__optimkit__"}
+
+
+def test_a_sharded_folder_by_place(tmp_path):
+    """State that was saved under places is found by them, and loads."""
+    model, optimizer = run()
+    dcp.save({"optimizer": optimizer.state_dict()}, checkpoint_id=tmp_path / "all")
+    assert [row.step for row in describe(tmp_path / "all").rows] == [1, 1]
+    fresh = torch.optim.AdamW([("bias", model.bias), ("weight", model.weight)])
+    optimkit.load_optimizer(fresh, tmp_path / "all", options="current")
+    for param in model.parameters():
+        assert fresh.state[param]["exp_avg"].equal(optimizer.state[param]["exp_avg"])
+
+
+def test_every_dtype_of_safetensors(tmp_path, capsys):
+    """An intact file is shown, and compared; a dtype that torch has not, by its name."""
+    for folder, last in (("a", b"\x01"), ("b", b"\x02")):
+        (tmp_path / folder).mkdir()
+        entries = {
+            "ids": ("U16", [2], b"\x01\x00\x02\x00"),
+            "seed": ("U64", [1], b"\x09" + bytes(7)),
+            "half": ("F4", [2], last),
+            "later": ("F6_E2M3", [4], b"\x00\x00" + last),
+        }
+        write(tmp_path / folder / "model.safetensors", entries)
+    assert main(["show", str(tmp_path / "a")]) == 0
+    assert main(["diff", str(tmp_path / "a"), str(tmp_path / "a")]) == 0
+    assert main(["diff", str(tmp_path / "a"), str(tmp_path / "b")]) == 1
+    assert capsys.readouterr().out.endswith(
+        "No difference.\nState\n"
+        "name                     key    kind     before          after\n"
+        "-----------------------  -----  -------  --------------  --------------\n"
+        "model.safetensors.half   value  changed  <F4 (2,)>       <F4 (2,)>\n"
+        "model.safetensors.later  value  changed  <F6_E2M3 (4,)>  <F6_E2M3 (4,)>\n"
+    )

@@ -11,10 +11,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError, first_few
 from .._values import equal
 from .layout import LayoutError, crc_of, survey
+from .opaque import opaque
 from .reading import Integrity, Reading, integrity_of, look, look_into_file
 from .unread import rebuilt
 
@@ -85,14 +87,17 @@ def _other(path: Path) -> Any:
 
 
 _DTYPES = {
-    **{f"F{bits}": getattr(torch, f"float{bits}") for bits in (16, 32, 64)},
-    **{f"I{bits}": getattr(torch, f"int{bits}") for bits in (8, 16, 32, 64)},
-    "BF16": torch.bfloat16,
-    "BOOL": torch.bool,
-    "U8": torch.uint8,
-    "C64": torch.complex64,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    "BF16": "bfloat16",
+    "BOOL": "bool",
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
 }
 
 
@@ -112,13 +117,20 @@ def _safetensors(path: Path) -> Reading:
                 start, stop = entry["data_offsets"]
                 if not 0 <= start <= stop <= size - 8 - length:
                     raise ValueError("it is cut off")
-                raw = values[start:stop].clone()
-                found[name] = raw.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+                found[name] = _typed(values[start:stop].clone(), entry["dtype"], entry["shape"])
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
         raise CorruptCheckpointError(
             f"{path} is damaged, or no file of safetensors: {error}. Take an older copy."
         ) from error
     return Reading(found, None, Integrity(path, size, 0, verified=False))
+
+
+def _typed(raw: Tensor, name: str, shape: list[int]) -> Any:
+    """View bytes as a dtype; one that this torch has not is shown by its name."""
+    dtype = getattr(torch, _DTYPES.get(name, ""), None)
+    if dtype is None:  # of fewer bits than a byte, or newer
+        return opaque(f"{name} {tuple(map(int, shape))}", raw)
+    return raw.view(dtype).reshape(shape)
 
 
 # The folders of torch.distributed.checkpoint
@@ -196,7 +208,11 @@ def _tidied(value: Any) -> Any:
     found = {key: _tidied(each) for key, each in value.items()}
     groups = found.get("param_groups")
     if isinstance(groups, dict):
-        return {**found, "param_groups": list(groups.values())}
+        groups = list(groups.values())
+    if isinstance(groups, list):
+        state = found.get("state")
+        by_place = {"state": _by_place(state, groups)} if isinstance(state, dict) else {}
+        return {**found, "param_groups": groups, **by_place}
     heads = {str(key).partition(".")[0] for key in found if "." in str(key)}
     if (
         not heads
@@ -210,6 +226,13 @@ def _tidied(value: Any) -> Any:
         name, _, what = rest.rpartition(".")
         parts.setdefault(head, {}).setdefault(name, {})[what] = each
     return {"state": parts["state"], "param_groups": list(_grouped(parts["param_groups"]))}
+
+
+def _by_place(state: dict[Any, Any], groups: list[Any]) -> dict[Any, Any]:
+    """Make places numbers again, in the keys of state: as the groups have them."""
+    held = (group.get("params") for group in groups if isinstance(group, dict))
+    places = {str(place): place for each in held if isinstance(each, list) for place in each}
+    return {places.get(key, key): each for key, each in state.items()}
 
 
 def _grouped(options: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -57,6 +57,11 @@ def _class(name: str, form: type = Opaque) -> type:
     return type(name, (), {"__new__": lambda _, *args: form()})
 
 
+def opaque(name: str, *args: Any) -> Any:
+    """Return what stands for an object, by a name."""
+    return _class(name)(*args)
+
+
 def load_opaque(file: BinaryIO) -> Any:
     """Let torch read, with a class of ours in the place of each that it refuses."""
     file.seek(0)
@@ -89,9 +94,9 @@ def to_show(value: Any, above: tuple[int, ...] = ()) -> Any:
     if type(value) not in (dict, OrderedDict, list, tuple):
         return value
     if id(value) in above:
-        return _class("itself")()
+        return opaque("itself")
     if len(above) == _DEEPEST:
-        return _class(f"nested deeper than {_DEEPEST} levels")()
+        return opaque(f"nested deeper than {_DEEPEST} levels")
     inner = (*above, id(value))
     if isinstance(value, (list, tuple)):
         return type(value)(to_show(item, inner) for item in value)

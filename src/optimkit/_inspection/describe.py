@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from .._errors import first_few
 from .._optimizer_view import (
+    SLICES,
     OptimizerView,
     Source,
     entries,
@@ -110,7 +111,10 @@ def _named(
     found = names_that_fit(view, indexes[0])
     if found is None:
         return view, []
-    told = f"The file has no names: these are the model's, in the order and groups of {found[0]}"
+    told = (
+        f"The file has {view.names_told}: these are the model's, in the order and groups of "
+        f"{found[0]}"
+    )
     return replace(view, names=found[1], named=True), [told]
 
 
@@ -226,11 +230,20 @@ def _notes(
             "with assign=True, or belongs to another model. Build the optimizer from this "
             "model's parameters."
         )
+    yield from _slices(view)
     if view.words:
         yield f"State of all parameters together: {first_few(map(repr, view.words))}"
     if strays := [orphan_label(key) for key, _ in view.orphans if key not in view.words]:
         yield f"State of no parameter in any group: {first_few(strays)}"
     for label, group in zip(view.labels, view.groups, strict=True):
         params, names = entries(group.get("params")), entries(group.get("param_names"))
-        if view.optimizer is not None and "param_names" in group and len(names) != len(params):
+        if "param_names" in group and len(names) != len(params):
             yield f"{label} has {len(params)} parameters and {len(names)} names for them"
+
+
+def _slices(view: OptimizerView) -> Iterator[str]:
+    """Say of which parameters the flat tensors of DeepSpeed's ZeRO are, one for each group."""
+    slices = view.more.get(SLICES)
+    for label, names in zip(view.labels, slices if isinstance(slices, list) else (), strict=False):
+        if isinstance(names, Mapping):
+            yield f"{label} is one flat tensor, as ZeRO keeps it, of {first_few(map(str, names))}"

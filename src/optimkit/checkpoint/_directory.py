@@ -242,6 +242,7 @@ class CheckpointDir:
         match: Match = "name",
         map_location: reading.MapLocation = "cpu",
         strict: bool = True,
+        grown: bool = False,
         options: Options = "saved",
         verify: bool = True,
         finite: bool = True,
@@ -258,7 +259,7 @@ class CheckpointDir:
             Which. Best is by the first :class:`optimkit.Best` among the policies.
         finite : bool, optional
             Whether to pass over checkpoints that hold NaN or infinity, if there is another.
-        objects, match, map_location, strict, options, verify, **stateful : optional
+        objects, match, map_location, strict, grown, options, verify, **stateful : optional
             As for :func:`optimkit.load`.
 
         Returns
@@ -274,7 +275,7 @@ class CheckpointDir:
             If no policy says which the best is; else as for :func:`optimkit.load`.
         """
         found = objects_to_load(objects, stateful)
-        choices = Choices(match, strict, options)
+        choices = Choices(match, strict, options, grown)
         settle()
         passed: set[_Record] = set()
         problems: list[str] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
@@ -49,7 +49,7 @@ class Source:
 
     choices: Choices
     where: str  # how an error calls it
-    names: Sequence[str]  # what there is in it
+    parts: Mapping[Any, Any]  # what there is in it
     models: Mapping[Any, nn.Module]  # beside the optimizers, which they give their names
     bare: str = ""  # if it is the state dict of one object: of which kind
     others: Sequence[Any] = ()  # what is in it and not asked for
@@ -95,7 +95,7 @@ class Loader:
         try:
             was = in_words(self.about["kind"]) if self.about else kind
             if self.saved is ABSENT:
-                names = first_few(map(repr, self.source.names)) or "nothing"
+                names = first_few(map(repr, self.source.parts)) or "nothing"
                 self.add_problem(
                     f"{where} is by its form the state dict of {in_words(self.source.bare)}, and holds "
                     f"no objects by name. {self._remedy_for_bare(kind)}"
@@ -169,11 +169,16 @@ def or_grown(rows: Iterable[LoadRow]) -> str:
     return ", or grown=True to load the rows that were saved" if grew else ""
 
 
-def with_rows(saved: Tensor, begin: Tensor) -> Tensor:
-    """Return a tensor that begins with the saved rows."""
-    found = begin.detach().clone()
-    found[: len(saved)] = saved.to(found.device)
-    return found
+def with_rows(saved: Tensor, begin: Tensor, like: Any) -> Tensor:
+    """Return a tensor that begins with the saved rows, sharded as another is."""
+    whole: Any = begin.detach()
+    whole = whole.full_tensor() if hasattr(whole, "full_tensor") else whole.clone()
+    whole[: len(saved)] = saved.to(whole.device)
+    if not hasattr(like, "full_tensor"):
+        return cast(Tensor, whole)
+    from torch.distributed.tensor import distribute_tensor  # slow to import
+
+    return distribute_tensor(whole, like.device_mesh, like.placements)
 
 
 def in_sentence(rows: Iterable[LoadRow]) -> str:

@@ -155,7 +155,7 @@ class ModuleLoader(Loader):
         current = self.live.state_dict() if self.grown else {}
         for name, saved in fitting.items():
             if name in current and isinstance(saved, Tensor) and saved.shape != current[name].shape:
-                fitting[name] = with_rows(saved, current[name])
+                fitting[name] = with_rows(saved, current[name], current[name])
         if not self.safe:  # code of a module's own may keep what it is given, a part of the file
             fitting = copied(fitting)
         cut, now = own_name(self.live), getattr(self.live.state_dict(), "_metadata", ())

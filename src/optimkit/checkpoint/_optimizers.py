@@ -33,7 +33,7 @@ from .._torch_optimizers import (
 from .._values import as_form_of, copied, dtype_name, plain, same, tensors_in
 from ._header import class_of, same_class, short
 from ._loaders import Loader, ObjectLoader, in_sentence, or_grown, with_rows
-from ._names import Pairing, names_of, pair_by_name
+from ._names import Names, Pairing, ParamName, names_of, pair_by_name
 from ._results import LoadRow
 
 Shape = tuple[int, ...]
@@ -49,6 +49,7 @@ class _Param:
     group: int
     place: int | None  # in what was saved; None if it is not there
     state: Mapping[str, Any]
+    was: Shape | None = None  # its shape when it was saved, if that is known
     keeps: bool = False  # whether it keeps its current state
     begun: list[str] = field(default_factory=list)  # what an option needs that was off: zeros
     casts: dict[str, torch.dtype] = field(default_factory=dict)
@@ -158,20 +159,35 @@ class OptimizerLoader(Loader):
             self._note_unpaired(found, now.params)
         else:
             self.match = "position"
-            pairs = self._by_position(len(now.params))
-        if by_name and self.match == "position":
-            which = "the current optimizer" if saved.named else self.source.where
-            told = self.notes.append if saved.saved_class else self.warnings.append
-            told(
-                f"{self.name} was matched by position: {which} has no names for it. Shapes were "
-                "checked; whether the order is the same can't be."
+            which, view = (
+                ("the current optimizer", now) if saved.named else (self.source.where, saved)
             )
+            why = f"{which} has {view.names_told}" if by_name else 'match="position" was passed'
+            pairs = self._by_position(len(now.params), why)
+            told = self.notes if saved.saved_class else self.warnings
+            if by_name:
+                told.append(
+                    f"{self.name} was matched by position: {why}. Shapes were checked; whether the "
+                    "order is the same can't be."
+                )
         places = range(len(now.params))
         labels = names.written() if names else [f"params[{place}]" for place in places]
         states = [{} if at is None else saved.states[at] for at in pairs]
-        self.params = list(map(_Param, now.params, labels, now.group_of, pairs, states))
+        shapes = self._saved_shapes(names, pairs)
+        self.params = list(map(_Param, now.params, labels, now.group_of, pairs, states, shapes))
 
-    def _by_position(self, count: int) -> list[int | None]:
+    def _saved_shapes(self, names: Names | None, pairs: list[int | None]) -> list[Shape | None]:
+        """Return the shape that each had: by the header, or by the model in the file."""
+        if (shapes := self.was.shapes) is not None:
+            return [None if at is None else shapes[at] for at in pairs]
+        found: list[Shape | None] = []
+        for each in names.params if names else [ParamName(None, "")] * len(pairs):
+            model = self.source.parts.get(each.model)
+            param = model.get(each.name) if isinstance(model, Mapping) else None
+            found.append(tuple(param.shape) if isinstance(param, Tensor) else None)
+        return found
+
+    def _by_position(self, count: int, why: str) -> list[int | None]:
         before, now = (
             [len(group["params"]) for group in each]
             for each in (self.was.groups, self.live.param_groups)
@@ -180,8 +196,8 @@ class OptimizerLoader(Loader):
             return list(range(count))
         self.add_problem(
             f"{self.source.where} has {_counted(before)}, the current optimizer "
-            f"{_counted(now)}, and without names nothing says which is which. Save with "
-            "optimkit.save, the model beside the optimizer, or build both from named parameters."
+            f"{_counted(now)}, and nothing says which is which: {why}. Save with optimkit.save, "
+            "the model beside the optimizer, or build both from named parameters."
         )
         return [None] * count
 
@@ -312,9 +328,8 @@ class OptimizerLoader(Loader):
 
     def _misfits(self, each: _Param) -> Iterator[tuple[str, Any, Shape]]:
         """Yield what does not fit: the key, the saved shape or type, the shape expected."""
-        shape, name, shapes = tuple(each.param.shape), each.label, self.was.shapes
-        was = shape if shapes is None else shapes[each.place]  # type: ignore[index]
-        if was != shape and not self.takes_rows(name, was, shape):
+        shape, name, was = tuple(each.param.shape), each.label, each.was
+        if was is not None and was != shape and not self.takes_rows(name, was, shape):
             yield "shape", was, shape
             return
         for key, value in each.state.items():
@@ -326,9 +341,18 @@ class OptimizerLoader(Loader):
             # A count may be a number, and what is made later may be None so far.
             elif value is not None and (expected := self._usual_shape(key, shape)):
                 yield key, type(value).__name__, expected
-        for key, value in each.state.items() if name in self.grown else ():
-            if isinstance(value, Tensor) and self._by_row(each, key, value) is None:
+        for key, value in each.state.items() if self.choices.grown else ():
+            if isinstance(value, Tensor) and (
+                self._by_row(each, key, value) is None
+                if name in self.grown
+                else was is None and self._may_be_rows(tuple(value.shape), shape)
+            ):
                 yield key, tuple(value.shape), shape
+
+    def _may_be_rows(self, found: Shape, shape: Shape) -> bool:
+        """Return whether an unknown class may keep a number for each row, of what had fewer."""
+        vector = self.kind is None and len(found) == 1 and found[0] not in (1, *shape)
+        return vector and found < shape
 
     def _by_row(self, each: _Param, key: str, value: Tensor) -> bool | None:
         """Return whether state begins with the rows of what has more now; None if it may not."""
@@ -495,7 +519,7 @@ class OptimizerLoader(Loader):
         for key, value in state.items() if each.label in self.grown else ():
             if isinstance(value, Tensor) and self._by_row(each, key, value):
                 zeros = value.new_zeros(len(param), *value.shape[1:])
-                state[key] = with_rows(value, zeros)
+                state[key] = with_rows(value, zeros, each.param)
         state.update((key, torch.zeros_like(param)) for key in each.begun)
         return state or None
 

@@ -56,7 +56,7 @@ def plan(
     source = Source(
         choices,
         where,
-        list(saved),
+        saved,
         models=models_in(parts) if models is None else models,
         bare=bare_kind(content) if header is None else "",
         others=[value for name, value in saved.items() if name not in parts],

@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from .._errors import UnsafeCheckpointError
 from .._files.unread import rebuilt
-from .._values import PLAIN
+from .._values import PLAIN, dtype_name
 
 _ALIGNED = 16  # bytes: a multiple of the size of every dtype
 _CONTAINERS = (dict, OrderedDict, list, tuple)
@@ -28,35 +29,24 @@ _Copied: TypeAlias = tuple[Any, list[torch.Event]]
 def compact(content: Any) -> Any:
     """Leave out the memory that views in a content do not show: torch writes whole storages.
 
-    Tensors that share memory go on sharing it.
+    Tensors of one dtype that share memory go on sharing it; torch writes no others that do.
     """
-    used: dict[int, list[int]] = {}  # by storage: the first byte, the last one, the tensors
-    shared: set[int] = set()
-
-    def note(value: Any, _: object) -> Any:
-        if isinstance(value, Tensor) and not _is_plain(value):
-            if _has_storage(value):
-                shared.add(value.untyped_storage()._cdata)
-        elif isinstance(value, Tensor) and value.numel():
-            low = int(value.storage_offset())
-            steps = zip(value.shape, value.stride(), strict=True)
-            high = low + 1 + sum(int(n - 1) * int(step) for n, step in steps)
-            one = used.setdefault(value.untyped_storage()._cdata, [low * value.itemsize, 0, 0])
-            one[0] = min(one[0], low * value.itemsize // _ALIGNED * _ALIGNED)
-            one[1] = max(one[1], high * value.itemsize)
-            one[2] += 1
-        return value
-
-    rebuilt(content, note)
-    parts: dict[int, torch.UntypedStorage] = {}
+    used, owners, whole = _memory_of(content)
+    parts: dict[tuple[int, torch.dtype], torch.UntypedStorage] = {}
 
     def cut(value: Any, _: object) -> Any:
-        if not isinstance(value, Tensor) or not _is_plain(value) or not value.numel():
+        if not isinstance(value, Tensor) or not _is_plain(value):
             return value
+        if not value.numel():  # it shows nothing
+            return torch.empty_like(value)
         storage = value.untyped_storage()
-        key = storage._cdata
+        key = storage._cdata, value.dtype
         low, high, count = used[key]
-        if key in shared or storage.nbytes() == value.nbytes:
+        if owners[key[0]] != value.dtype:
+            if key not in parts:
+                parts[key] = storage[low:high].clone()
+            return _laid_out(parts[key], value, low // value.itemsize)
+        if key[0] in whole or storage.nbytes() == value.nbytes:
             return value
         if count == 1 and 2 * value.nbytes <= high - low:  # with gaps
             return value.contiguous()
@@ -66,6 +56,46 @@ def compact(content: Any) -> Any:
         return _laid_out(parts[key], value, low // value.itemsize)
 
     return rebuilt(content, cut)
+
+
+_Used: TypeAlias = dict[tuple[int, torch.dtype], list[int]]
+
+
+def _memory_of(content: Any) -> tuple[_Used, dict[int, torch.dtype], set[int]]:
+    """Return what plain views show of each storage: the first byte, the last one, how many they are.
+
+    Also the dtype of each storage, as views of another are copied out of it; and which are written
+    whole, for tensors that are more than views.
+    """
+    used: _Used = {}
+    owners: dict[int, torch.dtype] = {}
+    whole: set[int] = set()
+
+    def note(value: Any, _: object) -> Any:
+        if not isinstance(value, Tensor) or not _has_storage(value):
+            return value
+        key = value.untyped_storage()._cdata
+        if not _is_plain(value):
+            if key in whole and owners[key] != value.dtype:
+                raise UnsafeCheckpointError(
+                    f"two tensors view one memory as {dtype_name(owners[key])} and as "
+                    f"{dtype_name(value.dtype)}. Save detach().clone() of one of them."
+                )
+            whole.add(key)
+            owners[key] = value.dtype
+        elif value.numel():
+            owners.setdefault(key, value.dtype)
+            low = int(value.storage_offset())
+            steps = zip(value.shape, value.stride(), strict=True)
+            high = low + 1 + sum(int(n - 1) * int(step) for n, step in steps)
+            one = used.setdefault((key, value.dtype), [low * value.itemsize, 0, 0])
+            one[0] = min(one[0], low * value.itemsize // _ALIGNED * _ALIGNED)
+            one[1] = max(one[1], high * value.itemsize)
+            one[2] += 1
+        return value
+
+    rebuilt(content, note)
+    return used, owners, whole
 
 
 def _is_plain(value: Tensor) -> bool:

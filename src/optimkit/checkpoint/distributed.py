@@ -111,7 +111,8 @@ def save(
     found = objects_to_save(objects, stateful)
     about = checked_mapping("metadata", metadata)
     ranks.run(settle_and_raise)
-    content = ranks.run(lambda: _split(found, about, ranks.rank))
+    content: tuple[dict[str, Any], dict[str, Tensor]]
+    content = ranks.run(lambda: compact(_split(found, about, ranks.rank)))
     if not background:
         _write(target, *content, durable, ranks)
         return Path(path)
@@ -128,7 +129,7 @@ def save(
                 ) from error
             raise
 
-    return write_beside(Path(path), compact(content), write, ranks.run)
+    return write_beside(Path(path), content, write, ranks.run)
 
 
 def _write(
@@ -227,6 +228,7 @@ def load(
     match: Match = "name",
     map_location: MapLocation = "cpu",
     strict: bool = True,
+    grown: bool = False,
     options: Options = "saved",
     verify: bool = True,
     **stateful: Any,
@@ -240,7 +242,7 @@ def load(
     ----------
     path : str or os.PathLike
         The directory.
-    objects, match, map_location, strict, options, verify, **stateful : optional
+    objects, match, map_location, strict, grown, options, verify, **stateful : optional
         As for :func:`optimkit.load`, and so are the errors. Each process compares the checksums
         of a part of the files.
 
@@ -263,7 +265,7 @@ def load(
     reading = ranks.run(lambda: _read(folder, map_location, verify, ranks))
     content = shards.with_placeholders(reading.content)
     header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
-    choices = Choices(match, strict, options)
+    choices = Choices(match, strict, options, grown)
     found = ranks.run(lambda: plan(content, header, given, choices, where=str(path)))
     # Without room in one process, the others must not wait for it.
     tensors = ranks.run(lambda: _room(found))
