@@ -127,10 +127,10 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
     if isinstance(value, Optimizer):
         params = [group["params"] for group in value.param_groups]
         names = names_of(value, models)
-        written = iter([] if names is None else names.written())
+        written = iter(names.params if names else [])
         about["names"] = names and [[next(written) for _ in group] for group in params]
         about["model"] = names and names.model
-        about["aliases"] = names.aliases() if names else {}
+        about["aliases"] = names.aliases if names else {}
         about["shapes"] = [[list(param.shape) for param in group] for group in params]
         about["dtypes"] = [[dtype_name(param.dtype) for param in group] for group in params]
         held = [bool(value.state.get(param)) for group in params for param in group]

@@ -132,9 +132,9 @@ class Loader:
         """Return each saved tensor that load() needs, and the current one it is laid out as."""
         return [(value, None) for value in tensors_in(self.saved)]
 
-    def rooms(self, unread: Unread | None) -> Iterable[tuple[Tensor, Tensor]]:
+    def rooms(self, unread: Unread | None) -> Iterable[tuple[Tensor, Any]]:
         """Yield each saved tensor whose values go, in place, into another one; that one too."""
-        return ()
+        return self.wanted()
 
     def takes_rows(self, name: str, saved: Sequence[int], current: Sequence[int]) -> bool:
         """Return whether the saved rows of what has more now are to be loaded, and note it."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from .._errors import first_few
-from .._files.unread import Placeholder, Unread
+from .._files.unread import Placeholder
 from .._values import copied, dtype_name
 from ._loaders import Loader, in_sentence, or_grown, with_rows
 from ._names import align, own_name
@@ -44,7 +44,6 @@ class ModuleLoader(Loader):
 
     live: nn.Module
     saved_keys: dict[str, str]  # of what fits, by the name in the current state dict
-    room: Mapping[str, Tensor] = {}  # what is read in place, by the same names
 
     def compare(self) -> None:
         self.safe = all(map(_loads_plainly, self.live.modules()))
@@ -145,13 +144,13 @@ class ModuleLoader(Loader):
             )
 
     def load(self) -> None:
+        if self.in_place:  # its tensors are there, and read into when all else is loaded
+            return
         if not self.safe:
             self.former = copied(
                 {k: v for k, v in self.live.state_dict().items() if type(v) not in _LAZY}
             )
-        fitting = OrderedDict(
-            (name, self.room.get(name, self.saved[key])) for name, key in self.saved_keys.items()
-        )
+        fitting = OrderedDict((name, self.saved[key]) for name, key in self.saved_keys.items())
         current = self.live.state_dict() if self.grown else {}
         for name, saved in fitting.items():
             if name in current and isinstance(saved, Tensor) and saved.shape != current[name].shape:
@@ -171,13 +170,6 @@ class ModuleLoader(Loader):
         for name, key in self.saved_keys.items():
             if isinstance(self.saved[key], Tensor):
                 yield self.saved[key], current[name]
-
-    def rooms(self, unread: Unread | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield what fits; torch then copies each tensor onto itself, which costs nothing."""
-        current = self.live.state_dict()
-        self.room = {name: current[name] for name in self.saved_keys}
-        for name, key in self.saved_keys.items():
-            yield self.saved[key], current[name]
 
 
 def _shape(value: Any) -> Any:

@@ -2,87 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .._optimizer_view import OptimizerView, view_of
-from .._parameters import ParameterIndex, held_as
+from .._parameters import ParameterIndex, ParamInfo, held_as
 from .._torch_optimizers import is_state_dict
 
 _COMPILED = "_orig_mod."  # no one's own name
 _WRAPPED = "module."
 
 
-class ParamName(NamedTuple):
-    """The key of the model that a parameter is in, and its names there.
-
-    Without a key, it is the optimizer that was given the name.
-    """
-
-    model: str | None
-    name: str
-    aliases: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Names:
     """The names of an optimizer's parameters, and of what is frozen in the models beside it."""
 
-    params: Sequence[ParamName]
-    frozen: Sequence[ParamName] = ()
-
-    @property
-    def model(self) -> str | None:
-        """The key of the only model that the parameters are in; None if there are several."""
-        keys = {each.model for each in self.params}
-        return keys.pop() if len(keys) == 1 else None
-
-    def written(self, with_model: bool = False) -> list[str]:
-        """Return the names as text: with the model's key if asked for, or to tell several apart."""
-        full = with_model or self.model is None
-        return [_text(each.model if full else None, each.name) for each in self.params]
-
-    def aliases(self, with_model: bool = False) -> dict[str, list[str]]:
-        full = with_model or self.model is None
-        tied = ((each.model if full else None, each) for each in self.params if each.aliases)
-        return {
-            _text(key, each.name): [_text(key, other) for other in each.aliases]
-            for key, each in tied
-        }
-
-    def written_frozen(self, with_model: bool = False) -> set[str]:
-        if with_model or self.model is None:
-            return {_text(each.model, each.name) for each in self.frozen}
-        return {each.name for each in self.frozen if each.model == self.model}
-
-
-def _text(model: str | None, name: str) -> str:
-    return name if model is None else f"{model}.{name}"
+    model: str | None  # the key of the only model that they are in, which is left out
+    params: list[str]  # of several models, each with its key
+    aliases: dict[str, list[str]] = field(default_factory=dict)
+    frozen: Collection[str] = ()
 
 
 def names_of(optimizer: Optimizer, models: Mapping[Any, nn.Module]) -> Names | None:
     """Name an optimizer's parameters: as in the models beside it, or by its own names."""
     view = view_of(optimizer)
-    places = [(key, each) for key, model in models.items() for each in ParameterIndex(model)]
-    known: dict[int, ParamName] = {}
-    for key, each in places:  # the first model that has a parameter counts
-        known.setdefault(id(each.param), ParamName(key, each.name, each.aliases))
-    found = [known[id(param)] for param in view.params if id(param) in known]
-    if len(found) < len(view.params):
-        return Names([ParamName(None, name) for name in view.names]) if view.named else None
-    held = set(map(id, view.params))
-    frozen = [
-        ParamName(key, name)
-        for key, each in places
-        if not each.param.requires_grad and id(each.param) not in held
+    known: dict[int, tuple[Any, ParamInfo]] = {}
+    for key, model in models.items():
+        for each in ParameterIndex(model):  # the first model that has a parameter counts
+            known.setdefault(id(each.param), (key, each))
+    held = dict.fromkeys(map(id, view.params))
+    if not known.keys() >= held.keys():
+        return Names(None, view.names) if view.named else None
+    mine = [known[each] for each in held]
+    keys = {key for key, _ in mine}
+    only = keys.pop() if len(keys) == 1 else None
+
+    def text(key: Any, name: str) -> str:
+        return name if key in (None, only) else f"{key}.{name}"
+
+    params = [text(key, each.name) for key, each in mine]
+    frozen = {
+        text(key, name)
+        for place, (key, each) in known.items()
+        if place not in held and not each.param.requires_grad
         for name in (each.name, *each.aliases)
-    ]
-    names = Names(found, frozen)
-    return names if found and len(set(names.written())) == len(found) else None
+    }
+    aliases = {
+        text(key, each.name): [text(key, other) for other in each.aliases]
+        for key, each in mine
+        if each.aliases
+    }
+    return (
+        Names(only, params, aliases, frozen) if len(set(params)) == len(view.params) > 0 else None
+    )
 
 
 def own_name(model: nn.Module) -> Callable[[str], str]:
@@ -144,30 +120,25 @@ class Pairing(NamedTuple):
 
 
 def pair_by_name(saved: OptimizerView, names: Names) -> Pairing:
-    """Look each name up; a tied parameter may go by another of its names."""
-    was_long, now_long = _with_models(saved, names)
-    written, aliases = names.written(now_long), names.aliases(now_long)
-    prefix = f"{saved.model}." if was_long else ""
-    before, now = align([prefix + name for name in saved.names], written)
+    """Look each name up, without the keys of the models or with them: as more of them are found."""
+    forms = [("", ""), tuple(f"{key}." if key else "" for key in (saved.model, names.model))]
+    if "" not in forms[1] and saved.model != names.model:
+        del forms[0]
+    found = [_pairing(saved, names, *form) for form in forms]
+    return max(found, key=lambda each: len(each.pairs) - each.pairs.count(None))
+
+
+def _pairing(saved: OptimizerView, names: Names, was: str, now: str) -> Pairing:
+    """Look each name up, behind a prefix on each side; a tied parameter may go by another name."""
+    before, current = align(
+        [was + name for name in saved.names], [now + name for name in names.params]
+    )
     places = {name: place for place, name in enumerate(before)}
     for name, others in saved.aliases.items():
-        for other in others if prefix + name in places else ():
-            places.setdefault(prefix + other, places[prefix + name])
-    pairs = [
-        next((places[each] for each in (name, *aliases.get(full, ())) if each in places), None)
-        for name, full in zip(now, written, strict=True)
-    ]
-    return Pairing(pairs, before, now, names.written_frozen(now_long))
-
-
-def _with_models(saved: OptimizerView, names: Names) -> tuple[bool, bool]:
-    """Return for each side whether the key of its only model has to stand before its names."""
-    was, now = saved.model, names.model
-    if was == now:
-        return False, False
-    if was is not None and now is not None:
-        return True, True
-    if was is not None:  # the other side has several models, or names of its own
-        return any(name.startswith(f"{was}.") for name in names.written()), False
-    apart = set(names.written()).isdisjoint(saved.names)
-    return False, apart and any(name.startswith(f"{now}.") for name in saved.names)
+        for other in others if was + name in places else ():
+            places.setdefault(was + other, places[was + name])
+    pairs = []
+    for name, own in zip(current, names.params, strict=True):
+        known = (name, *(now + other for other in names.aliases.get(own, ())))
+        pairs.append(next((places[each] for each in known if each in places), None))
+    return Pairing(pairs, before, current, {*names.frozen, *(now + name for name in names.frozen)})

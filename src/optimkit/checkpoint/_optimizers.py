@@ -171,7 +171,7 @@ class OptimizerLoader(Loader):
                     "order is the same can't be."
                 )
         places = range(len(now.params))
-        labels = names.written() if names else [f"params[{place}]" for place in places]
+        labels = names.params if names else [f"params[{place}]" for place in places]
         states = [{} if at is None else saved.states[at] for at in pairs]
         shapes = self._saved_shapes(names, pairs)
         self.params = list(map(_Param, now.params, labels, now.group_of, pairs, states, shapes))
