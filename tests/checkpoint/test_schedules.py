@@ -340,10 +340,8 @@ def test_a_plain_file_of_one_state_dict(path, prefix):
     with pytest.raises(MismatchError) as caught:
         optimkit.load(path, model=model, optimizer=optimizer)
     assert caught.value.problems == (
-        f"model: {path} is by its form the state dict of a model, and holds no objects by name. "
-        "Load it by itself, as model.",
-        f"optimizer: {path} is by its form the state dict of a model, and holds no objects by name. "
-        "Give the file of an optimizer.",
+        f"{path} is by its form the state dict of a model, and holds no objects by name. Load it by "
+        "itself, into such an object, or give another file.",
     )
 
 

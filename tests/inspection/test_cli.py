@@ -349,7 +349,7 @@ def test_a_directory_of_many_processes_is_verified(tmp_path, capsys):
     }
     part.unlink()
     assert main(["verify", str(folder)]) == 1
-    assert capsys.readouterr().err == f"{part} is gone. Take an older copy.\n"
+    assert capsys.readouterr().err == f"{folder} lacks {part.name}. Take an older copy.\n"
     torch.save({"weight": 1}, folder / "optimkit.pt")
     assert main(["verify", str(folder)]) == 2
     assert capsys.readouterr().err == (

@@ -153,13 +153,12 @@ def _sharded(folder: Path) -> tuple[dict[Any, Any], list[Reading]]:
         raise CorruptCheckpointError(
             f"{folder} is damaged: its .metadata does not fit its files ({error!r}). Take an older copy."
         ) from error
-    names = {".metadata": 0, **pieces}
+    refused = "\n".join(dict.fromkeys(told))
     files = [
-        Reading(
-            None, None, Integrity(path, path.stat().st_size, count, verified=count > 0), refused
-        )
-        for (name, count), refused in zip(
-            names.items(), ["\n".join(dict.fromkeys(told)), *[""] * len(pieces)], strict=True
+        Reading(None, None, Integrity(path, path.stat().st_size, count, count > 0), text)
+        for name, count, text in (
+            (".metadata", 0, refused),
+            *((*each, "") for each in pieces.items()),
         )
         for path in [folder / name]
     ]
@@ -214,11 +213,7 @@ def _tidied(value: Any) -> Any:
         by_place = {"state": _by_place(state, groups)} if isinstance(state, dict) else {}
         return {**found, "param_groups": groups, **by_place}
     heads = {str(key).partition(".")[0] for key in found if "." in str(key)}
-    if (
-        not heads
-        or not heads <= {"state", "param_groups"}
-        or len(found.keys() - heads) != len(found)
-    ):
+    if not heads or not heads <= {"state", "param_groups"} or not heads.isdisjoint(found):
         return found
     parts: dict[str, dict[str, dict[str, Any]]] = {"state": {}, "param_groups": {}}
     for key, each in found.items():

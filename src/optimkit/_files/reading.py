@@ -223,7 +223,7 @@ def _load(path: Path, file: BinaryIO, map_location: MapLocation, *, zipped: bool
             return torch.load(file, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         if zipped or " GLOBAL " in str(error):
-            raise UnsafeCheckpointError(_unsafe(path, file, error)) from error
+            raise UnsafeCheckpointError(_unsafe(path, file)) from error
         raise CorruptCheckpointError(_foreign(path)) from error
     except (OSError, MemoryError, Warning):  # a warning that is to be an error is no damage
         raise
@@ -257,14 +257,14 @@ def allow_weights_only() -> Iterator[None]:
                 os.environ[free] = kept
 
 
-def _unsafe(path: Path, file: BinaryIO, error: Exception) -> str:
+def _unsafe(path: Path, file: BinaryIO) -> str:
     """Describe what a checkpoint would call, by a look at its pickle that runs none of it."""
     try:
         file.seek(0)
         found = torch.serialization.get_unsafe_globals_in_checkpoint(file)
-    except Exception:  # whatever is wrong with it, torch's own words say it better
+    except Exception:  # of another shape than torch reads
         found = []
-    what = first_few(sorted(found)) or _first_sentence(error)
+    what = first_few(sorted(found)) or "what weights_only=True does not read"
     return (
         f"{path} holds more than tensors and plain data: {what}. Nothing of it was run. "
         "Save it again as tensors, numbers, strings, lists and dicts."
@@ -273,11 +273,3 @@ def _unsafe(path: Path, file: BinaryIO, error: Exception) -> str:
 
 def _foreign(path: Path) -> str:
     return f"{path} is not a checkpoint that torch.load can read, or it is damaged."
-
-
-def _first_sentence(error: Exception) -> str:
-    """Take what torch refused, and cut its advice to unpickle freely."""
-    lines = [line.strip() for line in str(error).split("\n")]
-    about = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])
-    about = about.rpartition("WeightsUnpickler error:")[2].partition(". Please ")[0]
-    return about.strip().rstrip(".")

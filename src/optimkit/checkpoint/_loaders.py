@@ -51,7 +51,6 @@ class Source:
     where: str  # how an error calls it
     parts: Mapping[Any, Any]  # what there is in it
     models: Mapping[Any, nn.Module]  # beside the optimizers, which they give their names
-    bare: str = ""  # if it is the state dict of one object: of which kind
     others: Sequence[Any] = ()  # what is in it and not asked for
     copies: Copies = field(default_factory=Copies)  # of the schedulers that are replayed
 
@@ -96,12 +95,7 @@ class Loader:
             was = in_words(self.about["kind"]) if self.about else kind
             if self.saved is ABSENT:
                 names = first_few(map(repr, self.source.parts)) or "nothing"
-                self.add_problem(
-                    f"{where} is by its form the state dict of {in_words(self.source.bare)}, and holds "
-                    f"no objects by name. {self._remedy_for_bare(kind)}"
-                    if self.source.bare
-                    else f"{where} has nothing under this name; it has {names}."
-                )
+                self.add_problem(f"{where} has nothing under this name; it has {names}.")
             elif was != kind:
                 self.add_problem(f"{where} has {was} under this name, not {kind}.")
             else:
@@ -111,11 +105,6 @@ class Loader:
                 f"it can't be compared with what {where} has under this name "
                 f"({type(error).__name__}: {error})."
             )
-
-    def _remedy_for_bare(self, kind: str) -> str:
-        if in_words(self.source.bare) == kind:
-            return f"Load it by itself, as {self.name}."
-        return f"Give the file of {kind}."
 
     def compare(self) -> None:
         """Note what differs, and what of it is a problem."""

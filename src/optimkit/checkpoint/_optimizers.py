@@ -33,7 +33,7 @@ from .._torch_optimizers import (
 from .._values import as_form_of, copied, dtype_name, plain, same, tensors_in
 from ._header import class_of, same_class, short
 from ._loaders import Loader, ObjectLoader, in_sentence, or_grown, with_rows
-from ._names import Names, Pairing, ParamName, names_of, pair_by_name
+from ._names import Pairing, names_of, pair_by_name
 from ._results import LoadRow
 
 Shape = tuple[int, ...]
@@ -173,19 +173,21 @@ class OptimizerLoader(Loader):
         places = range(len(now.params))
         labels = names.params if names else [f"params[{place}]" for place in places]
         states = [{} if at is None else saved.states[at] for at in pairs]
-        shapes = self._saved_shapes(names, pairs)
+        prefix = f"{names.model}." if names and names.model else ""
+        shapes = self._saved_shapes([prefix + label for label in labels], pairs)
         self.params = list(map(_Param, now.params, labels, now.group_of, pairs, states, shapes))
 
-    def _saved_shapes(self, names: Names | None, pairs: list[int | None]) -> list[Shape | None]:
-        """Return the shape that each had: by the header, or by the model in the file."""
+    def _saved_shapes(self, names: list[str], pairs: list[int | None]) -> list[Shape | None]:
+        """Return the shape that each had: by the header, or by the models in the file."""
         if (shapes := self.was.shapes) is not None:
             return [None if at is None else shapes[at] for at in pairs]
-        found: list[Shape | None] = []
-        for each in names.params if names else [ParamName(None, "")] * len(pairs):
-            model = self.source.parts.get(each.model)
-            param = model.get(each.name) if isinstance(model, Mapping) else None
-            found.append(tuple(param.shape) if isinstance(param, Tensor) else None)
-        return found
+        found = {
+            f"{key}.{name}": tuple(param.shape)
+            for key, model in self.source.parts.items()
+            for name, param in (model.items() if isinstance(model, Mapping) else ())
+            if isinstance(param, Tensor)
+        }
+        return list(map(found.get, names))
 
     def _by_position(self, count: int, why: str) -> list[int | None]:
         before, now = (

@@ -14,7 +14,6 @@ from .._wrappers import stored, unwrapped
 from ._header import kind_of, models_in, parts_in, parts_of
 from ._loaders import ABSENT, Choices, Loader, ObjectLoader, ScalerLoader, Source
 from ._modules import ModuleLoader
-from ._names import bare_kind
 from ._optimizers import OptimizerLoader, OwnFormLoader, has_own_form
 from ._results import LoadReport
 from ._schedulers import SchedulerLoader
@@ -58,7 +57,6 @@ def plan(
         where,
         saved,
         models=models_in(parts) if models is None else models,
-        bare=bare_kind(content) if header is None else "",
         others=[value for name, value in saved.items() if name not in parts],
     )
     loaders = [

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._errors import CheckpointError, CorruptCheckpointError
+from .._errors import CheckpointError, CorruptCheckpointError, first_few
 from .._files.folders import HEADER, read_metadata
 from .._files.layout import crc_of
 from .._files.progress import show_progress
-from .._files.reading import Integrity, read
+from .._files.reading import Integrity, MapLocation, Reading, read
 from .._files.unread import Placeholder, rebuilt
 from ._header import KEY
 
@@ -43,19 +44,36 @@ def find(path: Path) -> Path:
     )
 
 
-def verify(path: Path) -> Integrity:
-    """Compare the checksums of all files of a directory, and read its metadata."""
-    folder = find(path)
-    reading = read(folder / HEADER)
+def read_folder(
+    folder: Path,
+    *,
+    map_location: MapLocation = "cpu",
+    verify: bool = True,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Reading:
+    """Read what is no large tensor; each rank compares the checksums of a part of the files."""
+    reading = read(folder / HEADER, map_location=map_location, verify=verify)
     header = reading.content.get(KEY) if isinstance(reading.content, dict) else None
     if not isinstance(header, dict) or not isinstance(header.get("files"), dict):
         raise CheckpointError(f"{folder / HEADER} says nothing of the files beside it.")
     noted = header["files"]
-    check_files(folder, noted)
-    if noted:
-        read_metadata(folder)
+    if lacking := [name for name in noted if not (folder / name).exists()]:
+        raise CorruptCheckpointError(f"{folder} lacks {first_few(lacking)}. Take an older copy.")
+    if verify:
+        _check_files(folder, noted, sorted(noted)[rank::ranks], show=rank == 0)
     sizes = [(folder / HEADER).stat().st_size, *(size for size, _ in noted.values())]
-    return Integrity(folder, sum(sizes), len(sizes), reading.integrity.verified)
+    integrity = Integrity(folder, sum(sizes), len(sizes), reading.integrity.verified)
+    return replace(reading, integrity=integrity)
+
+
+def verify(path: Path) -> Integrity:
+    """Compare the checksums of all files of a directory, and read its metadata."""
+    folder = find(path)
+    reading = read_folder(folder)
+    if reading.content[KEY]["files"]:
+        read_metadata(folder)
+    return reading.integrity
 
 
 # The tensors
@@ -105,28 +123,14 @@ def checksum(path: Path, seen: Callable[[int], None] | None = None) -> tuple[int
         return size, crc_of(file, 0, size, seen=seen)
 
 
-def check_files(
-    folder: Path, noted: Mapping[str, tuple[int, int]], rank: int = 0, ranks: int = 1
+def _check_files(
+    folder: Path, noted: Mapping[str, tuple[int, int]], names: Sequence[str], *, show: bool
 ) -> None:
-    """Compare files with what was noted when they were written; each rank does a part of them."""
-    names = sorted(noted)[rank::ranks]
+    """Compare files with what was noted when they were written."""
     total = sum(noted[name][0] for name in names)
-    with show_progress(f"Verifying {folder.name}", total) as advance:
+    with show_progress(f"Verifying {folder.name}", total if show else None) as advance:
         for name in names:
-            _check_file(folder / name, *noted[name], advance if rank == 0 else None)
-
-
-def _check_file(path: Path, size: int, crc: int, seen: Callable[[int], None] | None) -> None:
-    try:
-        found = checksum(path, seen)
-    except FileNotFoundError:
-        raise CorruptCheckpointError(f"{path} is gone. Take an older copy.") from None
-    if found[0] != size:
-        raise CorruptCheckpointError(
-            f"{path} is damaged: it has {found[0]:,} bytes, {size:,} were written. Take an older "
-            "copy."
-        )
-    if found[1] != crc:
-        raise CorruptCheckpointError(
-            f"{path} is damaged: it does not fit its checksum. Take an older copy."
-        )
+            if checksum(folder / name, advance) != tuple(noted[name]):
+                raise CorruptCheckpointError(
+                    f"{folder / name} is damaged: it does not fit its checksum. Take an older copy."
+                )

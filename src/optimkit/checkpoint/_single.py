@@ -12,7 +12,13 @@ from typing import Any, Literal, overload
 from torch import nn
 from torch.optim import Optimizer
 
-from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError, first_few
+from .._errors import (
+    CheckpointError,
+    CorruptCheckpointError,
+    MismatchError,
+    UnsafeCheckpointError,
+    first_few,
+)
 from .._files.folders import look_into
 from .._files.opaque import holds_opaque
 from .._files.reading import MapLocation, Reading, opened
@@ -25,7 +31,7 @@ from .._values import listed
 from .._wrappers import unwrapped
 from . import _contents as contents
 from ._arguments import checked_mapping, objects_to_load, objects_to_save, places_of
-from ._header import KEY, checked_header, describe
+from ._header import KEY, checked_header, describe, in_words
 from ._loaders import Choices, Options
 from ._names import bare_kind
 from ._plan import plan
@@ -262,8 +268,14 @@ def _content(
             f"{path} holds a {type(content).__name__}, where objects by name were "
             "expected. Read it with torch.load(path, weights_only=True)."
         )
-    places = places_of(key, objects, bare_kind(content) if header is None else "")
+    bare = bare_kind(content) if header is None else ""
+    places = places_of(key, objects, bare)
     if not places:
+        if bare and objects:
+            raise MismatchError(
+                f"{path} is by its form the state dict of {in_words(bare)}, and holds no objects by "
+                "name. Load it by itself, into such an object, or give another file."
+            )
         return content, header
     if lacking := [place for place in places.values() if part_at(content, place) is None]:
         raise CheckpointError(

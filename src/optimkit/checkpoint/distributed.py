@@ -22,9 +22,9 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 
-from .._errors import CheckpointError, CorruptCheckpointError
+from .._errors import CheckpointError
 from .._files.folders import HEADER, read_metadata
-from .._files.reading import MapLocation, Reading, read
+from .._files.reading import MapLocation
 from .._files.unread import Placeholder, placeholders_in
 from .._files.writing import RunLock, live_runs, sync, sync_folder, write
 from . import _contents as contents
@@ -262,7 +262,11 @@ def load(
     given = objects_to_load(objects, stateful)
     settle()
     folder = ranks.run_on_first(lambda: shards.find(Path(path)))
-    reading = ranks.run(lambda: _read(folder, map_location, verify, ranks))
+    reading = ranks.run(
+        lambda: shards.read_folder(
+            folder, map_location=map_location, verify=verify, rank=ranks.rank, ranks=ranks.size
+        )
+    )
     content = shards.with_placeholders(reading.content)
     header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
     choices = Choices(match, strict, options, grown)
@@ -280,17 +284,6 @@ def load(
         warnings.warn(text, stacklevel=2)
     verified = reading.integrity.verified
     return Loaded(Path(path), found.plain, header["metadata"], found.reports, verified)
-
-
-def _read(folder: Path, map_location: MapLocation, verify: bool, ranks: Ranks) -> Reading:
-    """Read what is no large tensor, and compare the checksums of a part of the files."""
-    reading = read(folder / HEADER, map_location=map_location, verify=verify)
-    noted = reading.content.get(KEY, {}).get("files", {})
-    if verify:
-        shards.check_files(folder, noted, ranks.rank, ranks.size)
-    elif any(not (folder / name).exists() for name in noted):
-        raise CorruptCheckpointError(f"{folder} lacks a part of it. Take an older copy.")
-    return reading
 
 
 def _room(found: Plan) -> dict[Any, Tensor]:
