@@ -276,3 +276,21 @@ def test_wrong_values():
     """An unknown kind of snapshot is refused, with the kinds there are."""
     with pytest.raises(ValueError, match=r"^values must be one of norm, copy, none, not 'all'$"):
         snapshot(trained()[1], "all")
+
+
+def test_what_changed_alike_is_one_line():
+    """A count of steps is one line of text; the rows have each."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.Linear(2, 2))
+    optimizer = torch.optim.Adagrad(model.named_parameters())
+    step(model, optimizer)
+    before = snapshot(optimizer)
+    for state in optimizer.state.values():
+        state["step"] += 4
+    found = diff(before, optimizer)
+    assert [row.name for row in found.rows] == [name for name, _ in model.named_parameters()]
+    assert str(found) == (
+        "State\n"
+        "name                 key   kind     before  after  change\n"
+        "-------------------  ----  -------  ------  -----  ------\n"
+        "0.weight and 5 more  step  changed       1      5       4"
+    )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .._files.folders import look_into
 from .._optimizer_view import Source, view_of_any, view_of_saved
-from .._tables import Shown, Table, counted, jsonable
+from .._tables import Shown, Table, counted, in_few, jsonable
 from .._torch_optimizers import is_state_dict, optimizers_in
 from .._values import dtype_name, equal, items_of, local, parts_of, plain, same, tensors_in
 from .norms import norm_of
@@ -23,6 +23,7 @@ from .snapshot import Snapshot, SnapshotRow, row_of, take
 Kind = Literal["added", "removed", "changed"]
 Pair = tuple[str, int | None, int | None]  # a parameter, and its place in either side
 
+_FEW = 3  # so many rows that are alike are shown one by one
 _LINES = 40  # so many rows of a table are shown; `rows` has all
 
 
@@ -98,11 +99,30 @@ class Diff(Shown):
 
 
 def _table(caption: str, rows: Sequence[DiffRow]) -> Table:
+    rows = _summed_up(rows)
     more = f", the first {_LINES} of {len(rows)}" if len(rows) > _LINES else ""
     told = any(row.change is not None for row in rows)
     columns = [key for key in DiffRow._fields if told or key != "change"]
     formats = {"change": lambda value: "" if value is None else f"{value:.3g}"}
     return Table(rows[:_LINES], columns, caption + more, formats=formats)
+
+
+def _summed_up(rows: Sequence[DiffRow]) -> list[DiffRow]:
+    """Make one line of what changed alike in many, as a count of steps does."""
+    alike: dict[str, list[DiffRow]] = {}
+    for row in rows:
+        alike.setdefault(repr(row[1:]), []).append(row)
+    lines: list[DiffRow] = []
+    for members in alike.values():
+        patterns = in_few([row.name for row in members])
+        if len(patterns) == 1:
+            lines.append(members[0]._replace(name=patterns[0][0]))
+        elif len(members) > _FEW:
+            more = f"{members[0].name} and {len(members) - 1} more"
+            lines.append(members[0]._replace(name=more))
+        else:
+            lines += members
+    return lines
 
 
 def diff(a: Source | Snapshot, b: Source | Snapshot) -> Diff:
