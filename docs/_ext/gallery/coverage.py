@@ -54,7 +54,7 @@ def answers(scripts: list[Tutorial]) -> dict[str, list[tuple[Tutorial, str]]]:
 def markers(tutorial: Tutorial) -> Iterator[tuple[str, list[str]]]:
     """Yield the markers of a script, each with the heading that it is under."""
     heading = tutorial.title
-    for found in HEADING_OR_MARKER.finditer(tutorial.path.read_text("utf-8")):
+    for found in HEADING_OR_MARKER.finditer(tutorial.source):
         if found[1]:
             heading = found[1].strip()
         else:

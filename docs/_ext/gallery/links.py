@@ -13,7 +13,7 @@ from bilingual.languages import by_sphinx
 from bilingual.pairing import split_leaf
 from bilingual.reports import warn
 
-from .scripts import Tutorial, tutorials
+from .scripts import tutorials
 
 NAMED = re.compile(
     r"(?:tutorial |教程 ?)(\d\d)(?!\d)|checked\s+line\s+by\s+line|逐条核对", re.IGNORECASE
@@ -27,27 +27,25 @@ class ListUses(SphinxTransform):
     default_priority = 40
 
     def apply(self, **kwargs: Any) -> None:
-        scripts = tutorials()
+        scripts, users = tutorials(), {}
         for described in self.document.findall(addnodes.desc):
             name = described[0].get("fullname", "")
             if described[0].get("module") == "optimkit" and "." not in name:
-                self.say(described[-1], [one for one in scripts if name in one.uses])
+                users[described[-1]] = [one for one in scripts if name in one.uses]
         terms = {term.anchor: term.pattern for term in glossary(self.env)}
         for title in self.document.findall(nodes.term):
             if pattern := terms.get("".join(title["ids"])):
-                users = [one for one in scripts if pattern.search(one.path.read_text("utf-8"))]
-                self.say(title.parent[-1], users if len(users) <= 12 else [])
-
-    def say(self, content: nodes.Element, users: list[Tutorial]) -> None:
-        """Add to what is said of a function or a term which tutorials use it."""
-        for tutorial in tutorials():
+                found = [one for one in scripts if pattern.search(one.source)]
+                users[title.parent[-1]] = found if len(found) <= 12 else []
+        for tutorial in scripts if users else ():
             self.env.note_dependency(str(tutorial.path))
-        english = ", ".join(f"tutorial {one.number}" for one in users)
-        chinese = "、".join(f"教程 {one.number}" for one in users)
-        if users:
-            said = f"Used in {english}. | 用在 {chinese}。"
-            content += nodes.paragraph("", said, classes=["uses"])
-            split_leaf(content[-1], by_sphinx(self.config.language))
+        for content, found in users.items():
+            english = ", ".join(f"tutorial {one.number}" for one in found)
+            chinese = "、".join(f"教程 {one.number}" for one in found)
+            if found:
+                said = f"Used in {english}. | 用在 {chinese}。"
+                content += nodes.paragraph("", said, classes=["uses"])
+                split_leaf(content[-1], by_sphinx(self.config.language))
 
 
 class LinkNames(SphinxTransform):

@@ -30,6 +30,7 @@ class Tutorial:
     """What a card says of a script."""
 
     path: Path
+    source: str
     title: str
     lead: tuple[str, str]
     needs: tuple[str, str]
@@ -72,6 +73,7 @@ def read(path: Path, source: str) -> Tutorial:
     number = re.search(r"sphinx_gallery_thumbnail_number = (\d+)", source)
     return Tutorial(
         path=path,
+        source=source,
         title=blocks[0].splitlines()[0],
         lead=(blocks[1], blocks[2]),
         needs=(" ".join(english[1].split()), " ".join(chinese[1].split())),
