@@ -91,7 +91,6 @@ sphinx_gallery_conf = {
     "filename_pattern": r"plot_\d\d_",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
-    "parallel": own is ENGLISH and (os.cpu_count() or 1),  # the others find the scripts run
     "image_scrapers": ("gallery.figures.scrape",),
     "reset_modules": ("gallery.figures.reset_style",),
     "capture_repr": ("_repr_html_",),
@@ -125,7 +124,11 @@ html_sidebars = {
     **{name: [] for name in ("index", "start", "glossary", "coverage", "search")},
 }
 bilingual_base_url = os.environ.get("OPTIMKIT_BASE_URL", "")
-html_context = {"default_mode": "auto", "repository": repository.rstrip("/")}
+html_context = {
+    "default_mode": "auto",
+    "reading_language": own,
+    "repository": repository.rstrip("/"),
+}
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,

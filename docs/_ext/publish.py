@@ -19,7 +19,7 @@ from pathlib import Path
 from string import Template
 
 from bilingual.languages import LANGUAGES
-from gallery.downloads import HAVE_RUN, build_wheel
+from gallery.downloads import build_wheel
 from gallery.scripts import digest
 
 DOCS = Path(__file__).parents[1]
@@ -44,22 +44,15 @@ OPTIONAL = re.compile(r":(?:not|is|where)\([^()]*\)")
 def build_languages() -> int:
     """Build each language in a process of its own, since Sphinx keeps some words of the one before.
 
-    The first runs the scripts, and the second begins once they have run. Return an exit code that
-    is not zero, if there is one.
+    They share the scripts. Return an exit code that is not zero, if there is one.
     """
-    (DOCS / HAVE_RUN).unlink(missing_ok=True)
-    builds: list[subprocess.Popen[bytes]] = []
-    folders = {one: (BUILD / "doctrees" / one.path, NEXT / one.path) for one in LANGUAGES}
-    for language, (trees, pages) in folders.items():
+    builds: dict[tuple[Path, Path], subprocess.Popen[bytes]] = {}
+    for one in LANGUAGES:
+        trees, pages = made = BUILD / "doctrees" / one.path, NEXT / one.path
         command = [sys.executable, "-m", "sphinx", "-W", "-q", "-d", trees, DOCS, pages]
-        environment = os.environ | {"OPTIMKIT_LANGUAGE": language.sphinx}
-        builds.append(subprocess.Popen(command, env=environment))
-        while builds[0].poll() is None and not (DOCS / HAVE_RUN).exists():
-            time.sleep(0.1)
-        if builds[0].poll():
-            break
-    codes = [build.wait() for build in builds]
-    for code, made in zip(codes, folders.values(), strict=False):
+        builds[made] = subprocess.Popen(command, env=os.environ | {"OPTIMKIT_LANGUAGE": one.sphinx})
+    codes = [build.wait() for build in builds.values()]
+    for code, made in zip(codes, builds, strict=True):
         if code:
             # Sphinx would hold what it has read to be up to date, and would not warn again.
             for folder in made:

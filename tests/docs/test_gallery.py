@@ -218,9 +218,9 @@ def project(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     app = SimpleNamespace(srcdir=tmp_path / "docs")
+    scripts.forget_stale(app)
     for name in ("plot_01_plain", "plot_02_kit"):
         (tmp_path / "docs" / "auto_examples" / f"{name}.py.md5").write_text("0")
-    scripts.remember_fresh(app)
     return app
 
 
@@ -262,7 +262,9 @@ def test_pages_of_scripts_that_are_gone(project):
     (folder / "plot_01_plain.rst").write_text("")
     (project.srcdir.parent / "examples" / "plot_01_plain.py").unlink()
     stale(project)
-    assert saved(folder) == [scripts.RECORD, "plot_02_kit.py", "plot_02_kit.py.md5"]
+    assert saved(folder) == [
+        *("gallery.lock", scripts.RECORD, "plot_02_kit.py", "plot_02_kit.py.md5")
+    ]
 
 
 def test_cards_read_scripts(tmp_path):

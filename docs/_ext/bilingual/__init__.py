@@ -20,7 +20,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_node(pages.fold, html=pages.element("details", CLASS="solution"))
     app.add_node(pages.fold_summary, html=pages.element("summary"))
     app.connect("builder-inited", docstrings.compile_catalogs)
-    app.connect("builder-inited", pages.tag_html)
+    app.connect("builder-inited", pages.leave_search)
     app.connect("env-get-outdated", pages.remove_pages)
     app.connect("env-check-consistency", search.check_questions)
     app.connect("build-finished", search.write_index)

@@ -37,9 +37,8 @@ LINKED = (nodes.reference, addnodes.pending_xref, nodes.literal, nodes.math, nod
 
 def is_neutral(node: nodes.Node) -> bool:
     """Return whether a block belongs to both languages as it is."""
-    if isinstance(node, NEUTRAL):
-        return True
-    return isinstance(node, nodes.Element) and bool(OURS.intersection(node.get("classes", ())))
+    ours = isinstance(node, nodes.Element) and OURS.intersection(node.get("classes", ()))
+    return isinstance(node, NEUTRAL) or bool(ours)
 
 
 def is_leaf(node: nodes.Node) -> bool:

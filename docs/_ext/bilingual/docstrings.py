@@ -65,10 +65,7 @@ class TranslateDocstrings(SphinxTransform):
                 self.env.note_dependency(catalog.mo_path)
         own = by_sphinx(self.config.language)
         twins = {node: self.add_twin(node, other(own)) for node in found if can_double(node)}
-        if own is ENGLISH:
-            self.translate(list(twins.values()))
-        else:
-            self.translate(found)
+        self.translate(list(twins.values()) if own is ENGLISH else found)
         for node, twin in twins.items():
             if isinstance(node, nodes.inline):
                 # Sphinx dissolves the text of a field into its paragraph, with what is in it.

@@ -45,12 +45,8 @@ class Term:
         return re.compile(rf"\b{re.escape(self.en)}s?\b", re.IGNORECASE)
 
 
-def glossary_path(project: Sphinx | BuildEnvironment) -> Path:
-    return Path(project.srcdir, "glossary.toml")
-
-
 def glossary(project: Sphinx | BuildEnvironment) -> tuple[Term, ...]:
-    path = glossary_path(project)
+    path = Path(project.srcdir, "glossary.toml")
     return read_glossary(path, path.stat().st_mtime_ns) if path.exists() else ()
 
 
@@ -88,7 +84,6 @@ class GlossaryTerms(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        self.env.note_dependency(str(glossary_path(self.env)))
         terms = [term for term in glossary(self.env) if term.topic == self.arguments[0]]
         if not terms:
             raise self.error(f"the glossary has no term of the topic {self.arguments[0]!r}")

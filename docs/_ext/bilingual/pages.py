@@ -21,12 +21,9 @@ SOLUTION = re.compile(r"(solution|answers?)( \d+)? ?[|｜]")
 """How the name of a folded section begins: ``Solution | …``, ``Solution 2 | …``, ``Answers | …``."""
 
 
-def tag_html(app: Sphinx) -> None:
-    """Write the language into ``<html lang>`` as browsers know it."""
-    own = by_sphinx(app.config.language)
-    # Our own search is in search.js: Sphinx's index would be built, and loaded, for nothing.
+def leave_search(app: Sphinx) -> None:
+    """Leave the search to search.js: Sphinx's index would be built, and loaded, for nothing."""
     app.builder.search = False
-    app.config.html_context["reading_language"] = own
 
 
 def remove_pages(

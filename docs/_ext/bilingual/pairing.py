@@ -12,7 +12,7 @@ from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from .blocks import UNSEEN, find_separator, is_leaf, join_lines, languages_of, leaves, words_of
-from .glossary import check_terms, glossary_path
+from .glossary import check_terms
 from .languages import (
     CHINESE,
     ENGLISH,
@@ -54,7 +54,7 @@ class PairBlocks(SphinxTransform):
 
     def apply(self, **kwargs: Any) -> None:
         own = by_sphinx(self.config.language)
-        self.env.note_dependency(glossary_path(self.env))
+        self.env.note_dependency("glossary.toml")
         for leaf in leaves(self.document):
             join_lines(leaf)
         for toctree in self.document.findall(addnodes.toctree):

@@ -19,15 +19,12 @@ from sphinx.application import Sphinx
 from sphinx_gallery.notebook import jupyter_notebook_skeleton, rst2md
 from sphinx_gallery.py_source_parser import remove_config_comments, split_code_and_text_blocks
 
-from bilingual.languages import ENGLISH, LANGUAGES, Language, by_sphinx, choose, detect, halves
+from bilingual.languages import ENGLISH, LANGUAGES, Language, choose, detect, halves
 
-from .scripts import ROOT, tutorials
+from .scripts import ROOT, alone, tutorials
 
 WHEEL = f"wheels/optimkit-{version('optimkit')}-py3-none-any.whl"
 """Where the package is on the site, for both languages, at the version that the tutorials ran with."""
-
-HAVE_RUN = "auto_examples/have_run.txt"
-"""What stands there once the scripts have run and their downloads are written."""
 
 PART = re.compile(r"^\.\. GENERATED FROM PYTHON SOURCE LINES (\d+)-\d+$", re.M)
 SHOWN = re.compile(
@@ -47,8 +44,6 @@ Part = tuple[str, str, str]
 
 def write_downloads(app: Sphinx) -> None:
     """Write the files of each language, and of both, into folders, once the scripts have run."""
-    if by_sphinx(app.config.language) is not ENGLISH:
-        return  # the English build has written them
     folder = Path(app.srcdir, "auto_examples")
     found = [(one, split_code_and_text_blocks(one.path)[1]) for one in tutorials()]
     for language in (*LANGUAGES, None):
@@ -72,7 +67,7 @@ def write_downloads(app: Sphinx) -> None:
         newest = max((file.stat().st_mtime for file in own.iterdir()), default=0)
         if not zipped.exists() or zipped.stat().st_mtime < newest:
             shutil.make_archive(str(zipped.with_suffix("")), "zip", own)
-    Path(app.srcdir, HAVE_RUN).touch()
+    alone(app).release()
 
 
 def in_language(kind: str, said: str, language: Language | None) -> str:

@@ -1,4 +1,4 @@
-"""The tutorials' scripts: what each says of itself, and which to run again.
+"""The tutorials' scripts: what each says of itself, which to run again, and which build runs it.
 
 sphinx-gallery looks at the script alone. Taking away its checksum makes it look again when the
 package, torch, or the figures' style has changed.
@@ -13,7 +13,9 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from sphinx.application import Sphinx
+from sphinx_gallery.gen_rst import generate_file_rst
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "examples"
@@ -106,17 +108,41 @@ def fingerprint() -> str:
 
 def forget_stale(app: Sphinx) -> None:
     """Take away the checksums of scripts that something else has made stale, and pages of none."""
-    target = Path(app.srcdir, "auto_examples")
+    target, made_with = Path(app.srcdir, "auto_examples"), fingerprint()
     record = target / RECORD
-    if not record.exists() or record.read_text("utf-8") != fingerprint():
-        for checksum in target.glob("*.md5"):
-            checksum.unlink()
-    for page in target.glob("plot_*.py"):
-        if not (SCRIPTS / page.name).exists():
-            for made in target.glob(f"{page.stem}.*"):
-                made.unlink()
+    with alone(app):
+        if not record.exists() or record.read_text("utf-8") != made_with:
+            for checksum in target.glob("*.md5"):
+                checksum.unlink()
+            record.write_text(made_with, "utf-8")
+        for page in target.glob("plot_*.py"):
+            if not (SCRIPTS / page.name).exists():
+                for made in target.glob(f"{page.stem}.*"):
+                    made.unlink()
 
 
-def remember_fresh(app: Sphinx) -> None:
-    """Note what the scripts depended on, now that the gallery has run them."""
-    Path(app.srcdir, "auto_examples", RECORD).write_text(fingerprint(), "utf-8")
+def alone(app: Sphinx, what: str = "gallery") -> FileLock:
+    """Return a lock: of the builds of both languages, one holds it at a time, until it ends at the latest."""
+    folder = Path(app.srcdir, "auto_examples")
+    folder.mkdir(exist_ok=True)
+    return FileLock(folder / f"{what}.lock", is_singleton=True)
+
+
+def share(app: Sphinx) -> None:
+    """Run each script that the build of the other language has not begun; wait until it has run the rest.
+
+    What the gallery writes of all of them, it then writes alone.
+    """
+    folder, conf = Path(app.srcdir, "auto_examples"), app.config.sphinx_gallery_conf
+    elsewhere = []
+    for tutorial in tutorials():
+        try:
+            with alone(app, tutorial.name).acquire(blocking=False):
+                generate_file_rst(tutorial.path.name, folder, SCRIPTS, conf)
+        except Timeout:
+            elsewhere.append(tutorial)
+    for tutorial in elsewhere:
+        with alone(app, tutorial.name):
+            if not (folder / f"{tutorial.path.name}.md5").exists():
+                raise SystemExit(f"{tutorial.path} failed in the build of the other language")
+    alone(app).acquire()
