@@ -15,6 +15,7 @@ from torch import nn
 
 import optimkit
 from optimkit import CheckpointDir, CorruptCheckpointError, MismatchError
+from optimkit.checkpoint import distributed
 
 
 def trained(seed, dtype=torch.float32, make=torch.optim.AdamW):
@@ -223,17 +224,36 @@ def test_a_signal_in_the_middle(tmp_path):
             for name, value in ends[0].items():
                 state_of(*live)[name].copy_(value)
             rung.clear()
-            with contextlib.suppress(Alarm), torch.enable_grad():  # or no_grad, cut short, stays
+            with contextlib.suppress(Alarm):
                 signal.setitimer(signal.ITIMER_REAL, microseconds / 1e6)
                 optimkit.load(path, model=live[0], optimizer=live[1])
                 while not rung:
                     time.sleep(0.001)
             now = state_of(*live)
+            assert torch.is_grad_enabled()
             assert is_equal(now, ends[0]) or is_equal(now, ends[1]), microseconds
             loaded.append(is_equal(now, ends[1]))
     finally:
         signal.signal(signal.SIGALRM, former)
     assert False in loaded
+
+
+def test_gradients_stay_on(tmp_path):
+    """A signal may come in the middle of torch's no_grad, whose end is then cut off."""
+    path = optimkit.save(tmp_path / "a.pt", late=Late(None))
+    folder = distributed.save(tmp_path / "many", late=Late(None))
+
+    def cut_short():
+        torch.no_grad().__enter__()
+        raise Alarm
+
+    for load in (optimkit.load, distributed.load):
+        with pytest.raises(Alarm):
+            load(path if load is optimkit.load else folder, late=Late(cut_short))
+        assert torch.is_grad_enabled()
+    with torch.no_grad():
+        optimkit.load(path, late=Late(lambda: torch.set_grad_enabled(True)))
+        assert not torch.is_grad_enabled()
 
 
 MEMORY = """

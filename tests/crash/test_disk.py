@@ -162,12 +162,13 @@ def test_ctrl_c_leaves_the_old_one(path, delay):
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        with contextlib.suppress(KeyboardInterrupt), torch.enable_grad():
+        with contextlib.suppress(KeyboardInterrupt):
             signal.setitimer(signal.ITIMER_REAL, delay)
             while not rung:  # an interrupt in a destructor ends nothing
                 optimkit.save(path, number=1, weight=weight)
     finally:
         signal.signal(signal.SIGALRM, before)
+    assert torch.is_grad_enabled()
     assert optimkit.load(path)["number"] == 1
     optimkit.save(path, number=1)
     assert unharmed(path)

@@ -27,7 +27,7 @@ from .._files.writing import write
 from .._optimizer_view import choose, names_that_fit, view_of_saved
 from .._parameters import ParameterIndex
 from .._torch_optimizers import is_state_dict, optimizers_in, part_at
-from .._values import listed
+from .._values import listed, same_grad_mode
 from .._wrappers import unwrapped
 from . import _contents as contents
 from ._arguments import checked_mapping, objects_to_load, objects_to_save, places_of
@@ -245,7 +245,10 @@ def load_from(
     key: Key = None,
 ) -> Loaded:
     """Load, from a file that is damaged if it lacks the checksums that it was written with."""
-    with _reading(path, map_location, verify, of_part=key is not None) as reading:
+    with (
+        same_grad_mode(),
+        _reading(path, map_location, verify, of_part=key is not None) as reading,
+    ):
         if has_checksums and verify and not reading.integrity.verified:
             raise CorruptCheckpointError(f"{reading.integrity}.")
         content, header = _content(path, reading, key, objects)

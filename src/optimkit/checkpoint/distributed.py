@@ -27,6 +27,7 @@ from .._files.folders import HEADER, read_metadata
 from .._files.reading import MapLocation
 from .._files.unread import Placeholder, placeholders_in
 from .._files.writing import RunLock, live_runs, sync, sync_folder, write
+from .._values import same_grad_mode
 from . import _contents as contents
 from . import _shards as shards
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
@@ -261,25 +262,26 @@ def load(
     ranks = Ranks()
     given = objects_to_load(objects, stateful)
     settle()
-    folder = ranks.run_on_first(lambda: shards.find(Path(path)))
-    reading = ranks.run(
-        lambda: shards.read_folder(
-            folder, map_location=map_location, verify=verify, rank=ranks.rank, ranks=ranks.size
+    with same_grad_mode():
+        folder = ranks.run_on_first(lambda: shards.find(Path(path)))
+        reading = ranks.run(
+            lambda: shards.read_folder(
+                folder, map_location=map_location, verify=verify, rank=ranks.rank, ranks=ranks.size
+            )
         )
-    )
-    content = shards.with_placeholders(reading.content)
-    header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
-    choices = Choices(match, strict, options, grown)
-    found = ranks.run(lambda: plan(content, header, given, choices, where=str(path)))
-    # Without room in one process, the others must not wait for it.
-    tensors = ranks.run(lambda: _room(found))
-    if any(ranks.gather(bool(tensors))):
-        reader = _SafeReader(folder)
-        ranks.run(reader.read_metadata)  # torch would wrap what is wrong with it
-        with _unwrapped():
-            state_dict_loader.load(tensors, storage_reader=reader)
-    found.fill(tensors)
-    found.load(together=ranks.run)
+        content = shards.with_placeholders(reading.content)
+        header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
+        choices = Choices(match, strict, options, grown)
+        found = ranks.run(lambda: plan(content, header, given, choices, where=str(path)))
+        # Without room in one process, the others must not wait for it.
+        tensors = ranks.run(lambda: _room(found))
+        if any(ranks.gather(bool(tensors))):
+            reader = _SafeReader(folder)
+            ranks.run(reader.read_metadata)  # torch would wrap what is wrong with it
+            with _unwrapped():
+                state_dict_loader.load(tensors, storage_reader=reader)
+        found.fill(tensors)
+        found.load(together=ranks.run)
     for text in found.warnings if ranks.rank == 0 else ():
         warnings.warn(text, stacklevel=2)
     verified = reading.integrity.verified
