@@ -564,6 +564,27 @@ def test_what_is_not_finite_evicts_nothing(tmp_path, value):
     assert checkpoints.restore(model=model).step == 6
 
 
+def test_what_is_not_finite_beside_training(tmp_path):
+    """The thread that writes looks; who waits is told, or else the next save, once."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Last(1),), background=True)
+    good, bad = nn.Sequential(nn.Linear(2, 2)), nn.Sequential(broken())
+    checkpoints.save(1, model=good)
+    saving = checkpoints.save(2, model=bad)
+    bad[0].weight.data.zero_()
+    with pytest.warns(UserWarning, match="holds NaN or infinity: model.0.weight. It is") as caught:
+        path = saving.wait()
+    assert [each.filename for each in caught] == [__file__]
+    assert path == saving.path == checkpoints.paths[0]
+    assert path.name.endswith(".nonfinite.pt")
+    assert saving.wait() == path  # and no second warning
+    assert steps(checkpoints) == [1, 2]
+    checkpoints.save(3, average=broken())
+    with pytest.warns(UserWarning, match="holds NaN or infinity: average.weight. It is"):
+        checkpoints.save(4, model=good)
+    checkpoints.save(5, model=good).wait()
+    assert steps(checkpoints) == [5]
+
+
 def test_nothing_finite_is_there(tmp_path):
     """Then the latest is loaded; there is nothing better."""
     checkpoints = CheckpointDir(tmp_path)

@@ -20,10 +20,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from .. import _values
 from .._errors import UnsafeCheckpointError, first_few
 from .._files.reading import allow_weights_only
-from .._values import of_python, tensors_in
+from .._values import items_of, of_python, tensors_in
 from .._wrappers import own_state_of, stored
-from ._header import class_of, is_group, kind_of, parts_of
+from ._header import class_of, is_group, kind_of, parts_in, parts_of
 from ._modules import own_state
+from ._names import own_name
 from ._schedulers import scheduler_state
 
 _PLAIN = (float, bool, complex, type(None), bytearray, str, torch.dtype, torch.device)
@@ -111,20 +112,30 @@ def check(content: Mapping[str, Any], metadata: Mapping[str, Any] | None = None)
     return found.bytes
 
 
-def non_finite(objects: Mapping[str, Any]) -> list[str]:
-    """Name the parameters, and the state of optimizers, that hold NaN or infinity.
+def watched(objects: Mapping[str, Any]) -> dict[str, list[str] | None]:
+    """Name what ought to be finite: the parameters of models; of optimizers, all state.
 
-    Buffers may: masks are made of it.
+    Buffers may be infinite: masks are made of it.
     """
-    held: list[tuple[str, Any]] = []
+    found: dict[str, list[str] | None] = {}
     for name, value in parts_of(objects).items():
         if isinstance(value, nn.Module):
-            held += [(f"{name}.{each}", param) for each, param in value.named_parameters()]
+            found[name] = [*map(own_name(value), (each for each, _ in value.named_parameters()))]
         elif isinstance(value, Optimizer):
-            for state in value.state.values():
-                held += [
-                    (f"{key} of {name}", each) for key in state for each in tensors_in(state[key])
-                ]
+            found[name] = None
+    return found
+
+
+def non_finite(content: Mapping[str, Any], watched: Mapping[str, list[str] | None]) -> list[str]:
+    """Name what holds NaN or infinity, of what ought not to."""
+    held: list[tuple[str, Any]] = []
+    for name, value in parts_in(content, watched).items():
+        keys = watched.get(name, ())
+        if keys is None:
+            for _, state in items_of(dict(items_of(value)).get("state")):
+                for key, each in items_of(state):
+                    held += [(f"{key} of {name}", tensor) for tensor in tensors_in(each)]
+        held += [(f"{name}.{key}", value[key]) for key in keys or () if key in value]
     bad = (held[at][0] for at in _values.non_finite(each for _, each in held))
     return list(dict.fromkeys(bad))
 

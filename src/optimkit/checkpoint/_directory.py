@@ -216,22 +216,31 @@ class CheckpointDir:
         found = objects_to_save(objects, stateful, ("which", "finite"))
         numbers = self._checked_metrics(step, metrics)
         writing.make_folder(self.path)
-        bad = contents.non_finite(found)
-        record = self._next(step, finite=not bad)
-        if bad:
-            warnings.warn(
+        record, watched = self._next(step), contents.watched(found)
+
+        def place(content: Mapping[str, Any]) -> tuple[Path, str]:
+            nonlocal record
+            bad = contents.non_finite(content, watched)
+            if not bad:
+                return record.path, ""
+            record = record._replace(finite=False, path=record.path.with_suffix(".nonfinite.pt"))
+            return record.path, (
                 f"{record.path} holds NaN or infinity: {first_few(bad)}. It is not counted among "
-                "those to keep, and restore passes over it.",
-                stacklevel=2,
+                "those to keep, and restore passes over it."
             )
-        extra = {"step": step, "metrics": numbers}
 
         def then() -> None:
             self._metrics[record] = numbers
             self._delete(record)
 
         return save_with(
-            extra, record.path, found, metadata=metadata, background=self.background, then=then
+            record.path,
+            found,
+            {"step": step, "metrics": numbers},
+            metadata=metadata,
+            background=self.background,
+            place=place,
+            then=then,
         )
 
     def restore(
@@ -376,7 +385,7 @@ class CheckpointDir:
         later = [each for each in self._records() if not each.finite and each.number > taken.number]
         return [f"{each.path} holds NaN or infinity (finite=False loads it)." for each in later]
 
-    def _next(self, step: int, *, finite: bool) -> _Record:
+    def _next(self, step: int) -> _Record:
         """Name a checkpoint as no other: of a fork, or of a save that has not ended yet."""
         with _naming:
             if self._run is None or self._run.forked:
@@ -384,8 +393,8 @@ class CheckpointDir:
             numbers = [record.number for record in self._records()]
             number = self._number = max(self._number, *numbers, 0) + 1
             run = self._run.name
-        name = f"step-{step:09d}.{number:06d}-{run}{'' if finite else '.nonfinite'}.pt"
-        return _Record(number, run, step, self.path / name, finite)
+        name = f"step-{step:09d}.{number:06d}-{run}.pt"
+        return _Record(number, run, step, self.path / name, finite=True)
 
     def _records(self) -> list[_Record]:
         """List the checkpoints, the latest first."""

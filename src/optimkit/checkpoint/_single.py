@@ -121,20 +121,25 @@ def save(
     ['weight', 'bias']
     """
     found = objects_to_save(objects, stateful)
-    return save_with({}, path, found, metadata=metadata, durable=durable, background=background)
+    return save_with(path, found, {}, metadata=metadata, durable=durable, background=background)
 
 
 def save_with(
-    extra: Mapping[str, Any],
     path: str | os.PathLike[str],
     objects: Mapping[str, Any],
+    extra: Mapping[str, Any],
     *,
     metadata: Mapping[str, Any] | None,
     durable: bool = True,
     background: bool = False,
+    place: Callable[[Any], tuple[Path, str]] | None = None,
     then: Callable[[], object] = lambda: None,
 ) -> Path | Saving:
-    """Save, with more in the header than :func:`save` puts there; then do what is left."""
+    """Save, with more in the header than :func:`save` puts there.
+
+    ``place`` looks at what is to be written, and returns the path and what to warn of; ``then``
+    does what is left.
+    """
     settle_and_raise()
     about = checked_mapping("metadata", metadata)
     content = contents.states_of(objects)
@@ -142,16 +147,20 @@ def save_with(
     size = contents.check({**content, KEY: header}, about)
     header["metadata"] = about
     content = compact({**content, KEY: header})
+    start = os.getcwd() if background else ""  # a run may change its folder meanwhile
 
-    def finish(content: Any, target: str | os.PathLike[str], size: int | None = None) -> None:
-        write(target, content, durable=durable, size=size)
+    def finish(content: Any, size: int | None = None) -> tuple[Path, str]:
+        found, note = (Path(path), "") if place is None else place(content)
+        write(os.path.join(start, found), content, durable=durable, size=size)
         then()
+        return found, note
 
     if background:
-        target = os.path.abspath(path)  # a run may change its folder meanwhile
-        return write_beside(Path(path), content, lambda copy: finish(copy, target))
-    finish(content, path, size)
-    return Path(path)
+        return write_beside(Path(path), content, finish)
+    found, note = finish(content, size)
+    if note:
+        warnings.warn(note, stacklevel=3)
+    return found
 
 
 def load(

@@ -8,6 +8,7 @@ import copy
 import os
 import sys
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -120,14 +121,14 @@ class Saving:
 
     What is written is the state at the call. Only one is written at a time: the next save waits
     for it, a load too, and so does the end of the process. An error is raised by :meth:`wait`,
-    or else by the next save, or at the end of the process.
+    or else by the next save, or at the end of the process; a warning is given there too.
 
     Parameters
     ----------
     path : pathlib.Path
-        The file.
+        The file. A :class:`optimkit.CheckpointDir` names it anew if it holds NaN or infinity.
     write : callable
-        What writes it.
+        What writes it, and returns its path and a warning.
 
     Examples
     --------
@@ -138,9 +139,10 @@ class Saving:
     ('last.pt', True)
     """
 
-    def __init__(self, path: Path, write: Callable[[], object]) -> None:
+    def __init__(self, path: Path, write: Callable[[], tuple[Path, str]]) -> None:
         self.path = path
         self._write = write
+        self._note = ""
         self._error: BaseException | None = None
         self._told = False
         self._thread = threading.Thread(target=self._run, name=f"optimkit saves {path.name}")
@@ -158,15 +160,17 @@ class Saving:
     def wait(self) -> Path:
         """Return the path when the file is complete, or raise what went wrong."""
         self._thread.join()
+        told, self._told = self._told, True
         if self._error is not None:
-            self._told = True
             raise self._error
+        if self._note and not told:
+            warnings.warn(self._note, stacklevel=2)
         return self.path
 
     def _run(self) -> None:
         try:
             _give_way()
-            self._write()
+            self.path, self._note = self._write()
         except BaseException as error:
             self._error = error
         finally:
@@ -215,7 +219,7 @@ def settle_and_raise() -> None:
 def write_beside(
     path: Path,
     content: Any,
-    write: Callable[[Any], object],
+    write: Callable[[Any], tuple[Path, str]],
     together: Callable[[Callable[[], _Copied]], _Copied] = lambda work: work(),
 ) -> Saving:
     """Copy what is to be written, and let a thread write the copy: in every process, or in none."""
@@ -228,10 +232,10 @@ def write_beside(
         finally:
             _stage.busy = busy
 
-        def work() -> None:
+        def work() -> tuple[Path, str]:
             for event in events:
                 event.synchronize()
-            write(staged)
+            return write(staged)
 
         saving = Saving(path, work)
         _stage.savings.append(saving)

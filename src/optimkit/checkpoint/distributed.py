@@ -119,9 +119,10 @@ def save(
         return Path(path)
     beside = ranks.beside()
 
-    def write(copy: tuple[dict[str, Any], dict[str, Tensor]]) -> None:
+    def write(copy: tuple[dict[str, Any], dict[str, Tensor]]) -> tuple[Path, str]:
         try:
             _write(target, *copy, durable, beside)
+            return Path(path), ""
         except Exception as error:
             if beside.together and not dist.is_initialized():
                 raise CheckpointError(
