@@ -101,6 +101,8 @@ def same(one: Any, other: Any) -> bool:
 def equal(one: Any, other: Any) -> bool:
     """Return whether two pieces of state are equal bit for bit, but for the device."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
+        if parts := parts_of(one):
+            return type(one) is type(other) and _same_items(parts, parts_of(other), equal)
         return _equal_tensors(local(one.detach()), local(other.detach()))
     one, other = plain(one), plain(other)
     if isinstance(one, Tensor) or isinstance(other, Tensor):

@@ -45,6 +45,38 @@ def checkpoint(**more):
     return {"optimizer": state_dict, "folder": pathlib.Path("here"), **more}
 
 
+class Quantized(torch.Tensor):
+    """A tensor made of two, as torchao's 8-bit state."""
+
+    @staticmethod
+    def __new__(cls, codes, scale):
+        return torch.Tensor._make_wrapper_subclass(cls, codes.shape, dtype=torch.float32)
+
+    def __init__(self, codes, scale):
+        self.codes, self.scale = codes, scale
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        return cls(args[0].codes, args[0].scale)
+
+
+def test_tensors_of_a_class_that_is_not_there(tmp_path):
+    """They are counted at what they hold, and compared by it; objects beside them stay there."""
+    paths = [tmp_path / "one.pt", tmp_path / "same.pt", tmp_path / "other.pt"]
+    for path, scale in zip(paths, (1.0, 1.0, 2.0), strict=True):
+        content = checkpoint()
+        state = content["optimizer"]["state"][0]
+        codes = torch.zeros(2, 3, dtype=torch.uint8)
+        state["exp_avg"] = Quantized(codes, torch.tensor([scale]))
+        torch.save(content, path)
+        with pytest.raises(UnsafeCheckpointError, match="Quantized"):
+            optimkit.load(path)
+    report = describe(paths[0])
+    assert report.rows[0].bytes == 4 + (6 + 4) + 6 * 4  # step, codes and scale, exp_avg_sq
+    assert not diff(*paths[:2]).rows
+    assert [(row.name, row.key) for row in diff(*paths[1:]).rows] == [("weight", "exp_avg")]
+
+
 @pytest.mark.parametrize("number", [np.float64(0.25), np.float32(0.25), np.int64(3)], ids=repr)
 def test_an_optimizer_beside_objects(tmp_path, number):
     """The optimizer of such a file is described, with plain numbers for those of numpy."""

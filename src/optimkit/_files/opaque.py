@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor
 
 from .._values import equal
 
@@ -49,11 +50,30 @@ class Opaque:
         return f"<{self.name}>"
 
 
+class OpaqueTensor(Tensor):
+    """A tensor of a class that was not made: its form, and the tensors that it is made of."""
+
+    name = ""
+
+    def __new__(cls, *args: Any) -> Any:  # as an object that is none is made
+        return _class(cls.name)(*args)
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, *_: Any) -> Any:
+        raise NotImplementedError(f"{cls.name} is needed for {func}")
+
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        return [key for key, value in vars(self).items() if isinstance(value, Tensor)], None
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"<{self.name}>"
+
+
 @cache
 def _class(name: str, form: type = Opaque) -> type:
     """Make a class that stands for a name, one for all files, or makes a dict or list in its place."""
-    if form is Opaque:
-        return type(name, (Opaque,), {"name": name})
+    if form in (Opaque, OpaqueTensor):
+        return type(name, (form,), {"name": name})
     return type(name, (), {"__new__": lambda _, *args: form()})
 
 
@@ -71,11 +91,16 @@ def load_opaque(file: BinaryIO) -> Any:
         try:
             _load(file, forms, "meta")  # no values yet
             return _load(file, forms, "cpu")
+        except TypeError as error:
+            if "not inherit from Tensor" not in str(error) or OpaqueTensor in forms.values():
+                raise
+            forms |= {name: OpaqueTensor for name in names if forms[name] is Opaque}
         except pickle.UnpicklingError as error:
             # torch/_weights_only_unpickler.py, 2.15: it fills what is a dict or a list, no kind of
             # one, and names the class.
             told = str(error)
-            found = [name for name in names if forms[name] is Opaque and f"{name}'" in told]
+            left = [name for name in names if forms[name] in (Opaque, OpaqueTensor)]
+            found = [name for name in left if f"{name}'" in told]
             if not found:
                 raise
             forms[max(found, key=len)] = OrderedDict if "SETITEM" in told else list
@@ -83,6 +108,7 @@ def load_opaque(file: BinaryIO) -> Any:
 
 def _load(file: BinaryIO, forms: Mapping[str, type], device: str) -> Any:
     classes = [(_class(name, form), name) for name, form in forms.items()]
+    classes += [(_class(name), f"made in place of {name}") for name in forms]
     file.seek(0)
     with torch.serialization.safe_globals([*classes]):
         return torch.load(file, map_location=device, weights_only=True)
@@ -112,12 +138,13 @@ def holds_opaque(value: Any) -> bool:
         return any(map(holds_opaque, [*value, *value.values()]))
     if isinstance(value, (list, tuple, set)):
         return any(map(holds_opaque, value))
-    return isinstance(value, Opaque) or (isinstance(value, type) and issubclass(value, Opaque))
+    kinds = (Opaque, OpaqueTensor)
+    return isinstance(value, kinds) or (isinstance(value, type) and issubclass(value, kinds))
 
 
 def _number_of(value: Any) -> Any:
     """Read a number, or an array of numbers, of numpy's; anything else stays as it is."""
-    if isinstance(value, type) and issubclass(value, Opaque):
+    if isinstance(value, type) and issubclass(value, (Opaque, OpaqueTensor)):
         return value()
     if not isinstance(value, Opaque):
         return value
