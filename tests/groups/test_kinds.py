@@ -208,3 +208,26 @@ def test_scripted_models_are_refused():
             "Build the groups before torch.jit.script, or select by name."
         )
     assert len(param_groups(model, when("1.*", weight_decay=0.0))) == 2
+
+
+def test_a_model_of_keras():
+    """Its parameters are in one dict, by their paths: a kind that finds none there is refused."""
+    inner = nn.Module()
+    inner._torch_params = nn.ParameterDict(
+        {"dense/kernel": torch.ones(2, 3), "dense/bias": torch.ones(3)}
+    )
+    model = nn.ModuleDict({"net": inner})
+    for kind, name, glob in (
+        (is_bias, "is_bias", "*/bias"),
+        (is_norm, "is_norm", "*/gamma"),
+        (is_embedding, "is_embedding", "*/embeddings"),
+    ):
+        with pytest.raises(GroupError) as error:
+            param_groups(model, when(kind, weight_decay=0.0))
+        assert str(error.value) == (
+            f"when({name}, weight_decay=0.0): a model of Keras has no layers of torch, by which "
+            f'{name} goes; select by name, as {glob!r}. Correct the rule, or pass unused="ignore".'
+        )
+    rule = when("*/bias", name="bias", weight_decay=0.0)
+    assert {group["name"] for group in param_groups(model, rule)} == {"default", "bias"}
+    param_groups(nn.Linear(2, 2, bias=False), when(is_bias | is_norm, weight_decay=0.0))

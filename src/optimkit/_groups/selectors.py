@@ -39,7 +39,7 @@ class Selector:
     _text: str  # how it is written in messages
     _find: Callable[[ParameterIndex], Chosen]
     _parts: tuple[Selector, ...]
-    _advice: Callable[[ParameterIndex], str] | None  # of one by name: why no parameter has it
+    _advice: Callable[[ParameterIndex], str] | None  # why no parameter has it, if that is wrong
 
     def _chosen(self, index: ParameterIndex) -> Chosen:
         """Return the selected parameters of a model, which are looked for once."""
@@ -48,9 +48,9 @@ class Selector:
         return index.answers[self]
 
     def _misses(self, index: ParameterIndex) -> list[str]:
-        """Return a problem for each name in this selector that no parameter has."""
+        """Return a problem for each part of this selector that should have found a parameter, and has not."""
         if self._advice and not self._chosen(index):
-            return [self._advice(index)]
+            return [text for text in [self._advice(index)] if text]
         return [text for part in self._parts for text in part._misses(index)]
 
     def __call__(self, info: ParamInfo) -> bool:
@@ -293,7 +293,23 @@ def _matrices(index: ParameterIndex) -> Chosen:
     return several.difference(*(kind._chosen(index) for kind in (is_bias, is_norm, is_embedding)))
 
 
-is_bias = _selector("is_bias", _biases)
-is_norm = _selector("is_norm", partial(_owned_by_layers, _is_norm))
-is_embedding = _selector("is_embedding", partial(_owned_by_layers, _is_embedding))
+def _hidden_in(name: str, glob: str, index: ParameterIndex) -> str:
+    """Return why no parameter of a model of Keras is of a kind; nothing for another model."""
+    # keras/src/backend/torch/layer.py, 3.15: a model has all of them in one dict, by their paths.
+    if not any("_torch_params." in each.name and "/" in each.name for each in index):
+        return ""
+    return f"a model of Keras has no layers of torch, by which {name} goes; select by name, as {glob!r}"
+
+
+is_bias = _selector("is_bias", _biases, advice=partial(_hidden_in, "is_bias", "*/bias"))
+is_norm = _selector(
+    "is_norm",
+    partial(_owned_by_layers, _is_norm),
+    advice=partial(_hidden_in, "is_norm", "*/gamma"),
+)
+is_embedding = _selector(
+    "is_embedding",
+    partial(_owned_by_layers, _is_embedding),
+    advice=partial(_hidden_in, "is_embedding", "*/embeddings"),
+)
 is_matrix = _selector("is_matrix", _matrices)
