@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.distributed.checkpoint import metadata
 
 from optimkit import CheckpointError, CorruptCheckpointError, MismatchError, UnsafeCheckpointError
 from optimkit.__main__ import main
@@ -138,6 +139,27 @@ def test_a_foreign_metadata_runs_nothing(tmp_path, capfd):
     (folder / ".metadata").write_bytes(pickle.dumps({"state_dict_metadata": {}}))
     with pytest.raises(CorruptCheckpointError, match="it holds no metadata"):
         distributed.load(folder, model=net, verify=False)
+
+
+class _Newer(pickle.Pickler):
+    """Writes of the properties of a tensor what a later torch may write: more."""
+
+    def reducer_override(self, value):
+        if type(value) is not metadata.TensorProperties:
+            return NotImplemented
+        return metadata.TensorProperties, (), (*value.__getstate__(), None)
+
+
+def test_metadata_of_a_newer_torch(tmp_path):
+    """What this torch does not know of a tensor's properties is left out: the directory is whole."""
+    net, again = nn.Linear(3, 2), nn.Linear(3, 2)
+    path = distributed.save(tmp_path / "last", net=net)
+    before = (path / ".metadata").read_bytes()
+    with (path / ".metadata").open("wb") as file:
+        _Newer(file).dump(pickle.loads(before))
+    assert (path / ".metadata").read_bytes() != before
+    distributed.load(path, net=again, verify=False)  # the checksum is of what torch wrote
+    assert torch.equal(net.weight, again.weight)
 
 
 @pytest.mark.parametrize("moment", range(6))

@@ -25,7 +25,9 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException, start_processes
 from torch.nn.parallel import DistributedDataParallel
 
@@ -273,6 +275,94 @@ def beside(folder):
     assert distributed.load(path)["number"] == 4  # a load waits
 
 
+def apart(folder):
+    """Two processes: of what each has a part, or its own, nothing is saved without a word."""
+    rank, path = dist.get_rank(), Path(folder, "apart")
+    stage = nn.ModuleDict({f"stage{rank}": nn.Linear(2, 3)})
+    text = refused(optimkit.CheckpointError, save=True, path=path, model=stage, epoch=rank)
+    assert text == (
+        "rank 0 has model.stage0.weight (3, 2), model.stage0.bias (3,), where rank 1 has "
+        "model.stage1.weight (3, 2), model.stage1.bias (3,), and a directory holds what all "
+        "processes have. Save what each has of its own into a file of its own, with optimkit.save."
+    ), text
+    wider = nn.Linear(2, 2 + rank, bias=False)
+    text = refused(optimkit.CheckpointError, save=True, path=path, model=wider)
+    assert "has model.weight (2, 2), where rank 1 has model.weight (3, 2), and" in text, text
+    assert not path.exists()
+    half = nn.Linear(2, 2)
+    with torch.no_grad():
+        half.weight.fill_(rank + 1)
+        half.bias.zero_()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        distributed.save(path, model=half, epoch=rank)
+    assert [str(each.message) for each in told] == [
+        "rank 0's values of model.weight are saved, and other ranks have other ones. If each "
+        "process trains a part of its own, save that into a file of its own with optimkit.save."
+    ]
+    zero(folder)
+    flattened(folder)
+
+
+def zero(folder):
+    """ZeroRedundancyOptimizer: refused, and what the error says to do resumes it to the bit."""
+    path = Path(folder, "zero.pt")
+    objects = zero_parts()
+    train(objects)
+    for save in (distributed.save, optimkit.save):
+        with pytest.raises(optimkit.UnsafeCheckpointError) as error:
+            save(path, optimizer=objects["optimizer"])
+        assert str(error.value) == (
+            "ZeroRedundancyOptimizer has a part of its state in each process. Call "
+            "consolidate_state_dict() in all of them, save with optimkit.save, on the first "
+            "process, what state_dict() returns, and give that to load_state_dict() in each."
+        )
+    objects["optimizer"].consolidate_state_dict()
+    if dist.get_rank() == 0:
+        whole = objects["optimizer"].state_dict()
+        optimkit.save(path, model=objects["model"], optimizer=whole)
+    dist.barrier()
+    again = zero_parts()
+    again["optimizer"].load_state_dict(optimkit.load(path, model=again["model"])["optimizer"])
+    for each in (objects, again):
+        train(each)
+    assert same(objects["model"].state_dict(), again["model"].state_dict())
+
+
+def zero_parts():
+    """Build what ZeroRedundancyOptimizer trains."""
+    net = wrapped()
+    optimizer = ZeroRedundancyOptimizer(net.parameters(), torch.optim.Adam, lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+    return {"model": net, "optimizer": optimizer, "scheduler": scheduler}
+
+
+def flattened(folder):
+    """FSDP1: refused, and what the error says to save is whole."""
+    cpu, options = torch.device("cpu"), {"full_state_dict": True, "cpu_offload": True}
+    for own in (False, True):
+        net = FullyShardedDataParallel(model(), use_orig_params=own, device_id=cpu)
+        objects = parts(net)
+        train(objects, 1)
+        for name, kind in (("model", "FullyShardedDataParallel"), ("optimizer", "AdamW")):
+            part = {name: objects[name]}
+            text = refused(
+                optimkit.UnsafeCheckpointError, save=True, path=Path(folder, "no"), **part
+            )
+            assert text == (
+                f"{kind} holds parameters flattened by FSDP1 (FullyShardedDataParallel), of which "
+                "each process has a part. Shard the model with fully_shard instead, or save with "
+                "optimkit.save, on the first process, what get_state_dict of torch.distributed."
+                "checkpoint.state_dict returns with full_state_dict=True."
+            ), text
+        whole = get_state_dict(net, objects["optimizer"], options=StateDictOptions(**options))
+        if dist.get_rank() == 0:
+            path = optimkit.save(Path(folder, "whole.pt"), model=whole[0], optimizer=whole[1])
+            moments = optimkit.load(path)["optimizer"]["state"]["0.weight"]["exp_avg"]
+            assert moments.shape == SHAPE[::-1]
+        dist.barrier()
+
+
 def destroyed(folder):
     """The process group is gone while the save is written: an error says so, in both, or it is there."""
     saving = distributed.save(Path(folder, "last"), part=torch.ones(3_000_000), background=True)
@@ -333,6 +423,7 @@ def main(folder):
     launch(2, of_two, folder)
     launch(2, beside, folder)
     launch(4, of_four, folder)
+    launch(2, apart, folder)
     launch(2, destroyed, folder)
     alone = Path(folder, "killed")
     alone.mkdir()

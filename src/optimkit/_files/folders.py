@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -279,9 +280,24 @@ class _Unpickler(pickle.Unpickler):
     """Builds what a ``.metadata`` is made of, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
+        if name == "TensorProperties" and (module, name) in _ALLOWED:
+            return _properties_of_any_torch()
         if module.partition(".")[0] == "pathlib" and name in ("PosixPath", "WindowsPath"):
             return PurePath
         is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
         if is_dtype or (module, name) in _ALLOWED:
             return super().find_class(module, name)
         raise UnsafeCheckpointError(f"{module}.{name}")
+
+
+def _properties_of_any_torch() -> type:
+    """Return a class that takes what a newer torch has written of it, without what it knows not."""
+    from torch.distributed.checkpoint.metadata import TensorProperties
+
+    class Properties(TensorProperties):
+        def __setstate__(self, state: tuple[Any, ...]) -> None:
+            # torch/distributed/checkpoint/metadata.py: torch 2.15 has strides after the others.
+            known = len(fields(TensorProperties))
+            super().__setstate__(state[:known])  # type: ignore[no-untyped-call]
+
+    return Properties

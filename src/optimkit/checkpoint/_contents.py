@@ -66,6 +66,7 @@ def state_of(value: Any) -> Any:
     """Return the state dict of an object, as a file can hold it; a plain value as it is."""
     if kind_of(value) == "value":
         return value
+    _refuse_a_part(value)
     if isinstance(value, nn.Module):
         return own_state(value)
     outer, value = value, stored(value)
@@ -77,6 +78,30 @@ def state_of(value: Any) -> Any:
     if isinstance(value, LRScheduler):
         return of_python(scheduler_state(state))
     return of_python(state) if isinstance(value, Optimizer) else state
+
+
+def _refuse_a_part(value: Any) -> None:
+    """Refuse what has a part of the state in each process, and does not say which."""
+    kind = type(value).__name__
+    if isinstance(value, Optimizer) and hasattr(value, "consolidate_state_dict"):
+        raise UnsafeCheckpointError(
+            f"{kind} has a part of its state in each process. Call consolidate_state_dict() in all "
+            "of them, save with optimkit.save, on the first process, what state_dict() returns, and "
+            "give that to load_state_dict() in each."
+        )
+    if isinstance(value, nn.Module):
+        params: Iterable[Any] = value.parameters()
+    else:
+        groups = value.param_groups if isinstance(value, Optimizer) else ()
+        params = (param for group in groups for param in group["params"])
+    # torch/distributed/fsdp/_common_utils.py, 2.15: FSDP_FLATTENED
+    if any(getattr(param, "_fsdp_flattened", False) for param in params):
+        raise UnsafeCheckpointError(
+            f"{kind} holds parameters flattened by FSDP1 (FullyShardedDataParallel), of which each "
+            "process has a part. Shard the model with fully_shard instead, or save with "
+            "optimkit.save, on the first process, what get_state_dict of torch.distributed."
+            "checkpoint.state_dict returns with full_state_dict=True."
+        )
 
 
 def _asked_for(value: Any) -> Any:

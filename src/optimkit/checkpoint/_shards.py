@@ -98,6 +98,20 @@ def split(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]
     return rebuilt(content, take_out), tensors
 
 
+def forms(skeleton: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor, by its place."""
+    found: dict[str, tuple[int, ...]] = {}
+
+    def note(value: Any, path: tuple[Any, ...]) -> Any:
+        mark = isinstance(value, Mapping) and value.keys() == _MARK
+        if mark or isinstance(value, Tensor):
+            found[".".join(map(str, path))] = tuple(value["shape"] if mark else value.shape)
+        return None if mark else value  # and does not look into it
+
+    rebuilt(skeleton, note)
+    return found
+
+
 def with_placeholders(content: Mapping[str, Any]) -> dict[str, Any]:
     """Put placeholders where the marks are."""
 

@@ -6,10 +6,12 @@ Names, classes, groups and schedules are compared as for one file, in every proc
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -22,7 +24,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 
-from .._errors import CheckpointError
+from .._errors import CheckpointError, first_few
 from .._files.folders import HEADER, read_metadata
 from .._files.reading import MapLocation
 from .._files.unread import Placeholder, placeholders_in
@@ -31,7 +33,7 @@ from .._values import same_grad_mode
 from . import _contents as contents
 from . import _shards as shards
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
-from ._header import KEY, checked_header, describe
+from ._header import KEY, checked_header, describe, is_group, kind_of, models_in, parts_of
 from ._loaders import Choices, Options
 from ._plan import Plan, plan
 from ._ranks import Ranks
@@ -41,6 +43,7 @@ from ._staging import Saving, compact, settle, settle_and_raise, write_beside
 __all__ = ["load", "save"]
 
 _PREFIX, _PART = ".optimkit-", ".part"
+_WITH_NORMS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 @overload
@@ -92,12 +95,21 @@ def save(
         (gloo). Wait for them before ``destroy_process_group``.
     **stateful : Any
         What to save, by name, as for :func:`optimkit.save`. What is not a sharded tensor is
-        saved as the first process has it, a random state too.
+        saved as the first process has it, a random state too; it warns of parameters that have
+        other values elsewhere.
 
     Returns
     -------
     pathlib.Path or Saving
         The directory; with `background`, what waits for it.
+
+    Raises
+    ------
+    CheckpointError
+        If the models or optimizers are not made of the same tensors in all processes.
+    UnsafeCheckpointError
+        If of one of them each process has a part that can't be put together: of a model of
+        FSDP1, and of ZeroRedundancyOptimizer.
 
     Examples
     --------
@@ -114,6 +126,14 @@ def save(
     ranks.run(settle_and_raise)
     content: tuple[dict[str, Any], dict[str, Tensor]]
     content = ranks.run(lambda: compact(_split(found, about, ranks.rank)))
+    _refuse_other_forms(found, content[0], ranks)
+    if others := _other_weights(found, ranks):
+        warnings.warn(
+            f"rank 0's values of {first_few(others)} are saved, and other ranks have other ones. If "
+            "each process trains a part of its own, save that into a file of its own with "
+            "optimkit.save.",
+            stacklevel=2,
+        )
     if not background:
         _write(target, *content, durable, ranks)
         return Path(path)
@@ -173,6 +193,54 @@ def _split(
     if rank:
         tensors = {key: each for key, each in tensors.items() if type(each) is not Tensor}
     return {**skeleton, KEY: {**describe(objects), "metadata": about}}, tensors
+
+
+def _refuse_other_forms(objects: Mapping[str, Any], skeleton: Any, ranks: Ranks) -> None:
+    """Refuse models and optimizers that are not made of the same tensors in all processes."""
+    kinds = ("module", "optimizer")
+    mine = {
+        name: skeleton[name]
+        for name, value in objects.items()
+        if is_group(value) or kind_of(value) in kinds
+    }
+    forms = shards.forms(mine)
+    if len(set(ranks.gather(zlib.crc32(repr(forms).encode())))) == 1:
+        return
+    first, *others = ranks.gather(forms)
+    for rank, other in enumerate(others, 1):
+        lists = [
+            first_few(f"{name} {shape}" for name, shape in one.items() if two.get(name) != shape)
+            for one, two in ((first, other), (other, first))
+        ]
+        if any(lists):
+            raise CheckpointError(
+                f"rank 0 has {lists[0] or 'nothing more'}, where rank {rank} has "
+                f"{lists[1] or 'nothing'}, and a directory holds what all processes have. Save what "
+                "each has of its own into a file of its own, with optimkit.save."
+            )
+
+
+def _other_weights(objects: Mapping[str, Any], ranks: Ranks) -> list[str]:
+    """Name the parameters that are whole in each process, and have other values there."""
+    if ranks.size == 1:
+        return []
+    params = {
+        f"{name}.{each}": param.detach()
+        for name, model in models_in(parts_of(objects)).items()
+        for each, param in model.named_parameters()
+        if type(param.detach()) is Tensor and param.dtype in _WITH_NORMS and not param.is_meta
+    }
+    norms = torch._foreach_norm(list(params.values())) if params else ()
+    # One transfer from the device, not one for each.
+    mine = torch.stack([each.to(norms[0]) for each in norms]).tolist() if norms else []
+    if len(set(ranks.gather(zlib.crc32(repr(mine).encode())))) == 1:
+        return []
+    first, *others = ranks.gather(mine)
+    return [
+        name
+        for name, one, *more in zip(params, first, *others, strict=True)
+        if not all(math.isclose(one, each, rel_tol=1e-4) for each in more)
+    ]
 
 
 def _make_room(target: Path) -> RunLock:
