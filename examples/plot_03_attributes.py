@@ -333,7 +333,7 @@ assert memory.total == 2 * 672 + 16
 # Ask yourself | 问问自己
 # -----------------------
 # - Two layers need different momentum. Can they be in one group?
-# - In mid-training you call ``optimizer.state.clear()``. Does the next step fail?
+# - During training you call ``optimizer.state.clear()``. Does the next step fail?
 #
 # - 两层要用不同的动量，能放在一个组里吗？
 # - 训练到一半，你调用了 ``optimizer.state.clear()``，下一步会报错吗？

@@ -30,8 +30,8 @@ of its own, and most of them remember something.
 # The note, the Chinese post that these pages began with (checked line by line), has the
 # order right: compute the loss, call ``backward()``, then ``step()``. To see ``step()``
 # alone, it writes the gradient by hand, a good trick. Its formula is "new parameter =
-# old parameter + negative gradient * learning rate", here 2 - 1 * 1. That fits, but for
-# a detail: ``1.0000`` is printed, not ``1.``, so not every entry is a whole number.
+# old parameter + negative gradient * learning rate", here 2 - 1 * 1. That fits, except
+# for a detail: ``1.0000`` is printed, not ``1.``, so not every entry is a whole number.
 #
 # 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），说的顺序没错：
 # 先算损失，再调用 ``backward()``，然后 ``step()``。要单独观察 ``step()``，它直接手写梯度，
@@ -324,7 +324,7 @@ except RuntimeError as error:
 # %%
 # Answers | 答案
 # --------------
-# - SGD's steps get 1000 times as long. Adam's stay as they are, but for ``eps``, and
+# - SGD's steps get 1000 times as long. Adam's stay as they are, except for ``eps``, and
 #   without weight decay: Adam adds that to the gradient, so it counts for less in a
 #   larger one.
 # - No. The same gradient is used twice, and Adam counts two steps.

@@ -13,7 +13,7 @@ their gradients, which pile up and cost time although no one uses them.
 
 - What leaving layers out does, and what it leaves undone.
 - Three slips in a script that runs without complaint, and what each costs.
-- How to freeze in mid-training, and how to unfreeze later.
+- How to freeze during training, and how to unfreeze later.
 - Level: beginner. Time: 15 minutes. Needs: tutorial 04, tutorial 06.
 
 **你会学到**

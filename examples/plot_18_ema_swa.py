@@ -369,7 +369,7 @@ assert right.n_averaged == 301 and torch.equal(right.module.w, average.module.w)
 # %%
 # Answers | 答案
 # --------------
-# - No, but for time and memory: one more copy of the weights. The losses are the same.
+# - No, apart from time and memory: one more copy of the weights. The losses are the same.
 # - An epoch has half as many steps, so its half-life in epochs doubles. Square the decay
 #   to keep it.
 #
@@ -389,7 +389,7 @@ assert loss_of(bowl()[0]) == loss_of(bowl(ema(50))[0])
 # Exercise | 练习
 # ---------------
 # Epochs have 100 steps, and updating after each costs too much: you update every 5 steps.
-# The average shall forget half in one epoch. Which decay? Prove it by an impulse: average a
+# The average should forget half in one epoch. Which decay? Prove it by an impulse: average a
 # weight that was 1 up to now, and is 0 from now on.
 #
 # 一轮有 100 步，每步都更新太贵，于是每 5 步更新一次。要让平均在一轮里忘掉一半，衰减系数取多少？

@@ -155,7 +155,7 @@ def sparse(kind):
 
 
 # %%
-# The draft passes one of the six. Its saved state is empty, for the buffers are not in
+# The draft passes one of the six. Its saved state is empty, since the buffers are not in
 # it; ``lr`` in a group is not read; and three cases it never thought of.
 #
 # 六个里初稿只过了一个。存下的状态是空的，缓冲区不在里面；参数组里的 ``lr``，它不看；另外三种情形，它压根没想到。
@@ -400,8 +400,8 @@ for p in swapped.parameters():
 # --------------
 # - ``KeyError: 'nesterov'``: loading replaces each group by the saved one. Fill in the gap
 #   in ``__setstate__``, which loading calls; torch's Adam does.
-# - 1000: loading casts the tensors of the state to the dtype of the parameter, but for the
-#   key ``step``. Call your count that, or keep it as a Python number.
+# - 1000: loading casts the tensors of the state to the dtype of the parameter, except for
+#   the key ``step``. Call your count that, or keep it as a Python number.
 #
 # - ``KeyError: 'nesterov'``：加载时，存下的参数组把现有的整个换掉。缺的选项在 ``__setstate__`` 里补上，
 #   加载时会调用它；torch 的 Adam 就是这样做的。

@@ -81,19 +81,19 @@ def measure(times: int, megabytes: float) -> list[list[object]]:
     counted: list[tuple[str, str, object, Measure]] = [
         (killed, "", times, lambda peer, folder: kill(peer, folder, megabytes, times)),
         (
-            "one bit flipped: other values loaded without a word | 翻转一位：读出别的数值而不报错",
+            "one bit flipped: other values loaded silently | 翻转一位：读出别的数值而不报错",
             "silent",
             times,
             lambda peer, folder: flip(peer, folder, megabytes, times),
         ),
         (
-            "64 KiB zeroed: other values loaded without a word | 64 KiB 清零：读出别的数值而不报错",
+            "64 KiB zeroed: other values loaded silently | 64 KiB 清零：读出别的数值而不报错",
             "silent",
             times // 4,
             lambda peer, folder: zero(peer, folder, megabytes, times // 4),
         ),
         (
-            "cut off: other values loaded without a word | 文件截断：读出别的数值而不报错",
+            "cut off: other values loaded silently | 文件截断：读出别的数值而不报错",
             "silent",
             times // 4,
             lambda peer, folder: truncate(peer, folder, megabytes, times // 4),

@@ -37,7 +37,7 @@ def audit(
 ) -> Findings:
     """Find what is wrong with optimizers, models and schedulers, by looking only.
 
-    Torch trains on without a word; a healthy set-up gives no error and no warning. Parameters,
+    Torch trains on silently; a healthy set-up gives no error and no warning. Parameters,
     gradients and state are read once, for NaN: a device is waited for.
 
     Parameters

@@ -1,7 +1,7 @@
 """What goes into a checkpoint: state that can be loaded again without running anything.
 
 ``torch.save`` pickles nearly everything, and ``torch.load(weights_only=True)`` refuses most of
-it: a file that was written without a word can't be read. Here it is refused before it is written.
+it: a file that was written silently can't be read. Here it is refused before it is written.
 """
 
 from __future__ import annotations
