@@ -486,7 +486,7 @@ class Scaler:
 
 
 # %%
-# Then the same run with each of the two. | 然后用两个缩放器各跑一遍。
+# Then the same run with each of the two. | 然后用两种 GradScaler 各跑一遍。
 
 
 def scaled_run(scaler):
@@ -516,6 +516,6 @@ assert equal and mine.value == theirs.get_scale()
 # - Tutorial 17 counts what half precision saves, and what it does not.
 # - Micikevicius and others: `Mixed Precision Training <https://arxiv.org/abs/1710.03740>`__.
 #
-# - 教程 12 讲怎样退回检查点；缩放器也要存进去。
+# - 教程 12 讲怎样退回检查点；GradScaler 也要存进去。
 # - 教程 17 算一算半精度省了什么，没省什么。
 # - Micikevicius 等人提出混合精度训练的论文 `Mixed Precision Training <https://arxiv.org/abs/1710.03740>`__。

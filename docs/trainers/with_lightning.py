@@ -72,7 +72,7 @@ SEEN = []
 
 
 def data_begins_anew(half):
-    """Resumed from the middle of an epoch, the index of the batch goes on, the data begin anew."""
+    """Resumed from the middle of an epoch, the index of the batch goes on, the data start from the beginning."""
     for checkpoint in (None, half.file):
         task = Watched(Net())
         trainer = lightning.Trainer(max_steps=10, enable_checkpointing=False, **QUIET)

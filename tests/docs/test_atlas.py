@@ -23,7 +23,9 @@ def count(column, value):
 def test_surprises_are_counted():
     """Each names a column and a value, and says in both languages how many classes have it."""
     lines = re.findall(
-        r"^- `(.+?)`, `(.+?)`: (\d+) class.* \| `(.+?)`，`(.+?)`：(\d+) 个类", PAGE, re.M
+        r"^- `(.+?)`, `(.+?)`: (\d+) class.* \| `(.+?)`，`(.+?)`(?:（.+?）)?：(\d+) 个类",
+        PAGE,
+        re.M,
     )
     section = PAGE.partition("## Surprises")[2].partition("\n## ")[0]
     assert len(lines) == section.count("\n- ")
