@@ -19,6 +19,7 @@ repository = about.get("urls", {}).get("Repository", "")
 project = "optimkit"
 author = "The optimkit authors"
 version = release = installed("optimkit")
+highlight_options = {"python": {"stripnl": True}}  # the README's example ends with an empty line
 language = os.environ.get("OPTIMKIT_LANGUAGE", ENGLISH.sphinx)
 own = by_sphinx(language)
 project_copyright = {"en": author, "zh": "optimkit 作者"}[own.path]
@@ -46,7 +47,13 @@ nitpick_ignore_regex = tomllib.loads((HERE / "nitpick.toml").read_text("utf-8"))
 suppress_warnings = ["config.cache"]  # sphinx_gallery_conf holds functions
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
-myst_substitutions = substitutions()
+myst_substitutions = substitutions() | {
+    "repository_en": "one repository, which has no public address yet",
+    "repository_zh": "同一个仓库，它还没有公开的地址",
+}
+if repository:
+    myst_substitutions["repository_en"] = f"[one repository]({repository})"
+    myst_substitutions["repository_zh"] = f"[同一个仓库]({repository})"
 myst_heading_anchors = 3
 myst_heading_slug_func = "docutils.nodes.make_id"  # the anchor that the page has
 html_math_renderer = "mathml"
