@@ -1,6 +1,6 @@
 """
-Adjust the learning rate | 调整学习率
-=====================================
+Adjust the learning rate with a scheduler | 用调度器调整学习率
+===============================================================
 
 Make a scheduler from the optimizer, and call ``scheduler.step()`` after
 ``optimizer.step()``, in the loop whose turns its numbers count: that of the epochs if

@@ -173,22 +173,6 @@ ax.axvline(15.5, color="0.5", ls=":")
 ax.set(xlim=(0, 50), xticks=range(0, 41, 10), xlabel="epoch | 轮", ylabel="loss | 损失")
 ax.set_title("Only with everything does the run go on | 样样齐全，才是接着训练")
 plt.show()
-
-fig, ax = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
-fig.set_label(
-    "Largest difference in the loss, for three schedulers: zero only with all | "
-    "三种调度器下损失的最大差值：样样齐全时才是零"
-)
-for i, kind in enumerate(schedules):
-    rows = [row + 0.26 * (i - 1) for row in range(5)]
-    ax.barh(rows, [row[i] for row in gaps], 0.24, color=f"C{i}", log=True)
-    ax.text(0.4, 0.25 + 0.45 * i, kind, color=f"C{i}", ha="right", family="monospace")
-ax.text(4e-4, 0, "0", va="center")
-ax.set(yticks=range(5), yticklabels=names, xlim=(3e-4, 0.5))
-ax.invert_yaxis()
-ax.set_xlabel("largest difference in the loss | 损失的最大差值")
-ax.set_title("Every missing piece shows | 缺了哪一样，都看得出来")
-plt.show()
 # sphinx_gallery_end_ignore
 
 # %%

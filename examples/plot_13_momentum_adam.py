@@ -237,8 +237,8 @@ plt.show()
 # sphinx_gallery_end_ignore
 
 # %%
-# What momentum does not buy | 动量帮不上的地方
-# ---------------------------------------------
+# Where momentum does not help | 动量帮不上的地方
+# -----------------------------------------------
 # A round bowl has nothing to cancel: with L = 1 and ``lr=1.0``, descent lands in one step,
 # and momentum 0.9 needs 97, since it rolls to and fro. Nor does momentum average noise
 # away. Wrong: switch it on and keep ``lr``. In a noisy bowl the weights come to rest at
