@@ -189,8 +189,9 @@ function excerpt({ prose }, wanted) {
   const size = HAN.test(prose) ? 80 : 170;
   const inside = (start) => marks.filter(([, from, to]) => from >= start && to <= start + size).length;
   const start = marks.map(([, from]) => from).reduce((best, from) => inside(from) > inside(best) ? from : best, marks[0]?.[1] ?? 0);
-  const first = start < 25 ? 0 : prose.slice(0, start - 12).search(/[\s，。；：、]\S*$/u) + 1 || start;
-  const cut = prose.slice(first, first + size);
+  const first = start < 25 ? 0 : prose.slice(0, start - 12).search(/[\s，。；：、][^\s，。；：、]*$/u) + 1 || start;
+  // A word of Latin letters is shown whole, or not at all.
+  const cut = prose.slice(first, first + size).replace(/[\w.]+$/, (end) => (/\w/.test(prose[first + size] ?? "") ? "" : end));
   const marked = new Set(marks.flatMap(([, from, to]) => Array.from({ length: to - from }, (_, i) => from + i - first)));
   const span = document.createElement("span");
   if (first) span.append("… ");
@@ -202,7 +203,7 @@ function excerpt({ prose }, wanted) {
     span.append(marked.has(from) ? mark : text);
     from = i;
   }
-  if (first + size < prose.length) span.append(" …");
+  if (first + cut.length < prose.length) span.append(" …");
   return span;
 }
 

@@ -240,6 +240,19 @@ def test_enter_goes_to_the_first_result(search, language):
 
 
 @pytest.mark.parametrize("language", QUERIES)
+def test_excerpts_have_whole_words(search, language):
+    """What is shown of a section begins and ends between words."""
+    dialog = search(language)
+    prose = dialog.page.evaluate("window.searchIndex.sections.map((one) => one[3]).join('\\n')")
+    for query in ("freeze", "scheduler", "param_groups", "learning rate"):
+        dialog.type(query)
+        for shown in dialog.results.locator("span").all_text_contents():
+            words = re.escape(shown.removeprefix("… ").removesuffix(" …").strip())
+            inside = r"(?<=[a-zA-Z_])(?=[a-zA-Z_])"
+            assert re.search(f"(?!{inside}){words}(?!{inside})", prose), shown
+
+
+@pytest.mark.parametrize("language", QUERIES)
 def test_results_lead_to_sections(search, site, language):
     """Nearly all results name a section that is there, in the reader's language, with words of prose."""
     dialog = search(language)
