@@ -146,9 +146,10 @@ def local(tensor: Tensor) -> Tensor:
 
 def nbytes(tensor: Tensor) -> int:
     """Count the bytes of a tensor's values on this rank."""
-    tensor = local(tensor)
-    if parts := parts_of(tensor):
-        return sum(map(nbytes, parts.values()))
+    if type(tensor) is not Tensor:
+        tensor = local(tensor)
+        if parts := parts_of(tensor):
+            return sum(map(nbytes, parts.values()))
     if tensor.layout is torch.strided:
         return tensor.nbytes
     if tensor.layout is torch.sparse_coo:

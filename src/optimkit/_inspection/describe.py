@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from torch import Tensor
@@ -82,11 +83,12 @@ def describe(
     Trainable, but not in this optimizer: 1: bias
     """
     indexes = index_models(models)
-    view = view_of_any(optimizer, names_by_id(indexes), key)
-    view, told = _named(view, indexes)
+    view, told = _named(view_of_any(optimizer, names_by_id(indexes), key), indexes)
+    view = replace(view, options=copied(view.options))  # as they are now
     norms = state_norms(view.states) if values else [{}] * len(view.states)
-    rows = tuple(_rows(view, indexes, norms))
-    missing = list(_missing(view, indexes))
+    params = _params(view, indexes)
+    rows = tuple(_rows(view, params, norms))
+    missing = _missing(params, indexes) if view.named or view.optimizer else []  # places tell none
     bad = non_finite(view, norms) if values else []
     return Report(
         optimizer=view.kind,
@@ -118,43 +120,38 @@ def _named(
     return replace(view, names=found[1], named=True), [told]
 
 
-def _rows(
-    view: OptimizerView,
-    indexes: Sequence[ParameterIndex],
-    norms: Sequence[Mapping[str, float]],
-) -> Iterator[ParameterRow]:
-    lrs = [copied(options.get("lr")) for options in view.options]
-    decays = [copied(options.get("weight_decay")) for options in view.options]
-    shaped = _shaped(view, indexes)
-    for place, (name, group, state, tensor) in enumerate(
-        zip(view.names, view.group_of, view.states, shaped, strict=True)
-    ):
-        lazy = tensor is not None and is_lazy(tensor)
-        yield ParameterRow(
-            name=name,
-            shape=None if tensor is None or lazy else tuple(tensor.shape),
-            dtype=None if tensor is None else tensor.dtype,
-            numel=None if tensor is None or lazy else tensor.numel(),
-            trainable=getattr(view.params[place], "requires_grad", None),
-            group=group,
-            lr=lrs[group],
-            weight_decay=decays[group],
-            state={str(key): _shape(value) for key, value in state.items()},
-            step=_step(state.get("step")),
-            bytes=sum(nbytes(each) for value in state.values() for each in tensors_held(value)),
-            norms=norms[place],
-        )
-
-
-def _shaped(view: OptimizerView, indexes: Sequence[ParameterIndex]) -> list[Tensor | None]:
-    """Return what has the shape of each parameter: of a saved one the model's, or its state."""
-    if view.optimizer is not None:
-        return [param if isinstance(param, Tensor) else None for param in view.params]
+def _params(view: OptimizerView, indexes: Iterable[ParameterIndex]) -> list[Any]:
+    """Return the parameters: of a saved optimizer those that the models have under its names."""
+    if view.optimizer is not None or not view.named:
+        return view.params
     known = {each.name: each.param for index in indexes for each in index.occurrences}
-    return [
-        known[name] if view.named and name in known else of_its_shape(state)
-        for name, state in zip(view.names, view.states, strict=True)
-    ]
+    return [known.get(name) for name in view.names]
+
+
+def _rows(
+    view: OptimizerView, params: Sequence[Any], norms: Sequence[Mapping[str, float]]
+) -> Iterator[ParameterRow]:
+    for held, param, norm in zip(view.held, params, norms, strict=True):
+        tensor = param if isinstance(param, Tensor) else None
+        if view.optimizer is None and tensor is None:
+            tensor = of_its_shape(held.state)
+        shaped = None if tensor is None or is_lazy(tensor) else tensor
+        yield ParameterRow(
+            name=held.name,
+            shape=None if shaped is None else tuple(shaped.shape),
+            dtype=None if tensor is None else tensor.dtype,
+            numel=None if shaped is None else shaped.numel(),
+            trainable=getattr(held.param, "requires_grad", None),
+            group=held.group,
+            lr=held.options.get("lr"),
+            weight_decay=held.options.get("weight_decay"),
+            state={str(key): _shape(value) for key, value in held.state.items()},
+            step=_step(held.state.get("step")),
+            bytes=sum(
+                nbytes(each) for value in held.state.values() for each in tensors_held(value)
+            ),
+            norms=norm,
+        )
 
 
 def _shape(value: Any) -> Shape | None:
@@ -179,35 +176,23 @@ def _groups(view: OptimizerView, rows: Sequence[ParameterRow]) -> Iterator[Group
         numels[row.group].append(row.numel)
     defaults = {key: plain(value) for key, value in view.defaults.items()}
     for index, (label, options) in enumerate(zip(view.labels, view.options, strict=True)):
-        yield GroupRow(
-            index=index,
-            name=label,
-            options=copied(options),
-            overrides={
-                key: copied(value)
-                for key, value in options.items()
-                if key in defaults and not same(value, defaults[key])
-            },
-            parameters=len(numels[index]),
-            numel=total(numels[index]),
-        )
+        overrides = {
+            key: value
+            for key, value in options.items()
+            if key in defaults and not same(value, defaults[key])
+        }
+        numel = total(numels[index])
+        yield GroupRow(index, label, options, overrides, len(numels[index]), numel)
 
 
-def _missing(view: OptimizerView, indexes: Iterable[ParameterIndex]) -> Iterator[tuple[str, bool]]:
-    """Yield what the models have and the optimizer does not: name, trainable."""
-    if view.optimizer is None and not view.named:
-        return  # positions do not tell
-    ids = set(map(id, view.params))
-    live = view.optimizer is not None
-    names = set() if live else set(view.names)
-    seen: set[int] = set()
-    for index in indexes:
-        for each in index:
-            key = id(each.param)
-            held_here = key in ids if live else not names.isdisjoint((each.name, *each.aliases))
-            if not held_here and key not in seen:
-                seen.add(key)
-                yield each.name, each.param.requires_grad
+def _missing(params: Sequence[Any], indexes: Iterable[ParameterIndex]) -> list[tuple[str, bool]]:
+    """Return what the models have beside these parameters: name, trainable."""
+    held = set(map(id, params))
+    left: dict[int, tuple[str, bool]] = {}
+    for each in chain.from_iterable(indexes):
+        if id(each.param) not in held:
+            left.setdefault(id(each.param), (each.name, each.param.requires_grad))
+    return list(left.values())
 
 
 def _notes(
