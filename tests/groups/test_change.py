@@ -99,17 +99,17 @@ def test_parameters_that_are_taken(refused):
 
 
 def test_names_for_all_or_for_none(refused):
-    """Named groups go with named ones, and the remedy says how."""
+    """Torch itself refuses a group with names beside one without: nothing has been changed then."""
     extra = nn.Parameter(torch.ones(1))
-    named, unnamed = SGD(net().named_parameters()), SGD(net().parameters())
-    assert refused(named, {"params": extra}) == (
-        "the optimizer's parameters have names, these have not all. "
-        "Pass pairs of a name and a parameter, as model.named_parameters() gives."
-    )
-    assert refused(unnamed, {"params": [("x", extra)]}) == (
-        "the optimizer's parameters have no names, these have. "
-        "Pass the parameters alone, or make a new optimizer from named ones."
-    )
+    named, unnamed = SGD(net().named_parameters(), lr=0.1), SGD(net().parameters(), lr=0.1)
+    for optimizer, params in (
+        (named, extra),
+        (unnamed, [("x", extra)]),
+        (named, [("x", extra), nn.Parameter(torch.ones(1))]),
+    ):
+        scheduler = ExponentialLR(optimizer, 0.5)
+        said = refused(optimizer, {"params": params}, [scheduler], error=ValueError)
+        assert "with/without names" in said
 
 
 def test_options_that_can_not_be(refused):
@@ -141,7 +141,10 @@ def test_groups_that_are_none(refused):
         ({"optimizer": 3}, "optimizer must be a torch.optim.Optimizer, not int"),
         ({"group": [1]}, "group must be a dict, not list"),
         ({"group": {"params": {1}}}, "params must be ordered, and a set is not: pass a list"),
-        ({"group": {"params": ["w"]}}, "params must hold tensors, not str"),
+        (
+            {"group": {"params": ["w"]}},
+            "optimizer can only optimize Tensors, but one of the params is str",
+        ),
         (
             {"group": {"params": nn.Linear(1, 1)}},
             "params must be a tensor, or an iterable of them, not Linear",

@@ -1,7 +1,5 @@
 """What is wrong with the groups that are asked for: all of it at once, each with its remedy."""
 
-from functools import partial
-
 import pytest
 import torch
 from torch import nn
@@ -101,22 +99,9 @@ def test_parameters_without_a_shape():
     assert len(param_groups(model)) == 1
 
 
-def test_one_group_for_lbfgs():
-    """LBFGS takes one group: more are refused before it is built."""
-    for kind in (torch.optim.LBFGS, partial(torch.optim.LBFGS, max_iter=3)):
-        assert refused(net(), when(is_bias, lr=1.0), optimizer=kind) == (
-            "LBFGS takes one group, and the rules make 2. "
-            "Leave the rules out, or take another optimizer."
-        )
-
-
 @pytest.mark.since("Muon")
 def test_matrices_for_muon():
-    """Muon takes two dimensions and no other: what has another number is named before it is built."""
-    assert refused(net(), optimizer=torch.optim.Muon) == (
-        "Muon takes parameters of two dimensions only, not 0.bias (3,), 1.weight (3,), "
-        "1.bias (3,), 2.bias (1,). Pass these to another optimizer; partition splits a model."
-    )
+    """Muon takes two dimensions and no other: such a part can be selected."""
     flat = is_matrix & (lambda info: info.param.ndim == 2)
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(2, 2))
     parts = partition(model, muon=flat, adamw=~flat)

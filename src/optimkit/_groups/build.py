@@ -7,14 +7,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 
 from .._errors import GroupError, first_few
 from .._parameters import Model, ParameterIndex
-from .options import bad_options, class_of, identity, name_groups, own_options
+from .options import bad_options, identity, name_groups, own_options
 from .rules import NO_LR, Change, Rule
 from .selectors import Select, select_by
 
@@ -102,8 +101,14 @@ def param_groups(
     for text in misses:
         warnings.warn(text, stacklevel=2)
     groups = _sort(index, rules, base, with_frozen=frozen == "keep")
-    if problems := _wrong_groups(groups, optimizer):
-        raise GroupError(*problems)
+    unscaled = [
+        name for group in groups if group.options.get("lr") is NO_LR for name, _ in group.members
+    ]
+    if unscaled:
+        raise GroupError(
+            f"layer_decay has no lr to scale for {first_few(unscaled)}. "
+            "Pass param_groups(..., lr=...)."
+        )
     names = name_groups([group.options for group in groups], base)
     return [
         {"params": group.members, **own_options(group.options), "name": name}
@@ -260,38 +265,3 @@ def _wrong_parameters(index: ParameterIndex, frozen: Frozen | None) -> list[str]
             'Unfreeze them, or pass frozen="skip" or "keep".'
         ]
     return []
-
-
-def _wrong_groups(
-    groups: Sequence[_Group], optimizer: Callable[..., Optimizer] | None
-) -> list[str]:
-    """Return which lr is scaled but not set, and which groups the optimizer refuses."""
-    problems = []
-    unscaled = [
-        name for group in groups if group.options.get("lr") is NO_LR for name, _ in group.members
-    ]
-    if unscaled:
-        problems.append(
-            f"layer_decay has no lr to scale for {first_few(unscaled)}. "
-            "Pass param_groups(..., lr=...)."
-        )
-    kind = class_of(optimizer)
-    if not isinstance(kind, type):
-        return problems
-    wrong = [
-        f"{name} {tuple(param.shape)}"
-        for group in groups
-        for name, param in group.members
-        if param.dim() != 2
-    ]
-    if wrong and hasattr(torch.optim, "Muon") and issubclass(kind, torch.optim.Muon):
-        problems.append(
-            f"Muon takes parameters of two dimensions only, not {first_few(wrong)}. "
-            "Pass these to another optimizer; partition splits a model."
-        )
-    if len(groups) > 1 and issubclass(kind, LBFGS):
-        problems.append(
-            f"LBFGS takes one group, and the rules make {len(groups)}. "
-            "Leave the rules out, or take another optimizer."
-        )
-    return problems

@@ -111,8 +111,7 @@ def add_param_group(
             "Pass schedulers=, or they may not know the new group.",
             stacklevel=2,
         )
-    named = any(name for name, _ in pairs)
-    params = [pair if named else pair[1] for pair in pairs]
+    params = [pair if pair[0] else pair[1] for pair in pairs]
     optimizer.add_param_group({"params": params, **extended})
     for scheduler, lists in entries:
         for name, new in lists.items():
@@ -145,13 +144,8 @@ def _pairs(group: dict[str, Any]) -> list[Named]:
         raise TypeError(
             f"params must be a tensor, or an iterable of them, not {type(params).__name__}"
         )
-    pairs = []
-    for each in [params] if isinstance(params, Tensor) else params:
-        name, param = each if isinstance(each, tuple) and len(each) == 2 else ("", each)
-        if not isinstance(param, Tensor):
-            raise TypeError(f"params must hold tensors, not {type(param).__name__}")
-        pairs.append((name, param))
-    return pairs
+    given: Iterable[Any] = [params] if isinstance(params, Tensor) else params
+    return [each if isinstance(each, tuple) and len(each) == 2 else ("", each) for each in given]
 
 
 def _wrong_parameters(optimizer: Optimizer, pairs: list[Named]) -> list[str]:
@@ -177,27 +171,12 @@ def _wrong_parameters(optimizer: Optimizer, pairs: list[Named]) -> list[str]:
         problems.append(
             f"the group has a parameter more than once: {first_few(twice)}. Name it once."
         )
-    return problems + _wrong_names(optimizer, [name for name, _ in pairs], bool(taken))
-
-
-def _wrong_names(optimizer: Optimizer, names: list[str], taken: bool) -> list[str]:
-    """Check names: all groups have names for their parameters, or none has."""
     old = {name for group in optimizer.param_groups for name in group.get("param_names", ())}
-    if bool(old) != all(names):
-        if old:
-            return [
-                "the optimizer's parameters have names, these have not all. "
-                "Pass pairs of a name and a parameter, as model.named_parameters() gives."
-            ]
-        if any(names):
-            return [
-                "the optimizer's parameters have no names, these have. "
-                "Pass the parameters alone, or make a new optimizer from named ones."
-            ]
-    again = [name for name, many in Counter(names).items() if name and (many > 1 or name in old)]
+    names = Counter(name for name, _ in pairs if name)
+    again = [name for name, many in names.items() if many > 1 or name in old]
     if again and not taken:
-        return [f"these names belong to other parameters: {first_few(again)}. Rename them."]
-    return []
+        problems.append(f"these names belong to other parameters: {first_few(again)}. Rename them.")
+    return problems
 
 
 def _wrong_options(
@@ -275,26 +254,19 @@ def unfreeze(*targets: Target) -> None:
     (False, True)
     """
     pairs = _found(targets)
-    problems, wrong, made = [], [], []
-    for name, param in pairs:
-        if not (param.is_floating_point() or param.is_complex()):
-            wrong.append(f"{name} ({param.dtype})")
-        if not isinstance(param, nn.UninitializedParameter) and param.is_inference():
-            made.append(name)
+    wrong = [f"{name} ({reason})" for name, param in pairs if (reason := _untrainable(param))]
     if wrong:
-        problems.append(
-            f"only floating point and complex parameters can be trained, not {first_few(wrong)}. "
-            "Leave them out."
-        )
-    if made:
-        problems.append(
-            f"these were made in inference mode, and can't be trained: {first_few(made)}. "
-            "Create them outside of it."
-        )
-    if problems:
-        raise GroupError(*problems)
+        raise GroupError(f"these can't be trained: {first_few(wrong)}. Leave them out.")
     for _, param in pairs:
         param.requires_grad = True  # the method refuses a lazy parameter
+
+
+def _untrainable(param: Tensor) -> str:
+    """Return why a parameter can have no gradient; nothing if it can."""
+    if not (param.is_floating_point() or param.is_complex()):
+        return str(param.dtype)
+    lazy = isinstance(param, nn.UninitializedParameter)
+    return "made in inference mode" if not lazy and param.is_inference() else ""
 
 
 def _found(targets: Iterable[object]) -> list[tuple[str, Tensor]]:
