@@ -17,7 +17,7 @@ from torch import Tensor
 from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError, first_few
 from .._values import equal
 from .layout import LayoutError, crc_of, survey
-from .opaque import opaque
+from .opaque import opaque, to_show
 from .reading import Integrity, Reading, integrity_of, look, look_into_file
 from .unread import rebuilt
 
@@ -198,7 +198,7 @@ def _piece(folder: Path, info: Any, pieces: dict[str, int], told: list[str]) -> 
     content, refused = look(path, piece)
     pieces[name] = pieces.get(name, 0) + 1
     told += filter(None, [refused])
-    return content
+    return to_show(content)
 
 
 def _tidied(value: Any) -> Any:

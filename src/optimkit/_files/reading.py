@@ -13,7 +13,7 @@ import os
 import pickle
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -98,17 +98,24 @@ def read(
 
 def look_into_file(path: Path) -> Reading:
     """Read the same to be shown: what would be refused stands there by its name."""
-    with _opened(path) as (file, layout):
-        integrity = integrity_of(path, file, layout)
-        content, refused = look(path, file, zipped=layout is not None)
-        return Reading(content, None, integrity, refused)
+    with opened(path, defer=False, opaque=True) as reading:
+        return replace(reading, content=to_show(reading.content))
 
 
-def look(path: Path, file: BinaryIO, *, zipped: bool = True) -> tuple[Any, str]:
-    """Read what is in a file, and say why a load would refuse it."""
+def look(
+    path: Path,
+    file: BinaryIO,
+    map_location: MapLocation = "cpu",
+    *,
+    zipped: bool = True,
+    opaque: bool = True,
+) -> tuple[Any, str]:
+    """Read what is in a file, and say why a load would refuse it, or refuse it."""
     try:
-        return to_show(_load(path, file, "cpu", zipped=zipped)), ""
+        return _load(path, file, map_location, zipped=zipped), ""
     except UnsafeCheckpointError as error:
+        if not opaque:
+            raise
         try:
             with allow_weights_only():
                 return to_show(load_opaque(file)), str(error)
@@ -123,8 +130,12 @@ def opened(
     map_location: MapLocation = "cpu",
     verify: bool = True,
     defer: bool = True,
+    opaque: bool = False,
 ) -> Iterator[Reading]:
-    """Read the same, and leave the values of large tensors in the file where that can be."""
+    """Read the same, and leave the values of large tensors in the file where that can be.
+
+    With ``opaque``, what would be refused stands there by its name.
+    """
     if not (
         isinstance(map_location, (str, torch.device, Mapping, type(None))) or callable(map_location)
     ):
@@ -138,9 +149,10 @@ def opened(
         deferred = _deferred(path, file, layout, map_location) if defer and layout else None
         if deferred is not None:
             yield Reading(*deferred, integrity)
-        else:
-            content = _load(path, file, map_location, zipped=layout is not None)
-            yield Reading(content, None, integrity)
+            return
+        zipped = layout is not None
+        content, refused = look(path, file, map_location, zipped=zipped, opaque=opaque)
+        yield Reading(content, None, integrity, refused)
 
 
 def _deferred(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,62 +34,64 @@ def loader_for(value: object) -> type[Loader]:
     return _LOADERS[kind_of(value)]
 
 
-def plan(
-    content: Mapping[Any, Any],
-    header: Mapping[str, Any] | None,
-    objects: Mapping[str, Any],
-    choices: Choices,
-    *,
-    where: str,
-    models: Mapping[Any, nn.Module] | None = None,
-) -> Plan:
-    """Check whether what was saved fits the objects; nothing is touched.
-
-    Without a header, optimkit did not write it. Without models, those among the objects name the
-    optimizers' parameters.
-    """
-    about: Mapping[str, Any] = (header or {}).get("objects", {})
-    parts = parts_of(objects)
-    known = parts.keys() if header is None else about.keys()
-    saved = parts_in(content, known)
-    source = Source(
-        choices,
-        where,
-        saved,
-        models=models_in(parts) if models is None else models,
-        others=[value for name, value in saved.items() if name not in parts],
-    )
-    loaders = [
-        loader_for(value)(name, value, saved.get(name, ABSENT), about.get(name), source)
-        for name, value in parts.items()
-    ]
-    values = {name: value for name, value in saved.items() if name not in known}
-    found = Plan(where, loaders, values)
-    found.check()
-    return found
-
-
 class Plan:
-    """The loaders of a call, in the order that the objects were given in, and the plain values."""
+    """The loaders of a call, in the order that the objects were given in, and the plain values.
 
-    def __init__(self, where: str, loaders: Sequence[Loader], plain: dict[Any, Any]) -> None:
-        self.where, self.loaders, self.plain = where, loaders, plain
-        self.schedulers = [each for each in loaders if isinstance(each, SchedulerLoader)]
-        for scheduler in self.schedulers:
-            for each in loaders:
-                driven = unwrapped(scheduler.live.optimizer)
-                if isinstance(each, OptimizerLoader) and each.live is driven:
-                    scheduler.optimizer = each
+    It is made if what was saved fits the objects; nothing is touched. Without a header, optimkit did
+    not write it. Without models, those among the objects name the optimizers' parameters.
+    """
+
+    def __init__(
+        self,
+        content: Mapping[Any, Any],
+        header: Mapping[str, Any] | None,
+        objects: Mapping[str, Any],
+        choices: Choices,
+        *,
+        where: str,
+        models: Mapping[Any, nn.Module] | None = None,
+    ) -> None:
+        about: Mapping[str, Any] = (header or {}).get("objects", {})
+        parts = parts_of(objects)
+        known = parts.keys() if header is None else about.keys()
+        saved = parts_in(content, known)
+        source = Source(
+            choices,
+            where,
+            saved,
+            models=models_in(parts) if models is None else models,
+            others=[value for name, value in saved.items() if name not in parts],
+        )
+        self.where = where
+        self.plain = {name: value for name, value in saved.items() if name not in known}
+        self.loaders = [
+            loader_for(value)(name, value, saved.get(name, ABSENT), about.get(name), source)
+            for name, value in parts.items()
+        ]
+        self._check()
 
     @property
     def reports(self) -> dict[str, LoadReport]:
         return {each.name: each.report for each in self.loaders}
 
-    def check(self) -> None:
+    def _check(self) -> None:
         # Schedulers last: how their groups go together, their optimizers know.
-        for loader in sorted(self.loaders, key=lambda each: isinstance(each, SchedulerLoader)):
-            loader.check()
-        for scheduler, optimizer in self._pairs():
+        schedulers = [each for each in self.loaders if isinstance(each, SchedulerLoader)]
+        optimizers = [each for each in self.loaders if isinstance(each, OptimizerLoader)]
+        for loader in self.loaders:
+            if not isinstance(loader, SchedulerLoader):
+                loader.check()
+        for scheduler in schedulers:
+            driven = unwrapped(scheduler.live.optimizer)
+            scheduler.optimizer = next((each for each in optimizers if each.live is driven), None)
+            scheduler.check()
+        steered = [each.optimizer for each in schedulers]
+        self.pairs = [
+            (scheduler, optimizer)
+            for scheduler, optimizer in zip(schedulers, steered, strict=True)
+            if optimizer is not None and steered.count(optimizer) == 1  # else others have set it
+        ]
+        for scheduler, optimizer in self.pairs:
             scheduler.compare_with(optimizer)
         problems = [text for each in self.loaders for text in each.problems]
         if problems:
@@ -124,7 +126,8 @@ class Plan:
         try:
             together(lambda: self._load(each for each in order if not each.safe))
             self._load(each for each in order if each.safe)
-            self._agree()
+            for scheduler, _ in self.pairs:
+                scheduler.agree()
             interrupt = self._fill(rooms, unread)
         except BaseException as error:
             if count and not rooms:  # a signal, when all are loaded
@@ -163,18 +166,6 @@ class Plan:
             except Exception as error:
                 loader.add_problem(f"loading it raised {type(error).__name__}: {error}")
                 raise MismatchError(*loader.problems, reports=self.reports) from error
-
-    def _agree(self) -> None:
-        """Let each scheduler report the lr that its optimizer has now."""
-        for scheduler, _ in self._pairs():
-            scheduler.agree()
-
-    def _pairs(self) -> Iterator[tuple[SchedulerLoader, OptimizerLoader]]:
-        """Yield each scheduler that is the only one of its optimizer, with that."""
-        optimizers = [each.optimizer for each in self.schedulers]
-        for scheduler, optimizer in zip(self.schedulers, optimizers, strict=True):
-            if optimizer is not None and optimizers.count(optimizer) == 1:
-                yield scheduler, optimizer
 
     @property
     def warnings(self) -> list[str]:

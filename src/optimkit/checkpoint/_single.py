@@ -34,7 +34,7 @@ from ._arguments import checked_mapping, objects_to_load, objects_to_save, place
 from ._header import KEY, checked_header, describe, in_words
 from ._loaders import Choices, Options
 from ._names import bare_kind
-from ._plan import plan
+from ._plan import Plan
 from ._results import Loaded, LoadReport, Match
 from ._staging import Saving, compact, settle, settle_and_raise, write_beside
 
@@ -261,7 +261,7 @@ def load_from(
         if has_checksums and verify and not reading.integrity.verified:
             raise CorruptCheckpointError(f"{reading.integrity}.")
         content, header = _content(path, reading, key, objects)
-        found = plan(content, header, objects, choices, where=str(path))
+        found = Plan(content, header, objects, choices, where=str(path))
         found.load(reading.unread)
     for text in found.warnings:
         warnings.warn(text, stacklevel=3)
@@ -407,7 +407,7 @@ def load_optimizer(
             about = (header or {}).get("objects", {}).get(name, {"kind": "optimizer"})
             about = {**about, "names": [_checked(names, saved, where)]}
             header = {"objects": {name: about}}
-        found = plan(content, header, {name: optimizer}, choices, where=where, models=named)
+        found = Plan(content, header, {name: optimizer}, choices, where=where, models=named)
         found.load(unread)
     report = found.reports[name]
     for text in found.warnings:
@@ -417,17 +417,15 @@ def load_optimizer(
 
 def _named(models: Models) -> Mapping[Any, nn.Module]:
     """Return the models by the keys that stand before their names; a single one has none."""
-    if isinstance(models, nn.Module):
-        return {None: models}
     if isinstance(models, Mapping):
         return models
-    listed = list(models)
+    listed = [models] if isinstance(models, nn.Module) else list(models)
     if len(listed) > 1:
         raise TypeError(
             "load_optimizer: several models are given by the names they were saved under, as in "
             'models={"generator": ..., "critic": ...}'
         )
-    return {None: listed[0]} if listed else {}
+    return dict.fromkeys([None], listed[0]) if listed else {}
 
 
 def _checked(names: nn.Module | Iterable[str], saved: Any, where: str) -> list[str]:
@@ -479,15 +477,8 @@ def _reading(
     of_part: bool,
 ) -> Iterator[Reading]:
     """Open a file; beside a part that is asked for, there may be what can't be loaded."""
-    with contextlib.ExitStack() as stack:
-        try:
-            if of_part and path.is_dir():
-                reading = look_into(path)
-            else:
-                opening = opened(path, map_location=map_location, verify=verify)
-                reading = stack.enter_context(opening)
-        except UnsafeCheckpointError:
-            if not of_part:
-                raise
-            reading = look_into(path)
+    if of_part and path.is_dir():
+        yield look_into(path)
+        return
+    with opened(path, map_location=map_location, verify=verify, opaque=of_part) as reading:
         yield reading

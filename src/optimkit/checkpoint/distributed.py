@@ -35,7 +35,7 @@ from . import _shards as shards
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY, checked_header, describe, is_group, kind_of, models_in, parts_of
 from ._loaders import Choices, Options
-from ._plan import Plan, plan
+from ._plan import Plan
 from ._ranks import Ranks
 from ._results import Loaded, Match
 from ._staging import Saving, compact, settle, settle_and_raise, write_beside
@@ -341,7 +341,7 @@ def load(
         content = shards.with_placeholders(reading.content)
         header = checked_header(folder, content.pop(KEY, None)) or {"objects": {}, "metadata": {}}
         choices = Choices(match, strict, options, grown)
-        found = ranks.run(lambda: plan(content, header, given, choices, where=str(path)))
+        found = ranks.run(lambda: Plan(content, header, given, choices, where=str(path)))
         # Without room in one process, the others must not wait for it.
         tensors = ranks.run(lambda: _room(found))
         if any(ranks.gather(bool(tensors))):
