@@ -537,3 +537,22 @@ def test_groups_that_share_a_tensor(path):
     optimkit.load(path, optimizer=two, scheduler=again)
     assert two.param_groups[0]["lr"] is two.param_groups[1]["lr"]
     assert lr_after_two_more(two, again) == lr_after_two_more(one, schedule)
+
+
+def test_other_functions(path):
+    """No file has the functions of a LambdaLR: what they give tells whether they are the same."""
+    objects = build(SCHEDULERS["Lambda"])
+    run(objects, 3)
+    optimkit.save(path, **objects)
+    again = build(SCHEDULERS["Lambda"], k=2)
+    with pytest.warns(UserWarning, match="its functions are not those") as caught:
+        optimkit.load(path, **again)
+    assert [str(each.message) for each in caught] == [
+        "scheduler: its functions are not those that were saved: at step 3 they give an lr of "
+        f'0.0091125, {path} has 0.0729. Make them as they were, or pass options="current" to go '
+        "on by these."
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimkit.load(path, **again, options="current")
+        optimkit.load(path, **build(SCHEDULERS["Lambda"]))

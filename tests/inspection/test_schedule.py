@@ -337,3 +337,14 @@ def test_lines_that_end_together_have_a_legend():
     ax = plot_lr(lr_curve(together, 5))
     assert ax.get_legend() is None
     assert len(ax.texts) == 2
+
+
+def test_a_schedule_that_stays_at_zero():
+    """A cosine that is made anew where the last one has ended never leaves an lr of 0."""
+    optimizer = SGD([torch.ones(1)], lr=0.1)
+    lrs.CosineAnnealingLR(optimizer, 1)
+    optimizer.param_groups[0]["lr"] = 0.0  # where it ends
+    again = lrs.CosineAnnealingLR(optimizer, 5)
+    assert lr_curve(again, 4).notes == (
+        "CosineAnnealingLR leaves the lr of group 0 at 0 in all these steps.",
+    )

@@ -157,6 +157,14 @@ def lr_curve(
             rows += _now(step, stub)
         notes = tuple(oddities(stepped))
     names = tuple(group_label(*each) for each in enumerate(optimizer.param_groups))
+    still = [
+        name
+        for index, name in enumerate(names)
+        if not any(row.lr for row in rows if row.group == index)
+        and plain(optimizer.param_groups[index].get("initial_lr"))
+    ]
+    if still and steps:
+        notes += (f"{kind} leaves the lr of {first_few(still)} at 0 in all these steps.",)
     return LrCurve(kind, names, tuple(rows), notes)
 
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from .._errors import first_few
 from .._torch_optimizers import is_state_dict
@@ -72,6 +72,7 @@ class SchedulerLoader(Loader):
                 f"the current {type(live).__name__} is not the one in {where} ({first_few(each)}). "
                 'Make it as it was, or pass options="current" to go on by the current one.'
             )
+        self._compare_functions()
         lrs, count = saved.get("_last_lr"), len(live.optimizer.param_groups)
         if self.groups is None and isinstance(lrs, (list, tuple)) and len(lrs) != count:
             self.add_problem(
@@ -88,6 +89,32 @@ class SchedulerLoader(Loader):
         elif self.about:
             changed += _changes_in_groups(self.about["config"], config_of(self.live))
         return changed
+
+    def _compare_functions(self) -> None:
+        """Warn if the functions of a LambdaLR, which no file has, do not give the lr that was saved."""
+        had, live, step = last_lrs(self.saved), self.live, steps_made(self.saved)
+        if type(live) is not LambdaLR or not had or not step:
+            return
+        base, mine = self.saved.get("base_lrs", ()), live.base_lrs
+        if self.groups is not None:
+            had, base = (
+                _regrouped(had, [None] * len(mine), self.groups),
+                _regrouped(base, mine, self.groups),
+            )
+        try:
+            with undisturbed():
+                functions = self.source.copies.copy_of(live).lr_lambdas
+                gives = [plain(each(step) * lr) for each, lr in zip(functions, base, strict=True)]
+        except Exception:  # it may need what is made later
+            return
+        for was, now in zip(had, gives, strict=False):
+            if not lrs_agree([was], [now], 1e-4):
+                self.warn(
+                    f"its functions are not those that were saved: at step {step} they give an lr of "
+                    f"{now:g}, {self.source.where} has {was:g}. Make them as they were, or pass "
+                    'options="current" to go on by these.'
+                )
+                return
 
     def compare_with(self, optimizer: OptimizerLoader) -> None:
         """Warn if the lr that was saved for its optimizer is not the one that it had set."""
