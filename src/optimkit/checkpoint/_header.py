@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import CheckpointError
-from .._torch_schedulers import children_of, configuration_in_groups
+from .._torch_schedulers import configuration_in_groups, members_of
 from .._values import dtype_name, plain
 from .._version import __version__
 from .._wrappers import stored
@@ -142,17 +142,19 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
     return about
 
 
-def config_of(scheduler: LRScheduler) -> dict[str, Any]:
-    """Describe a scheduler: its class, what it writes into groups, the same of what it steps."""
+def config_of(scheduler: LRScheduler) -> list[dict[str, Any]]:
+    """Describe a scheduler, then all that it steps: the class, and what it writes into groups."""
     groups = scheduler.optimizer.param_groups
-    return {
-        "class": class_of(scheduler),
-        "in_groups": {
-            key: [plain(group.get(key)) for group in groups]
-            for key in configuration_in_groups(scheduler)
-        },
-        "schedulers": [config_of(each) for each in children_of(scheduler)],
-    }
+    return [
+        {
+            "class": class_of(each),
+            "in_groups": {
+                key: [plain(group.get(key)) for group in groups]
+                for key in configuration_in_groups(each)
+            },
+        }
+        for each in members_of(scheduler)
+    ]
 
 
 def class_of(value: object) -> str:

@@ -31,7 +31,7 @@ from ._loaders import Loader
 from ._optimizers import OptimizerLoader
 from ._results import LoadRow
 
-Config = Mapping[str, Any]  # of a scheduler, as a header has it
+Config = Sequence[Mapping[str, Any]]  # of a scheduler and all in it, as a header has it
 GroupMap = Sequence[int | None]  # for each current group the saved one; None if it is new
 
 
@@ -54,7 +54,7 @@ class SchedulerLoader(Loader):
             what = "an optimizer" if isinstance(saved, Mapping) else f"a {type(saved).__name__}"
             self.add_problem(f"{where} holds {what} under this name, no scheduler.")
             return
-        config = self.about and self.about.get("config")
+        config: Config | None = (self.about or {}).get("config")
         if was := _other_class(saved, config, live):
             self.add_problem(
                 f"{where} was saved with {was}, the current one is {_in_words(config_of(live))}. Make "
@@ -210,7 +210,7 @@ def _load(live: LRScheduler, saved: Mapping[str, Any], groups: GroupMap | None) 
 def _other_class(saved: Mapping[str, Any], about: Config | None, live: LRScheduler) -> str:
     """Describe the other class that a state is of, if so; without a header, by what it keeps."""
     if about:
-        pair = [[each["class"] for each in _all_in(one)] for one in (about, config_of(live))]
+        pair = [[each["class"] for each in one] for one in (about, config_of(live))]
         alike = len(pair[0]) == len(pair[1]) and all(map(same_class, *pair))
         return "" if alike else _in_words(about)
     found = zip(("keeps", "lacks"), _strange(saved, live.state_dict()), strict=True)
@@ -218,15 +218,8 @@ def _other_class(saved: Mapping[str, Any], about: Config | None, live: LRSchedul
     return f"one that {' and '.join(texts)}" if texts else ""
 
 
-def _all_in(config: Config) -> Iterator[Config]:
-    """Yield a configuration, then all that are nested in it."""
-    yield config
-    for each in config["schedulers"]:
-        yield from _all_in(each)
-
-
 def _in_words(config: Config) -> str:
-    outer, *inner = (short(each["class"]) for each in _all_in(config))
+    outer, *inner = (short(each["class"]) for each in config)
     return f"{outer} of {first_few(inner)}" if inner else outer
 
 
@@ -262,7 +255,7 @@ def _changes(
 
 def _changes_in_groups(saved: Config, current: Config) -> Iterator[LoadRow]:
     """Yield the same of what lies in the groups, for a scheduler without its optimizer."""
-    for one, other in zip(_all_in(saved), _all_in(current), strict=False):
+    for one, other in zip(saved, current, strict=False):
         for key, values in other["in_groups"].items():
             was = one.get("in_groups", {}).get(key, values)
             if not same(was, values):

@@ -14,7 +14,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -44,30 +44,6 @@ __all__ = ["load", "save"]
 
 _PREFIX, _PART = ".optimkit-", ".part"
 _WITH_NORMS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-
-
-@overload
-def save(
-    path: str | os.PathLike[str],
-    objects: Mapping[str, Any] | None = None,
-    *,
-    metadata: Mapping[str, Any] | None = None,
-    durable: bool = True,
-    background: Literal[False] = False,
-    **stateful: Any,
-) -> Path: ...
-
-
-@overload
-def save(
-    path: str | os.PathLike[str],
-    objects: Mapping[str, Any] | None = None,
-    *,
-    metadata: Mapping[str, Any] | None = None,
-    durable: bool = True,
-    background: Literal[True],
-    **stateful: Any,
-) -> Saving: ...
 
 
 def save(
