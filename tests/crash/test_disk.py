@@ -6,12 +6,16 @@ import mmap
 import os
 import signal
 import stat
+import tempfile
+import warnings
+from pathlib import Path
 
 import pytest
 import torch
 
 import optimkit
 from optimkit import CheckpointDir, Last
+from optimkit.checkpoint import distributed
 
 resource = pytest.importorskip("resource", reason="limits are another thing on Windows")
 
@@ -105,6 +109,76 @@ def _refused(path, mode):
             os.seteuid(0)
         os.chmod(path.parent, 0o755)
     assert unharmed(path)
+
+
+@contextlib.contextmanager
+def read_only(folder):
+    """Let a folder take no new names, and give up root's right to make some all the same."""
+    user, mode = os.geteuid(), os.stat(folder).st_mode
+    os.chmod(folder, 0o555)
+    try:
+        if not user:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(user)
+        os.chmod(folder, mode)
+
+
+def at_a_signal(checkpoints, step, **content):
+    """Save as a signal asks for it."""
+    with checkpoints.on_signal(signal.SIGUSR1) as safe_point:
+        signal.raise_signal(signal.SIGUSR1)
+        safe_point(step, **content)
+
+
+WAYS = {
+    "save": optimkit.save,
+    "distributed": distributed.save,
+    "CheckpointDir": lambda run, step, **content: run.save(step, **content),
+    "on_signal": at_a_signal,
+}
+
+
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_the_one_before_stays(way, background, trouble):
+    """However it is saved, there is one error, the system's, which names the checkpoint."""
+    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own deprecations
+        os.chmod(name, 0o755)
+        path, run = Path(name, "last.pt"), CheckpointDir(name, Last(1), background=background)
+        single = way in ("save", "distributed")
+
+        def save(step, way=way):
+            content = {"number": step, "weight": torch.zeros(100_000 if step == 2 else 10)}
+            if not single:
+                made = WAYS[way](run, step, **content)
+            else:
+                made = WAYS[way](path, **content, background=background)
+            return made.wait() if isinstance(made, optimkit.Saving) else made
+
+        def load():
+            if not single:
+                return run.restore()["number"]
+            return (distributed if way == "distributed" else optimkit).load(path)["number"]
+
+        save(1, way if single else "CheckpointDir")
+        names = os.listdir(name)
+        with (
+            disk_of(5000) if trouble == "full" else read_only(name),
+            pytest.raises(OSError) as caught,  # noqa: PT011 (all of its text is compared)
+        ):
+            save(2)
+        named = path if single else f"{name}/step-000000002.000002-{run.paths[0].stem[-8:]}.pt"
+        said = {"full": "[Errno 27] File too large", "read-only": "[Errno 13] Permission denied"}
+        assert str(caught.value) == f"{said[trouble]}: {str(named)!r}"
+        assert load() == 1
+        assert os.listdir(name) == names
+        save(3, way if single else "CheckpointDir")
+        assert load() == 3
+        assert len(os.listdir(name)) == len(names)
 
 
 def test_a_missing_folder(tmp_path):

@@ -77,7 +77,7 @@ def _install(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if target.exists() and not target.is_file():  # to take the name of /dev/null breaks a machine
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    try:
+    with naming(path):
         _clean(target.parent)
         with _temporary(target.parent) as (file, name):
             yield file
@@ -89,6 +89,13 @@ def _install(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
             os.replace(name, target)
             if durable:
                 sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let the errors of the system name what was to be written."""
+    try:
+        yield
     except OSError as error:
         if error.errno is None:
             raise

@@ -28,7 +28,7 @@ from .._errors import CheckpointError, first_few
 from .._files.folders import HEADER, read_metadata
 from .._files.reading import MapLocation
 from .._files.unread import Placeholder, placeholders_in
-from .._files.writing import RunLock, live_runs, sync, sync_folder, write
+from .._files.writing import RunLock, live_runs, naming, sync, sync_folder, write
 from .._values import same_grad_mode
 from . import _contents as contents
 from . import _shards as shards
@@ -111,13 +111,15 @@ def save(
             stacklevel=2,
         )
     if not background:
-        _write(target, *content, durable, ranks)
+        with naming(path):
+            _write(target, *content, durable, ranks)
         return Path(path)
     beside = ranks.beside()
 
     def write(copy: tuple[dict[str, Any], dict[str, Tensor]]) -> tuple[Path, str]:
         try:
-            _write(target, *copy, durable, beside)
+            with naming(path):
+                _write(target, *copy, durable, beside)
             return Path(path), ""
         except Exception as error:
             if beside.together and not dist.is_initialized():
@@ -141,7 +143,7 @@ def _write(
     work = _work_folder(target, ranks.gather("" if lock is None else lock.name)[0])
     try:
         if any(ranks.gather(bool(tensors))):
-            writer = FileSystemWriter(work, sync_files=False, overwrite=True)
+            writer = _Writer(work, sync_files=False, overwrite=True)
             # Else each tensor is of whatever rank has the least to write.
             planner = DefaultSavePlanner(dedup_save_to_lowest_rank=True)
             # Not save, which warns of a single process: it can't be silenced in a thread.
@@ -345,6 +347,18 @@ def _room(found: Plan) -> dict[Any, Tensor]:
                 room = torch.empty(saved.shape, dtype=saved.dtype)
             tensors[saved.key] = room
     return tensors
+
+
+class _Writer(FileSystemWriter):
+    """Says that the disk is full; torch says so only in the context of an error of its own."""
+
+    def write_data(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().write_data(*args, **kwargs)
+        except Exception as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 class _SafeReader(FileSystemReader):
