@@ -469,14 +469,14 @@ def test_expand():
 
 
 def test_large_and_mixed_models_stay_readable():
-    """A model whose hundreds of tensors are all different is summed up by module."""
+    """Of a model whose hundreds of tensors are all different, the first are shown, and how many more."""
     model = nn.ModuleDict(
         {f"part{a}": nn.ModuleList([nn.Linear(a + 1, b + 1) for b in range(40)]) for a in range(9)}
     )
     text = str(describe(torch.optim.SGD(model.parameters(), lr=0.1), model))
     assert len(text) < 20_000
     assert text.count("\n") < 90
-    assert "part0.*" in text
+    assert "more lines: see expand())" in text
 
 
 def test_sum_of_bytes():

@@ -17,7 +17,7 @@ from .._values import dtype_name
 
 Shape = tuple[int, ...]
 
-_LINES = 60  # so many lines of parameters are shown; beyond, they are summed up by module
+_LINES = 60  # so many lines of parameters are shown
 
 
 class ParameterRow(NamedTuple):
@@ -212,11 +212,8 @@ def _telling_options(groups: Sequence[GroupRow]) -> list[str]:
 
 
 def _summed_up(rows: Sequence[ParameterRow]) -> list[dict[str, Any]]:
-    """Make one line of parameters that are alike; one of each module if these are too many."""
+    """Make one line of parameters that are alike."""
     lines = _alike(rows)
-    for depth in range(6, 0, -1):
-        if len(lines) > _LINES:
-            lines = _by_module(rows, depth)
     shown = [_line(name, members) for name, members in lines[:_LINES]]
     rest = [row for _, members in lines[_LINES:] for row in members]
     if rest:
@@ -242,29 +239,15 @@ def _alike(rows: Sequence[ParameterRow]) -> list[tuple[str, list[ParameterRow]]]
     return sorted(lines, key=lambda line: order[id(line[1][0])])
 
 
-def _by_module(rows: Sequence[ParameterRow], depth: int) -> list[tuple[str, list[ParameterRow]]]:
-    """Bring together the parameters of each module at a depth, group by group."""
-    kinds: dict[tuple[str, int], list[ParameterRow]] = {}
-    for row in rows:
-        parts = row.name.split(".")
-        module = ".".join(parts[:depth]) + (".*" if len(parts) > depth else "")
-        kinds.setdefault((module, row.group), []).append(row)
-    return [(module, members) for (module, _), members in kinds.items()]
-
-
 def _line(name: str, rows: Sequence[ParameterRow]) -> dict[str, Any]:
     first = rows[0]
-    alike = all(row.state == first.state for row in rows)
-    dtypes = dict.fromkeys(row.dtype for row in rows)
     return {
+        **first._asdict(),
         "name": name,
         "tensors": len(rows),
-        "shape": first.shape if all(row.shape == first.shape for row in rows) else None,
-        "dtype": ", ".join(map(dtype_name, dtypes)),
-        "frozen": "frozen" if any(row.trainable is False for row in rows) else None,
-        "group": first.group,
-        "state": _short_state(first) if alike else "mixed",
-        "step": _span([row.step for row in rows if row.step is not None]),
+        "dtype": dtype_name(first.dtype),
+        "frozen": "frozen" if first.trainable is False else None,
+        "state": _short_state(first),
         "bytes": sum(row.bytes for row in rows),
         "norms": _largest([row.norms for row in rows]),
     }
@@ -278,13 +261,6 @@ def _largest(norms: Sequence[Mapping[str, float]]) -> dict[str, float]:
             before = found.get(key, number)
             found[key] = math.nan if math.isnan(before + number) else max(before, number)
     return found
-
-
-def _span(steps: Sequence[Any]) -> Any:
-    if not steps:
-        return None
-    low, high = min(steps), max(steps)
-    return low if low == high else f"{text(low)}-{text(high)}"
 
 
 def _short_state(row: ParameterRow) -> str:
