@@ -19,7 +19,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from .._errors import first_few
-from .._optimizer_view import OptimizerView, Source, view_of, view_of_any
+from .._optimizer_view import Held, OptimizerView, Source, view_of, view_of_any
 from .._tables import Table
 from .._torch_optimizers import (
     flat_dtype,
@@ -153,7 +153,7 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
         )
     sums: dict[str, list[int]] = {}
     seen: set[int] = set()
-    for name, tensor in (*_pieces(view, states, by), *_beside(words, by)):
+    for name, tensor in _pieces(view, states, words, by):
         if id(tensor) not in seen:  # one tensor may be in several lists
             seen.add(id(tensor))
             entry = sums.setdefault(name, [0, 0])
@@ -163,29 +163,26 @@ def state_memory(optimizer: Source, by: By = "key", predict: bool = False) -> Me
     return MemoryTable(rows, f"State of {view.kind}{how}")
 
 
-def _pieces(view: OptimizerView, states: list[State], by: By) -> Iterator[tuple[str, Tensor]]:
+def _pieces(
+    view: OptimizerView, states: list[State], words: State, by: By
+) -> Iterator[tuple[str, Tensor]]:
     """Yield each tensor of the state, and the row it counts in."""
     labels = view.labels
-    for place, state in enumerate(states):
-        group = view.group_of[place]
+    rows = [
+        (each, labels[each.group], state) for each, state in zip(view.held, states, strict=True)
+    ]
+    together = Held("all together", None, 0, {}, words)  # what a class keeps for all parameters
+    for held, group, state in [*rows, (together, together.name, words)]:
         for key, value in state.items():
             for tensor in tensors_held(value):
-                rows = {
+                row = {
                     "key": str(key),
-                    "group": labels[group],
-                    "param": view.names[place],
+                    "group": group,
+                    "param": held.name,
                     "dtype": dtype_name(tensor.dtype),
-                    "device": _device(tensor, view.params[place], view.options[group]),
+                    "device": _device(tensor, held.param, held.options),
                 }
-                yield rows[by], tensor
-
-
-def _beside(words: Mapping[str, Any], by: By) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors that a class keeps for all parameters together, and their rows."""
-    for key, value in words.items():
-        for tensor in tensors_held(value):
-            rows = {"key": key, "dtype": dtype_name(tensor.dtype), "device": str(tensor.device)}
-            yield rows.get(by, "all together"), tensor
+                yield row[by], tensor
 
 
 def _device(tensor: Tensor, param: Any, options: Mapping[str, Any]) -> str:
@@ -217,11 +214,12 @@ def _keeps_more(optimizer: Any) -> bool:
 def _predicted(view: OptimizerView, optimizer: Any) -> tuple[list[State], State, str]:
     """Return the state that each parameter has, or will have after its first step; that of all."""
     states, words = list(view.states), view.words
-    missing = [
+    trained = [
         place
-        for place, (param, state) in enumerate(zip(view.params, states, strict=True))
-        if isinstance(param, Tensor) and param.requires_grad and not tensors_in(state)
+        for place, param in enumerate(view.params)
+        if isinstance(param, Tensor) and param.requires_grad
     ]
+    missing = [place for place in trained if not tensors_in(states[place])]
     lazy = sum(is_lazy(view.params[place]) for place in missing)
     if lazy:
         raise NotImplementedError(
@@ -237,15 +235,13 @@ def _predicted(view: OptimizerView, optimizer: Any) -> tuple[list[State], State,
         options = [view.options[view.group_of[each]] for each in missing]
         found = map(partial(_first_state, kind), [view.params[each] for each in missing], options)
     else:  # some make a part of it when they are built
-        trained = enumerate(view.params)
-        every = [at for at, each in trained if isinstance(each, Tensor) and each.requires_grad]
         try:
-            found, words = _stepped_apart(optimizer, [view.params[each] for each in every])
+            found, words = _stepped_apart(optimizer, [view.params[each] for each in trained])
         except NotImplementedError:
             if missing:
                 raise
             return states, words, ""
-        missing = every
+        missing = trained
     for place, state in zip(missing, found, strict=True):
         states[place] = state
     return states, words, ""
