@@ -1,8 +1,10 @@
 """One form of an optimizer, live or saved: what no public name shows of it."""
 
+import pytest
 import torch
 from torch import nn
 
+import optimkit
 from optimkit._optimizer_view import view_of, view_of_saved
 from optimkit.checkpoint._header import describe
 
@@ -83,3 +85,25 @@ def test_state_of_no_parameter():
     optimizer.state[7] = {"step": 1}
     assert view_of(optimizer).orphans == [(7, {"step": 1})]
     assert view_of_saved(optimizer.state_dict()).orphans == [(7, {"step": 1})]
+
+
+def test_an_optimizer_that_does_not_say():
+    """One whose state raises is named, with what it raised."""
+
+    class Sealed(torch.optim.SGD):
+        @property
+        def state(self):
+            raise RuntimeError("it was handed over")
+
+        @state.setter
+        def state(self, value):
+            pass
+
+    optimizer = Sealed([torch.ones(1)])
+    for look in (optimkit.describe, optimkit.audit, optimkit.state_memory, optimkit.snapshot):
+        with pytest.raises(TypeError) as caught:
+            look(optimizer)
+        assert str(caught.value) == (
+            "Sealed.state raises RuntimeError: it was handed over. Ask the authors of Sealed, or "
+            "give what it wraps."
+        )

@@ -174,6 +174,16 @@ class SAM(torch.optim.Optimizer):
         self.base_optimizer.param_groups = self.param_groups
 
 
+class Schedule:
+    """A wrapper around that of accelerate."""
+
+    def __init__(self, scheduler):
+        self.inner = scheduler
+
+    def __getattr__(self, name):
+        return getattr(vars(self)["inner"], name)
+
+
 class AcceleratedScheduler:
     """Accelerate's: no LRScheduler."""
 
@@ -233,7 +243,12 @@ class WarmUp(LRScheduler):
         super().step()
 
 
-WRAPPERS = [Accelerated, lightning, Lookahead, LARC, OptimWrapper, WithSettings]
+def twice(optimizer):
+    """Return a wrapper around a wrapper, neither of which is an optimizer for torch."""
+    return LARC(WithSettings(optimizer))
+
+
+WRAPPERS = [Accelerated, lightning, Lookahead, LARC, OptimWrapper, WithSettings, twice]
 BOTH_WAYS = [*WRAPPERS, lambda optimizer: Accelerated(lightning(optimizer))]
 
 
@@ -287,7 +302,7 @@ def test_wrapped_run_is_audited(wrap, driven):
     train(outer, model)
     scheduler.step()
     for optimizers in (outer, inner, [inner, outer]):
-        for schedulers in (scheduler, wrapped, [scheduler, wrapped]):
+        for schedulers in (scheduler, wrapped, [scheduler, wrapped], Schedule(wrapped)):
             assert audit(optimizers, model, schedulers=schedulers).at_least("warning").rows == ()
     inner.param_groups[0]["lr"] = 0.7
     del inner.state[model.weight]["exp_avg"]

@@ -9,11 +9,13 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+_DEEPEST = 4  # so many wrappers may be around each other
 
-def unwrapped(value: Any) -> Any:
+
+def unwrapped(value: Any, depth: int = _DEEPEST) -> Any:
     """Return the optimizer or scheduler that does a wrapper's work; anything else as it is."""
-    inner = _inner(value)
-    return value if inner is None else unwrapped(inner)
+    inner = _inner(value, depth)
+    return value if inner is None else unwrapped(inner, depth)
 
 
 def stored(value: Any) -> Any:
@@ -41,21 +43,30 @@ def own_state_of(outer: Any) -> dict[Any, dict[str, Any]]:
     return found
 
 
-def _inner(value: Any) -> Any:
+def _inner(value: Any, depth: int) -> Any:
     if isinstance(value, (type, nn.Module, LRScheduler)):
         return None
-    held = list(getattr(value, "__dict__", {}).values())
-    found = [each for each in held if isinstance(each, Optimizer) and each is not value]
+    own = [each for each in getattr(value, "__dict__", {}).values() if each is not value]
+    held = [(each, _within(each, depth)) for each in own]
+    found = [pair for pair in held if isinstance(pair[1], Optimizer)]
     if len(found) == 1 and hasattr(value, "step") and hasattr(value, "zero_grad"):
+        [(wrapped, inner)] = found
         # Sharded optimizers hold one of a part of the parameters, which is no stand-in for them.
-        groups = getattr(value, "param_groups", found[0].param_groups)
-        return found[0] if _params(groups) == _params(found[0].param_groups) else None
+        groups = getattr(value, "param_groups", inner.param_groups)
+        return wrapped if _params(groups) == _params(inner.param_groups) else None
     if isinstance(value, Optimizer) or any(
-        isinstance(each, (Optimizer, nn.Module)) for each in held
+        isinstance(inner, (Optimizer, nn.Module)) for _, inner in held
     ):
         return None  # a whole run, which has a scheduler among other things
-    schedulers = [each for each in held if isinstance(each, LRScheduler)]
+    schedulers = [each for each, inner in held if isinstance(inner, LRScheduler)]
     return schedulers[0] if len(schedulers) == 1 else None
+
+
+def _within(value: Any, depth: int) -> Any:
+    """Return what a wrapper that is wrapped wraps; anything else as it is."""
+    steps = any(hasattr(type(value), name) for name in ("step", "__getattr__"))
+    direct = isinstance(value, (Optimizer, LRScheduler)) or not steps or not depth
+    return value if direct else unwrapped(value, depth - 1)
 
 
 def _params(groups: Any) -> list[int]:

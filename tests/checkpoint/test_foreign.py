@@ -231,3 +231,16 @@ def test_flat_tensors_of_groups(tmp_path):
     assert describe(tmp_path / "zero.pt").notes == (
         "group 0 is one flat tensor, as ZeRO keeps it, of weight, bias",
     )
+
+
+def test_a_file_that_is_a_list(tmp_path, norm):
+    """Its places are numbers, as show calls them."""
+    model, saved = norm
+    torch.save([model.state_dict(), saved.state_dict()], tmp_path / "a.pt")
+    fresh = nn.LayerNorm(2)
+    optimizer = backwards(fresh)
+    load(tmp_path / "a.pt", model=fresh, optimizer=optimizer, key={"model": "0", "optimizer": "1"})
+    assert fresh.bias.equal(model.bias)
+    assert averages(fresh, optimizer) == averages(model, saved)
+    with pytest.raises(CheckpointError, match=r"has nothing at '2'; it has '0', '1', and optim"):
+        load(tmp_path / "a.pt", optimizer=optimizer, key="2")

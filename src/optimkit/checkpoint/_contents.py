@@ -83,7 +83,7 @@ def state_of(value: Any) -> Any:
 def _refuse_a_part(value: Any) -> None:
     """Refuse what has a part of the state in each process, and does not say which."""
     kind = type(value).__name__
-    if isinstance(value, Optimizer) and hasattr(value, "consolidate_state_dict"):
+    if isinstance(value, Optimizer) and hasattr(type(value), "consolidate_state_dict"):
         raise UnsafeCheckpointError(
             f"{kind} has a part of its state in each process. Call consolidate_state_dict() in all "
             "of them, save with optimkit.save, on the first process, what state_dict() returns, and "

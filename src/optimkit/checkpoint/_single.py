@@ -275,6 +275,8 @@ def _content(
 ) -> tuple[Mapping[Any, Any], Mapping[str, Any] | None]:
     """Return what is in a file by the names of the objects, and its header."""
     content, header = _split(path, reading)
+    if key is not None and isinstance(content, (list, tuple)):
+        content = {str(place): each for place, each in enumerate(content)}
     if not isinstance(content, Mapping):
         raise CheckpointError(
             f"{path} holds a {type(content).__name__}, where objects by name were "
