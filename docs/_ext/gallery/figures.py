@@ -124,7 +124,7 @@ def darken(picture: np.ndarray) -> np.ndarray:
     """
     seen = picture[..., 3] > 0  # a tenth of a figure
     colours = picture[seen, :3] / 255
-    grey = np.clip(1 - 4 * np.ptp(colours, axis=-1, keepdims=True), 0, 1)
+    grey = np.clip(1 - 4 * np.ptp(np.ascontiguousarray(colours.T), axis=0), 0, 1)[:, None]
     turned = LIGHT_INK + (DARK_PAPER - LIGHT_INK) * colours
     made = picture.copy()
     made[seen, :3] = 255 * (grey * turned + (1 - grey) * colours)
