@@ -134,8 +134,8 @@ def share(app: Sphinx) -> None:
     What the gallery writes of all of them, it then writes alone.
     """
     folder, conf = Path(app.srcdir, "auto_examples"), app.config.sphinx_gallery_conf
-    elsewhere = []
-    for tutorial in tutorials():
+    found, elsewhere = tutorials(), []
+    for tutorial in found[7:] + found[:7]:  # the short ones last: the wait is short, too
         try:
             with alone(app, tutorial.name).acquire(blocking=False):
                 generate_file_rst(tutorial.path.name, folder, SCRIPTS, conf)
