@@ -57,7 +57,7 @@ def test_a_header_says_what_a_state_dict_does_not():
     assert view.dtypes == ["float32", "float32"]
     assert view.stateless == frozenset([1])
     assert view.more == {"extra": 3}
-    other = view_of_saved(state_dict, {**header, "names": [["weight"]], "shapes": [[[3, 2]]]})
+    other = view_of_saved(state_dict, {**header, "names": ["weight"], "shapes": [[3, 2]]})
     assert not other.named
     assert other.shapes is None
 

@@ -158,10 +158,10 @@ def view_of_saved(
         key if name is None and isinstance(key, str) else name
         for key, name in zip(keys, own, strict=True)
     ]
-    shapes = _flat(header.get("shapes"), len(ids))
+    shapes = _of_each(header.get("shapes"), len(ids))
     stateless = header.get("stateless")
     return _view(
-        _flat(header.get("names"), len(ids)) or known,
+        _of_each(header.get("names"), len(ids)) or known,
         kind=kind,
         optimizer=None,
         defaults=_NOTHING,
@@ -174,7 +174,7 @@ def view_of_saved(
         model=header.get("model"),
         aliases=header.get("aliases") or {},
         shapes=None if shapes is None else list(map(tuple, shapes)),
-        dtypes=_flat(header.get("dtypes"), len(ids)),
+        dtypes=_of_each(header.get("dtypes"), len(ids)),
         stateless=None if stateless is None else frozenset(stateless),
         more={k: v for k, v in state_dict.items() if k not in ("state", "param_groups")},
     )
@@ -312,7 +312,6 @@ def _mapping(value: object) -> Mapping[Any, Any]:
     return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING
 
 
-def _flat(groups: Any, count: int) -> list[Any] | None:
-    """Chain what a header says group by group; None if it is not about this many parameters."""
-    flat = [each for group in groups or () for each in group]
-    return flat if flat and len(flat) == count else None
+def _of_each(found: Any, count: int) -> list[Any] | None:
+    """Return what a header says of each parameter; None if it is not about this many."""
+    return found if isinstance(found, list) and found and len(found) == count else None

@@ -125,15 +125,14 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
     value = stored(value)
     about: dict[str, Any] = {"kind": kind_of(value), "class": class_of(value)}
     if isinstance(value, Optimizer):
-        params = [group["params"] for group in value.param_groups]
+        params = [param for group in value.param_groups for param in group["params"]]
         names = names_of(value, models)
-        written = iter(names.params if names else [])
-        about["names"] = names and [[next(written) for _ in group] for group in params]
+        about["names"] = names and names.params
         about["model"] = names and names.model
         about["aliases"] = names.aliases if names else {}
-        about["shapes"] = [[list(param.shape) for param in group] for group in params]
-        about["dtypes"] = [[dtype_name(param.dtype) for param in group] for group in params]
-        held = [bool(value.state.get(param)) for group in params for param in group]
+        about["shapes"] = [list(param.shape) for param in params]
+        about["dtypes"] = [dtype_name(param.dtype) for param in params]
+        held = [bool(value.state.get(param)) for param in params]
         about["stateless"] = [place for place, has in enumerate(held) if not has]
     elif isinstance(value, LRScheduler):
         about["config"] = config_of(value)

@@ -195,32 +195,24 @@ class ScalerLoader(ObjectLoader):
 
     turn = 3
     live: GradScaler
-    skipped = False  # enabled on one side only
-    kept: Mapping[str, Any] = {}  # the current configuration, if that is to stay
 
     def compare(self) -> None:
-        saved, live = self.saved, self.live
-        enabled = bool((self.about or {}).get("enabled", saved))
-        if enabled != live.is_enabled():
-            self.skipped = True
-            was, now = ("enabled" if each else "disabled" for each in (enabled, live.is_enabled()))
-            row = LoadRow(self.name, "enabled", enabled, live.is_enabled())
-            self.options_changed.append(row)
+        saved, current, now = self.saved, self.live.state_dict(), self.live.is_enabled()
+        then = bool((self.about or {}).get("enabled", saved))
+        if then != now:
+            self.saved = current
+            self.options_changed.append(LoadRow(self.name, "enabled", then, now))
+            was, is_now = ("enabled" if each else "disabled" for each in (then, now))
             self.notes.append(
-                f"{self.name} was {was} when it was saved, and is {now} now: its scale was left "
+                f"{self.name} was {was} when it was saved, and is {is_now} now: its scale was left "
                 "as it is."
             )
             return
-        current = live.state_dict()
         options = {key: current[key] for key in current if key not in _SCALER_PROGRESS}
         self.options_changed += [
-            LoadRow(self.name, key, saved[key], now)
-            for key, now in options.items()
-            if not same(saved[key], now)
+            LoadRow(self.name, key, saved[key], value)
+            for key, value in options.items()
+            if not same(saved[key], value)
         ]
-        self.kept = options if self.choices.options == "current" else {}
-
-    def load(self) -> None:
-        if not self.skipped and self.live.is_enabled():
-            self.saved = {**self.saved, **self.kept}
-            super().load()
+        if self.choices.options == "current":
+            self.saved = {**saved, **options}

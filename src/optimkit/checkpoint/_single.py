@@ -407,7 +407,7 @@ def load_optimizer(
     with _optimizer_in(state_dict_or_path, key, name) as (where, content, header, unread):
         if names is not None and is_state_dict(saved := content[name]):
             about = (header or {}).get("objects", {}).get(name, {"kind": "optimizer"})
-            about = {**about, "names": [_checked(names, saved, where)]}
+            about = {**about, "names": _checked(names, saved, where)}
             header = {"objects": {name: about}}
         found = Plan(content, header, {name: optimizer}, choices, where=where, models=named)
         found.load(unread)
