@@ -139,66 +139,69 @@ def _typed(raw: Tensor, name: str, shape: list[int]) -> Any:
 
 def _sharded(folder: Path) -> tuple[dict[Any, Any], list[Reading]]:
     """Put the pieces of each value together, each of which has checksums of its own."""
-    about = read_metadata(folder)
+    shards = _Shards(folder)
     content: dict[Any, Any] = {}
-    pieces: dict[str, int] = {}
-    told: list[str] = []
     try:
-        for key in about.state_dict_metadata:
-            place = (about.planner_data or {}).get(key, (key,))
+        for key in shards.about.state_dict_metadata:
+            place = (shards.about.planner_data or {}).get(key, (key,))
             inner = content
             for part in place[:-1]:
                 inner = inner.setdefault(part, {})
-            inner[place[-1]] = _value(folder, about, key, pieces, told)
+            inner[place[-1]] = shards.value(key)
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CorruptCheckpointError(
             f"{folder} is damaged: its .metadata does not fit its files ({error!r}). Take an older copy."
         ) from error
-    refused = "\n".join(dict.fromkeys(told))
-    files = [
-        Reading(None, None, Integrity(path, path.stat().st_size, count, count > 0), text)
-        for name, count, text in (
-            (".metadata", 0, refused),
-            *((*each, "") for each in pieces.items()),
-        )
-        for path in [folder / name]
-    ]
-    return {key: _tidied(value) for key, value in content.items()}, files
+    return {key: _tidied(value) for key, value in content.items()}, shards.files()
 
 
-def _value(folder: Path, about: Any, key: str, pieces: dict[str, int], told: list[str]) -> Any:
-    """Read one value: an object, or a tensor from its pieces; count these by their file."""
-    from torch.distributed.checkpoint.metadata import MetadataIndex, TensorStorageMetadata
+class _Shards:
+    """Reads the values of a folder, and counts their pieces by the file."""
 
-    entry = about.state_dict_metadata[key]
-    if not isinstance(entry, TensorStorageMetadata):
-        return _piece(folder, about.storage_data[MetadataIndex(key)], pieces, told)
-    value = torch.empty(entry.size, dtype=entry.properties.dtype)
-    for chunk in entry.chunks:
-        info = about.storage_data[MetadataIndex(key, chunk.offsets)]
-        place = zip(chunk.offsets, chunk.sizes, strict=True)
-        value[tuple(slice(start, start + size) for start, size in place)] = _piece(
-            folder, info, pieces, told
-        )
-    return value
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.about = folder, read_metadata(folder)
+        self.pieces: dict[str, int] = {".metadata": 0}
+        self.refused: dict[str, None] = {}
 
+    def files(self) -> list[Reading]:
+        found = []
+        for name, count in self.pieces.items():
+            path, refused = self.folder / name, "" if count else "\n".join(self.refused)
+            integrity = Integrity(path, path.stat().st_size, count, verified=count > 0)
+            found.append(Reading(None, None, integrity, refused))
+        return found
 
-def _piece(folder: Path, info: Any, pieces: dict[str, int], told: list[str]) -> Any:
-    name = str(info.relative_path)
-    path = folder / name
-    if name != path.name or getattr(info, "transform_descriptors", None):
-        raise CheckpointError(f"{path} is in a form that only its own reader knows.")
-    with path.open("rb") as file:
-        file.seek(info.offset)
-        piece = io.BytesIO(file.read(info.length))
-    try:
-        integrity_of(path, piece, survey(piece))
-    except LayoutError as error:
-        raise CorruptCheckpointError(f"{path} is {error}. Take an older copy.") from error
-    content, refused = look(path, piece)
-    pieces[name] = pieces.get(name, 0) + 1
-    told += filter(None, [refused])
-    return to_show(content)
+    def value(self, key: str) -> Any:
+        """Read one value: an object, or a tensor from its pieces."""
+        from torch.distributed.checkpoint.metadata import MetadataIndex, TensorStorageMetadata
+
+        entry, stored = self.about.state_dict_metadata[key], self.about.storage_data
+        if not isinstance(entry, TensorStorageMetadata):
+            return self._piece(stored[MetadataIndex(key)])
+        value = torch.empty(entry.size, dtype=entry.properties.dtype)
+        for chunk in entry.chunks:
+            place = zip(chunk.offsets, chunk.sizes, strict=True)
+            ranges = tuple(slice(start, start + size) for start, size in place)
+            value[ranges] = self._piece(stored[MetadataIndex(key, chunk.offsets)])
+        return value
+
+    def _piece(self, info: Any) -> Any:
+        name = str(info.relative_path)
+        path = self.folder / name
+        if name != path.name or getattr(info, "transform_descriptors", None):
+            raise CheckpointError(f"{path} is in a form that only its own reader knows.")
+        with path.open("rb") as file:
+            file.seek(info.offset)
+            piece = io.BytesIO(file.read(info.length))
+        try:
+            integrity_of(path, piece, survey(piece))
+        except LayoutError as error:
+            raise CorruptCheckpointError(f"{path} is {error}. Take an older copy.") from error
+        content, refused = look(path, piece)
+        self.pieces[name] = self.pieces.get(name, 0) + 1
+        if refused:
+            self.refused[refused] = None
+        return to_show(content)
 
 
 def _tidied(value: Any) -> Any:

@@ -121,9 +121,9 @@ class Pairing(NamedTuple):
 
 def pair_by_name(saved: OptimizerView, names: Names) -> Pairing:
     """Look each name up, without the keys of the models or with them: as more of them are found."""
-    forms = [("", ""), tuple(f"{key}." if key else "" for key in (saved.model, names.model))]
-    if "" not in forms[1] and saved.model != names.model:
-        del forms[0]
+    full = tuple(f"{key}." if key else "" for key in (saved.model, names.model))
+    others = "" not in full and saved.model != names.model
+    forms = [full] if others else dict.fromkeys([("", ""), full])
     found = [_pairing(saved, names, *form) for form in forms]
     return max(found, key=lambda each: len(each.pairs) - each.pairs.count(None))
 
