@@ -2,6 +2,7 @@
 
 import contextlib
 from collections import defaultdict
+from typing import ClassVar
 
 import pytest
 import torch
@@ -45,6 +46,21 @@ class Sign(torch.optim.Optimizer):
                     mean.lerp_(param.grad, 0.1)
                     param.sub_(mean.sign() + 0.1 * torch.randn(()), alpha=group["lr"])
         self.history.append(len(self.state))
+
+
+class Counting(Sign):
+    """Counts the steps of all that there are of it, and keeps what they have seen."""
+
+    steps = 0
+    seen: ClassVar[list] = []
+
+    def step(self, closure=None):
+        super().step()
+        Counting.steps += 1
+        Counting.last = self
+        self.seen.append(len(self.state))
+        for param in self.param_groups[0]["params"]:
+            param.data.mul_(1 - 0.01 * self.steps - 0.01 * len(self.seen))
 
 
 class Wrapper(torch.optim.Optimizer):
@@ -147,6 +163,7 @@ MAKERS = {
         for kind, options in TORCH.items()
     },
     "Sign": lambda model: Sign(model.parameters()),
+    "Counting": lambda model: Counting(model.parameters()),
     "Wrapper": lambda model: Wrapper(torch.optim.AdamW(model.parameters())),
     "Lookahead": lambda model: Lookahead(torch.optim.AdamW(model.parameters())),
     "Lookahead of Sign": lambda model: Lookahead(Sign(model.parameters())),
@@ -171,6 +188,7 @@ def look(model, optimizer, scheduler):
 def run(kind, looked_at):
     """Train for a few steps, and return all that there is in the end."""
     torch.manual_seed(0)
+    Counting.steps, Counting.seen = 0, []
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 2))
     optimizer = MAKERS[kind](model)
     scheduler = StepLR(optimizer, 2, gamma=0.5)
@@ -210,6 +228,7 @@ def test_a_run_that_is_looked_at_is_the_same(kind):
         ("Table", None),
         ("Reader", None),
         ("Sign", None),
+        ("Counting", None),
         ("Wrapper", None),
         ("Lookahead", None),
         ("OfModel", None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import inspect
@@ -292,7 +293,7 @@ def _stepped(
     optimizer: Any, params: list[Tensor], values: bool, closed: bool
 ) -> tuple[list[State], State]:
     try:
-        with undisturbed(), torch.no_grad():
+        with undisturbed(), torch.no_grad(), _classes_kept(optimizer):
             copied, stubs = _apart(optimizer, params, values)
             shared = _shared(optimizer, copied)
             if not shared:
@@ -318,6 +319,31 @@ def _stepped(
     if closed and any(isinstance(value, (list, tuple)) for value in values_of):
         raise _refusal(optimizer, "it makes lists, whose length may depend on the closure's loss")
     return states, made.words
+
+
+@contextlib.contextmanager
+def _classes_kept(optimizer: Any) -> Iterator[None]:
+    """Put back what a step writes into classes, which copies share: a count of all steps, say."""
+    reached = [each for each in _reached(optimizer).values() if isinstance(each, Optimizer)]
+    kinds = {kind for each in reached for kind in type(each).__mro__}
+    before = {kind: dict(vars(kind)) for kind in kinds if not kind.__module__.startswith("torch")}
+    tables = [
+        (value, copy.copy(value))
+        for held in before.values()
+        for value in held.values()
+        if isinstance(value, (dict, list, set))
+    ]
+    try:
+        yield
+    finally:
+        for kind, held in before.items():
+            for name in [name for name, value in vars(kind).items() if held.get(name) is not value]:
+                delattr(kind, name)
+            for name in held.keys() - vars(kind).keys():
+                setattr(kind, name, held[name])
+        for table, content in tables:
+            table.clear()
+            (table.extend if isinstance(table, list) else table.update)(content)
 
 
 def _step(copied: Any, stubs: list[Tensor], closed: bool) -> None:
