@@ -558,3 +558,12 @@ def test_looks():
             }
         ]
     }
+
+
+def test_a_tensor_lr_that_a_schedule_moves():
+    """The defaults have the same tensor, which moves along: they are what the groups have."""
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.ones(1))], lr=torch.tensor(0.1))
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
+    optimizer.step()
+    scheduler.step()
+    assert audit(optimizer, schedulers=scheduler).rows == ()

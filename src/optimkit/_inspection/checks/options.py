@@ -181,7 +181,7 @@ def differs_from_defaults(_: AuditContext, view: OptimizerView) -> Iterator[Foun
 def _as_default(key: str, group: Mapping[str, Any], view: OptimizerView) -> bool:
     default = view.defaults[key]
     value = group.get(key, default)
-    if key == "lr":
+    if key == "lr" and not isinstance(default, Tensor):  # a schedule moves one that groups share
         value = plain(group.get("initial_lr", value))
     cycled = key in ("momentum", "betas") and "base_momentum" in group  # a scheduler moves it
     return same(value, plain(default)) or cycled
