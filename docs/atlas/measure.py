@@ -147,12 +147,14 @@ def row_of(package: str, name: str, found: Facts) -> Facts:
         facts["optimkit"] = "refused" if found["save"] == "UnsafeCheckpointError" else found["save"]
     if facts["torch"] == "FileNotFoundError":  # there was nothing to save
         facts["torch"] = facts["weights_only"]
-    alarms = f"{found.get('alarms', '')} {found.get('audit loaded', '')}"
+    alarms = " ".join(
+        dict.fromkeys(f"{found.get('alarms', '')} {found.get('audit loaded', '')}".split())
+    )
     ended = [text for key, text in found.items() if key.endswith(" ended")]
     facts |= {
         "package": f"{package} {version(package)}",
         "class": name,
-        "audit": (NONE if "ended" in found else alarms.strip() or YES),
+        "audit": (NONE if "ended" in found else alarms or YES),
         "run": f"{datetime.date.today()}",
     }
     if "look ended" in found:

@@ -163,16 +163,17 @@ def decay(subject: Subject) -> str:
     options = subject.alone((6, 6))[1].param_groups[0]
     if "weight_decay" not in options:
         return NONE
+    kinds: list[str] = []
     for strength in (0.1, 10.0):
-        kinds = [
+        kinds += [
             shrinks(subject, strength, 1.0),
             tried(lambda strength=strength: shrinks(subject, strength, 0.0)),  # some need gradients
         ]
         if "coupled" in kinds:
             return "coupled"
-        if "decoupled" in kinds:
-            return "decoupled"
-    return "no effect"
+        if kinds[-2] == "decoupled":  # of gradients of zeros, both kinds make this
+            break
+    return "decoupled" if "decoupled" in kinds else "no effect"
 
 
 def shrinks(subject: Subject, strength: float, scale: float) -> str:
