@@ -12,8 +12,11 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, StepLR
 
 from optimkit import (
+    CheckpointDir,
+    GroupError,
     MismatchError,
     UnsafeCheckpointError,
+    add_param_group,
     audit,
     describe,
     diff,
@@ -24,6 +27,7 @@ from optimkit import (
     snapshot,
     state_memory,
 )
+from optimkit.checkpoint import distributed
 
 BEFORE, AFTER = range(3), range(3, 6)
 
@@ -333,11 +337,138 @@ def test_a_state_dict_that_raises_is_refused_by_name(tmp_path):
     """The class is named, and what it raised; nothing is written."""
     message = (
         "state_dict() of Broken raises AttributeError: 'Broken' object has no attribute '_hooks'. "
-        "Ask the authors of Broken, or save what it wraps."
+        "Ask the authors of Broken, or give what it wraps."
     )
     with pytest.raises(UnsafeCheckpointError, match=f"^{re.escape(message)}$"):
         save(tmp_path / "last.pt", optimizer=pair(Broken, lr=0.1)[1])
     assert not list(tmp_path.iterdir())
+
+
+class Closed(SGD):
+    """Its groups, or its state, can't be read any more: they are on another machine, say."""
+
+    lost = ""
+
+    def __getattribute__(self, name):
+        if name == object.__getattribute__(self, "lost"):
+            raise RuntimeError("it is on the server")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("lost", ["param_groups", "state"])
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda optimizer, *_: describe(optimizer),
+        lambda optimizer, model, *_: audit(optimizer, model),
+        lambda optimizer, *_: snapshot(optimizer),
+        lambda optimizer, model, *_: diff(optimizer, SGD(model.parameters())),
+        lambda optimizer, *_: state_memory(optimizer),
+        lambda optimizer, *_: state_memory(optimizer, predict=True),
+        lambda _, __, scheduler, *___: lr_curve(scheduler, 2),
+        lambda optimizer, _, __, path: save(path, optimizer=optimizer),
+        lambda optimizer, _, __, path: distributed.save(path, optimizer=optimizer),
+        lambda optimizer, _, __, path: CheckpointDir(path).save(1, optimizer=optimizer),
+        lambda optimizer, *_: add_param_group(optimizer, {"params": [torch.ones(1)]}),
+    ],
+)
+def test_what_can_not_be_read_is_named(tmp_path, look, lost):
+    """The class, what was asked for and what it raised: no traceback from within the kit."""
+    model, optimizer = pair(Closed, lr=0.1)
+    scheduler = StepLR(optimizer, 1)
+    optimizer.lost = lost
+    message = (
+        f"Closed.{lost} raises RuntimeError: it is on the server. Ask the authors of Closed, or "
+        "give what it wraps."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        look(optimizer, model, scheduler, tmp_path / "last")
+
+
+def test_a_state_dict_that_no_load_takes_is_refused(tmp_path):
+    """A class that reads what torch reads writes it, too."""
+
+    class Silent(SGD):
+        def state_dict(self):
+            return None
+
+    message = (
+        "state_dict() of Silent returns a NoneType, not the dict with 'state' and 'param_groups' that "
+        "its load_state_dict() takes. Ask the authors of Silent, or give what it wraps."
+    )
+    with pytest.raises(UnsafeCheckpointError, match=f"^{re.escape(message)}$"):
+        save(tmp_path / "last.pt", optimizer=pair(Silent, lr=0.1)[1])
+
+
+def test_a_group_that_the_class_refuses(tmp_path):
+    """What the class raises is said, and no scheduler knows the group."""
+
+    class Fixed(SGD):
+        def add_param_group(self, group):
+            if self.param_groups:
+                raise RuntimeError("the groups are flattened")
+            super().add_param_group(group)
+
+    optimizer = pair(Fixed, lr=0.1)[1]
+    scheduler = StepLR(optimizer, 1)
+    message = (
+        "add_param_group() of Fixed raises RuntimeError: the groups are flattened. Ask the authors "
+        "of Fixed, or give what it wraps."
+    )
+    with pytest.raises(GroupError, match=f"^{re.escape(message)}$"):
+        add_param_group(optimizer, {"params": [("new", torch.ones(1))]}, schedulers=scheduler)
+    assert scheduler.base_lrs == [0.1]
+
+
+def test_a_container_that_is_empty_to_python(tmp_path):
+    """A class with a length of 0 is an optimizer all the same."""
+
+    class Container(SGD):
+        def __len__(self):
+            return 0
+
+    model, optimizer = pair(Container, lr=0.1)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.5
+    assert audit(optimizer, model).codes == ("differs-from-defaults",)
+    other = StepLR(pair(Container, lr=0.1)[1], 1)
+    with pytest.warns(UserWarning, match="drives an optimizer that is not saved with it"):
+        save(tmp_path / "last.pt", optimizer=optimizer, scheduler=other)
+
+
+def test_a_wrapper_without_a_state_dict(tmp_path):
+    """The annotated transformer's NoamOpt counts steps that no state dict has: save what it holds."""
+
+    class NoamOpt:
+        def __init__(self, optimizer):
+            self.optimizer, self._step = optimizer, 0
+
+    message = "NoamOpt. Save its optimizer, and what it counts itself beside that, as plain values."
+    with pytest.raises(UnsafeCheckpointError, match=f"{re.escape(message)}$"):
+        save(tmp_path / "last.pt", optimizer=NoamOpt(pair(SGD, lr=0.1)[1]))
+
+
+def test_a_schedule_that_may_be_given_a_metric():
+    """The warm-up of pytorch-gradual-warmup-lr takes one for what follows it, and needs none."""
+
+    class Warmup(LRScheduler):
+        def get_lr(self):
+            return [base * min(1.0, self.last_epoch / 2) for base in self.base_lrs]
+
+        def step(self, epoch=None, metrics=None):
+            super().step(epoch)
+
+    assert lr_curve(Warmup(pair(SGD, lr=1.0)[1]), 3).lrs(0) == [0.0, 0.5, 1.0, 1.0]
+
+
+def test_a_scheduler_that_is_given_explains_the_lr():
+    """ReduceLROnPlateau leaves no initial_lr: that it has lowered the lr is no note."""
+    model, optimizer = pair(SGD, lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+    for _ in range(3):
+        scheduler.step(1.0)
+    assert not audit(optimizer, model, schedulers=scheduler).rows
+    assert audit(optimizer, model).codes == ("differs-from-defaults",)
 
 
 def test_a_table_by_tensor_is_refused(tmp_path):

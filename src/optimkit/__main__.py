@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TextIO
@@ -123,7 +124,17 @@ def _show(given: argparse.Namespace) -> Answer:
 
 def _audit(given: argparse.Namespace) -> Answer:
     reading = look_into(given.path)
-    found = Findings((*_of_file(reading), *audit_saved(reading.content)))
+    content = reading.content
+    places = [f"{place}." for place in optimizers_in(content)]
+    without = {  # of a folder, files that hold no optimizer: random states, weights
+        each.integrity.path
+        for each in reading.files
+        for name in [each.integrity.path.name]
+        if name in content and not any(place.startswith(f"{name}.") for place in places)
+    }
+    files = tuple(each for each in reading.files if each.integrity.path not in without)
+    about = () if reading.files and not files else _of_file(replace(reading, files=files))
+    found = Findings((*about, *audit_saved(content)))
     code = int(bool(found.at_least("warning")))
     return code, str(found), {"findings": _listed(given.path, found)}
 

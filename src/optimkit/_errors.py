@@ -140,6 +140,14 @@ class MismatchError(CheckpointError):
         return type(self), self.args, {"reports": self.reports}
 
 
+def broken(what: str, kind: str, error: Exception) -> str:
+    """Say that something which is asked of a class raises."""
+    return (
+        f"{what} raises {type(error).__name__}: {error}. Ask the authors of {kind}, or give what it "
+        "wraps."
+    )
+
+
 def first_few(items: Iterable[object], limit: int = 5) -> str:
     """Write the first few items, and how many more there are."""
     texts = [str(item) for item in items]

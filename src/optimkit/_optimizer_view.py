@@ -26,7 +26,7 @@ from ._torch_optimizers import (
     torch_class,
 )
 from ._values import plain
-from ._wrappers import unwrapped
+from ._wrappers import readable, unwrapped
 
 Source = Optimizer | Mapping[str, Any] | str | os.PathLike[str]
 Names = Mapping[int, str]  # the id of a parameter -> its name
@@ -115,31 +115,20 @@ class OptimizerView:
 def view_of(optimizer: Optimizer, names: Names = _NOTHING) -> OptimizerView:
     """Look at a live optimizer: no state is made, and no device is waited for."""
     wrapper, optimizer = optimizer, unwrapped(optimizer)
-    groups = list(map(_mapping, entries(_asked(optimizer, "param_groups"))))
+    groups = list(map(_mapping, entries(getattr(readable(optimizer), "param_groups", None))))
     params, own, group_of = _members(groups)
     return _view(
         [names.get(id(param)) or name for param, name in zip(params, own, strict=True)],
         kind=type(optimizer).__name__,
         optimizer=optimizer,
-        defaults=_mapping(_asked(optimizer, "defaults")),
+        defaults=_mapping(getattr(optimizer, "defaults", None)),
         groups=groups,
         ids=params,
         params=params,
         group_of=group_of,
-        state=_mapping(_asked(optimizer, "state")),
+        state=_mapping(getattr(optimizer, "state", None)),
         wrapped=wrapper is not optimizer,
     )
-
-
-def _asked(optimizer: Optimizer, name: str) -> Any:
-    try:
-        return getattr(optimizer, name, None)
-    except Exception as error:
-        kind = type(optimizer).__name__
-        raise TypeError(
-            f"{kind}.{name} raises {type(error).__name__}: {error}. Ask the authors of {kind}, or "
-            "give what it wraps."
-        ) from error
 
 
 def view_of_saved(

@@ -234,7 +234,7 @@ class Copies:
         stub.step = _stepped.__get__(stub)
         stub._opt_called = True  # torch/optim/lr_scheduler.py, 2.15: else step() warns of the order
         stub.state = _NoState()
-        stub.defaults = dict(optimizer.defaults)
+        stub.defaults = dict(getattr(optimizer, "defaults", {}))
         # A method for a lambda leads to its object, which may lead to the model.
         params = [param for group in optimizer.param_groups for param in group.get("params", ())]
         self._copies.update((id(param), param) for param in params)

@@ -9,6 +9,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from ._errors import broken
+
 _DEEPEST = 4  # so many wrappers may be around each other
 
 
@@ -43,6 +45,17 @@ def own_state_of(outer: Any) -> dict[Any, dict[str, Any]]:
     return found
 
 
+def readable(optimizer: Optimizer) -> Optimizer:
+    """Return an optimizer whose groups and state can be read; else say what raises."""
+    for name in ("param_groups", "state", "defaults"):
+        try:
+            getattr(optimizer, name, None)
+        except Exception as error:
+            kind = type(optimizer).__name__
+            raise TypeError(broken(f"{kind}.{name}", kind, error)) from error
+    return optimizer
+
+
 def _inner(value: Any, depth: int) -> Any:
     if isinstance(value, (type, nn.Module, LRScheduler)):
         return None
@@ -52,7 +65,7 @@ def _inner(value: Any, depth: int) -> Any:
     if len(found) == 1 and hasattr(value, "step") and hasattr(value, "zero_grad"):
         [(wrapped, inner)] = found
         # Sharded optimizers hold one of a part of the parameters, which is no stand-in for them.
-        groups = getattr(value, "param_groups", inner.param_groups)
+        groups = getattr(readable(value), "param_groups", readable(inner).param_groups)
         return wrapped if _params(groups) == _params(inner.param_groups) else None
     if isinstance(value, Optimizer) or any(
         isinstance(inner, (Optimizer, nn.Module)) for _, inner in held

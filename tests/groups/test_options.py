@@ -39,6 +39,7 @@ def problems(options, optimizer=None):
         ({"lr": float("nan")}, ["lr=nan is not a number; it must be 0 or more."]),
         ({"lr": "0.1"}, ["lr='0.1' is of type str; it must be a number."]),
         ({"lr": None}, ["lr=None is of type NoneType; it must be a number."]),
+        ({"betas": 0.9}, ["betas=0.9 is of type float; it must be a tuple of numbers."]),
         (
             {"lr": torch.ones(2)},
             ["lr=tensor([1., 1.]) has more than one element; it must have one."],

@@ -4,6 +4,7 @@ import datetime
 import json
 import struct
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
@@ -236,3 +237,28 @@ def test_every_dtype_of_safetensors(tmp_path, capsys):
         "model.safetensors.half   value  changed  <F4 (2,)>       <F4 (2,)>\n"
         "model.safetensors.later  value  changed  <F6_E2M3 (4,)>  <F6_E2M3 (4,)>\n"
     )
+
+
+def test_a_file_of_safetensors_alone(tmp_path, capsys):
+    """It is shown, and load says how to read it."""
+    path = tmp_path / "model.safetensors"
+    safetensors(path, nn.Linear(3, 2).state_dict())
+    assert main(["show", str(path)]) == 0
+    assert "weight  Tensor  (2, 3) float32" in capsys.readouterr().out
+    with pytest.raises(CheckpointError) as error:
+        optimkit.load(path, model=nn.Linear(3, 2))
+    assert str(error.value) == (
+        f"{path} is a file of safetensors, which torch.load can't read. Read it with "
+        "safetensors.torch.load_file, and give the tensors to load_state_dict()."
+    )
+
+
+def test_audit_of_a_folder_asks_about_its_optimizers(folder, capsys):
+    """The random states of a Trainer hold arrays of NumPy; the optimizer's file does not."""
+    torch.save({"numpy": np.random.default_rng(0).random(3)}, folder / "rng_state.pth")
+    assert main(["audit", str(folder)]) == 0
+    assert "Nothing found" in capsys.readouterr().out
+    assert main(["verify", str(folder)]) == 1  # its weights have no checksums
+    torch.save({"it": np.ones(3), **run()[1].state_dict()}, folder / "optimizer.pt")
+    assert main(["audit", str(folder)]) == 1
+    assert "error: unsafe-file:" in capsys.readouterr().out

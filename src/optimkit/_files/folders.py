@@ -30,7 +30,7 @@ def look_into(path: str | os.PathLike[str]) -> Reading:
     """Read a file, or all files of a folder by their names, to be shown."""
     path = Path(path)
     if not path.is_dir():
-        return look_into_file(path)
+        return _safetensors(path) if path.suffix == ".safetensors" else look_into_file(path)
     content, files = _folder(path)
     if not files:
         names = first_few(sorted(each.name for each in path.iterdir())) or "nothing"

@@ -187,6 +187,11 @@ def _device(map_location: MapLocation) -> torch.device | None:
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, Layout | None]]:
     if path.is_dir():
         raise CheckpointError(f"{path} is a directory: give one file that torch.save wrote.")
+    if path.suffix == ".safetensors":
+        raise CheckpointError(
+            f"{path} is a file of safetensors, which torch.load can't read. Read it with "
+            "safetensors.torch.load_file, and give the tensors to load_state_dict()."
+        )
     if path.exists() and not path.is_file():  # opening a pipe waits until someone writes
         raise CheckpointError(f"{path} is no regular file: give one that torch.save wrote.")
     try:

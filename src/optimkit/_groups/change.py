@@ -10,12 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
-from .._errors import GroupError, first_few
+from .._errors import GroupError, broken, first_few
 from .._parameters import ParameterIndex
 from .._torch_optimizers import NOT_OPTIONS
 from .._torch_schedulers import Schedulers, list_schedulers
 from .._values import copied
-from .._wrappers import unwrapped
+from .._wrappers import readable, unwrapped
 from .extend import Start, extend, start_of
 from .options import bad_options, is_made, number_made, own_options, takes, unknown_options
 
@@ -86,10 +86,11 @@ def add_param_group(
     """
     optimizer = unwrapped(optimizer)
     _check_arguments(optimizer, group, lr_lambda, start)
+    readable(optimizer)
     roots = list_schedulers(schedulers)
     pairs = _pairs(group)
     given = {key: value for key, value in group.items() if key not in NOT_OPTIONS}
-    options = {**optimizer.defaults, **start_of(optimizer, roots), **given}
+    options = {**getattr(optimizer, "defaults", {}), **start_of(optimizer, roots), **given}
     problems = _wrong_parameters(optimizer, pairs)
     names = [old["name"] for old in optimizer.param_groups if "name" in old]
     problems += _wrong_options(optimizer, given, names)
@@ -112,7 +113,13 @@ def add_param_group(
             stacklevel=2,
         )
     params = [pair if pair[0] else pair[1] for pair in pairs]
-    optimizer.add_param_group({"params": params, **extended})
+    try:
+        optimizer.add_param_group({"params": params, **extended})
+    except (TypeError, ValueError):  # what is wrong with the parameters, torch says
+        raise
+    except Exception as error:
+        kind = type(optimizer).__name__
+        raise GroupError(broken(f"add_param_group() of {kind}", kind, error)) from error
     for scheduler, lists in entries:
         for name, new in lists.items():
             setattr(scheduler, name, [*getattr(scheduler, name), new])

@@ -41,7 +41,7 @@ Start = Literal["beginning", "now"]
 def start_of(optimizer: Optimizer, roots: Iterable[LRScheduler]) -> Group:
     """Find the lr that a group without one starts from, if not the default's; maybe None."""
     olds = [old for old in optimizer.param_groups if "initial_lr" in old]
-    default = optimizer.defaults.get("lr")
+    default = getattr(optimizer, "defaults", {}).get("lr")
     for old in olds:  # torch has one tensor in both, and a scheduler writes into it
         if isinstance(default, Tensor) and old["lr"] is default:
             return {"lr": old["initial_lr"]}

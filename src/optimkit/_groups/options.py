@@ -32,6 +32,9 @@ def bad_options(
             wrong.append(f"{key!r} holds the parameters and is not an option.")
         elif key in _NOT_NEGATIVE and (reason := _no_amount(value)):
             wrong.append(f"{key}={value!r} {reason}")
+        elif key == "betas" and not isinstance(value, (tuple, list)):
+            kind = type(value).__name__
+            wrong.append(f"{key}={value!r} is of type {kind}; it must be a tuple of numbers.")
     if optimizer is not None:
         known = takes(optimizer)
         if known is not None:

@@ -18,7 +18,7 @@ from .._tables import Shown, Table
 from .._torch_optimizers import NOT_OPTIONS
 from .._torch_schedulers import Copies, children_of, members_of, undisturbed
 from .._values import plain, same
-from .._wrappers import unwrapped
+from .._wrappers import readable, unwrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,7 +137,7 @@ def lr_curve(
         raise ValueError(f"steps must be an integer of 0 or more, not {steps!r}")
     kind = type(scheduler).__name__
     given = _arguments(scheduler, kind, steps, metrics)
-    if any(group.get("lr") is None for group in optimizer.param_groups):
+    if any(group.get("lr") is None for group in readable(optimizer).param_groups):
         raise ValueError(
             f"{type(optimizer).__name__} has lr=None, and finds its own: no schedule can set it"
         )
@@ -265,7 +265,8 @@ def _below_floor(scheduler: Any, groups: Sequence[Mapping[str, Any]]) -> list[st
 def _arguments(
     scheduler: Any, kind: str, steps: int, metrics: float | Sequence[float] | None
 ) -> Iterable[tuple[float, ...]]:
-    takes = "metrics" in inspect.signature(scheduler.step).parameters
+    metric = inspect.signature(scheduler.step).parameters.get("metrics")
+    takes = metric is not None and metric.default is metric.empty
     if takes and metrics is None:
         raise TypeError(f"{kind} steps by a metric: pass metrics=, one for each step, or one")
     if not takes and metrics is not None:

@@ -41,7 +41,11 @@ def _warn_of_strangers(objects: Mapping[str, Any]) -> None:
     optimizers = {name: each for name, each in parts.items() if isinstance(each, Optimizer)}
     for name, each in parts.items():
         driven = unwrapped(each.optimizer) if isinstance(each, LRScheduler) else None
-        if optimizers and driven and not any(driven is one for one in optimizers.values()):
+        if (
+            optimizers
+            and driven is not None
+            and not any(driven is one for one in optimizers.values())
+        ):
             warnings.warn(
                 f"save: {name} drives an optimizer that is not saved with it: {first_few(optimizers)} "
                 "is another object, and does not follow it. Save the optimizer that it drives.",

@@ -18,10 +18,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .. import _values
-from .._errors import UnsafeCheckpointError, first_few
+from .._errors import UnsafeCheckpointError, broken, first_few
 from .._files.reading import allow_weights_only
+from .._torch_optimizers import is_state_dict
 from .._values import items_of, of_python, tensors_in
-from .._wrappers import own_state_of, stored
+from .._wrappers import own_state_of, readable, stored
 from ._header import class_of, is_group, kind_of, parts_in, parts_of
 from ._modules import own_state
 from ._names import own_name
@@ -66,10 +67,10 @@ def state_of(value: Any) -> Any:
     """Return the state dict of an object, as a file can hold it; a plain value as it is."""
     if kind_of(value) == "value":
         return value
+    outer, value = value, stored(value)
     _refuse_a_part(value)
     if isinstance(value, nn.Module):
         return own_state(value)
-    outer, value = value, stored(value)
     state = _asked_for(value)
     if own := own_state_of(outer):  # by the place of the parameter, as torch has it
         params = [param for group in value.param_groups for param in group["params"]]
@@ -92,7 +93,7 @@ def _refuse_a_part(value: Any) -> None:
     if isinstance(value, nn.Module):
         params: Iterable[Any] = value.parameters()
     else:
-        groups = value.param_groups if isinstance(value, Optimizer) else ()
+        groups = readable(value).param_groups if isinstance(value, Optimizer) else ()
         params = (param for group in groups for param in group["params"])
     # torch/distributed/fsdp/_common_utils.py, 2.15: FSDP_FLATTENED
     if any(getattr(param, "_fsdp_flattened", False) for param in params):
@@ -105,16 +106,20 @@ def _refuse_a_part(value: Any) -> None:
 
 
 def _asked_for(value: Any) -> Any:
-    try:
+    if not isinstance(value, Optimizer):
         return value.state_dict()
+    kind = type(value).__name__
+    try:
+        state = value.state_dict()
     except Exception as error:
-        if not isinstance(value, Optimizer):
-            raise
-        kind = type(value).__name__
+        raise UnsafeCheckpointError(broken(f"state_dict() of {kind}", kind, error)) from error
+    if not is_state_dict(state) and type(value).load_state_dict is Optimizer.load_state_dict:
         raise UnsafeCheckpointError(
-            f"state_dict() of {kind} raises {type(error).__name__}: {error}. Ask the authors of "
-            f"{kind}, or save what it wraps."
-        ) from error
+            f"state_dict() of {kind} returns a {type(state).__name__}, not the dict with 'state' "
+            "and 'param_groups' that its load_state_dict() takes. Ask the authors of "
+            f"{kind}, or give what it wraps."
+        )
+    return state
 
 
 def check(content: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> int:
@@ -262,6 +267,10 @@ def _in_words(value: object) -> str:
 
 
 def _remedy(value: object) -> str:
+    held = getattr(value, "__dict__", {}).items()
+    inner = [key for key, each in held if isinstance(each, Optimizer)]
+    if len(inner) == 1:
+        return f"Save its {inner[0]}, and what it counts itself beside that, as plain values."
     for attribute, instead in _INSTEAD.items():
         if hasattr(value, attribute):
             return f"Save {instead} instead."

@@ -15,6 +15,7 @@ from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
 from ..._torch_optimizers import closest_option, is_extra
 from ..._values import plain, same
+from ..._wrappers import unwrapped
 from . import AuditContext, Found, error, groups_where, note, warning
 
 _ALIKE = 0.8  # an option this like a known one is probably a misspelt one
@@ -162,9 +163,13 @@ def muon_on_table(context: AuditContext, view: OptimizerView) -> Iterator[Found]
     "Pass every option to add_param_group; editing optimizer.defaults changes no group.",
     rows="S30",
 )
-def differs_from_defaults(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+def differs_from_defaults(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     where: dict[str, list[str]] = {}
-    for key in view.defaults if view.optimizer else ():
+    scheduled = any(unwrapped(each.optimizer) is view.optimizer for each in context.schedulers)
+    keys = view.defaults if view.optimizer is not None else ()
+    for key in keys:
+        if key == "lr" and scheduled:
+            continue
         differ = [
             (label, group)
             for label, group in zip(view.labels, view.options, strict=True)
