@@ -53,6 +53,7 @@ REFUSED = {
     "datetime.timedelta. Save its total_seconds() instead.": datetime.timedelta(1),
     "frozenset. Save list(...) instead.": frozenset([1]),
     "range. Save list(...) instead.": range(3),
+    "generator. Save list(...) instead.": (number for number in range(3)),
     "empty bytes. Save None instead.": b"",
     "an int of 3,001 bits. Save str(...) instead.": 2**3000,
     "function. Save its name instead.": os.path.join,

@@ -35,6 +35,7 @@ _LONGEST = 2000  # bits of an int; weights_only stops at 255 bytes
 
 # An attribute -> what to save of a value that has it; the first counts.
 _INSTEAD = {
+    "gi_frame": "list(...)",  # a generator, which has a name, too
     "__qualname__": "its name",
     "state_dict": "its state_dict()",
     "isoformat": "its isoformat()",
