@@ -216,31 +216,25 @@ class CheckpointDir:
         found = objects_to_save(objects, stateful, ("which", "finite"))
         numbers = self._checked_metrics(step, metrics)
         writing.make_folder(self.path)
-        record, watched = self._next(step), contents.watched(found)
+        planned, watched = self._next(step), contents.watched(found)
 
-        def place(content: Mapping[str, Any]) -> tuple[Path, str]:
-            nonlocal record
-            bad = contents.non_finite(content, watched)
-            if not bad:
-                return record.path, ""
-            record = record._replace(finite=False, path=record.path.with_suffix(".nonfinite.pt"))
-            return record.path, (
-                f"{record.path} holds NaN or infinity: {first_few(bad)}. It is not counted among "
-                "those to keep, and restore passes over it."
-            )
-
-        def then() -> None:
+        def finish(content: Mapping[str, Any], size: int | None = None) -> tuple[Path, str]:
+            record, note = planned, ""
+            if bad := contents.non_finite(content, watched):
+                path = planned.path.with_suffix(".nonfinite.pt")
+                record = planned._replace(finite=False, path=path)
+                note = (
+                    f"{path} holds NaN or infinity: {first_few(bad)}. It is not counted among "
+                    "those to keep, and restore passes over it."
+                )
+            writing.write(record.path, content, size=size)
             self._metrics[record] = numbers
             self._delete(record)
+            return record.path, note
 
+        extra = {"step": step, "metrics": numbers}
         return save_with(
-            record.path,
-            found,
-            {"step": step, "metrics": numbers},
-            metadata=metadata,
-            background=self.background,
-            place=place,
-            then=then,
+            planned.path, found, extra, finish, metadata=metadata, background=self.background
         )
 
     def restore(

@@ -121,24 +121,27 @@ def save(
     ['weight', 'bias']
     """
     found = objects_to_save(objects, stateful)
-    return save_with(path, found, {}, metadata=metadata, durable=durable, background=background)
+    start = os.getcwd() if background else ""  # a run may change its folder meanwhile
+
+    def finish(content: Any, size: int | None = None) -> tuple[Path, str]:
+        write(os.path.join(start, path), content, durable=durable, size=size)
+        return Path(path), ""
+
+    return save_with(path, found, {}, finish, metadata=metadata, background=background)
 
 
 def save_with(
     path: str | os.PathLike[str],
     objects: Mapping[str, Any],
     extra: Mapping[str, Any],
+    finish: Callable[..., tuple[Path, str]],
     *,
     metadata: Mapping[str, Any] | None,
-    durable: bool = True,
-    background: bool = False,
-    place: Callable[[Any], tuple[Path, str]] | None = None,
-    then: Callable[[], object] = lambda: None,
+    background: bool,
 ) -> Path | Saving:
     """Save, with more in the header than :func:`save` puts there.
 
-    ``place`` looks at what is to be written, and returns the path and what to warn of; ``then``
-    does what is left.
+    ``finish`` writes the content, shows how far of a size, and returns the path and what to warn of.
     """
     settle_and_raise()
     about = checked_mapping("metadata", metadata)
@@ -147,14 +150,6 @@ def save_with(
     size = contents.check({**content, KEY: header}, about)
     header["metadata"] = about
     content = compact({**content, KEY: header})
-    start = os.getcwd() if background else ""  # a run may change its folder meanwhile
-
-    def finish(content: Any, size: int | None = None) -> tuple[Path, str]:
-        found, note = (Path(path), "") if place is None else place(content)
-        write(os.path.join(start, found), content, durable=durable, size=size)
-        then()
-        return found, note
-
     if background:
         return write_beside(Path(path), content, finish)
     found, note = finish(content, size)
