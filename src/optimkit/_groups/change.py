@@ -113,18 +113,22 @@ def add_param_group(
             stacklevel=2,
         )
     params = [pair if pair[0] else pair[1] for pair in pairs]
-    try:
-        optimizer.add_param_group({"params": params, **extended})
-    except (TypeError, ValueError):  # what is wrong with the parameters, torch says
-        raise
-    except Exception as error:
-        kind = type(optimizer).__name__
-        raise GroupError(broken(f"add_param_group() of {kind}", kind, error)) from error
+    _add(optimizer, {"params": params, **extended})
     for scheduler, lists in entries:
         for name, new in lists.items():
             setattr(scheduler, name, [*getattr(scheduler, name), new])
     for _, param in pairs:
         param.grad = None
+
+
+def _add(optimizer: Optimizer, group: dict[str, Any]) -> None:
+    try:
+        optimizer.add_param_group(group)
+    except (TypeError, ValueError):  # what is wrong with the parameters, torch says
+        raise
+    except Exception as error:
+        kind = type(optimizer).__name__
+        raise GroupError(broken(f"add_param_group() of {kind}", kind, error)) from error
 
 
 def _check_arguments(optimizer: object, group: object, lr_lambda: object, start: str) -> None:
