@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -258,6 +259,17 @@ def index_models(models: Models) -> list[ParameterIndex]:
         else ParameterIndex({f"{prefix}.{key}": each for key, each in model.items()})
         for prefix, model in zip(prefixes, given, strict=True)
     ]
+
+
+def left_out(indexes: Iterable[ParameterIndex], params: Iterable[object]) -> list[ParamInfo]:
+    """Return what models have beside some parameters, each once."""
+    seen = set(map(id, params))
+    found = []
+    for each in chain.from_iterable(indexes):
+        if id(each.param) not in seen:
+            seen.add(id(each.param))
+            found.append(each)
+    return found
 
 
 def names_by_id(indexes: Iterable[ParameterIndex]) -> dict[int, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 from torch import Tensor
@@ -21,7 +20,7 @@ from .._optimizer_view import (
     orphan_label,
     view_of_any,
 )
-from .._parameters import Models, ParameterIndex, index_models, names_by_id
+from .._parameters import Models, ParameterIndex, index_models, left_out, names_by_id
 from .._torch_schedulers import Schedulers, list_schedulers
 from .._values import copied, nbytes, plain, same, tensors_held
 from .norms import non_finite, state_norms
@@ -88,14 +87,14 @@ def describe(
     norms = state_norms(view.states) if values else [{}] * len(view.states)
     params = _params(view, indexes)
     rows = tuple(_rows(view, params, norms))
-    missing = _missing(params, indexes) if view.named or view.optimizer else []  # places tell none
+    missing = left_out(indexes, params) if view.named or view.optimizer else []  # places tell none
     bad = non_finite(view, norms) if values else []
     return Report(
         optimizer=view.kind,
         groups=tuple(_groups(view, rows)),
         rows=rows,
-        unmanaged=tuple(name for name, trainable in missing if trainable),
-        frozen=tuple(name for name, trainable in missing if not trainable),
+        unmanaged=tuple(each.name for each in missing if each.param.requires_grad),
+        frozen=tuple(each.name for each in missing if not each.param.requires_grad),
         notes=(
             *told,
             *_notes(view, indexes, missing, schedulers),
@@ -183,16 +182,6 @@ def _groups(view: OptimizerView, rows: Sequence[ParameterRow]) -> Iterator[Group
         }
         numel = total(numels[index])
         yield GroupRow(index, label, options, overrides, len(numels[index]), numel)
-
-
-def _missing(params: Sequence[Any], indexes: Iterable[ParameterIndex]) -> list[tuple[str, bool]]:
-    """Return what the models have beside these parameters: name, trainable."""
-    held = set(map(id, params))
-    left: dict[int, tuple[str, bool]] = {}
-    for each in chain.from_iterable(indexes):
-        if id(each.param) not in held:
-            left.setdefault(id(each.param), (each.name, each.param.requires_grad))
-    return list(left.values())
 
 
 def _notes(

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView, entries
+from ..._parameters import ParamInfo, left_out
 from ..._tables import counted, in_few
 from ..._values import local
 from . import AuditContext, Found, error, names_where, note, warning
@@ -109,7 +110,7 @@ def stale(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     rows="S22",
 )
 def unmanaged(context: AuditContext) -> Iterator[Found]:
-    yield [name for name, param in _left_out(context) if param.requires_grad], {}
+    yield [each.name for each in _left_out(context) if each.param.requires_grad], {}
 
 
 @warning(
@@ -147,7 +148,7 @@ def unreached(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     rows="S28",
 )
 def stale_grad(context: AuditContext) -> Iterator[Found]:
-    yield [name for name, param in _left_out(context) if param.grad is not None], {}
+    yield [each.name for each in _left_out(context) if each.param.grad is not None], {}
 
 
 @warning(
@@ -203,16 +204,13 @@ def _changes_frozen(module: Any) -> bool:
     )
 
 
-def _left_out(context: AuditContext) -> Iterator[tuple[str, Any]]:
-    """Yield the parameters of the models that are in no optimizer; not those of an average."""
-    seen = {id(param) for view in context.optimizers.values() for param in view.params}
+def _left_out(context: AuditContext) -> list[ParamInfo]:
+    """Return the parameters of the models that are in no optimizer; not those of an average."""
+    params = [param for view in context.optimizers.values() for param in view.params]
     for _, module in context.modules():
         if isinstance(module, AveragedModel):
-            seen.update(map(id, module.parameters()))
-    for name, param in context.named:
-        if id(param) not in seen:
-            seen.add(id(param))
-            yield name, param
+            params += module.parameters()
+    return left_out(context.indexes, params)
 
 
 def _own_names(view: OptimizerView) -> Iterator[tuple[str, Any]]:
