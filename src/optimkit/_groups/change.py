@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
 from .._errors import GroupError, broken, first_few
-from .._parameters import ParameterIndex
 from .._torch_optimizers import NOT_OPTIONS
 from .._torch_schedulers import Schedulers, list_schedulers
 from .._values import copied
@@ -299,23 +298,16 @@ def _found(targets: Iterable[object]) -> list[tuple[str, Tensor]]:
     return pairs
 
 
-def _within(target: Any) -> Iterator[tuple[str, object]]:
+def _within(target: Any, name: str = "") -> Iterator[tuple[str, object]]:
     """Yield the parameters of one target, and whatever else is found in their place."""
-    if isinstance(target, Tensor):
-        yield "a parameter", target
-    elif isinstance(target, nn.Module) or (
-        isinstance(target, Mapping)
-        and all(isinstance(value, nn.Module) for value in target.values())
-    ):
-        for record in ParameterIndex(target):
-            yield record.name, record.param
+    if isinstance(target, nn.Module):
+        yield from target.named_parameters(name)
     elif isinstance(target, Mapping):
-        yield from _within(target.items())
+        yield from _within(target.items(), name)
     elif isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], str):
-        for _, param in _within(target[1]):
-            yield target[0], param
-    elif isinstance(target, Iterable) and not isinstance(target, str):
+        yield from _within(target[1], target[0])
+    elif isinstance(target, Iterable) and not isinstance(target, (str, Tensor)):
         for each in target:
-            yield from _within(each)
+            yield from _within(each, name)
     else:
-        yield "", target
+        yield name or "a parameter", target
