@@ -297,8 +297,8 @@ def test_a_failure_of_the_second_language(root):
         write(root, "docs/index.md", INDEX)
 
 
-def test_a_script_that_is_gone(root):
-    """A script that is deleted takes its page with it, and one that is new gets one."""
+def test_what_a_change_makes_anew(root):
+    """A script that is deleted takes its page with it; a new one gets one; other code reads all pages again."""
     site = root / "docs" / "_build" / "site"
     first = root / "examples" / "plot_01_first.py"
     write(root, "examples/plot_02_next.py", SCRIPT.replace("First", "Later"))
@@ -309,8 +309,14 @@ def test_a_script_that_is_gone(root):
         for language in ("en", "zh"):
             pages = {path.name for path in (site / language / "auto_examples").glob("*.html")}
             assert pages == {"index.html", "plot_02_next.html"}
+        read = root / "docs" / "_build" / "doctrees" / "zh" / "index.doctree"
+        before = read.stat().st_mtime_ns
+        write(root, "docs/_ext/other.py", "")
+        assert publish(root).returncode == 0
+        assert read.stat().st_mtime_ns > before
     finally:
         write(root, "examples/plot_01_first.py", SCRIPT)
+        (root / "docs" / "_ext" / "other.py").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize(
