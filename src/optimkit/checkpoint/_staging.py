@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import warnings
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .._errors import UnsafeCheckpointError
 from .._files.unread import rebuilt
-from .._values import PLAIN, dtype_name
+from .._values import PLAIN, dtype_name, tensors_in
 
 _ALIGNED = 16  # bytes: a multiple of the size of every dtype
 _CONTAINERS = (dict, OrderedDict, list, tuple)
@@ -32,77 +32,71 @@ def compact(content: Any) -> Any:
 
     Tensors of one dtype that share memory go on sharing it; torch writes no others that do.
     """
-    used, owners, whole = _memory_of(content)
-    parts: dict[tuple[int, torch.dtype], torch.UntypedStorage] = {}
+    groups: defaultdict[_Memory, list[Tensor]] = defaultdict(list)
+    for each in filter(_shows_memory, tensors_in(content)):
+        groups[_memory(each)].append(each)
+    # What is more than a view is written whole, and so is a storage for its first dtype.
+    whole = dict.fromkeys(
+        key for key, tensors in groups.items() if not all(map(_is_plain, tensors))
+    )
+    owners = dict([*reversed(groups), *reversed(whole)])
+    for storage, dtype in whole:
+        if owners[storage] != dtype:
+            raise UnsafeCheckpointError(
+                f"two tensors view one memory as {dtype_name(owners[storage])} and as "
+                f"{dtype_name(dtype)}. Save detach().clone() of one of them."
+            )
+    parts = {
+        key: _part_of(tensors, apart=owners[key[0]] != key[1])
+        for key, tensors in groups.items()
+        if key not in whole
+    }
 
     def cut(value: Any, _: object) -> Any:
         if not isinstance(value, Tensor) or not _is_plain(value):
             return value
         if not value.numel():  # it shows nothing
             return torch.empty_like(value)
-        storage = value.untyped_storage()
-        key = storage._cdata, value.dtype
-        low, high, count = used[key]
-        if owners[key[0]] != value.dtype:
-            if key not in parts:
-                parts[key] = storage[low:high].clone()
-            return _laid_out(parts[key], value, low // value.itemsize)
-        if key[0] in whole or storage.nbytes() == value.nbytes:
+        if (key := _memory(value)) not in parts:
             return value
-        if count == 1 and 2 * value.nbytes <= high - low:  # with gaps
+        storage, low = parts[key]
+        if len(groups[key]) == 1 and 2 * value.nbytes <= storage.nbytes():  # with gaps
             return value.contiguous()
-        if high - low == storage.nbytes():
-            return value
-        parts.setdefault(key, storage[low:high])
-        return _laid_out(parts[key], value, low // value.itemsize)
+        return _laid_out(storage, value, low // value.itemsize)
 
     return rebuilt(content, cut)
 
 
-_Used: TypeAlias = dict[tuple[int, torch.dtype], list[int]]
+_Memory: TypeAlias = tuple[int, torch.dtype]
 
 
-def _memory_of(content: Any) -> tuple[_Used, dict[int, torch.dtype], set[int]]:
-    """Return what plain views show of each storage: the first byte, the last one, how many they are.
+def _memory(value: Tensor) -> _Memory:
+    return value.untyped_storage()._cdata, value.dtype
 
-    Also the dtype of each storage, as views of another are copied out of it; and which are written
-    whole, for tensors that are more than views.
-    """
-    used: _Used = {}
-    owners: dict[int, torch.dtype] = {}
-    whole: set[int] = set()
 
-    def note(value: Any, _: object) -> Any:
-        if not isinstance(value, Tensor) or not _has_storage(value):
-            return value
-        key = value.untyped_storage()._cdata
-        if not _is_plain(value):
-            if key in whole and owners[key] != value.dtype:
-                raise UnsafeCheckpointError(
-                    f"two tensors view one memory as {dtype_name(owners[key])} and as "
-                    f"{dtype_name(value.dtype)}. Save detach().clone() of one of them."
-                )
-            whole.add(key)
-            owners[key] = value.dtype
-        elif value.numel():
-            owners.setdefault(key, value.dtype)
-            low = int(value.storage_offset())
-            steps = zip(value.shape, value.stride(), strict=True)
-            high = low + 1 + sum(int(n - 1) * int(step) for n, step in steps)
-            one = used.setdefault((key, value.dtype), [low * value.itemsize, 0, 0])
-            one[0] = min(one[0], low * value.itemsize // _ALIGNED * _ALIGNED)
-            one[1] = max(one[1], high * value.itemsize)
-            one[2] += 1
-        return value
-
-    rebuilt(content, note)
-    return used, owners, whole
+def _part_of(tensors: list[Tensor], *, apart: bool) -> tuple[torch.UntypedStorage, int]:
+    """Return the memory that views show, or a copy of it, and where it begins."""
+    storage: Any = tensors[0].untyped_storage()
+    spans = []
+    for each in tensors:
+        low = int(each.storage_offset())
+        steps = zip(each.shape, each.stride(), strict=True)
+        high = low + 1 + sum(int(n - 1) * int(step) for n, step in steps)
+        spans.append((low * each.itemsize // _ALIGNED * _ALIGNED, high * each.itemsize))
+    low, high = min(low for low, _ in spans), max(high for _, high in spans)
+    if high - low < storage.nbytes():
+        storage = storage[low:high]
+    return (storage.clone() if apart else storage), low
 
 
 def _is_plain(value: Tensor) -> bool:
     """Return whether a tensor is no more than a view of its memory."""
     special = value.requires_grad or value.is_quantized or value.is_conj() or value.is_neg()
     return type(value) is Tensor and _has_storage(value) and not special and not vars(value)
+
+
+def _shows_memory(value: Tensor) -> bool:
+    return _has_storage(value) and value.numel() > 0
 
 
 def _has_storage(value: Tensor) -> bool:
