@@ -367,16 +367,19 @@ def test_load_keeps_the_tables(tmp_path):
     assert isinstance(state, defaultdict)
 
 
-def test_wrapper_with_state_of_its_own(tmp_path):
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, Accelerated, LARC])
+def test_wrapper_with_state_of_its_own(wrap, tmp_path):
     """What an outer and an inner optimizer keep is saved, and loaded; the plain one leaves it out."""
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
     optimizer = SAM(model.parameters(), SGD, lr=0.1, momentum=0.9)
     train(optimizer, model)
-    path = save(tmp_path / "a.pt", model=model, optimizer=optimizer)
+    assert state_memory(wrap(optimizer)).total == 2 * 4 * (6 + 2)
+    path = save(tmp_path / "a.pt", model=model, optimizer=wrap(optimizer))
     again = nn.Linear(3, 2)
     outer = SAM(again.parameters(), SGD, lr=0.2, momentum=0.9)
-    load(path, model=again, optimizer=outer)
+    assert state_memory(wrap(outer), predict=True).total == 2 * 4 * (6 + 2)
+    load(path, model=again, optimizer=wrap(outer))
     plain = SGD(again.parameters(), lr=0.2, momentum=0.9)
     load(path, model=again, optimizer=plain)
     for was, now in zip(model.parameters(), again.parameters(), strict=True):

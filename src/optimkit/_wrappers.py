@@ -32,13 +32,26 @@ def stored(value: Any) -> Any:
     return inner if isinstance(outer, Mapping) and outer.keys() >= state.keys() else value
 
 
+def layers(value: Any) -> list[Any]:
+    """Return what wraps each other: the outermost first, at the end what does the work."""
+    inner = _inner(value, _DEEPEST)
+    return [value] if inner is None else [value, *layers(inner)]
+
+
+def state_around(outer: Any) -> dict[Any, Any]:
+    """Return the table of state of an optimizer that wraps another, if it is one of its own."""
+    *wrappers, inner = layers(outer)
+    for each in wrappers:
+        state = vars(each).get("state") if isinstance(each, Optimizer) else None
+        if state is not None and state is not inner.state:
+            return state  # type: ignore[no-any-return]
+    return {}
+
+
 def own_state_of(outer: Any) -> dict[Any, dict[str, Any]]:
     """Return what an optimizer that wraps another keeps for each parameter beside the other's state."""
     inner, found = unwrapped(outer), {}
-    state = (
-        vars(outer).get("state") if isinstance(outer, Optimizer) and inner is not outer else None
-    )
-    for param, mine in (state or {}).items():
+    for param, mine in state_around(outer).items():
         others = inner.state.get(param, {})
         if own := {key: value for key, value in mine.items() if key not in others}:
             found[param] = own

@@ -32,7 +32,7 @@ from .._torch_optimizers import (
 )
 from .._torch_schedulers import undisturbed
 from .._values import PLAIN, dtype_name, local, nbytes, parts_of, tensors_held, tensors_in
-from .._wrappers import own_state_of, unwrapped
+from .._wrappers import layers, own_state_of, unwrapped
 
 By = Literal["key", "group", "param", "dtype", "device"]
 State = Mapping[str, Any]
@@ -204,12 +204,11 @@ def _with_own(wrapper: Any, params: list[Any], states: list[State]) -> list[Stat
 
 def _keeps_more(optimizer: Any) -> bool:
     """Return whether a wrapper writes into the state of what it wraps, by its code."""
-    if unwrapped(optimizer) is optimizer:
-        return False
-    try:
-        return ".state[" in inspect.getsource(type(optimizer))
-    except (OSError, TypeError):  # of a class made on the way there is no code to read
-        return False
+    for each in layers(optimizer)[:-1]:
+        with contextlib.suppress(OSError, TypeError):  # of a class made on the way there is no code
+            if ".state[" in inspect.getsource(type(each)):
+                return True
+    return False
 
 
 def _predicted(view: OptimizerView, optimizer: Any) -> tuple[list[State], State, str]:

@@ -31,6 +31,7 @@ from .._torch_optimizers import (
     torch_class,
 )
 from .._values import as_form_of, copied, dtype_name, plain, same, tensors_in
+from .._wrappers import state_around
 from ._header import class_of, same_class, short
 from ._loaders import Loader, ObjectLoader, in_sentence, or_grown, with_rows
 from ._names import Pairing, names_of, pair_by_name
@@ -69,8 +70,7 @@ class OptimizerLoader(Loader):
     @property
     def around(self) -> dict[Any, Any]:
         """The state that a wrapper keeps beside that of the optimizer; nothing without one."""
-        state = getattr(self.wrapper, "state", self.live.state)
-        return {} if state is self.live.state or self.wrapper is self.live else state
+        return state_around(self.wrapper)
 
     @property
     def words(self) -> Mapping[str, Any]:
