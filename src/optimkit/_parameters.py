@@ -254,10 +254,8 @@ def index_models(models: Models) -> list[ParameterIndex]:
         for index, kind in enumerate(kinds)
     ]
     return [
-        ParameterIndex({prefix: model})
-        if isinstance(model, nn.Module)
-        else ParameterIndex({f"{prefix}.{key}": each for key, each in model.items()})
-        for prefix, model in zip(prefixes, given, strict=True)
+        ParameterIndex({".".join(filter(None, (prefix, key))): each for key, each in roots.items()})
+        for prefix, roots in zip(prefixes, map(_roots, given), strict=True)
     ]
 
 

@@ -280,15 +280,11 @@ def _reduction(case: _Case, reached: Sequence[float]) -> float | None:
         factor = plateau.factor
         if any(lr <= least for lr, least in zip(case.lrs, plateau.min_lrs, strict=True)):
             return None  # its bound hides how often
-    reductions = (factor**times for times in range(most + 1))
-    return next(
-        (
-            each
-            for each in reductions
-            if all(_same_lr(lr * each, now) for lr, now in zip(reached, case.lrs, strict=True))
-        ),
-        None,
-    )
+    for times in range(most + 1):
+        lrs = (lr * factor**times for lr in reached)
+        if all(map(_same_lr, lrs, case.lrs)):
+            return factor**times
+    return None
 
 
 def _replayed(case: _Case) -> Extension:
