@@ -97,7 +97,7 @@ def describe(
         frozen=tuple(each.name for each in missing if not each.param.requires_grad),
         notes=(
             *told,
-            *_notes(view, indexes, missing, schedulers),
+            *_notes(view, schedulers),
             *([f"NaN or infinite: {first_few(what for _, what in bad)}"] if bad else ()),
         ),
     )
@@ -184,12 +184,7 @@ def _groups(view: OptimizerView, rows: Sequence[ParameterRow]) -> Iterator[Group
         yield GroupRow(index, label, options, overrides, len(numels[index]), numel)
 
 
-def _notes(
-    view: OptimizerView,
-    indexes: Sequence[ParameterIndex],
-    missing: Sequence[object],
-    schedulers: Schedulers,
-) -> Iterator[str]:
+def _notes(view: OptimizerView, schedulers: Schedulers) -> Iterator[str]:
     for scheduler in list_schedulers(schedulers):
         kind, at = type(scheduler).__name__, getattr(scheduler, "last_epoch", None)
         driven = getattr(scheduler, "optimizer", view.optimizer)
@@ -197,13 +192,6 @@ def _notes(
             yield f"lr set by {kind}" + ("" if at is None else f", at step {at}")
         else:
             yield f"{kind} sets the lr of another optimizer"
-    count = sum(len(index) for index in indexes)
-    if count and len(missing) == count:
-        yield (
-            "The model and the optimizer share no parameter: one of them was copied, loaded "
-            "with assign=True, or belongs to another model. Build the optimizer from this "
-            "model's parameters."
-        )
     yield from _slices(view)
     if view.words:
         yield f"State of all parameters together: {first_few(map(repr, view.words))}"
