@@ -95,12 +95,8 @@ class SchedulerLoader(Loader):
         had, live, step = last_lrs(self.saved), self.live, steps_made(self.saved)
         if type(live) is not LambdaLR or not had or not step:
             return
-        base, mine = self.saved.get("base_lrs", ()), live.base_lrs
-        if self.groups is not None:
-            had, base = (
-                _regrouped(had, [None] * len(mine), self.groups),
-                _regrouped(base, mine, self.groups),
-            )
+        base = _regrouped(self.saved.get("base_lrs", ()), live.base_lrs, self.groups)
+        had = _regrouped(had, [None] * len(base), self.groups)
         try:
             with undisturbed():
                 functions = self.source.copies.copy_of(live).lr_lambdas
@@ -245,7 +241,7 @@ def _changes(
         current = getattr(live, key)
         if key in saved:
             was = saved[key]
-            if key in list_names() and groups is not None:
+            if key in list_names():
                 was = _regrouped(was, current, groups)
             if not same(was, current):
                 yield LoadRow(type(live).__name__, key, plain(was), plain(current))
@@ -267,7 +263,7 @@ def _state_for(saved: Mapping[str, Any], live: LRScheduler, groups: GroupMap | N
     state = copy.deepcopy(dict(saved))
     for key in list_names():
         was, current = state.get(key), getattr(live, key, None)
-        if groups is not None and isinstance(was, list) and isinstance(current, list):
+        if isinstance(was, list) and isinstance(current, list):
             # A function's state is its attributes, if it has any: a new group's has none to take.
             fresh = [None if callable(each) else each for each in current]
             state[key] = _regrouped(was, fresh, groups)
@@ -277,8 +273,10 @@ def _state_for(saved: Mapping[str, Any], live: LRScheduler, groups: GroupMap | N
     return state
 
 
-def _regrouped(was: Sequence[Any], current: Sequence[Any], groups: GroupMap) -> list[Any]:
+def _regrouped(was: Sequence[Any], current: Sequence[Any], groups: GroupMap | None) -> Any:
     """Return for each current group the entry of the saved one; a new group keeps its own."""
+    if groups is None:
+        return was
     return [
         current[index] if at is None or at >= len(was) else was[at]
         for index, at in enumerate(groups)
