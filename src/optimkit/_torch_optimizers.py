@@ -137,26 +137,30 @@ def layouts_of(key: str) -> set[Layout]:
     return {row[key].layout for row in STATE.values() if key in row}
 
 
+def _kept_by(name: str | None) -> Mapping[str, Kept]:
+    return STATE.get(name, {}) if name else {}  # of another class, nothing is known
+
+
 def required_keys(
-    name: str, matrix: bool, options: Mapping[str, Any], *, first: bool = False
+    name: str | None, matrix: bool, options: Mapping[str, Any], *, first: bool = False
 ) -> set[str]:
     """Return the keys that the state of a parameter must have, or of which a first step makes tensors."""
     found = set()
-    for key, kept in STATE[name].items():
+    for key, kept in _kept_by(name).items():
         when = kept.needed if kept.first is None or not first else kept.first
         if kept.matrix in (None, matrix) and (options.get(when) if isinstance(when, str) else when):
             found.add(key)
     return found
 
 
-def keys_by_option(name: str) -> set[str]:
+def keys_by_option(name: str | None) -> set[str]:
     """Return the keys that come with an option; torch begins them with zeros."""
-    return {key for key, kept in STATE[name].items() if isinstance(kept.needed, str)}
+    return {key for key, kept in _kept_by(name).items() if isinstance(kept.needed, str)}
 
 
-def shape_of(name: str, key: str, shape: Shape) -> Shape | None:
+def shape_of(name: str | None, key: str, shape: Shape) -> Shape | None:
     """Return the shape that a state tensor should have; None if it follows from no rule."""
-    kept = STATE[name].get(key)
+    kept = _kept_by(name).get(key)
     if kept is None or kept.layout == "flat":
         return None
     if kept.layout == "scalar":

@@ -274,13 +274,13 @@ class OptimizerLoader(Loader):
         orphans = [key for key, _ in self.was.orphans if key not in self.words]
         self.unexpected += [LoadRow(f"state[{key!r}]", "state", None, None) for key in orphans]
         options = [self._options(index) for index in range(len(self.live.param_groups))]
-        by_option = keys_by_option(self.kind) if self.kind else set()
+        by_option = keys_by_option(self.kind)
         lost: list[LoadRow] = []
         for each in self.paired:
             rows: list[LoadRow] = []
             misfits: list[LoadRow] = []
             if each.state:
-                needed = self._required(each.param.ndim > 1, options[each.group])
+                needed = required_keys(self.kind, each.param.ndim > 1, options[each.group])
                 lacking = [key for key in sorted(needed) if each.state.get(key) is None]
                 rows = [LoadRow(each.label, key, None, tuple(each.param.shape)) for key in lacking]
                 misfits = [LoadRow(each.label, *found) for found in self._misfits(each)]
@@ -317,16 +317,13 @@ class OptimizerLoader(Loader):
                 f"pass strict=False to start these afresh{or_grown(self.mismatched)}."
             )
 
-    def _required(self, matrix: bool, options: Mapping[str, Any]) -> set[str]:
-        return required_keys(self.kind, matrix, options) if self.kind else set()
-
     def _lost(self, each: _Param) -> bool:
         """Return whether a parameter should have state, and has none."""
         if not self.was.state or not each.param.requires_grad:
             return False
         if self.was.stateless is not None:
             return each.place not in self.was.stateless
-        return bool(self._required(False, {}))
+        return bool(required_keys(self.kind, False, {}))
 
     def _misfits(self, each: _Param) -> Iterator[tuple[str, Any, Shape]]:
         """Yield what does not fit: the key, the saved shape or type, the shape expected."""
@@ -341,7 +338,7 @@ class OptimizerLoader(Loader):
                 if expected not in (None, found) and not self.takes_rows(name, found, expected):
                     yield key, found, expected
             # A count may be a number, and what is made later may be None so far.
-            elif value is not None and (expected := self._usual_shape(key, shape)):
+            elif value is not None and (expected := shape_of(self.kind, key, shape)):
                 yield key, type(value).__name__, expected
         for key, value in each.state.items() if self.choices.grown else ():
             if isinstance(value, Tensor) and (
@@ -362,15 +359,11 @@ class OptimizerLoader(Loader):
         if not value.ndim or len(value) != rows:
             return False
         if self.kind is not None:
-            return self._usual_shape(key, shape) not in (None, (), tuple(value.shape))
+            return shape_of(self.kind, key, shape) not in (None, (), tuple(value.shape))
         known = value.ndim == len(shape) and rows > 1
         if known or value.shape == (rows, *shape[1:]) or rows not in (1, *shape[1:]):
             return True
         return None  # a number for each column, it may be
-
-    def _usual_shape(self, key: str, shape: Shape) -> Shape | None:
-        """Return the shape that the class keeps a piece of state in; None if that isn't known."""
-        return None if self.kind is None else shape_of(self.kind, key, shape)
 
     def _expected_shape(self, each: _Param, key: str, found: Shape) -> Shape | None:
         """Return which shape a piece of state should have; None if any will do.
@@ -379,7 +372,7 @@ class OptimizerLoader(Loader):
         """
         shape = tuple(each.param.shape)
         if self.kind is not None:
-            usual = self._usual_shape(key, shape)
+            usual = shape_of(self.kind, key, shape)
             return found if usual == () and prod(found) == 1 else usual
         if self.was.shapes is not None or prod(found) == 1 or len(found) != len(shape):
             return None  # the parameter is as it was, or the class keeps what it likes
