@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import copy
@@ -17,7 +18,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from .._errors import UnsafeCheckpointError
+from .._errors import CheckpointError, UnsafeCheckpointError
 from .._files.unread import rebuilt
 from .._values import PLAIN, dtype_name, tensors_in
 
@@ -138,9 +139,12 @@ class Saving:
         self._write = write
         self._note = ""
         self._error: BaseException | None = None
-        self._told = False
-        self._thread = threading.Thread(target=self._run, name=f"optimkit saves {path.name}")
-        self._thread.start()
+        self._told = self._done = False
+        self._worker: int | None = None  # the thread
+        # No Thread, no Event: the handler of a signal may raise, or save, in the middle of their
+        # Python; an interrupted Thread.join then took the thread for ended (3.11).
+        self._begun, self._ended = threading.Lock(), threading.Lock()
+        self._ended.acquire()
 
     def __repr__(self) -> str:
         """Return the path, and how far it is."""
@@ -149,11 +153,11 @@ class Saving:
 
     def done(self) -> bool:
         """Return whether the file is complete, or could not be written."""
-        return not self._thread.is_alive()
+        return self._done
 
     def wait(self) -> Path:
         """Return the path when the file is complete, or raise what went wrong."""
-        self._thread.join()
+        self._settle()
         told, self._told = self._told, True
         if self._error is not None:
             raise self._error
@@ -161,14 +165,45 @@ class Saving:
             warnings.warn(self._note, stacklevel=2)
         return self.path
 
-    def _run(self) -> None:
+    def _begin(self) -> None:
+        """Let a thread write."""
         try:
-            _give_way()
+            _thread.start_new_thread(self._run_beside, ())
+        except RuntimeError:  # the process ends, or may have no more threads
+            self._run()
+
+    def _settle(self) -> None:
+        if not self._begun.locked():  # a signal came before the thread
+            self._begin()
+        if self._worker != threading.get_ident():
+            with self._ended:
+                pass
+
+    def _run_beside(self) -> None:
+        _give_way()
+        self._run()
+
+    def _run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
+        self._worker = threading.get_ident()
+        try:
             self.path, self._note = self._write()
         except BaseException as error:
             self._error = error
         finally:
             del self._write
+            self._done = True
+            self._ended.release()
+
+    def _forget(self) -> None:
+        """In a fork, where no thread writes, wait for none."""
+        if not self._done:
+            self._error = CheckpointError(
+                f"{self.path} is written by the process that this one is a fork of. Wait there."
+            )
+            self._begun, self._ended, self._done = threading.Lock(), threading.Lock(), True
+            self._begun.acquire()
 
 
 def _give_way() -> None:
@@ -187,6 +222,7 @@ class _Stage:
         self.buffers: list[Tensor] = []  # used again by the next save
         self.copying = threading.RLock()
         self.busy = False  # a copy is being made: the handler of a signal saves in the middle
+        self.ended = False  # no one waits any more
 
 
 _stage = _Stage()
@@ -195,19 +231,28 @@ _stage = _Stage()
 def settle() -> None:
     """Wait for the save that is being written."""
     for saving in list(_stage.savings):
-        if saving._thread is not threading.current_thread():
-            saving._thread.join()
+        saving._settle()
 
 
 def settle_and_raise() -> None:
     """Wait for the save that is being written, and raise its error if no one has seen it."""
     with _stage.copying:
         settle()
-        done = [each for each in _stage.savings if each.done()]
-        _stage.savings = [each for each in _stage.savings if each not in done]
-        for saving in done:
-            if not saving._told:
-                saving.wait()
+        for saving in list(_stage.savings):
+            if saving.done() and saving in _stage.savings:  # else the handler of a signal was here
+                _stage.savings.remove(saving)
+                if not saving._told:
+                    saving.wait()
+
+
+def _end() -> None:
+    """Wait at the end of the process, and raise every error."""
+    _stage.ended = True
+    try:
+        settle_and_raise()
+    finally:
+        if _stage.savings:
+            _end()
 
 
 def write_beside(
@@ -219,7 +264,8 @@ def write_beside(
     """Copy what is to be written, and let a thread write the copy: in every process, or in none."""
     with _stage.copying:
         settle_and_raise()
-        buffers = [] if _stage.busy else _stage.buffers
+        free = not _stage.busy and all(each.done() for each in _stage.savings)
+        buffers = _stage.buffers if free else []
         busy, _stage.busy = _stage.busy, True
         try:
             staged, events = together(lambda: _copied_out(content, buffers))
@@ -232,7 +278,10 @@ def write_beside(
             return write(staged)
 
         saving = Saving(path, work)
-        _stage.savings.append(saving)
+        _stage.savings.append(saving)  # first: it is waited for, whatever interrupts the rest
+        saving._begin()
+        if _stage.ended:
+            saving.wait()
         return saving
 
 
@@ -282,10 +331,12 @@ def _numbers(storage: torch.UntypedStorage) -> Tensor:
 
 
 def _forget() -> None:
-    """Begin anew in a fork, where no thread writes."""
+    """Begin anew in a fork."""
+    for saving in _stage.savings:
+        saving._forget()
     _stage.__init__()  # type: ignore[misc]
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
-atexit.register(settle_and_raise)
+atexit.register(_end)

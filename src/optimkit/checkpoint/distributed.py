@@ -374,7 +374,7 @@ class _SafeReader(FileSystemReader):
 def _unwrapped() -> Iterator[None]:
     """Let torch work, and raise what it wraps."""
     try:
-        if threading.current_thread() is not threading.main_thread():
+        if threading.get_ident() != threading.main_thread().ident:
             yield  # what is done to warnings is done to those of all threads
             return
         with warnings.catch_warnings():
