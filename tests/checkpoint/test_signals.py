@@ -41,7 +41,9 @@ def test_sigterm(tmp_path, way, signals):
     said = [process.stdout.readline().strip() for _ in range(3)]
     for _ in range(signals):
         process.send_signal(signal.SIGTERM)
-    said += process.communicate(timeout=60)[0].split()
+    said += process.stdout.read().split()  # not communicate(): readline has read ahead
+    process.wait(timeout=60)
+    process.stdout.close()
     assert process.returncode == -signal.SIGTERM
     assert "not" not in said
     loaded = CheckpointDir(tmp_path).restore()
@@ -81,12 +83,16 @@ def test_two_processes(tmp_path, number):
         said = [processes[0].stdout.readline() for _ in range(3)]
         for process in processes[1:] if number == signal.SIGTERM else processes:
             process.send_signal(number)
-        rest = [process.communicate(timeout=60)[0] for process in processes]
+        # Not communicate(): readline has read ahead.
+        said += processes[0].stdout.read().splitlines()
+        for process in processes:
+            process.wait(timeout=60)
+            process.stdout.close()
     finally:
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [-number, -number]
-    last = int([*said, *rest[0].splitlines()][-1])
+    last = int(said[-1])
     loaded = CheckpointDir(folder).restore()
     if number == signal.SIGTERM:
         assert loaded.step == last
