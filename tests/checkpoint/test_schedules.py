@@ -512,6 +512,33 @@ def test_a_scheduler_of_another_optimizer(path):
         optimkit.load(path, **build(SCHEDULERS["Step"]))
     assert [str(each.message) for each in told] == [rates("0.025", "0.1", path)]
     assert told[0].filename == __file__
+    mixed = {**build(SCHEDULERS["Step"]), "scheduler": build(SCHEDULERS["Step"])["scheduler"]}
+    with pytest.warns(UserWarning, match="drives") as told:
+        optimkit.load(path, **mixed)
+    assert str(told[0].message) == (
+        "load: scheduler drives an optimizer that is not loaded with it: optimizer is another "
+        "object, and does not follow it. Load the optimizer that it drives."
+    )
+    assert told[0].filename == __file__
+
+
+def test_a_scheduler_that_is_ahead_of_an_optimizer_without_state(path):
+    """The optimizer of the file has never stepped, its scheduler has: said, though the lr is equal."""
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.AdamW(model.named_parameters())
+    scheduler = lrs.StepLR(optimizer, 30)
+    objects = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimkit.load(optimkit.save(path, **objects), **objects)
+    scheduler.last_epoch = 9
+    optimkit.save(path, **objects)
+    with pytest.warns(UserWarning, match="has no state") as told:
+        optimkit.load(path, **objects)
+    assert [str(each.message) for each in told] == [
+        f"scheduler: {path} contradicts itself: it has made 9 steps, and optimizer none, for it has "
+        "no state. It drove another optimizer, or the state was not saved."
+    ]
 
 
 @pytest.mark.since("plateau_keeps_a_tensor")

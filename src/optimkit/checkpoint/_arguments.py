@@ -31,12 +31,13 @@ def objects_to_save(
                     f"save: {name} holds objects, and {key}, which is of {type(each).__name__} and "
                     "has no state_dict. Save plain values under names of their own."
                 )
-    _warn_of_strangers(found)
+    _warn_of_strangers("save", found)
     return found
 
 
-def _warn_of_strangers(objects: Mapping[str, Any]) -> None:
-    """Warn if a scheduler is saved beside optimizers of which it drives none."""
+def _warn_of_strangers(verb: str, objects: Mapping[str, Any]) -> None:
+    """Warn if a scheduler is saved, or loaded, beside optimizers of which it drives none."""
+    done = {"save": "saved", "load": "loaded"}[verb]
     parts = {name: stored(each) for name, each in parts_of(objects).items()}
     optimizers = {name: each for name, each in parts.items() if isinstance(each, Optimizer)}
     for name, each in parts.items():
@@ -47,8 +48,9 @@ def _warn_of_strangers(objects: Mapping[str, Any]) -> None:
             and not any(driven is one for one in optimizers.values())
         ):
             warnings.warn(
-                f"save: {name} drives an optimizer that is not saved with it: {first_few(optimizers)} "
-                "is another object, and does not follow it. Save the optimizer that it drives.",
+                f"{verb}: {name} drives an optimizer that is not {done} with it: "
+                f"{first_few(optimizers)} is another object, and does not follow it. "
+                f"{verb.capitalize()} the optimizer that it drives.",
                 stacklevel=4,
             )
 
@@ -63,6 +65,7 @@ def objects_to_load(objects: Any, keywords: Mapping[str, Any]) -> dict[str, Any]
                 f"load: {name} is of {type(value).__name__}, which has no load_state_dict. Leave "
                 f"it out{back}."
             )
+    _warn_of_strangers("load", found)
     return found
 
 

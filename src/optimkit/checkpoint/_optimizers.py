@@ -73,6 +73,11 @@ class OptimizerLoader(Loader):
         return state_around(self.wrapper)
 
     @property
+    def counts_steps(self) -> bool:
+        """Whether the class counts the steps of each parameter that it has trained."""
+        return self.kind is not None and "step" in required_keys(self.kind, False, {})
+
+    @property
     def words(self) -> Mapping[str, Any]:
         """The saved state of no parameter that the class keeps, or its wrapper: torch's keep none."""
         return {} if self.kind and self.wrapper is self.live else self.was.words

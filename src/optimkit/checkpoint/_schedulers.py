@@ -116,6 +116,13 @@ class SchedulerLoader(Loader):
         """Warn if the lr that was saved for its optimizer is not the one that it had set."""
         if self.problems or optimizer.problems or self.choices.options == "current":
             return
+        made = steps_made(self.saved)
+        if made and optimizer.counts_steps and not optimizer.was.state:
+            self.warn(
+                f"{self.source.where} contradicts itself: it has made {made} steps, and "
+                f"{optimizer.name} none, for it has no state. It drove another optimizer, or the "
+                "state was not saved."
+            )
         had, has = last_lrs(self.saved), [each.get("lr") for each in optimizer.was.options]
         if (
             had is not None
