@@ -141,8 +141,8 @@ plt.show()
 # sphinx_gallery_end_ignore
 
 # %%
-# What you gain, and how often to call it | 有什么用，多久调用一次
-# ----------------------------------------------------------------
+# How often to call ``scheduler.step()`` | ``scheduler.step()`` 多久调用一次
+# --------------------------------------------------------------------------
 # Large steps travel fast and end in noise; small ones settle. In a noisy bowl, 30
 # epochs of 10 batches: a constant 0.5 ends at a loss of 0.12, ``StepLR(10, 0.1)`` at
 # 0.02. Wrong: the same ``scheduler.step()`` in the batch loop. It counts calls, not

@@ -174,8 +174,8 @@ plt.show()
 # sphinx_gallery_end_ignore
 
 # %%
-# A map of all pairs | 所有组合的地图
-# -----------------------------------
+# All pairs of learning rate and momentum | 学习率与动量的所有组合
+# ----------------------------------------------------------------
 # Along a direction of curvature c, the distance shrinks in the long run by a fixed factor
 # a step, the larger root of a quadratic equation, worked out in the code. The slower of
 # the two directions counts. The wall, 2/L in tutorial 01, has moved out to

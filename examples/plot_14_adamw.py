@@ -114,8 +114,8 @@ torch.testing.assert_close(*ends)
 # sphinx_gallery_end_ignore
 
 # %%
-# Who shrinks | 谁在缩小
-# ----------------------
+# Adam shrinks weights unequally | 在 Adam 里，权重缩得不一样多
+# -------------------------------------------------------------
 # Now gradients that change sign at each step, so that they lead nowhere, and that are
 # 0.01 in one weight, 100 in another. All weights start at 1. After 500 steps AdamW has
 # left 0.60 of each. Adam has left 0.00 of the first and 0.98 of the last: what is divided
@@ -160,8 +160,8 @@ plt.show()
 # sphinx_gallery_end_ignore
 
 # %%
-# How strong is it? | 有多强？
-# ----------------------------
+# After how many steps a weight is halved | 多少步之后，权重减半
+# --------------------------------------------------------------
 # AdamW multiplies by ``1 - lr * weight_decay`` each step, so where the gradient is zero a
 # weight halves in :math:`\ln 2 / (\text{lr} \cdot \text{weight_decay})` steps. (Where it is
 # ``None``, the weight is skipped, and doesn't decay.) At AdamW's own defaults, 0.001 and

@@ -224,8 +224,8 @@ plt.show()
 # sphinx_gallery_end_ignore
 
 # %%
-# The loop, in order | 循环里的顺序
-# ---------------------------------
+# The loop with GradScaler, in order | 用 GradScaler 的循环，次序别乱
+# -------------------------------------------------------------------
 # ``scale`` the loss, go back, ``unscale_``, clip, ``step``, then ``update`` the scale.
 # Wrong: without ``unscale_``. The clipping sees gradients that carry the scale, a norm of
 # 109,000 where it is 27. ``step`` divides what is left of them by the scale, and next to

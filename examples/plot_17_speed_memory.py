@@ -243,8 +243,8 @@ torch.testing.assert_close(needs[torch.bfloat16, "AdamW"][1], 53.9, rtol=1e-3, a
 # sphinx_gallery_end_ignore
 
 # %%
-# Eight bits | 8 位
-# -----------------
+# State in eight bits | 8 位的状态
+# --------------------------------
 # Adam's averages do not need 32 bits. `torchao <https://github.com/pytorch/ao>`__ keeps them in
 # 8: in blocks of 256 numbers, each one byte, and one float32 scale for the block. That makes
 # 2 × (1 + 4 / 256) = 2.03 bytes a weight in place of 8: 13.7 GB for the model above, not 53.9. (The

@@ -93,8 +93,8 @@ except TypeError as error:
     print("TypeError:", error)
 
 # %%
-# What Adam does with it | Adam 拿它做什么
-# ----------------------------------------
+# A closure with Adam | Adam 拿闭包做什么
+# ---------------------------------------
 # The other optimizers call it once, then step: the same numbers as in the usual loop. So
 # one loop can serve both kinds. And mind what ``step(closure)`` returns, L-BFGS too: the
 # loss of the first call, that is, before the step.
@@ -166,8 +166,8 @@ except TypeError:
 # sphinx_gallery_end_ignore
 
 # %%
-# What the calls buy | 多出来的调用换来什么
-# -----------------------------------------
+# L-BFGS needs fewer calls | L-BFGS 的调用次数更少
+# ------------------------------------------------
 # A call costs a forward and a backward pass, so count calls, not steps. To a loss of 1e-6
 # Adam takes 679 with ``lr=0.3``; L-BFGS takes fewer than 50. From the last changes of
 # the weights and of the gradient it learns how the valley curves, and aims at the bottom

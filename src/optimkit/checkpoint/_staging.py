@@ -121,7 +121,7 @@ class Saving:
     Parameters
     ----------
     path : pathlib.Path
-        The file. A :class:`optimkit.CheckpointDir` names it anew if it holds NaN or infinity.
+        The file. A :class:`optimkit.CheckpointDir` renames it if it holds NaN or infinity.
     write : callable
         What writes it, and returns its path and a warning.
 
