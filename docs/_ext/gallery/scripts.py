@@ -121,11 +121,10 @@ def forget_stale(app: Sphinx) -> None:
                     made.unlink()
 
 
+@lru_cache  # a lock that nobody keeps is let go of
 def alone(app: Sphinx, what: str = "gallery") -> FileLock:
     """Return a lock: of the builds of both languages, one holds it at a time, until it ends at the latest."""
-    folder = Path(app.srcdir, "auto_examples")
-    folder.mkdir(exist_ok=True)
-    return FileLock(folder / f"{what}.lock", is_singleton=True)
+    return FileLock(Path(app.srcdir, "auto_examples", f"{what}.lock"))
 
 
 def share(app: Sphinx) -> None:
