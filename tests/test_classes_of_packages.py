@@ -461,6 +461,37 @@ def test_a_schedule_that_may_be_given_a_metric():
     assert lr_curve(Warmup(pair(SGD, lr=1.0)[1]), 3).lrs(0) == [0.0, 0.5, 1.0, 1.0]
 
 
+def test_a_schedule_that_is_told_its_epoch():
+    """The schedulers of timm count nothing themselves: what they are told is not known ahead."""
+
+    class Told(LRScheduler):
+        def get_lr(self):
+            return list(self.base_lrs)
+
+        def step(self, epoch=None):
+            super().step()
+
+    schedule = Told(pair(SGD, lr=1.0)[1])
+    Told.step = lambda self, epoch: LRScheduler.step(self)
+    message = "Told is told its epoch at each step: only the loop knows which"
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        lr_curve(schedule, 3)
+
+
+def test_groups_that_differ_from_each_other_are_meant_to():
+    """A hand-made split into decay and no decay leaves the default to none; fused is no difference."""
+    model = nn.Linear(2, 2)
+    groups = [
+        {"params": [model.weight], "weight_decay": 0.1},
+        {"params": [model.bias], "weight_decay": 0.0, "foreach": False},
+    ]
+    optimizer = torch.optim.AdamW(groups)
+    assert not audit(optimizer, model).rows
+    optimizer.param_groups[1]["weight_decay"] = 0.1
+    [row] = audit(optimizer, model).rows
+    assert "weight_decay in group 0, group 1. A group" in row.message
+
+
 def test_a_scheduler_that_is_given_explains_the_lr():
     """ReduceLROnPlateau leaves no initial_lr: that it has lowered the lr is no note."""
     model, optimizer = pair(SGD, lr=0.1)

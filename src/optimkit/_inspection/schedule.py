@@ -265,8 +265,14 @@ def _below_floor(scheduler: Any, groups: Sequence[Mapping[str, Any]]) -> list[st
 def _arguments(
     scheduler: Any, kind: str, steps: int, metrics: float | Sequence[float] | None
 ) -> Iterable[tuple[float, ...]]:
-    metric = inspect.signature(scheduler.step).parameters.get("metrics")
-    takes = metric is not None and metric.default is metric.empty
+    needed = [
+        name
+        for name, each in inspect.signature(scheduler.step).parameters.items()
+        if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
+    ]
+    takes = "metrics" in needed
+    if unknown := first_few(name for name in needed if name != "metrics"):
+        raise TypeError(f"{kind} is told its {unknown} at each step: only the loop knows which")
     if takes and metrics is None:
         raise TypeError(f"{kind} steps by a metric: pass metrics=, one for each step, or one")
     if not takes and metrics is not None:

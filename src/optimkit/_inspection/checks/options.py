@@ -166,17 +166,19 @@ def muon_on_table(context: AuditContext, view: OptimizerView) -> Iterator[Found]
 def differs_from_defaults(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     where: dict[str, list[str]] = {}
     scheduled = any(unwrapped(each.optimizer) is view.optimizer for each in context.schedulers)
-    keys = view.defaults if view.optimizer is not None else ()
-    for key in keys:
-        if key == "lr" and scheduled:
-            continue
+    # Not the lr that a scheduler sets, nor how a step is computed.
+    skipped = {"foreach", "fused", *(["lr"] if scheduled else [])}
+    keys = [key for key in view.defaults if key not in skipped]
+    for key in keys if view.optimizer is not None else ():
         differ = [
             (label, group)
             for label, group in zip(view.labels, view.options, strict=True)
             if not _as_default(key, group, view)
         ]
-        # Where some have the default, a rule has made the others; so it has where they have names.
-        if key == "lr" or len(differ) == len(view.groups):
+        # Where some have another value, a rule has made them; so it has where they have names.
+        values = [group.get(key) for _, group in differ]
+        alike = len(differ) == len(view.groups) and all(same(values[0], each) for each in values)
+        if key == "lr" or alike:
             names = [label for label, group in differ if not group.get("name")]
             where |= {key: names} if names else {}
     texts = "; ".join(f"{key} in {first_few(names, 3)}" for key, names in where.items())
