@@ -16,6 +16,7 @@ pytest.importorskip("imageio_ffmpeg", reason="the docs group is not installed")
 
 import matplotlib as mpl
 import numpy as np
+from filelock import FileLock, Timeout
 from matplotlib import pyplot as plt
 from matplotlib.animation import FuncAnimation
 from matplotlib.text import Text
@@ -242,6 +243,19 @@ def test_the_package_changed(project, name):
     """A change in the package, or a new module, makes all scripts stale."""
     (project.srcdir.parent / "src" / "optimkit" / name).write_text("a = 2")
     assert stale(project) == ["plot_01_plain.py.md5", "plot_02_kit.py.md5"]
+
+
+def test_one_build_at_a_time_lists_the_scripts(project, monkeypatch):
+    """From the last script to the downloads no other build can take the lock; then it can."""
+    monkeypatch.setattr(scripts, "tutorials", list)
+    monkeypatch.setattr(downloads, "tutorials", list)
+    project.config = SimpleNamespace(sphinx_gallery_conf={})
+    other = FileLock(project.srcdir / "auto_examples" / "gallery.lock", blocking=False)
+    scripts.share(project)
+    with pytest.raises(Timeout):
+        other.acquire()
+    downloads.write_downloads(project)
+    other.acquire()
 
 
 def test_torch_changed(project, monkeypatch):

@@ -67,7 +67,7 @@ def write_downloads(app: Sphinx) -> None:
         newest = max((file.stat().st_mtime for file in own.iterdir()), default=0)
         if not zipped.exists() or zipped.stat().st_mtime < newest:
             shutil.make_archive(str(zipped.with_suffix("")), "zip", own)
-    alone(app).release()
+    alone(app.srcdir).release()
 
 
 def in_language(kind: str, said: str, language: Language | None) -> str:

@@ -110,7 +110,7 @@ def forget_stale(app: Sphinx) -> None:
     """Take away the checksums of scripts that something else has made stale, and pages of none."""
     target, made_with = Path(app.srcdir, "auto_examples"), fingerprint()
     record = target / RECORD
-    with alone(app):
+    with alone(app.srcdir):
         if not record.exists() or record.read_text("utf-8") != made_with:
             for checksum in target.glob("*.md5"):
                 checksum.unlink()
@@ -122,9 +122,9 @@ def forget_stale(app: Sphinx) -> None:
 
 
 @lru_cache  # a lock that nobody keeps is let go of
-def alone(app: Sphinx, what: str = "gallery") -> FileLock:
+def alone(source: Path, what: str = "gallery") -> FileLock:
     """Return a lock: of the builds of both languages, one holds it at a time, until it ends at the latest."""
-    return FileLock(Path(app.srcdir, "auto_examples", f"{what}.lock"))
+    return FileLock(Path(source, "auto_examples", f"{what}.lock"))
 
 
 def share(app: Sphinx) -> None:
@@ -136,12 +136,12 @@ def share(app: Sphinx) -> None:
     found, elsewhere = tutorials(), []
     for tutorial in found[7:] + found[:7]:  # the short ones last: the wait is short, too
         try:
-            with alone(app, tutorial.name).acquire(blocking=False):
+            with alone(app.srcdir, tutorial.name).acquire(blocking=False):
                 generate_file_rst(tutorial.path.name, folder, SCRIPTS, conf)
         except Timeout:
             elsewhere.append(tutorial)
     for tutorial in elsewhere:
-        with alone(app, tutorial.name):
+        with alone(app.srcdir, tutorial.name):
             if not (folder / f"{tutorial.path.name}.md5").exists():
                 raise SystemExit(f"{tutorial.path} failed in the build of the other language")
-    alone(app).acquire()
+    alone(app.srcdir).acquire()
