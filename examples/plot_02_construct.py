@@ -144,7 +144,7 @@ print("moved:", not torch.equal(layer.weight, before))
 print(*optimkit.audit(deaf, models=layer).codes)
 # sphinx_gallery_start_ignore
 assert torch.equal(layer.weight, before)
-assert optimkit.audit(deaf, models=layer).codes == ("unmanaged", "stale-grad")
+assert optimkit.audit(deaf, models=layer).codes == ("stale", "unmanaged", "stale-grad")
 # sphinx_gallery_end_ignore
 
 # %%

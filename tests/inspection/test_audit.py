@@ -389,6 +389,18 @@ def test_a_new_check_needs_one_decorator(monkeypatch):
     )
 
 
+def test_the_tensors_of_a_state_dict():
+    """They share the memory of the parameters, and are none: an error, not only left-out parameters."""
+    model = nn.Linear(1, 1)
+    found = audit(SGD(model.state_dict().values(), lr=0.1), model)
+    assert [(each.code, each.severity) for each in found] == [
+        ("stale", "error"),
+        ("unmanaged", "warning"),
+    ]
+    own = SGD([torch.zeros(1, requires_grad=True), *model.parameters()], lr=0.1)
+    assert not audit(own, model)  # a tensor that is trained beside a model
+
+
 def test_a_lambda_made_late():
     """A LambdaLR whose last_epoch was set by hand; one that steps is not asked for its function again."""
     calls = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim.swa_utils import AveragedModel
@@ -98,8 +99,17 @@ def wrong_names(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
 def stale(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     if not context.indexes:
         return
-    known = context.names
-    names = names_where(view, lambda each: isinstance(each, nn.Parameter) and id(each) not in known)
+    foreign = [
+        (each.name, each.param)
+        for each in view.held
+        if isinstance(each.param, Tensor) and id(each.param) not in context.names
+    ]
+    addresses = {_address(param) for _, param in context.named if foreign} - {None}
+    names = [
+        name
+        for name, param in foreign
+        if isinstance(param, nn.Parameter) or _cut_off_address(param) in addresses
+    ]
     are = "are" if len(names) > 1 else "is"
     yield names, {"count": counted(len(names), "parameter"), "are": are}
 
@@ -226,6 +236,18 @@ def _all_names(context: AuditContext, view: OptimizerView, places: list[int]) ->
     named = [*context.named, *_own_names(view)]
     names = list(dict.fromkeys(name for name, each in named if each is param))
     return names if len(names) > 1 else [view.names[place] for place in places]
+
+
+def _cut_off_address(tensor: Any) -> int | None:
+    """Return the address of a tensor without gradient: a state dict's are those of parameters."""
+    return _address(tensor) if type(tensor) is Tensor and not tensor.requires_grad else None
+
+
+def _address(tensor: Any) -> int | None:
+    """Return where the values of a tensor are; None for one that is no ordinary tensor."""
+    if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
+        return None
+    return tensor.data_ptr() or None
 
 
 def _nested(one: str, other: str) -> bool:
