@@ -63,6 +63,9 @@ def compact(content: Any) -> Any:
         storage, low = parts[key]
         if len(groups[key]) == 1 and 2 * value.nbytes <= storage.nbytes():  # with gaps
             return value.contiguous()
+        own = value.untyped_storage()
+        if (own.data_ptr(), own.nbytes()) == (storage.data_ptr(), storage.nbytes()):
+            return value  # one tensor in two places stays one
         return _laid_out(storage, value, low // value.itemsize)
 
     return rebuilt(content, cut)
