@@ -16,7 +16,7 @@ from .._torch_schedulers import Schedulers, list_schedulers
 from .._values import copied
 from .._wrappers import readable, unwrapped
 from .extend import Start, extend, start_of
-from .options import bad_options, is_made, number_made, own_options, takes, unknown_options
+from .options import bad_options, is_made, numbered, own_options, takes, unknown_options
 
 Named = tuple[str, Tensor]
 Target = nn.Module | Tensor | Mapping[str, nn.Module] | Iterable[Any]
@@ -99,7 +99,7 @@ def add_param_group(
         raise GroupError(*problems)
     options = own_options(options)
     if "name" in options:
-        options["name"] = number_made(options["name"], options, names)
+        options["name"] = numbered(options["name"], names)
     extended, entries = (
         extend(optimizer, options, roots, lr_lambda, start) if roots else (options, [])
     )

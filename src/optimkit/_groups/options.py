@@ -143,7 +143,7 @@ def name_groups(groups: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) ->
         names.append(", ".join(parts) or "default")
     taken: set[str] = set()
     for index in sorted(range(len(names)), key=lambda index: names[index] != asked[index]):
-        names[index] = _numbered(names[index], taken)  # one that was asked for goes first
+        names[index] = numbered(names[index], taken)  # one that was asked for goes first
         taken.add(names[index])
     return names
 
@@ -155,12 +155,7 @@ def is_made(name: object, options: Mapping[str, Any]) -> bool:
     return name == "default" or all(part.partition("=")[0] in options for part in name.split(", "))
 
 
-def number_made(name: Any, options: Mapping[str, Any], taken: Collection[str]) -> Any:
-    """Number a name of ours that another group has."""
-    return _numbered(name, taken) if is_made(name, options) else name
-
-
-def _numbered(name: str, taken: Collection[str]) -> str:
+def numbered(name: str, taken: Collection[str]) -> str:
     if name not in taken:
         return name
     return next(new for number in count(2) if (new := f"{name} #{number}") not in taken)
