@@ -91,7 +91,8 @@ def test_parameters_without_a_shape():
         "these parameters have no shape before the first batch: 0.weight, 0.bias. "
         "Run the model on a batch, then build the groups."
     )
-    assert refused(model, when(is_matrix, lr=1.0)) == text
+    for kind in (is_matrix, is_bias | is_norm):
+        assert refused(model, when(kind, lr=1.0)) == text
     with pytest.raises(GroupError) as caught:
         partition(model, all="*")
     assert str(caught.value) == text

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, Union, get_args, get_origin
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from .._errors import GroupError, first_few
 from .._parameters import ParameterIndex, ParamInfo, held_as
@@ -252,7 +253,7 @@ def _is_bias(info: ParamInfo) -> bool:
     if not (leaf == "bias" or leaf.startswith("bias_") or leaf.endswith("_bias")):
         return False
     param = info.param
-    if param.dim() < 2 or sum(size > 1 for size in param.shape) < 2:
+    if is_lazy(param) or param.dim() < 2 or sum(size > 1 for size in param.shape) < 2:
         return True
     stem = leaf.removesuffix("bias")  # experts, or an ensemble, have their matrices in one tensor
     for weight in (f"{stem}weight", stem.removesuffix("_")):
@@ -281,7 +282,7 @@ def _is_norm(layer: nn.Module) -> bool:
     parametrizations = layer._modules.get("parametrizations")
     own = [param for param in layer._parameters.values() if param is not None]
     own += parametrizations.parameters() if parametrizations is not None else []
-    return all(param.dim() < 2 for param in own)
+    return all(is_lazy(param) or param.dim() < 2 for param in own)
 
 
 def _is_embedding(layer: nn.Module) -> bool:
