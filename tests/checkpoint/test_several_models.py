@@ -80,3 +80,33 @@ def test_a_part_is_frozen_of_what_bears_the_key(tmp_path, pair):
     report = optimkit.load(path, **pair, optimizer=again).reports["optimizer"]
     assert [row.name for row in report.unexpected] == ["a.bias"]
     assert not report.problems
+
+
+def test_models_in_a_mapping_go_by_their_names_in_it(tmp_path, pair):
+    """What is saved in a mapping is found by the names of param_groups, with the mapping or without."""
+    saved = stepped(*pair.values())
+    path = optimkit.save(tmp_path / "last.pt", models=pair, optimizer=saved)
+    expected = saved.state[pair["b"].weight]["exp_avg"]
+    for models in ({}, {"models": pair}):
+        again = torch.optim.AdamW(optimkit.param_groups(dict(reversed(pair.items()))))
+        report = optimkit.load_optimizer(again, path, **models)
+        assert (report.match, report.complete) == ("name", True)
+        assert torch.equal(again.state[pair["b"].weight]["exp_avg"], expected)
+    again = torch.optim.AdamW(optimkit.param_groups(dict(reversed(pair.items()))))
+    assert optimkit.load(path, optimizer=again).reports["optimizer"].complete
+
+
+def test_a_parameter_of_two_models(tmp_path, pair):
+    """A tied parameter is found whichever of its models is given first."""
+    pair["b"].weight = pair["a"].weight
+    params = [pair["a"].weight, pair["a"].bias, pair["b"].bias]
+    saved = torch.optim.AdamW(params)
+    for param in params:
+        param.grad = torch.ones_like(param)
+    saved.step()
+    path = optimkit.save(tmp_path / "last.pt", **pair, optimizer=saved)
+    for models in (pair, dict(reversed(pair.items()))):
+        again = torch.optim.AdamW(params)
+        report = optimkit.load(path, **models, optimizer=again).reports["optimizer"]
+        assert (report.match, report.complete) == ("name", True)
+        assert len(again.state) == 3

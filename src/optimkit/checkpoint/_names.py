@@ -30,35 +30,44 @@ class Names:
 def names_of(optimizer: Optimizer, models: Mapping[Any, nn.Module]) -> Names | None:
     """Name an optimizer's parameters: as in the models beside it, or by its own names."""
     view = view_of(optimizer)
-    known: dict[int, tuple[Any, ParamInfo]] = {}
+    known: dict[int, list[tuple[Any, ParamInfo]]] = {}
     for key, model in models.items():
-        for each in ParameterIndex(model):  # the first model that has a parameter counts
-            known.setdefault(id(each.param), (key, each))
+        for each in ParameterIndex(model):
+            known.setdefault(id(each.param), []).append((key, each))
     held = dict.fromkeys(map(id, view.params))
     if not known.keys() >= held.keys():
         return Names(None, view.names) if view.named else None
-    mine = [known[each] for each in held]
-    keys = {key for key, _ in mine}
-    only = keys.pop() if len(keys) == 1 else None
+    only = _shared({known[each][0][0] for each in held})
+    prefix = f"{only}." if only else ""
 
-    def text(key: Any, name: str) -> str:
-        return name if key in (None, only) else f"{key}.{name}"
+    def texts(places: list[tuple[Any, ParamInfo]]) -> list[str]:
+        """Return all names of a parameter: of several models that have it, the first counts."""
+        return [
+            name if key is None else f"{key}.{name}".removeprefix(prefix)
+            for key, each in places
+            for name in (each.name, *each.aliases)
+        ]
 
-    params = [text(key, each.name) for key, each in mine]
+    mine = [texts(known[each]) for each in held]
     frozen = {
-        text(key, name)
-        for place, (key, each) in known.items()
-        if place not in held and not each.param.requires_grad
-        for name in (each.name, *each.aliases)
+        name
+        for param, places in known.items()
+        if param not in held and not places[0][1].param.requires_grad
+        for name in texts(places)
     }
-    aliases = {
-        text(key, each.name): [text(key, other) for other in each.aliases]
-        for key, each in mine
-        if each.aliases
-    }
+    params = [name for name, *_ in mine]
+    aliases = {name: others for name, *others in mine if others}
     return (
         Names(only, params, aliases, frozen) if len(set(params)) == len(view.params) > 0 else None
     )
+
+
+def _shared(keys: Collection[Any]) -> str | None:
+    """Return the key of the only model, or that of the only mapping that the models are in."""
+    for outer in (keys, {str(key).rpartition(".")[0] for key in keys if key is not None}):
+        if len(outer) == 1:
+            return next(iter(outer)) or None
+    return None
 
 
 def own_name(model: nn.Module) -> Callable[[str], str]:
