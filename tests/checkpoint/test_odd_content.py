@@ -116,7 +116,7 @@ def test_a_part_that_can_not_be_compared(tmp_path):
 def test_a_header_of_others(tmp_path):
     """A header that lacks what optimkit writes is refused, and it is said what to do."""
     path = tmp_path / "odd.pt"
-    torch.save({KEY: {"format": 1, "objects": 3}}, path)
+    torch.save({KEY: {"format": 2, "objects": 3}}, path)
     with pytest.raises(CheckpointError) as caught:
         optimkit.load(path)
     assert str(caught.value) == (

@@ -20,7 +20,7 @@ from .._wrappers import stored
 from ._names import names_of
 
 KEY = "__optimkit__"  # of the header in a file
-FORMAT = 1
+FORMAT = 2
 
 _KINDS: dict[type, str] = {
     nn.Module: "module",
@@ -104,13 +104,16 @@ def models_in(stateful: Mapping[str, object]) -> dict[str, nn.Module]:
 
 
 def checked_header(path: Path, header: Any) -> Mapping[str, Any] | None:
-    """Refuse a header of a later version: what it means is not known."""
+    """Refuse a header of another version: what it means is not known."""
     if header is None:
         return None
     found = header.get("format") if isinstance(header, Mapping) else header
     if not isinstance(header, Mapping) or type(found) is not int or found != FORMAT:
+        remedy = "Update optimkit."
+        if type(found) is int and found < FORMAT:
+            remedy = "Read it with torch.load(path, weights_only=True), and load each state dict."
         raise CheckpointError(
-            f"{path} is in format {found!r}; this version reads {FORMAT}. Update optimkit."
+            f"{path} is in format {found!r}; this version reads {FORMAT}. {remedy}"
         )
     lacking = [key for key in ("objects", "metadata") if not isinstance(header.get(key), Mapping)]
     if lacking:
