@@ -31,6 +31,7 @@ from ._wrappers import readable, unwrapped
 Source = Optimizer | Mapping[str, Any] | str | os.PathLike[str]
 Names = Mapping[int, str]  # the id of a parameter -> its name
 
+FORMAT = 2  # of what the header of a checkpoint says of its objects
 SLICES = "param_slice_mappings"  # deepspeed/runtime/zero/stage_1_and_2.py, 0.17
 _NOTHING: Mapping[Any, Any] = {}
 

@@ -392,3 +392,14 @@ def test_a_terminal_without_the_letters(files):
     )
     assert r"\u6743\u91cd\xe9" in text
     assert json.loads(data)["parts"][0]["part"] == "权重é"
+
+
+def test_a_header_of_another_format(tmp_path, capsys):
+    """What it says of the parameters has another form: it is shown and audited without."""
+    optimizer = torch.optim.AdamW(nn.Linear(3, 2).parameters())
+    content = torch.load(optimkit.save(tmp_path / "a.pt", optimizer=optimizer), weights_only=True)
+    content["__optimkit__"]["format"] = 1
+    content["__optimkit__"]["objects"]["optimizer"]["names"] = [["weight"], ["bias"]]
+    torch.save(content, tmp_path / "a.pt")
+    assert [main([command, str(tmp_path / "a.pt")]) for command in ("show", "audit")] == [0, 0]
+    assert "Nothing found." in capsys.readouterr().out

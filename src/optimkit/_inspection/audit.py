@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._optimizer_view import OptimizerView, view_of_saved
+from .._optimizer_view import FORMAT, OptimizerView, view_of_saved
 from .._parameters import Models
 from .._torch_optimizers import optimizers_in
 from .._torch_schedulers import Schedulers
@@ -84,7 +84,9 @@ def audit(
 def audit_saved(content: Any) -> Findings:
     """Find what the optimizers in a checkpoint show by themselves: there is no model beside them."""
     header = content.get("__optimkit__") if isinstance(content, dict) else None
-    about = header.get("objects", {}) if isinstance(header, dict) else {}
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        header = {}
+    about = header.get("objects", {})
     views = {
         where or "state dict": _filled(view_of_saved(saved, about.get(where), kind=where))
         for where, saved in optimizers_in(content).items()

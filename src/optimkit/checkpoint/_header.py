@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .._errors import CheckpointError
+from .._optimizer_view import FORMAT
 from .._torch_schedulers import configuration_in_groups, members_of
 from .._values import dtype_name, plain
 from .._version import __version__
@@ -20,7 +21,6 @@ from .._wrappers import stored
 from ._names import names_of
 
 KEY = "__optimkit__"  # of the header in a file
-FORMAT = 2
 
 _KINDS: dict[type, str] = {
     nn.Module: "module",
