@@ -109,10 +109,12 @@ def test_switch_keeps_every_anchor(visit, site, at_rest, name):
         page.goto(f"{site.url}en/{name}.html#{anchor}")
         at_rest(page)
         before = page.evaluate(TOP, anchor)
+        # Where the page ends, it is another block that stands at the top and keeps its height.
+        most = 100 if page.evaluate(f"() => {AT_END}") else 8
         press(page, "[hreflang=zh-CN]")
         page.wait_for_url(f"{site.url}zh/{name}.html*#*")
         try:
-            page.wait_for_function(KEPT, arg=[TOP, anchor, before, 8], timeout=5_000)
+            page.wait_for_function(KEPT, arg=[TOP, anchor, before, most], timeout=5_000)
         except NotInTime:
             lost.append((anchor, before, page.evaluate(TOP, anchor)))
         if not page.url.endswith(f"#{anchor}"):
