@@ -15,6 +15,7 @@ import pickle
 import secrets
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -37,22 +38,29 @@ def write(
     path: str | os.PathLike[str], content: Any, *, durable: bool = True, size: int | None = None
 ) -> Path:
     """Write a checkpoint as ``torch.save`` does, atomically, and seal it; show how far of a size."""
-    path = Path(path)
-    with (
-        _install(path, durable=durable) as file,
-        show_progress(f"Saving {path.name}", size) as advance,
-    ):
-        sink = _Sink(file, advance, early=durable)
-        try:
-            _save(content, sink)
-        except BaseException:
-            if sink.error is not None:
-                raise sink.error from None
-            raise
-        file.flush()
-        raw = file.raw  # type: ignore[attr-defined]  # a buffer would read far ahead at each step
-        seal(raw, sink.checksums)
-    return path
+    with written(path, content, durable=durable, size=size) as install:
+        install(path)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def written(
+    path: str | os.PathLike[str], content: Any, *, durable: bool = True, size: int | None = None
+) -> Iterator[Callable[[str | os.PathLike[str]], None]]:
+    """Write a checkpoint aside, for a path in the same folder; meanwhile the disk is at work."""
+    with _aside(path, durable=durable) as (file, install):
+        with show_progress(f"Saving {Path(path).name}", size) as advance:
+            sink = _Sink(file, advance, early=durable)
+            try:
+                _save(content, sink)
+            except BaseException:
+                if sink.error is not None:
+                    raise sink.error from None
+                raise
+            file.flush()
+            raw = file.raw  # type: ignore[attr-defined]  # a buffer would read far ahead at each step
+            seal(raw, sink.checksums)
+        yield install
 
 
 def _save(content: Any, sink: _Sink) -> None:
@@ -70,8 +78,10 @@ def _save(content: Any, sink: _Sink) -> None:
 
 
 @contextlib.contextmanager
-def _install(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
-    """Open a file that takes a name only when it is complete."""
+def _aside(
+    path: str | os.PathLike[str], *, durable: bool
+) -> Iterator[tuple[BinaryIO, Callable[[str | os.PathLike[str]], None]]]:
+    """Open a file that takes a name only when it is complete, by what comes with it."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -80,15 +90,19 @@ def _install(path: Path, *, durable: bool) -> Iterator[BinaryIO]:
     with naming(path):
         _clean(target.parent)
         with _temporary(target.parent) as (file, name):
-            yield file
-            file.flush()
-            if durable:
-                sync(file.fileno())
-            if fcntl is None:  # Windows renames no file that is open
-                file.close()
-            os.replace(name, target)
-            if durable:
-                sync_folder(target.parent)
+            yield file, partial(_install, file, name, durable)
+
+
+def _install(file: BinaryIO, name: Path, durable: bool, path: str | os.PathLike[str]) -> None:
+    target = Path(os.path.realpath(path))
+    file.flush()
+    if durable:
+        sync(file.fileno())
+    if fcntl is None:  # Windows renames no file that is open
+        file.close()
+    os.replace(name, target)
+    if durable:
+        sync_folder(target.parent)
 
 
 @contextlib.contextmanager

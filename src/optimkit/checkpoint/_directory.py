@@ -220,14 +220,15 @@ class CheckpointDir:
 
         def finish(content: Mapping[str, Any], size: int | None = None) -> tuple[Path, str]:
             record, note = planned, ""
-            if bad := contents.non_finite(content, watched):
-                path = planned.path.with_suffix(".nonfinite.pt")
-                record = planned._replace(finite=False, path=path)
-                note = (
-                    f"{path} holds NaN or infinity: {first_few(bad)}. It is not counted among "
-                    "those to keep, and restore passes over it."
-                )
-            writing.write(record.path, content, size=size)
+            with writing.written(planned.path, content, size=size) as install:
+                if bad := contents.non_finite(content, watched):
+                    path = planned.path.with_suffix(".nonfinite.pt")
+                    record = planned._replace(finite=False, path=path)
+                    note = (
+                        f"{path} holds NaN or infinity: {first_few(bad)}. It is not counted among "
+                        "those to keep, and restore passes over it."
+                    )
+                install(record.path)
             self._metrics[record] = numbers
             self._delete(record)
             return record.path, note
