@@ -19,7 +19,7 @@ repository = about.get("urls", {}).get("Repository", "")
 project = "optimkit"
 author = "The optimkit authors"
 version = release = installed("optimkit")
-highlight_options = {"python": {"stripnl": True}}  # the README's example ends with an empty line
+highlight_options = {"pycon": {"stripnl": True}}  # the README's example ends with an empty line
 language = os.environ.get("OPTIMKIT_LANGUAGE", ENGLISH.sphinx)
 own = by_sphinx(language)
 project_copyright = {"en": author, "zh": "optimkit 作者"}[own.path]
