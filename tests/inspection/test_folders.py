@@ -163,7 +163,7 @@ def test_a_folder_of_torch_distributed_checkpoint(tmp_path, flat, capsys):
     options = StateDictOptions(flatten_optimizer_state_dict=flat)
     state = {"model": model.state_dict(), "epoch": 3, "since": datetime.timedelta(1)}
     state["optimizer"] = get_optimizer_state_dict(model, optimizer, options=options)
-    dcp.save(state, checkpoint_id=tmp_path / "last", no_dist=True)
+    dcp.save(state, checkpoint_id=tmp_path / "last")
     report = describe(tmp_path / "last")
     assert {row.name: row.shape for row in report.rows} == {"weight": (2, 3), "bias": (2,)}
     assert [group.options["weight_decay"] for group in report.groups] == [0.1, 0.0]
@@ -182,7 +182,7 @@ def test_a_folder_of_torch_distributed_checkpoint(tmp_path, flat, capsys):
 
 def test_a_damaged_piece(tmp_path):
     """A piece whose checksum does not fit is named by its file."""
-    dcp.save({"a": torch.zeros(100)}, checkpoint_id=tmp_path / "last", no_dist=True)
+    dcp.save({"a": torch.zeros(100)}, checkpoint_id=tmp_path / "last")
     path = tmp_path / "last" / "__0_0.distcp"
     raw = path.read_bytes()
     path.write_bytes(raw.replace(bytes(400), bytes(399) + b"\x01"))

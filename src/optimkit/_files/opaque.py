@@ -17,6 +17,7 @@ from .._values import equal
 _DEEPEST = 100
 _NUMBER = re.compile(r"[biufc]\d+")  # a dtype of numpy's without parts, as its pickle spells it
 _SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+_WANTS_TENSOR = ("not inherit from Tensor", "must define __torch_dispatch__")  # 2.15, 2.6
 _ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 
 
@@ -91,19 +92,20 @@ def load_opaque(file: BinaryIO) -> Any:
         try:
             _load(file, forms, "meta")  # no values yet
             return _load(file, forms, "cpu")
-        except TypeError as error:
-            if "not inherit from Tensor" not in str(error) or OpaqueTensor in forms.values():
-                raise
-            forms |= {name: OpaqueTensor for name in names if forms[name] is Opaque}
-        except pickle.UnpicklingError as error:
-            # torch/_weights_only_unpickler.py, 2.15: it fills what is a dict or a list, no kind of
-            # one, and names the class.
+        except (TypeError, pickle.UnpicklingError) as error:
+            # torch/_weights_only_unpickler.py: it fills what is a dict or a list, no kind of one, and
+            # names the class; 2.6 leaves it to Python to say what is no dict.
             told = str(error)
             left = [name for name in names if forms[name] in (Opaque, OpaqueTensor)]
+            tensor = any(text in told for text in _WANTS_TENSOR)
+            if tensor and OpaqueTensor not in forms.values():
+                forms |= dict.fromkeys(left, OpaqueTensor)
+                continue
             found = [name for name in left if f"{name}'" in told]
             if not found:
                 raise
-            forms[max(found, key=len)] = OrderedDict if "SETITEM" in told else list
+            is_dict = "SETITEM" in told or "item assignment" in told
+            forms[max(found, key=len)] = OrderedDict if is_dict else list
 
 
 def _load(file: BinaryIO, forms: Mapping[str, type], device: str) -> Any:
