@@ -16,8 +16,11 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+import torch
 
 from .._errors import CheckpointError, CorruptCheckpointError, first_few
 from .._files import reading, writing
@@ -28,7 +31,7 @@ from ._loaders import Choices, Options
 from ._ranks import Ranks
 from ._results import Loaded, Match
 from ._single import load_from, save_with
-from ._staging import Saving, settle, settle_and_raise
+from ._staging import Saving, beside, settle, settle_and_raise
 
 _NAME = re.compile(r"step-(\d{9,})\.(\d{6,})-([0-9a-f]{8})(\.nonfinite)?\.pt")
 _naming = threading.RLock()  # of all directories; the handler of a signal may save meanwhile
@@ -220,8 +223,14 @@ class CheckpointDir:
 
         def finish(content: Mapping[str, Any], size: int | None = None) -> tuple[Path, str]:
             record, note = planned, ""
-            with writing.written(planned.path, content, size=size) as install:
-                if bad := contents.non_finite(content, watched):
+            look = partial(contents.non_finite, content, watched)
+            # The other cores are training's if it goes on; another thread has another stream.
+            alone = self.background or torch.accelerator.is_available()
+            with (
+                contextlib.nullcontext(look) if alone else beside(look) as looked,
+                writing.written(planned.path, content, size=size) as install,
+            ):
+                if bad := looked():
                     path = planned.path.with_suffix(".nonfinite.pt")
                     record = planned._replace(finite=False, path=path)
                     note = (

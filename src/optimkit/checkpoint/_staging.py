@@ -11,9 +11,10 @@ import sys
 import threading
 import warnings
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from .._values import PLAIN, dtype_name, tensors_in
 _ALIGNED = 16  # bytes: a multiple of the size of every dtype
 _CONTAINERS = (dict, OrderedDict, list, tuple)
 _NICENESS = 10  # more, of the thread that writes: a core that both want is training's first
+_T = TypeVar("_T")
 _Copied: TypeAlias = tuple[Any, list[torch.Event]]
 
 
@@ -207,6 +209,27 @@ class Saving:
             )
             self._begun, self._ended, self._done = threading.Lock(), threading.Lock(), True
             self._begun.acquire()
+
+
+@contextlib.contextmanager
+def beside(call: Callable[[], _T]) -> Iterator[Callable[[], _T]]:
+    """Let a thread call something meanwhile; give what waits for its answer."""
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    try:
+        _thread.start_new_thread(run, ())
+    except RuntimeError:  # the process ends, or may have no more threads
+        run()
+    try:
+        yield future.result
+    finally:
+        wait([future])  # a thread that is in torch when the process ends aborts it
 
 
 def _give_way() -> None:
