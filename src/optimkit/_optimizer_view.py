@@ -26,7 +26,7 @@ from ._torch_optimizers import (
     torch_class,
 )
 from ._values import plain
-from ._wrappers import readable, unwrapped
+from ._wrappers import layers, readable, unwrapped
 
 Source = Optimizer | Mapping[str, Any] | str | os.PathLike[str]
 Names = Mapping[int, str]  # the id of a parameter -> its name
@@ -64,7 +64,9 @@ class OptimizerView:
     states: list[Mapping[str, Any]]
     orphans: list[tuple[Any, Any]]  # state of no parameter
 
-    wrapped: bool = False  # whether it was found in a wrapper, which may keep state of its own
+    around: tuple[
+        Any, ...
+    ] = ()  # the wrappers that it was found in, which may have state of their own
 
     # What only a header of a checkpoint says, or only a state dict.
     saved_class: str | None = None
@@ -115,7 +117,7 @@ class OptimizerView:
 
 def view_of(optimizer: Optimizer, names: Names = _NOTHING) -> OptimizerView:
     """Look at a live optimizer: no state is made, and no device is waited for."""
-    wrapper, optimizer = optimizer, unwrapped(optimizer)
+    *around, optimizer = layers(optimizer)
     groups = list(map(_mapping, entries(getattr(readable(optimizer), "param_groups", None))))
     params, own, group_of = _members(groups)
     return _view(
@@ -128,7 +130,7 @@ def view_of(optimizer: Optimizer, names: Names = _NOTHING) -> OptimizerView:
         params=params,
         group_of=group_of,
         state=_mapping(getattr(optimizer, "state", None)),
-        wrapped=wrapper is not optimizer,
+        around=tuple(around),
     )
 
 

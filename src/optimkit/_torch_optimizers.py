@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ._torch_schedulers import keys_in_groups
 from ._values import items_of
@@ -125,6 +126,12 @@ def _steps_like(kind: type, base: type) -> bool:
         is inspect.unwrap(getattr(base, name, _steps_like))
         for name in ("step", "_init_group")
     )
+
+
+def arguments_of(optimizer: Optimizer) -> set[str]:
+    """Return what the class of an optimizer can be given, and those that it is made of."""
+    inits = [vars(kind)["__init__"] for kind in type(optimizer).__mro__ if "__init__" in vars(kind)]
+    return {name for init in inits[:-1] for name in inspect.signature(init).parameters}
 
 
 def keys_of(name: str) -> AbstractSet[str]:

@@ -416,6 +416,54 @@ def warmup_by_hand() -> Setup:
 
 
 @pattern
+def warmup_in_the_first_epoch() -> Setup:
+    """a warm-up by hand in the first epoch, before the cosine by the epoch has stepped"""
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = lrs.CosineAnnealingLR(optimizer, 10)
+    optimizer.param_groups[0]["lr"] = 0.01
+    (optimizers, models, _) = trained(model, optimizer)
+    return optimizers, models, [scheduler]
+
+
+@pattern
+def warmup_under_a_plateau() -> Setup:
+    """a warm-up by hand in the first epoch, before the plateau has seen a metric"""
+    model = net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    scheduler = lrs.ReduceLROnPlateau(optimizer)
+    optimizer.param_groups[0]["lr"] = 0.01
+    (optimizers, models, _) = trained(model, optimizer)
+    return optimizers, models, [scheduler]
+
+
+@pattern
+def one_cycle_at_its_end() -> Setup:
+    """OneCycleLR, stepped once more than it has lrs for, as every loop does; it is below 0 then"""
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    scheduler = lrs.OneCycleLR(optimizer, 0.1, total_steps=6, anneal_strategy="linear")
+    trained(model, optimizer, scheduler)
+    return trained(model, optimizer, scheduler)
+
+
+class ModelEma(nn.Module):
+    """An average as packages have it: a copy that is not frozen."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(model)
+
+
+@pattern
+def ema_of_a_package() -> Setup:
+    """an average of timm's kind, whose copy is not frozen, beside its model"""
+    model = net()
+    (optimizers, models, _) = trained(model, torch.optim.AdamW(model.parameters()))
+    return optimizers, [*models, ModelEma(model)], []
+
+
+@pattern
 def warmup_and_plateau() -> Setup:
     """a warm-up, then a plateau, both given"""
     model = net()

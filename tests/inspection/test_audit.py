@@ -419,6 +419,93 @@ def test_a_lambda_made_late():
     assert found.message.startswith("LambdaLR is at an lr of 0.025 against 0.1 in group 0: ")
 
 
+@pytest.mark.parametrize("steps", [0, 3])
+def test_a_scheduler_that_was_not_loaded(steps):
+    """An optimizer that was loaded, under a new scheduler, has no warm-up by hand, whether it steps or not."""
+    param = nn.Parameter(torch.ones(1))
+    old = SGD([param], lr=0.1)
+    old.param_groups[0]["lr"] = 0.01
+    optimizer = SGD([param], lr=0.1)
+    scheduler = lrs.StepLR(optimizer, 9)
+    optimizer.load_state_dict(old.state_dict())
+    for _ in range(steps):
+        optimizer.step()
+    assert "lr-mismatch" in audit(optimizer, schedulers=scheduler).codes
+
+
+def test_a_warmup_by_hand_is_noted():
+    """What it is below is said, once; an lr of 0 is part of it."""
+    optimizer = SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    scheduler = lrs.StepLR(optimizer, 9)
+    optimizer.param_groups[0]["lr"] = 0.0
+    optimizer.step()
+    [row] = audit(optimizer, schedulers=scheduler).rows
+    assert row.code == "schedule"
+    assert row.message == (
+        "The lr is below that of StepLR (0 against 0.1 in group 0): something else sets it between "
+        "the steps of the schedule, as a warm-up written by hand does."
+    )
+
+
+def test_restarts_have_a_pace():
+    """CosineAnnealingWarmRestarts does not count its calls, only its epochs."""
+    optimizer = stepped(Adam, nn.Parameter(torch.ones(1)))
+    scheduler = lrs.CosineAnnealingWarmRestarts(optimizer, 50)
+    for _ in range(20):
+        scheduler.step()
+    assert audit(optimizer, schedulers=scheduler).codes == ("schedule-pace",)
+
+
+def test_a_parameter_of_the_loss():
+    """A weight beside the model, in the optimizer and in the loss, is trained on purpose."""
+    model, weight = named("a"), nn.Parameter(torch.ones(1))
+    optimizer = SGD([model["a"], weight])
+    assert audit(optimizer, model).codes == ("stale",)
+    assert not audit(optimizer, model, loss=(model["a"] * weight).sum())
+
+
+class Counting(SGD):
+    """A class that counts in its groups, with a default, what it can't be given."""
+
+    def __init__(self, params):
+        super().__init__(params)
+        self.defaults["k"] = 0
+
+    def step(self):
+        super().step()
+        self.param_groups[0]["k"] = self.param_groups[0].get("k", 0) + 1
+
+
+class Outer(torch.optim.Optimizer):
+    """An optimizer around another, with an option of its own in the groups that they share."""
+
+    def __init__(self, params):
+        super().__init__(params, {"rho": 0.05})
+        self.base = SGD(self.param_groups)
+        self.param_groups = self.base.param_groups
+
+    def step(self):
+        self.base.step()
+
+
+@pytest.mark.parametrize("kind", [Counting, Outer])
+def test_what_a_class_keeps_in_its_groups_is_its_own(kind):
+    """Neither what it counts there nor an option of the wrapper around it is noted."""
+    optimizer = kind([nn.Parameter(torch.ones(1))])
+    optimizer.step()
+    assert not audit(optimizer)
+
+
+def test_an_lr_in_proportion_to_a_key():
+    """A script may scale the lr by a key that some groups lack; while a warm-up is at 0, too."""
+    groups = [{"params": [nn.Parameter(torch.ones(1))], **each} for each in ({"lr_scale": 0.5}, {})]
+    optimizer = SGD(groups, lr=0.1)
+    for lr, found in ((0.0, False), (0.1, False), (None, True)):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.1 if lr is None else lr * group.get("lr_scale", 1.0)
+        assert ("unread-key" in audit(optimizer).codes) is found
+
+
 def test_one_order():
     """The order of the findings is that of the register, whatever the order of what is passed."""
     model = named("a", "b")

@@ -277,16 +277,50 @@ def test_what_is_hardly_meant():
     over = "CosineAnnealingLR is over after 5 steps: at step 6 of the schedule, the lr is rising again."
     assert lr_curve(scheduler, 6).notes == (over, floor)
     assert over.partition(":")[0] in str(lr_curve(scheduler, 6))
+    again = over.replace("step 6", "step 12").replace("is rising", "has risen")
+    assert lr_curve(scheduler, 12).notes == (again, floor)
     scheduler = lrs.OneCycleLR(optimizer, 0.1, total_steps=9)
     assert lr_curve(scheduler, 3).notes == (
         "OneCycleLR has given one lr to all groups, which differ in nothing now. Give it a list.",
     )
+    groups = [{"params": [torch.ones(1)], "lr": lr} for lr in (0.1, 0.2)]
+    assert lr_curve(SWALR(SGD(groups), 0.05), 2).notes == (
+        "SWALR leads all groups to one lr; they began with several. Give it a list.",
+    )
     optimizer = SGD([torch.ones(1)], lr=0.1)
-    assert lr_curve(lrs.OneCycleLR(optimizer, 0.1, total_steps=9), 9 - 1).notes == ()
+    scheduler = lrs.OneCycleLR(optimizer, 0.1, total_steps=9)
+    assert lr_curve(scheduler, 9 - 1).notes == ()
+    assert lr_curve(scheduler, 9).notes == (
+        "OneCycleLR is over after 9 steps: its next step raises.",
+    )
     parts = [lrs.LinearLR(optimizer), lrs.MultiplicativeLR(optimizer, lambda step: 0.9)]
     assert lr_curve(lrs.SequentialLR(optimizer, parts, [3]), 2).notes == (
         "MultiplicativeLR goes on from the last lr before it, not from the groups' own.",
     )
+
+
+def test_groups_that_are_left_alike():
+    """One number for groups that had several lrs is noted where two differ in nothing else."""
+    options = [{"lr": 0.1}, {"lr": 0.2}, {"lr": 0.1, "weight_decay": 0.0}]
+    groups = [{"params": [torch.ones(1)], **each} for each in options]
+    optimizer = SGD(groups, momentum=0.9, weight_decay=0.1)
+    assert lr_curve(lrs.OneCycleLR(optimizer, 0.1, total_steps=9), 3).notes == (
+        "OneCycleLR has given one lr to group 0, group 1, which differ in nothing now. Give it a list.",
+    )
+    optimizer = SGD(groups[1:], momentum=0.9, weight_decay=0.1)
+    assert lr_curve(lrs.OneCycleLR(optimizer, 0.1, total_steps=9), 3).notes == ()
+
+
+class Stays(lrs.CosineAnnealingLR):
+    """A cosine that stays down."""
+
+    def get_lr(self):
+        return [self.eta_min if self.last_epoch >= self.T_max else base for base in self.base_lrs]
+
+
+def test_a_cosine_of_ones_own():
+    """Of a class with a curve of its own it is not known where it leads behind T_max."""
+    assert lr_curve(Stays(SGD([torch.ones(1)], lr=0.1), 3, eta_min=0.01), 9).notes == ()
 
 
 @pytest.mark.since("sequence_steps_its_own")
@@ -348,3 +382,7 @@ def test_a_schedule_that_stays_at_zero():
     assert lr_curve(again, 4).notes == (
         "CosineAnnealingLR leaves the lr of group 0 at 0 in all these steps.",
     )
+    optimizer = SGD([torch.ones(1)], lr=0.1)
+    linear = lrs.LinearLR(optimizer, 1.0, 0.0, total_iters=5)
+    assert lr_curve(linear, 5).notes == ()
+    assert lr_curve(linear, 9).notes == ("LinearLR leaves the lr of group 0 at 0 from step 5 on.",)

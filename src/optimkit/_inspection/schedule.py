@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -157,15 +157,21 @@ def lr_curve(
             rows += _now(step, stub)
         notes = tuple(oddities(stepped))
     names = tuple(group_label(*each) for each in enumerate(optimizer.param_groups))
-    still = [
-        name
-        for index, name in enumerate(names)
-        if not any(row.lr for row in rows if row.group == index)
-        and plain(optimizer.param_groups[index].get("initial_lr"))
-    ]
-    if still and steps:
-        notes += (f"{kind} leaves the lr of {first_few(still)} at 0 in all these steps.",)
-    return LrCurve(kind, names, tuple(rows), notes)
+    curve = LrCurve(kind, names, tuple(rows), notes)
+    return replace(curve, notes=(*notes, *_standing_still(curve, optimizer)))
+
+
+def _standing_still(curve: LrCurve, optimizer: Optimizer) -> Iterator[str]:
+    """Yield from where on the lr is 0, in two steps or more, of groups that began with another."""
+    since: dict[int, list[str]] = {}
+    for index, name in enumerate(curve.names):
+        lrs = curve.lrs(index)
+        start = max((step for step, lr in enumerate(lrs, 1) if lr), default=0)
+        if start < len(lrs) - 1 and plain(optimizer.param_groups[index].get("initial_lr")):
+            since.setdefault(start, []).append(name)
+    for start, names in since.items():
+        when = f"from step {start} on" if start else "in all these steps"
+        yield f"{curve.scheduler} leaves the lr of {first_few(names)} at 0 {when}."
 
 
 def plot_lr(curve: LrCurve, ax: Axes | None = None) -> Axes:
@@ -224,18 +230,24 @@ def _new_axes() -> Any:
 
 def oddities(scheduler: Any) -> Iterator[str]:
     """Yield what of a schedule, as far as it has come, is hardly meant."""
-    for each in members_of(scheduler):
-        if not isinstance(each, LRScheduler):
-            continue
+    known: list[Any] = [each for each in members_of(scheduler) if isinstance(each, LRScheduler)]
+    for each in known:
         kind, groups = type(each).__name__, unwrapped(each.optimizer).param_groups
-        if isinstance(each, lr_scheduler.CosineAnnealingLR) and each.last_epoch > each.T_max:
+        if _is_cosine(each) and each.last_epoch > each.T_max:
+            how = "is rising" if each.last_epoch // each.T_max % 2 else "has risen"
             yield (
                 f"{kind} is over after {each.T_max} steps: at step {each.last_epoch} of the schedule, "
-                "the lr is rising again."
+                f"the lr {how} again."
             )
-        one_for_all = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR, SWALR)
-        if isinstance(each, one_for_all) and _alike(groups):
-            yield f"{kind} has given one lr to all groups, which differ in nothing now. Give it a list."
+        if ended(each):
+            yield f"{kind} is over after {each.total_steps} steps: its next step raises."
+        if isinstance(each, (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)) and (
+            alike := _alike(groups)
+        ):
+            which = "all groups" if len(alike) == len(groups) else first_few(alike)
+            yield f"{kind} has given one lr to {which}, which differ in nothing now. Give it a list."
+        if isinstance(each, SWALR) and _leads_to_one(groups):
+            yield f"{kind} leads all groups to one lr; they began with several. Give it a list."
         if names := _below_floor(each, groups):
             yield f"{kind} has a floor above the lr that {first_few(names)} started with."
         if isinstance(each, lr_scheduler.SequentialLR) and any(
@@ -244,10 +256,34 @@ def oddities(scheduler: Any) -> Iterator[str]:
             yield "MultiplicativeLR goes on from the last lr before it, not from the groups' own."
 
 
-def _alike(groups: Sequence[Mapping[str, Any]]) -> bool:
+def ended(scheduler: Any) -> bool:
+    """Return whether a OneCycleLR has come to its end, where the lr may be below 0."""
+    return (
+        isinstance(scheduler, lr_scheduler.OneCycleLR)
+        and scheduler.last_epoch >= scheduler.total_steps
+    )
+
+
+def _is_cosine(scheduler: Any) -> bool:
+    """Return whether it is torch's, and not a class with a curve of its own behind T_max."""
+    cosine = lr_scheduler.CosineAnnealingLR
+    return isinstance(scheduler, cosine) and type(scheduler).get_lr is cosine.get_lr
+
+
+def _alike(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the groups that differ from another one in nothing."""
     own = {*NOT_OPTIONS, "name"}
     options = [{key: group[key] for key in group if key not in own} for group in groups]
-    return len(options) > 1 and all(same(options[0], each) for each in options)
+    return [
+        group_label(index, group)
+        for index, group in enumerate(groups)
+        if sum(same(options[index], each) for each in options) > 1
+    ]
+
+
+def _leads_to_one(groups: Sequence[Mapping[str, Any]]) -> bool:
+    ends, starts = ([group.get(key) for group in groups] for key in ("swa_lr", "initial_lr"))
+    return same(ends, ends[:1] * len(ends)) and not same(starts, starts[:1] * len(starts))
 
 
 def _below_floor(scheduler: Any, groups: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -20,6 +19,7 @@ from .._torch_optimizers import (
     FLAT,
     FLAT_LISTS,
     NOT_OPTIONS,
+    arguments_of,
     flat_dtype,
     flat_size,
     is_extra,
@@ -578,12 +578,6 @@ def has_own_form(optimizer: Optimizer) -> bool:
         return not is_state_dict(optimizer.state_dict())
     except Exception:  # it can't be loaded into, which the load will say
         return False
-
-
-def arguments_of(optimizer: Optimizer) -> set[str]:
-    """Return what the class of an optimizer can be given, and those that it is made of."""
-    inits = [vars(kind)["__init__"] for kind in type(optimizer).__mro__ if "__init__" in vars(kind)]
-    return {name for init in inits[:-1] for name in inspect.signature(init).parameters}
 
 
 def _options_of(saved: OptimizerView, group: int) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
-from ..._torch_optimizers import closest_option, is_extra
+from ..._torch_optimizers import arguments_of, closest_option, is_extra
+from ..._torch_schedulers import members_of
 from ..._values import plain, same
 from ..._wrappers import unwrapped
+from ..schedule import ended
 from . import AuditContext, Found, error, groups_where, note, warning
 
 _ALIKE = 0.8  # an option this like a known one is probably a misspelt one
@@ -32,7 +34,7 @@ def unknown_option(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     where = {
         key: labels
         for key, labels in _unread(view).items()
-        if _meant(key, view) and not _writes(view, key)
+        if _meant(key, view) and not _writes(key, view)
     }
     hints = first_few(f"{key} -> {_meant(key, view)}" for key in where)
     yield _labels(where), {"keys": first_few(where), "hints": hints}
@@ -47,7 +49,7 @@ def unread_key(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     where = {
         key: labels
         for key, labels in _unread(view).items()
-        if view.torch_class and not _meant(key, view) and not _scales_lr(key, view)
+        if view.torch_class and not any(ask(key, view) for ask in (_meant, _writes, _scales_lr))
     }
     yield _labels(where), {"keys": first_few(where), "known": first_few(view.defaults, 12)}
 
@@ -57,10 +59,12 @@ def unread_key(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     "Set it in optimizer.param_groups to what the class takes.",
     rows="S29",
 )
-def bad_option(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
+def bad_option(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     wrong = []
     needed = _needed(view)
-    for label, group in zip(view.labels, view.options, strict=True):
+    over = any(ended(each) for root in context.driving(view) for each in members_of(root))
+    for label, options in zip(view.labels, view.options, strict=True):
+        group = {**options, "lr": 0.0} if over else options
         lacking = [key for key in view.defaults if key in needed and key not in group]
         reason = f"{first_few(lacking)} missing" if lacking else _refused(view, group)
         if reason:
@@ -168,8 +172,9 @@ def differs_from_defaults(context: AuditContext, view: OptimizerView) -> Iterato
     scheduled = any(unwrapped(each.optimizer) is view.optimizer for each in context.schedulers)
     # Not the lr that a scheduler sets, nor how a step is computed.
     skipped = {"foreach", "fused", *(["lr"] if scheduled else [])}
-    keys = [key for key in view.defaults if key not in skipped]
-    for key in keys if view.optimizer is not None else ():
+    own = () if view.optimizer is None else arguments_of(view.optimizer)
+    # What nobody can give it, a class counts there: k of schedule-free, lookahead_step of timm.
+    for key in [key for key in view.defaults if key in own and key not in skipped]:
         differ = [
             (label, group)
             for label, group in zip(view.labels, view.options, strict=True)
@@ -197,9 +202,13 @@ def _as_default(key: str, group: Mapping[str, Any], view: OptimizerView) -> bool
 def _unread(view: OptimizerView) -> dict[str, list[str]]:
     """Return the keys that are no options of the optimizer, and the groups that have them."""
     where: dict[str, list[str]] = {}
+    known = {
+        *view.defaults,
+        *(key for each in view.around for key in getattr(each, "defaults", ())),
+    }
     for group_label, group in zip(view.labels, view.options, strict=True):
         for key in group:
-            if key not in view.defaults and not is_extra(key):
+            if key not in known and not is_extra(key):
                 where.setdefault(key, []).append(group_label)
     return where
 
@@ -212,11 +221,10 @@ def _meant(key: str, view: OptimizerView) -> str | None:
     return closest_option(key, options, _ALIKE)
 
 
-def _writes(view: OptimizerView, key: str) -> bool:
+def _writes(key: str, view: OptimizerView) -> bool:
     """Return whether a package's own class has this key in quotation marks somewhere in its modules."""
-    if view.torch_class is not None:
-        return False
-    modules = {kind.__module__ for kind in type(view.optimizer).__mro__}
+    own = [*view.around, *([] if view.torch_class else [view.optimizer])]
+    modules = {kind.__module__ for each in own for kind in type(each).__mro__}
     texts = map(_source_of, modules - {"builtins", "__main__", "torch.optim.optimizer"})
     return any(f"{mark}{key}{mark}" in text for text in texts for mark in "'\"")
 
@@ -229,12 +237,12 @@ def _source_of(module: str) -> str:
 
 
 def _scales_lr(key: str, view: OptimizerView) -> bool:
-    """Return whether a script has multiplied the lr of each group by this key of it."""
-    pairs: list[Any] = [(group.get("lr"), group.get(key)) for group in view.options]
-    if not all(isinstance(each, (int, float)) and each for pair in pairs for each in pair):
+    """Return whether a script has multiplied the lr of each group by this key of it, if it has one."""
+    pairs: list[Any] = [(group.get("lr"), group.get(key, 1)) for group in view.options]
+    if not all(isinstance(each, (int, float)) for pair in pairs for each in pair):
         return False
-    ratios = [lr / scale for lr, scale in pairs]
-    alike = all(math.isclose(ratio, ratios[0], rel_tol=1e-6) for ratio in ratios)
+    lr, scale = max(pairs, key=lambda pair: abs(pair[1]))
+    alike = all(math.isclose(lr * other, scale * own, rel_tol=1e-6) for own, other in pairs)
     return alike and len({scale for _, scale in pairs}) > 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from ..._parameters import ParamInfo, left_out
 from ..._tables import counted, in_few
 from ..._values import local
 from . import AuditContext, Found, error, names_where, note, warning
+
+_CALLED_AVERAGE = re.compile("EMA|Ema(?![a-z])")  # timm's ModelEmaV3, ema_pytorch's EMA
 
 
 @error(
@@ -93,16 +96,18 @@ def wrong_names(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
 @error(
     "{label} has {count} that {are} in none of the models: {names}. Their updates reach no model.",
     "Build the optimizer from model.parameters() once the model's parameters are final (after a "
-    "new head, assign=True, weight_norm, a copy), or pass the model that has these too.",
+    "new head, assign=True, weight_norm, a copy), or pass the model, or the "
+    "loss, that has these too.",
     rows="S22",
 )
 def stale(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     if not context.indexes:
         return
+    known = context.names.keys() | {id(leaf) for leaf in _leaves(context.losses)}
     foreign = [
         (each.name, each.param)
         for each in view.held
-        if isinstance(each.param, Tensor) and id(each.param) not in context.names
+        if isinstance(each.param, Tensor) and id(each.param) not in known
     ]
     addresses = {_address(param) for _, param in context.named if foreign} - {None}
     names = [
@@ -218,7 +223,7 @@ def _left_out(context: AuditContext) -> list[ParamInfo]:
     """Return the parameters of the models that are in no optimizer; not those of an average."""
     params = [param for view in context.optimizers.values() for param in view.params]
     for _, module in context.modules():
-        if isinstance(module, AveragedModel):
+        if isinstance(module, AveragedModel) or _CALLED_AVERAGE.search(type(module).__name__):
             params += module.parameters()
     return left_out(context.indexes, params)
 

@@ -71,19 +71,22 @@ def lr_mismatch(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     rows="S18",
 )
 def several_schedulers(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
-    kinds = [type(each).__name__ for each in context.driving(view)]
+    kinds = _kinds(context, view)
     yield kinds if len(kinds) > 1 else [], {"kinds": " and ".join(kinds)}
 
 
 @warning(
     "{names} has made {made:g} steps, and {label} {taken:g}.",
-    "Call scheduler.step() once for each optimizer.step(), or once an epoch.",
+    "Call scheduler.step() once for each optimizer.step(), or once an epoch; resume both, or neither.",
 )
 def schedule_pace(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     for scheduler in context.driving(view):
         taken = _taken(view)
         # Not what last_epoch= has told it when it was made.
-        made = min(steps_made(vars(scheduler)), getattr(scheduler, "_step_count", math.inf) - 1)
+        # CosineAnnealingWarmRestarts has a step() of its own, which does not count.
+        made = steps_made(vars(scheduler))
+        if counted_so := getattr(scheduler, "_step_count", 0):
+            made = min(made, counted_so - 1)
         if 1.2 * taken + 10 < made:
             yield [type(scheduler).__name__], {"made": made, "taken": taken}
 
@@ -115,11 +118,12 @@ def schedule(context: AuditContext) -> Iterator[Found]:
     for label, view in context.optimizers.items():
         below = _set_between(context, view)
         text = (
-            f"The lr is below that of LambdaLR ({first_few(below.values(), 3)}): something else sets "
-            "it between the steps of the schedule, as a warm-up written by hand does."
+            f"The lr is below that of {' and '.join(_kinds(context, view))} "
+            f"({first_few(below.values(), 3)}): something else sets it between the steps of the "
+            "schedule, as a warm-up written by hand does."
         )
         yield list(below), {"text": text}
-        names = zero_groups(view) if context.driving(view) else []
+        names = zero_groups(view) if context.driving(view) and not below else []
         yield names, {"text": f"The schedule of {label} is at an lr of 0 in {first_few(names)}."}
 
 
@@ -129,23 +133,39 @@ def _taken(view: OptimizerView) -> float:
     return max((each for each in counts if isinstance(each, (int, float))), default=math.inf)
 
 
+def _kinds(context: AuditContext, view: OptimizerView) -> list[str]:
+    return [type(each).__name__ for each in context.driving(view)]
+
+
 def _set_between(context: AuditContext, view: OptimizerView) -> dict[str, str]:
     """Find groups whose lr a warm-up sets by hand, below a schedule that steps by the epoch: how far.
 
-    It does no harm to a schedule that never looks at the lr before.
+    It does no harm before the first step, nor to a schedule that never looks at the lr before.
     """
     driving = context.driving(view)
-    if len(driving) != 1 or type(driving[0]) is not lr_scheduler.LambdaLR:
+    if len(driving) != 1:
         return {}
     [scheduler] = driving
-    if scheduler._step_count == 1 or steps_made(vars(scheduler)) >= _taken(view):
+    made, planned = steps_made(vars(scheduler)), last_lrs(vars(scheduler))
+    later = type(scheduler) is lr_scheduler.LambdaLR and scheduler._step_count > 1
+    by_hand = made < _taken(view) if later else made == 0 and _trains_unloaded(view, scheduler)
+    if not by_hand or planned is None:
         return {}
     actual = [plain(group.get("lr")) for group in view.options]
     return {
-        label: f"{now:g} against {planned:g} in {label}"
-        for label, planned, now in zip(view.labels, scheduler.get_last_lr(), actual, strict=False)
-        if isinstance(now, float) and now < planned and not lrs_agree([planned], [now])
+        label: f"{now:g} against {lr:g} in {label}"
+        for label, lr, now in zip(view.labels, planned, actual, strict=False)
+        if isinstance(now, float) and now < lr and not lrs_agree([lr], [now])
     }
+
+
+def _trains_unloaded(view: OptimizerView, scheduler: Any) -> bool:
+    """Return whether an optimizer has stepped since its scheduler was made, and was not loaded."""
+    # torch/optim/lr_scheduler.py, 2.15: schedulers have the step of their optimizer leave this, but
+    # for ReduceLROnPlateau.
+    steps = getattr(view.optimizer, "_opt_called", False) or kept_by(scheduler).by_metric
+    # torch/optim/optimizer.py, 2.15: load_state_dict makes groups in which params come last.
+    return steps and all(next(iter(group), None) == "params" for group in view.groups)
 
 
 def _made_for_others(label: str, groups: list[str], scheduler: Any) -> Iterator[Found]:

@@ -41,7 +41,7 @@ def orphan_state(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     keys = [
         orphan_label(key)
         for key, _ in view.orphans
-        if isinstance(key, (Tensor, int)) or (view.torch_class is not None and not view.wrapped)
+        if isinstance(key, (Tensor, int)) or (view.torch_class is not None and not view.around)
     ]
     yield keys, {}
 
