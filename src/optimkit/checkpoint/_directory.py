@@ -190,7 +190,8 @@ class CheckpointDir:
 
     @property
     def paths(self) -> list[Path]:
-        """The checkpoints that there are, the latest first."""
+        """The checkpoints that there are, the latest first; it waits for one that is being written."""
+        settle()
         return [record.path for record in self._records()]
 
     def save(
