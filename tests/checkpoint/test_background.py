@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import optimkit
 from optimkit import Best, CheckpointDir, Last
@@ -353,6 +354,43 @@ def test_no_more_than_is_shown_is_written(tmp_path):
     assert torch.equal(loaded["one"], table[3:5])
     loaded["one"][1].zero_()
     assert not loaded["other"].any()
+
+
+class Copies(TorchDispatchMode):
+    """Notes the copies that are made, and in which stream."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Do as without it."""
+        if func is torch.ops.aten.copy_.default:
+            self.made.append((*args[:2], torch.cpu.current_stream()))
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_copies(tmp_path):
+    """Each memory is copied once, in a stream of its own, to where it was copied last time.
+
+    The streams of the CPU are those of a GPU, but do nothing.
+    """
+    table, training = torch.randn(1000), torch.cpu.current_stream()
+    state = {"row": table[:400], "rest": table[400:], "all": table, "tied": [torch.ones(3)] * 2}
+    places = set()
+    for number in range(2):
+        table += number
+        with Copies() as copies:
+            saving = optimkit.save(tmp_path / "a.pt", state=state, background=True)
+        targets, sources, streams = zip(*copies.made, strict=True)
+        assert [each.nbytes for each in sources] == [4000, 12]
+        assert sources[0].data_ptr() == table.data_ptr()
+        [own] = set(streams)
+        assert own is not training
+        assert torch.cpu.current_stream() is training
+        places.add(tuple(each.data_ptr() for each in targets))
+        assert torch.equal(optimkit.load(saving.wait())["state"]["rest"], table[400:])
+    assert len(places) == 1
 
 
 MEMORY = """

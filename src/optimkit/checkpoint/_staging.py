@@ -27,7 +27,7 @@ _ALIGNED = 16  # bytes: a multiple of the size of every dtype
 _CONTAINERS = (dict, OrderedDict, list, tuple)
 _NICENESS = 10  # more, of the thread that writes: a core that both want is training's first
 _T = TypeVar("_T")
-_Copied: TypeAlias = tuple[Any, list[torch.Event]]
+_Copied: TypeAlias = tuple[Any, list[Any]]
 
 
 def compact(content: Any) -> Any:
@@ -313,8 +313,8 @@ def write_beside(
 
 def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
     """Copy all that may change; of what a GPU copies meanwhile, return what tells the end."""
-    copies: dict[int, Tensor] = {}
-    devices: set[torch.device] = set()
+    rooms: dict[int, torch.UntypedStorage] = {}  # by the storage that is copied there
+    copies: defaultdict[torch.device, list[tuple[Tensor, Tensor]]] = defaultdict(list)
 
     def move(value: Any, _: object) -> Any:
         if type(value) in PLAIN or type(value) in _CONTAINERS:
@@ -325,29 +325,55 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
             parts["_local_tensor"] = move(value._local_tensor.detach(), _)
             return value.__tensor_unflatten__(parts, about, value.shape, value.stride())
         if not isinstance(value, Tensor) or not _is_plain(value):
+            if isinstance(value, Tensor) and value.is_cuda:
+                copies[value.device] += ()  # its copy is waited for too
             return copy.deepcopy(value)
         storage = value.untyped_storage()
-        if storage._cdata not in copies:
-            at = len(copies)
-            if at == len(buffers) or buffers[at].numel() != storage.nbytes():
-                del buffers[at:]
-                pinned = storage.device.type == "cuda"
-                buffers.append(torch.empty(storage.nbytes(), dtype=torch.uint8, pin_memory=pinned))
-            # From a device into memory that is not pinned, it may go on unseen.
-            pinned = buffers[at].is_pinned()
-            _numbers(buffers[at].untyped_storage()).copy_(_numbers(storage), non_blocking=pinned)
-            copies[storage._cdata] = buffers[at]
-            devices.add(storage.device)
-        return _laid_out(copies[storage._cdata].untyped_storage(), value)
+        if storage._cdata not in rooms:
+            room = rooms[storage._cdata] = _room(buffers, len(rooms), storage)
+            copies[storage.device].append((_numbers(room), _numbers(storage)))
+        return _laid_out(rooms[storage._cdata], value)
 
-    staged = rebuilt(content, move)
-    del buffers[len(copies) :]
-    # What trains next is queued behind these copies, and so can't change what they read.
-    return staged, [
-        torch.cuda.current_stream(device).record_event()
-        for device in devices
-        if device.type == "cuda"
-    ]
+    try:
+        staged = rebuilt(content, move)
+        events = [_copy(device, pairs) for device, pairs in copies.items()]
+    except BaseException:
+        buffers.clear()  # a GPU may still write there
+        raise
+    del buffers[len(rooms) :]
+    return staged, events
+
+
+def _room(buffers: list[Tensor], at: int, storage: torch.UntypedStorage) -> torch.UntypedStorage:
+    """Take the memory that this place had last time, if it is of that size."""
+    if at == len(buffers) or buffers[at].numel() != storage.nbytes():
+        del buffers[at:]
+        pinned = storage.device.type == "cuda"
+        buffers.append(torch.empty(storage.nbytes(), dtype=torch.uint8, pin_memory=pinned))
+    return buffers[at].untyped_storage()
+
+
+def _copy(device: torch.device, pairs: list[tuple[Tensor, Tensor]]) -> Any:
+    """Copy on a stream of its own; return the event of the end.
+
+    It waits for what training has queued, and what trains next waits for it: that may change what
+    is copied, or free it.
+    """
+    streams: Any = torch.get_device_module(device)  # torch.cpu has them too, and they do nothing
+    if not hasattr(streams, "Stream"):
+        streams = torch.cpu
+    training, own = streams.current_stream(device), streams.Stream(device)
+    own.wait_stream(training)
+    with streams.stream(own):
+        for target, source in pairs:
+            # From a device into memory that is not pinned, it may go on unseen.
+            target.copy_(source, non_blocking=target.is_pinned())
+            if source.is_cuda:  # another stream's memory, that stream may use again
+                source.record_stream(own)
+    training.wait_stream(own)
+    event = streams.Event()
+    event.record(training)
+    return event
 
 
 def _numbers(storage: torch.UntypedStorage) -> Tensor:
