@@ -69,10 +69,10 @@ def full_disk(peer: Peer, folder: Path, megabytes: float, times: int) -> Tally:
     like = make(1, megabytes)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for _ in range(times):
-        peer.save(path, like)
+        peer.write(path, like)
         resource.setrlimit(resource.RLIMIT_FSIZE, (generator.randrange(int(megabytes * 1e6)), hard))
         with contextlib.suppress(BaseException):
-            peer.save(path, make(2, megabytes))
+            peer.write(path, make(2, megabytes))
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
         tally.count(attempt(peer, path, like, whole))
     return tally
@@ -167,7 +167,7 @@ def _damage(
     """Damage one file of a checkpoint, larger ones more often; load; mend it."""
     path, generator, tally = folder / "last.pt", random.Random(0), Tally()
     state = {name: tensor + 1 for name, tensor in make(6, megabytes).items()}
-    peer.save(path, state)
+    peer.write(path, state)
     contents = {each: each.read_bytes() for each in peer.files(path)}
     sizes = [len(content) for content in contents.values()]
 

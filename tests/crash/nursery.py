@@ -9,12 +9,12 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from peers import ALL, make
+from peers import PEERS, make
 
 
 def main() -> None:
     """Fork a child a line."""
-    peer, path, megabytes = ALL[sys.argv[1]], Path(sys.argv[2]), float(sys.argv[3])
+    peer, path, megabytes = PEERS[sys.argv[1]], Path(sys.argv[2]), float(sys.argv[3])
     peer.save(path, make(0, megabytes))  # what is imported late is imported now
     print("ready", flush=True)
     for line in sys.stdin:

@@ -27,6 +27,12 @@ class Peer:
     save: Callable[[Path, State], object]
     load: Callable[[Path, State], State]
 
+    def write(self, path: Path, state: State) -> None:
+        """Save, and wait until it is there."""
+        saving = self.save(path, state)
+        if isinstance(saving, optimkit.Saving):
+            saving.wait()
+
     def files(self, path: Path) -> list[Path]:
         """List the files that one checkpoint is made of."""
         return sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -36,8 +42,8 @@ def _optimkit_save(path: Path, state: State) -> None:
     optimkit.save(path, tensors=state)
 
 
-def _background_save(path: Path, state: State) -> None:
-    optimkit.save(path, tensors=state, background=True)
+def _background_save(path: Path, state: State) -> optimkit.Saving:
+    return optimkit.save(path, tensors=state, background=True)
 
 
 def _optimkit_load(path: Path, like: State) -> State:
@@ -94,8 +100,7 @@ TORCH = Peer("torch.save", _torch_save, _torch_load)
 SAFETENSORS = Peer("safetensors", _safetensors_save, _safetensors_load)
 DCP = Peer("DCP", _dcp_save, _dcp_load)
 
-PEERS = {peer.name: peer for peer in (OPTIMKIT, TORCH, SAFETENSORS, DCP)}
-ALL = PEERS | {BACKGROUND.name: BACKGROUND}
+PEERS = {peer.name: peer for peer in (OPTIMKIT, BACKGROUND, TORCH, SAFETENSORS, DCP)}
 
 
 def make(number: int, megabytes: float) -> State:

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import Tally, attempt
-from peers import ALL, Peer, State, make, whole
+from peers import PEERS, Peer, State, make, whole
 
 import optimkit
 from optimkit.checkpoint import distributed
@@ -56,7 +56,7 @@ def _directory_load(path: Path, like: dict) -> dict:
     return loaded["tensors"]
 
 
-WAYS = ALL | {
+WAYS = PEERS | {
     "CheckpointDir": Peer("CheckpointDir", _directory_save, _directory_load),
     "distributed": Peer(
         "distributed",

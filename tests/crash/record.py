@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness import attempt, flip, full_disk, kill, truncate, zero
-from peers import DCP, OPTIMKIT, PEERS, SAFETENSORS, Peer, make
+from peers import BACKGROUND, DCP, OPTIMKIT, PEERS, SAFETENSORS, Peer, make
 from power import record, replay
 
 TABLE = Path(__file__).parents[2] / "docs" / "promises.csv"
@@ -42,7 +42,7 @@ def run_code(peer: Peer, folder: Path) -> object:
     path, evil = folder / "last.pt", folder / "evil"
     if peer is SAFETENSORS:
         return "–"  # it holds no pickle
-    peer.save(path, make(0, 1))
+    peer.write(path, make(0, 1))
     pickled = pickle.dumps(Evil(evil), 2)
     if peer is DCP:
         (path / ".metadata").write_bytes(pickled)
@@ -57,19 +57,19 @@ def run_code(peer: Peer, folder: Path) -> object:
 def change_link(peer: Peer, folder: Path) -> object:
     """Link the old files by other names, save anew, and count the links that changed."""
     path = folder / "last.pt"
-    peer.save(path, make(1, 1))
+    peer.write(path, make(1, 1))
     links = {}
     for file in peer.files(path):
         links[folder / f"best{len(links)}"] = file.read_bytes()
         os.link(file, folder / f"best{len(links) - 1}")
-    peer.save(path, make(2, 1))
+    peer.write(path, make(2, 1))
     return int(any(link.read_bytes() != content for link, content in links.items()))
 
 
 def cut_power(peer: Peer, folder: Path) -> str:
     """Cut the power after every call; of ours, a save that has returned must be there."""
     lines = record(folder.resolve(), [peer.name])
-    ours = peer is OPTIMKIT
+    ours = peer in (OPTIMKIT, BACKGROUND)
     found, _ = replay(lines, folder.resolve() / peer.name, peer, 1000, strict=ours)
     return f"{found.lost + found.silent} / {found.times}"
 
@@ -155,7 +155,7 @@ def main() -> None:
     titles = [
         f"``{name} {version(PACKAGES[name]).partition('+')[0]}``"
         if name in PACKAGES
-        else f"``{name}``"
+        else {"optimkit, background": "``optimkit``, ``background=True``"}.get(name, f"``{name}``")
         for name in PEERS
     ]
     rows = measure(times, megabytes)
