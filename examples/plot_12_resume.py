@@ -361,6 +361,79 @@ assert optimkit.CheckpointDir(here / "run").restore()["loss"] == losses[7]
 # sphinx_gallery_end_ignore
 
 # %%
+# A signal, and a NaN | 信号与 NaN
+# --------------------------------
+# A cluster that takes a machine away sends SIGTERM, which ends a process in the middle of
+# a step. In plain Python: a handler notes it, the loop saves after the step, and raises
+# it again with ``SIG_DFL``, so that the exit status is the signal's.
+#
+# 集群收回机器时会发 SIGTERM，进程默认当场结束，哪怕一步才走到一半。只用 Python：处理函数只记下信号，
+# 循环走完这一步再保存，然后恢复 ``SIG_DFL``，把信号再发一次，退出状态就还是这个信号的。
+
+import signal
+
+received = []
+before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+signal.raise_signal(signal.SIGTERM)  # as the cluster does, in the middle of a step
+if received:  # after the step
+    torch.save(run["model"].state_dict(), here / "new.pt")
+    os.replace(here / "new.pt", here / "stopped.pt")
+signal.signal(signal.SIGTERM, before)
+print(received, (here / "stopped.pt").exists())
+# sphinx_gallery_start_ignore
+assert received == [signal.SIGTERM]
+# sphinx_gallery_end_ignore
+
+# %%
+# ``CheckpointDir.on_signal`` does all of it, and several processes stop after the same
+# step. Here it ends a process of its own.
+#
+# ``CheckpointDir.on_signal`` 一并做好，多个进程也会停在同一步之后。这里让它结束另一个进程。
+
+import subprocess
+import sys
+
+loop = """
+import signal, torch, optimkit
+model = torch.nn.Linear(4, 1)
+with optimkit.CheckpointDir("stopped").on_signal() as safe_point:
+    for step in range(9):
+        if step == 3:
+            signal.raise_signal(signal.SIGTERM)
+        safe_point(step, model=model)
+"""
+done = subprocess.run([sys.executable, "-c", loop], cwd=here)
+print(done.returncode, optimkit.CheckpointDir(here / "stopped").restore().step)
+# sphinx_gallery_start_ignore
+assert sys.platform == "win32" or done.returncode == -signal.SIGTERM
+assert optimkit.CheckpointDir(here / "stopped").restore().step == 3
+# sphinx_gallery_end_ignore
+
+# %%
+# A run that diverges goes on saving, until every good file has made room for NaN. In plain
+# torch, ask before you save. ``CheckpointDir`` asks, too: it saves, but marks the file,
+# keeps the good ones, and ``restore`` passes over it, unless you say ``finite=False``.
+#
+# 训练发散之后还在存，好文件便一个个给 NaN 让了位。只用 torch，就在保存之前查一遍。``CheckpointDir``
+# 也会查：照样保存，但在文件名里标出，好文件都留着，``restore`` 也会跳过它，除非传 ``finite=False``。
+
+import warnings
+
+checkpoints = optimkit.CheckpointDir(here / "nan", keep=optimkit.Last(1))
+checkpoints.save(1, **run)
+run["model"][0].bias.data[0] = float("nan")
+print("finite:", all(each.isfinite().all().item() for each in run["model"].parameters()))
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    path = checkpoints.save(2, **run)
+    loaded = checkpoints.restore(**run)
+print(path.suffixes[-2:], "restored:", loaded.step, "warnings:", len(told))
+# sphinx_gallery_start_ignore
+assert path.name.endswith(".nonfinite.pt") and (loaded.step, len(told)) == (1, 2)
+assert all(each.isfinite().all() for each in run["model"].parameters())
+# sphinx_gallery_end_ignore
+
+# %%
 # Ask yourself | 问问自己
 # -----------------------
 # - You test resuming with ``StepLR(10)``, stop at 20, forget the scheduler, and get a
