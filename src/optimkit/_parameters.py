@@ -293,3 +293,39 @@ def _roots(model: object) -> Mapping[str, nn.Module]:
 
 def _what(value: object) -> str:
     return f"the string {value!r}" if isinstance(value, str) else type(value).__name__
+
+
+_NORMS = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+    *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
+)
+_CALLED_NORM = ("Norm", "NormGated", "Norm1d", "Norm2d", "Norm3d")  # LlamaRMSNorm, SimpleNorm2d
+
+
+def is_bias_of(info: ParamInfo) -> bool:
+    """Return whether a parameter is called a bias, and is no table but for a row per matrix."""
+    leaf = info.name.rpartition(".")[2]
+    if not (leaf == "bias" or leaf.startswith("bias_") or leaf.endswith("_bias")):
+        return False
+    param = info.param
+    if is_lazy(param) or param.dim() < 2 or sum(size > 1 for size in param.shape) < 2:
+        return True
+    stem = leaf.removesuffix("bias")  # experts, or an ensemble, have their matrices in one tensor
+    for weight in (f"{stem}weight", stem.removesuffix("_")):
+        matrices = info.module._parameters.get(weight)
+        if matrices is not None and matrices.dim() > 2 and len(matrices) == len(param):
+            return True
+    return False
+
+
+def is_norm_layer(layer: nn.Module) -> bool:
+    """Return whether a layer is a norm of torch's, or is called one and owns only vectors."""
+    if isinstance(layer, _NORMS):
+        return True
+    if not type(layer).__name__.endswith(_CALLED_NORM):
+        return False
+    parametrizations = layer._modules.get("parametrizations")
+    own = [param for param in layer._parameters.values() if param is not None]
+    own += parametrizations.parameters() if parametrizations is not None else []
+    return all(is_lazy(param) or param.dim() < 2 for param in own)

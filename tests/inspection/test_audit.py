@@ -288,6 +288,12 @@ def _():
     return audit(Adam([nn.Parameter(torch.ones(1))], weight_decay=0.1))
 
 
+@setup("decay-on-bias")
+def _():
+    model = nn.Sequential(nn.Linear(1, 1), nn.LayerNorm(1), nn.Linear(1, 1))
+    return audit(SGD(model.parameters(), weight_decay=0.1), model)
+
+
 @setup("tiny-eps")
 def _():
     return audit(Adam([nn.Parameter(torch.ones(1, dtype=torch.float16))]))
@@ -299,6 +305,17 @@ def _():
         nn.Embedding(7, 2), nn.Linear(2, 2, bias=False), nn.Linear(2, 7, bias=False)
     )
     return audit(torch.optim.Muon(model.parameters()), model)
+
+
+def test_a_decay_that_nobody_chose_is_not_mentioned():
+    """The default of AdamW, frozen norms, biases without decay, a model of which nothing is known."""
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.LayerNorm(2))
+    assert not audit(AdamW(model.parameters()), model)
+    assert not audit(AdamW(model.parameters(), weight_decay=0.1))
+    model[1].requires_grad_(False)
+    assert not audit(AdamW(model.parameters(), weight_decay=0.1), model)
+    model[1].requires_grad_(True)
+    assert audit(AdamW(model.parameters(), weight_decay=0.1), model).codes == ("decay-on-bias",)
 
 
 @pytest.mark.since("Muon")

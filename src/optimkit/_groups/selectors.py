@@ -14,10 +14,9 @@ from typing import Literal, TypeAlias, Union, get_args, get_origin
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from .._errors import GroupError, first_few
-from .._parameters import ParameterIndex, ParamInfo, held_as
+from .._parameters import ParameterIndex, ParamInfo, held_as, is_bias_of, is_norm_layer
 
 Chosen: TypeAlias = frozenset[int]  # positions in the index of a model
 
@@ -233,34 +232,11 @@ def _refuse_scripted(index: ParameterIndex) -> None:
 
 # The kinds that have a name of their own
 
-_NORMS = (
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
-    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
-    *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
-)
-_CALLED_NORM = ("Norm", "NormGated", "Norm1d", "Norm2d", "Norm3d")  # LlamaRMSNorm, SimpleNorm2d
-
 
 def _biases(index: ParameterIndex) -> Chosen:
     return frozenset(
-        each._position for each in index.occurrences if "bias" in each.name and _is_bias(each)
+        each._position for each in index.occurrences if "bias" in each.name and is_bias_of(each)
     )
-
-
-def _is_bias(info: ParamInfo) -> bool:
-    """Return whether a parameter is called a bias, and is no table but for a row per matrix."""
-    leaf = info.name.rpartition(".")[2]
-    if not (leaf == "bias" or leaf.startswith("bias_") or leaf.endswith("_bias")):
-        return False
-    param = info.param
-    if is_lazy(param) or param.dim() < 2 or sum(size > 1 for size in param.shape) < 2:
-        return True
-    stem = leaf.removesuffix("bias")  # experts, or an ensemble, have their matrices in one tensor
-    for weight in (f"{stem}weight", stem.removesuffix("_")):
-        matrices = info.module._parameters.get(weight)
-        if matrices is not None and matrices.dim() > 2 and len(matrices) == len(param):
-            return True
-    return False
 
 
 def _owned_by_layers(test: Callable[[nn.Module], bool], index: ParameterIndex) -> Chosen:
@@ -271,18 +247,6 @@ def _owned_by_layers(test: Callable[[nn.Module], bool], index: ParameterIndex) -
     computed = [found for each in layers if (found := each.module._modules.get("parametrizations"))]
     own = frozenset(position for layer in layers for position in layer.positions)
     return own | index.inside(lambda module: any(module is each for each in computed))
-
-
-def _is_norm(layer: nn.Module) -> bool:
-    """Return whether a layer is a norm of torch's, or is called one and owns only vectors."""
-    if isinstance(layer, _NORMS):
-        return True
-    if not type(layer).__name__.endswith(_CALLED_NORM):
-        return False
-    parametrizations = layer._modules.get("parametrizations")
-    own = [param for param in layer._parameters.values() if param is not None]
-    own += parametrizations.parameters() if parametrizations is not None else []
-    return all(is_lazy(param) or param.dim() < 2 for param in own)
 
 
 def _is_embedding(layer: nn.Module) -> bool:
@@ -305,7 +269,7 @@ def _hidden_in(name: str, glob: str, index: ParameterIndex) -> str:
 is_bias = _selector("is_bias", _biases, advice=partial(_hidden_in, "is_bias", "*/bias"))
 is_norm = _selector(
     "is_norm",
-    partial(_owned_by_layers, _is_norm),
+    partial(_owned_by_layers, is_norm_layer),
     advice=partial(_hidden_in, "is_norm", "*/gamma"),
 )
 is_embedding = _selector(

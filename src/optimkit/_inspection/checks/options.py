@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView
+from ..._parameters import is_bias_of, is_norm_layer
+from ..._tables import in_few
 from ..._torch_optimizers import arguments_of, closest_option, is_extra
 from ..._torch_schedulers import members_of
 from ..._values import plain, same
@@ -126,6 +128,30 @@ def coupled_decay(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
 
 
 @note(
+    "{label} decays {patterns} as well: biases and the weights of norms, which most recipes leave out.",
+    "Give them weight_decay=0, as optimkit.param_groups does with when(is_bias | is_norm, "
+    "weight_decay=0); leave it if your recipe decays all.",
+)
+def decay_on_bias(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    left_out = {
+        id(each.param)
+        for index in context.indexes
+        for each in index.occurrences
+        if is_bias_of(each) or is_norm_layer(each.module)
+    }
+    usual = _usual(view, "weight_decay")  # which nobody has chosen
+    names = [
+        each.name
+        for each in view.held
+        if id(each.param) in left_out
+        and each.param.requires_grad
+        and (decay := each.options.get("weight_decay"))
+        and not same(decay, usual)
+    ]
+    yield names, {"patterns": first_few(pattern for pattern, _ in in_few(names))}
+
+
+@note(
     "{label}: eps is 0 in float16 in {names}. Where no gradient has been, the step divides 0 by 0.",
     "Set eps=1e-4 or more, or keep the parameters in float32.",
 )
@@ -188,6 +214,12 @@ def differs_from_defaults(context: AuditContext, view: OptimizerView) -> Iterato
             where |= {key: names} if names else {}
     texts = "; ".join(f"{key} in {first_few(names, 3)}" for key, names in where.items())
     yield _labels(where), {"texts": texts}
+
+
+def _usual(view: OptimizerView, key: str) -> Any:
+    """Return what an option is if nobody gives it; None if there is no such."""
+    taken = inspect.signature(type(view.optimizer)).parameters.get(key)
+    return None if taken is None else taken.default
 
 
 def _as_default(key: str, group: Mapping[str, Any], view: OptimizerView) -> bool:
