@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 PLAIN = frozenset({float, int, str, bool, type(None)})  # most values; a tensor is slow to tell
-_FEW = 1024  # values of a tensor that are looked at together with others
+FEW = 1024  # values of a tensor that are looked at together with others
 _TENSORS = (Tensor, nn.Parameter)  # no subclass: it is not known how another one computes
 _WITH_NORM = {
     *(torch.float64, torch.float32, torch.bfloat16, torch.float16),
@@ -162,15 +162,16 @@ def nbytes(tensor: Tensor) -> int:
     return tensor.untyped_storage().nbytes()
 
 
+@torch.no_grad()
 def non_finite(values: Iterable[Any]) -> list[int]:
     """Return which of some values are tensors that hold NaN or infinity, on this rank."""
     own = [each if type(each) in _TENSORS else local(each) for each in values]
     kinds: defaultdict[Any, list[Tensor]] = defaultdict(list)
     for each in own:
         if type(each) in _TENSORS:
-            few = each.ndim == 1 and each.numel() <= _FEW
+            few = each.ndim == 1 and each.numel() <= FEW
             kind = each.dtype, each.layout, each.device, each.is_nested, few
-            kinds[kind].append(each.detach() if each.requires_grad else each)
+            kinds[kind].append(each)
     sums = []
     for (_, layout, *_, few), alike in kinds.items():
         if _numbers(alike[0]) is not None:

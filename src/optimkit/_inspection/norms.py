@@ -1,8 +1,9 @@
-"""Read many tensors, with one wait for each device: their norms, and whether they are finite."""
+"""Read many tensors, with few waits for each device: their norms, and whether they are finite."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from .. import _values
 from .._optimizer_view import OptimizerView
-from .._values import local, tensors_in
+from .._values import FEW, local, tensors_in
 
 _WIDE = {torch.float32, torch.float64, torch.complex64, torch.complex128}
 _TENSORS = (Tensor, nn.Parameter)
@@ -21,21 +22,27 @@ _TENSORS = (Tensor, nn.Parameter)
 def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """Return the norm of every tensor in some states, of a list all together."""
     found: list[dict[str, float]] = [{} for _ in states]
-    waiting: dict[Any, list[tuple[dict[str, float], str, Tensor]]] = {}
+    waiting: defaultdict[Any, list[tuple[dict[str, float], str, Tensor]]] = defaultdict(list)
     for norms, state in zip(found, states, strict=True):
         for key, value in state.items():
             tensor = _as_one(value)
             if tensor is not None:
                 norms[str(key)] = math.nan  # keeps its place; the number comes below
-                kind = None if tensor.is_cpu else tensor.device, tensor.dtype, not tensor.ndim
-                waiting.setdefault(kind, []).append((norms, str(key), tensor))
-    for (*_, single), entries in waiting.items():
-        tensors = [tensor for *_, tensor in entries]
-        # torch/nn/utils/clip_grad.py, 2.15, does the same: one call for all of them.
-        together = torch.stack(tensors if single else torch._foreach_norm(tensors)).abs()
+                shape = tensor.shape if tensor.numel() <= FEW else None
+                waiting[tensor.device, tensor.dtype, shape].append((norms, str(key), tensor))
+    for (_, _, shape), entries in waiting.items():
+        together = _norms([tensor for _, _, tensor in entries], shape)
         for (norms, key, _), number in zip(entries, together.tolist(), strict=True):
             norms[key] = number
     return found
+
+
+def _norms(tensors: list[Tensor], shape: torch.Size | None) -> Tensor:
+    """Return the norm of each of some tensors, which are small if they are of one shape."""
+    if shape is None:  # torch/nn/utils/clip_grad.py, 2.15, does the same: one call for all of them
+        return torch.stack(torch._foreach_norm(tensors))
+    rows = torch.stack(tensors)  # a norm each of thousands of biases takes longer
+    return torch.linalg.vector_norm(rows.flatten(1), dim=1) if shape else rows.abs()
 
 
 @torch.no_grad()
@@ -53,7 +60,7 @@ def non_finite(
     State whose norm is known, and is finite, is not read again.
     """
     found = list(_held(view, norms or [{}] * len(view.states)))
-    bad = _values.non_finite(value for *_, value in found)
+    bad = _values.non_finite(value for _, _, value in found)
     named = (found[at][:2] for at in bad)
     return [(name, f"{what} of {name}" if what else name) for name, what in named]
 
@@ -61,9 +68,11 @@ def non_finite(
 def _held(
     view: OptimizerView, norms: Sequence[Mapping[str, float]]
 ) -> Iterator[tuple[str, str, Any]]:
-    for (name, param, _, _, state), known in zip(view.held, norms, strict=True):
+    for name, param, state, known in zip(view.names, view.params, view.states, norms, strict=True):
         yield name, "", param
         yield name, "the gradient", getattr(param, "grad", None)
+        if len(known) == len(state) and all(map(math.isfinite, known.values())):
+            continue
         for key, value in state.items():
             if key != "step" and not (known and math.isfinite(known.get(str(key), math.nan))):
                 for each in [value] if type(value) is Tensor else tensors_in(value):
