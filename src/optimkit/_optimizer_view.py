@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from torch import Tensor, optim
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from ._errors import CheckpointError, first_few
@@ -82,6 +83,20 @@ class OptimizerView:
         """A record for each parameter."""
         options = [self.options[group] for group in self.group_of]
         return list(map(Held, self.names, self.params, self.group_of, options, self.states))
+
+    @cached_property
+    def alike(self) -> list[list[int]]:
+        """The places of parameters with state that are of one form, and so is their state."""
+        forms: defaultdict[Any, list[int]] = defaultdict(list)
+        for place, (_, param, group, _, state) in enumerate(self.held):
+            if state and isinstance(param, Tensor):
+                own = None if is_lazy(param) else param.shape
+                kept = [
+                    (key, value.shape, value.dtype) if type(value) is Tensor else (key, type(value))
+                    for key, value in state.items()
+                ]
+                forms[(group, own, param.dtype, *kept)].append(place)
+        return list(forms.values())
 
     @property
     def labels(self) -> list[str]:

@@ -6,6 +6,7 @@ a set-up in tests/inspection/test_audit.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,13 +15,16 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView, view_of
-from ..._parameters import Models, ParameterIndex, index_models, names_by_id
+from ..._parameters import Models, ParameterIndex, ParamInfo, index_models, left_out, names_by_id
 from ..._torch_schedulers import Schedulers, list_schedulers
 from ..._wrappers import unwrapped
 from ..findings import SEVERITIES, Finding, Findings, Severity
+
+_CALLED_AVERAGE = re.compile("EMA|Ema(?![a-z])")  # timm's ModelEmaV3, ema_pytorch's EMA
 
 Find = TypeVar("Find", bound=Callable[..., "Iterator[Found]"])
 Optimizers = Optimizer | Iterable[Optimizer]
@@ -46,6 +50,15 @@ class AuditContext:
         for name, param in self.named:
             found.setdefault(id(param), set()).add(name)
         return found
+
+    @cached_property
+    def left_out(self) -> list[ParamInfo]:
+        """The parameters of the models that are in no optimizer; not those of an average."""
+        params = [param for view in self.optimizers.values() for param in view.params]
+        for _, module in self.modules():
+            if isinstance(module, AveragedModel) or _CALLED_AVERAGE.search(type(module).__name__):
+                params += module.parameters()
+        return left_out(self.indexes, params)
 
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
         for index in self.indexes:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.optim.swa_utils import AveragedModel
 
 from ..._errors import first_few
 from ..._optimizer_view import OptimizerView, entries
-from ..._parameters import ParamInfo, left_out
 from ..._tables import counted, in_few
 from ..._values import local
 from . import AuditContext, Found, error, names_where, note, warning
-
-_CALLED_AVERAGE = re.compile("EMA|Ema(?![a-z])")  # timm's ModelEmaV3, ema_pytorch's EMA
 
 
 @error(
@@ -45,6 +40,8 @@ def duplicate(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     rows="S20",
 )
 def shared(context: AuditContext) -> Iterator[Found]:
+    if len(context.optimizers) < 2:
+        return
     holders: dict[int, dict[str, str]] = {}  # parameter -> the optimizers, and its name in each
     for label, view in context.optimizers.items():
         for each in view.held:
@@ -82,6 +79,7 @@ def wrong_names(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
         (min(own), name)
         for name, param in _own_names(view)
         if (own := context.names.get(id(param)))
+        and name not in own
         and any(
             known in all_names
             and known not in own
@@ -125,7 +123,7 @@ def stale(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     rows="S22",
 )
 def unmanaged(context: AuditContext) -> Iterator[Found]:
-    yield [each.name for each in _left_out(context) if each.param.requires_grad], {}
+    yield [each.name for each in context.left_out if each.param.requires_grad], {}
 
 
 @warning(
@@ -163,7 +161,7 @@ def unreached(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     rows="S28",
 )
 def stale_grad(context: AuditContext) -> Iterator[Found]:
-    yield [each.name for each in _left_out(context) if each.param.grad is not None], {}
+    yield [each.name for each in context.left_out if each.param.grad is not None], {}
 
 
 @warning(
@@ -217,15 +215,6 @@ def _changes_frozen(module: Any) -> bool:
         and bool(own)
         and not any(param.requires_grad for param in own)
     )
-
-
-def _left_out(context: AuditContext) -> list[ParamInfo]:
-    """Return the parameters of the models that are in no optimizer; not those of an average."""
-    params = [param for view in context.optimizers.values() for param in view.params]
-    for _, module in context.modules():
-        if isinstance(module, AveragedModel) or _CALLED_AVERAGE.search(type(module).__name__):
-            params += module.parameters()
-    return left_out(context.indexes, params)
 
 
 def _own_names(view: OptimizerView) -> Iterator[tuple[str, Any]]:

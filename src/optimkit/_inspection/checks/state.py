@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -16,7 +15,6 @@ from ..._values import dtype_name
 from ..norms import non_finite as non_finite_in
 from . import AuditContext, Found, error, groups_where, warning
 
-_layouts = cache(layouts_of)  # asked for each key of each parameter
 _NARROW = (torch.bfloat16, torch.float16)
 
 
@@ -63,15 +61,7 @@ def state_shape(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     rows="S7 S8",
 )
 def state_keys(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
-    answers: dict[object, str | None] = {}  # nearly all parameters have the same keys
-
-    def judge(kind: str, held: Held) -> str | None:
-        form = held.group, held.param.ndim > 1, *held.state
-        if form not in answers:
-            answers[form] = _other_class(kind, held)
-        return answers[form]
-
-    yield _listed([*_judged(view, judge), *_other_decay(view)])
+    yield _listed([*_judged(view, _other_class), *_other_decay(view)])
 
 
 @warning(
@@ -93,9 +83,14 @@ def _judged(
 ) -> Iterator[tuple[str, str]]:
     """Yield the name of each parameter whose state is wrong, and what `judge` says of it."""
     kind = view.torch_class or ""
-    for held in view.held:
-        if held.state and isinstance(held.param, Tensor) and (text := judge(kind, held)):
-            yield held.name, f"{held.name} {text}"
+    texts = {
+        place: text
+        for places in view.alike
+        if (text := judge(kind, view.held[places[0]]))
+        for place in places
+    }
+    for place, text in sorted(texts.items()):
+        yield view.names[place], f"{view.names[place]} {text}"
 
 
 def _other_shape(kind: str, held: Held) -> str | None:
@@ -105,8 +100,6 @@ def _other_shape(kind: str, held: Held) -> str | None:
     for key, value in held.state.items():
         if type(value) is not Tensor or value.shape == shape:
             continue
-        if value.ndim == 0 and _layouts(key) == {"scalar"}:
-            continue  # as nearly all that are left; to know what is expected takes longer
         expected = shape_of(kind, key, tuple(shape))
         if expected in (None, tuple(value.shape)) or (expected == () and value.numel() == 1):
             continue
@@ -130,7 +123,7 @@ def _other_class(kind: str, held: Held) -> str | None:
     if not kind:
         return None
     keys = held.state.keys()
-    foreign = [key for key in keys - keys_of(kind) if _layouts(key)]
+    foreign = [key for key in keys - keys_of(kind) if layouts_of(key)]
     if foreign:
         return f"has {first_few(key for key in keys if key in foreign)}"
     lacking = required_keys(kind, held.param.ndim > 1, held.options) - keys
@@ -156,8 +149,8 @@ def _narrowed(kind: str, held: Held) -> str | None:
         if type(value) is not Tensor or value.dtype not in _NARROW:
             continue
         dtype, own = dtype_name(value.dtype), held.param.dtype
-        if "scalar" in _layouts(key) or (value.ndim == 0 and held.param.ndim > 0):
+        if "scalar" in layouts_of(key) or (value.ndim == 0 and held.param.ndim > 0):
             return f"has {key} in {dtype}"
-        if kind and _layouts(key) and own not in _NARROW:
+        if kind and layouts_of(key) and own not in _NARROW:
             return f"in {dtype_name(own)} has {key} in {dtype}"
     return None
