@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import zip_longest
@@ -345,16 +344,17 @@ Grid = tuple[tuple[tuple[str, ...], ...], list[int]]
 def in_few(names: Sequence[str]) -> list[tuple[str, list[int]]]:
     """Write names as few patterns, each with the places of its names, in the order of the first."""
     alike: dict[tuple[Any, ...], list[Grid]] = {}  # what is between the numbers -> the names
-    times: Counter[str] = Counter()
+    times: dict[str, int] = {}
     for place, name in enumerate(names):
         pieces = _NUMBERS.split(name)
-        times[name] += 1  # one that comes again is in a pattern of its own
-        numbers = tuple((number,) for number in pieces[1::2])
+        times[name] = times.get(name, 0) + 1  # one that comes again is in a pattern of its own
+        numbers = tuple(zip(pieces[1::2]))  # a column of one each
         alike.setdefault((times[name], *pieces[::2]), []).append((numbers, [place]))
     found = []
     for (_, *pieces), grids in alike.items():
         for slot in reversed(range(len(pieces) - 1)):
-            grids = _joined(grids, slot)
+            if len({columns[slot] for columns, _ in grids}) > 1:
+                grids = _joined(grids, slot)
         found += [(_filled_in(pieces, columns), sorted(places)) for columns, places in grids]
     return sorted(found, key=lambda each: each[1][0])
 
@@ -363,12 +363,13 @@ def _joined(grids: Sequence[Grid], slot: int) -> list[Grid]:
     """Join grids that differ in the numbers at one place only: together they are one grid again."""
     joined: dict[Any, tuple[list[str], list[int]]] = {}
     for columns, places in grids:
-        numbers, together = joined.setdefault((columns[:slot], columns[slot + 1 :]), ([], []))
+        others = columns[:slot] + columns[slot + 1 :]
+        numbers, together = joined.setdefault(others, ([], []))
         numbers += columns[slot]
         together += places
     return [
-        ((*before, tuple(numbers), *after), places)
-        for (before, after), (numbers, places) in joined.items()
+        ((*others[:slot], tuple(numbers), *others[slot:]), places)
+        for others, (numbers, places) in joined.items()
     ]
 
 
