@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
@@ -135,6 +136,7 @@ def _rows(
         if view.optimizer is None and tensor is None:
             tensor = of_its_shape(held.state)
         shaped = None if tensor is None or is_lazy(tensor) else tensor
+        shapes, size = _kept(held.state)
         yield ParameterRow(
             name=held.name,
             shape=None if shaped is None else tuple(shaped.shape),
@@ -144,13 +146,25 @@ def _rows(
             group=held.group,
             lr=held.options.get("lr"),
             weight_decay=held.options.get("weight_decay"),
-            state={str(key): _shape(value) for key, value in held.state.items()},
+            state=shapes,
             step=_step(held.state.get("step")),
-            bytes=sum(
-                nbytes(each) for value in held.state.values() for each in tensors_held(value)
-            ),
+            bytes=size,
             norms=norm,
         )
+
+
+def _kept(state: Mapping[Any, Any]) -> tuple[dict[str, Shape | None], int]:
+    """Return the shape of each piece of state, and the bytes of all."""
+    shapes: dict[str, Shape | None] = {}
+    size = 0
+    for key, value in state.items():
+        if type(value) is Tensor and value.layout is torch.strided:  # as nearly always
+            shapes[str(key)] = tuple(value.shape)
+            size += value.nbytes
+        else:
+            shapes[str(key)] = _shape(value)
+            size += sum(map(nbytes, tensors_held(value)))
+    return shapes, size
 
 
 def _shape(value: Any) -> Shape | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -256,10 +257,9 @@ def _line(name: str, rows: Sequence[ParameterRow]) -> dict[str, Any]:
 def _largest(norms: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the largest norm of each key; NaN if there is one: it is what one looks for."""
     found: dict[str, float] = {}
-    for each in norms:
-        for key, number in each.items():
-            before = found.get(key, number)
-            found[key] = math.nan if math.isnan(before + number) else max(before, number)
+    for key in dict.fromkeys(chain.from_iterable(norms)):
+        numbers = [each[key] for each in norms if key in each]
+        found[key] = math.nan if any(map(math.isnan, numbers)) else max(numbers)
     return found
 
 
