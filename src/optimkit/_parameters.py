@@ -131,9 +131,9 @@ class ParameterIndex:
             self._add(module, f"{key}." if key else "", None, ())
         if len(self.occurrences) > len(self._first):
             self._note_aliases()
-        names = Counter(each.name for each in self.occurrences)
-        if len(names) < len(self.occurrences):
-            twice = [name for name, count in names.items() if count > 1]
+        names = [each.name for each in self.occurrences]
+        if len(set(names)) < len(names):
+            twice = [name for name, count in Counter(names).items() if count > 1]
             raise GroupError(
                 f"two parameters would have the same name: {first_few(twice)}. "
                 "Rename one, or give each model a key that no name of another begins with."
@@ -147,8 +147,6 @@ class ParameterIndex:
         around: tuple[nn.Module, ...],
     ) -> None:
         """Note what a module holds: first the parameters that it owns itself."""
-        if not (module._parameters or module._modules):
-            return
         if module in around:  # torch lets a module hold its own parent
             return
         owner = IndexedModule(prefix[:-1], module, outer, [])
@@ -160,11 +158,11 @@ class ParameterIndex:
                 info._position = self._first.setdefault(id(param), info)._position
                 owner.positions.append(info._position)
                 self.occurrences.append(info)
-        unnamed = held_as(module)
+        unnamed, around = held_as(module), (*around, module)
         for key, child in module._modules.items():
-            if child is not None:
+            if child is not None and (child._parameters or child._modules):
                 inner = prefix if key == unnamed else f"{prefix}{key}."
-                self._add(child, inner, owner, (*around, module))
+                self._add(child, inner, owner, around)
 
     def _note_aliases(self) -> None:
         names: defaultdict[int, list[str]] = defaultdict(list)

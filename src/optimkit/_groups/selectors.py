@@ -244,9 +244,9 @@ def _owned_by_layers(test: Callable[[nn.Module], bool], index: ParameterIndex) -
     _refuse_scripted(index)
     layers = [each for each in index.modules if test(each.module)]
     # torch/nn/utils/parametrize.py, 2.15: the layer gets a ModuleDict called "parametrizations".
-    computed = [found for each in layers if (found := each.module._modules.get("parametrizations"))]
+    computed = {id(each.module._modules.get("parametrizations")) for each in layers} - {id(None)}
     own = frozenset(position for layer in layers for position in layer.positions)
-    return own | index.inside(lambda module: any(module is each for each in computed))
+    return own | index.inside(lambda module: id(module) in computed) if computed else own
 
 
 def _is_embedding(layer: nn.Module) -> bool:
