@@ -139,6 +139,8 @@ def decay_on_bias(context: AuditContext, view: OptimizerView) -> Iterator[Found]
         for each in index.occurrences
         if is_bias_of(each) or is_norm_layer(each.module)
     }
+    if not left_out:
+        return
     usual = _usual(view, "weight_decay")  # which nobody has chosen
     names = [
         each.name
