@@ -30,15 +30,14 @@ must stay below 2/L, where L is the largest curvature of the loss.
 # ------------------------------------------------------------
 # The note, the Chinese post that these pages began with (checked line by line), says that
 # an optimizer "manages and updates the learnable parameters of the model, so that its
-# output gets closer to the true labels". Managing is exact: it holds the same tensor, not
-# a copy. Updating means reading the tensor's ``.grad``, which autograd fills as a rule;
-# here we fill it by hand. So there is no model below, no label and no loss, and
-# ``step()`` works.
+# output gets closer to the true labels". It does manage: it holds the same tensor, not a
+# copy. To update, it reads the tensor's ``.grad``, which autograd fills as a rule. Here we
+# do, so ``step()`` works without a model, a label or a loss.
 #
 # 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），说优化器“管理并更新模型中可学习
 # 参数的值，使得模型输出更接近真实标签”。“管理”说得很准：它拿着的就是原来的张量，不是副本；
-# “更新”时，它读的是张量的 ``.grad``，平时由自动微分填好，这里我们手写。
-# 所以下面没有模型，没有标签，连损失都没有，``step()`` 照样能走。
+# “更新”时，它读的是张量的 ``.grad``，平时由自动微分填好。这里我们手写，
+# 所以没有模型，没有标签，连损失都没有，``step()`` 照样能走。
 
 # sphinx_gallery_covers = "C1 C3"
 import torch
@@ -193,12 +192,11 @@ from matplotlib.animation import FuncAnimation
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-fig, axes = plt.subplots(2, 3, figsize=(8, 4.2), layout="constrained")
+fig, axes = plt.subplots(2, 3, figsize=(8, 3.8), layout="constrained")
 fig.set_gid("moves-valley")
 fig.set_label(
-    "Five paths in a valley, and their losses: 0.01 is slow, 0.1 and 0.19 arrive, 0.2 "
-    "stays level, 0.21 grows | "
-    "山谷里的五条路径和各自的损失：0.01 很慢，0.1 和 0.19 到底，0.2 不降，0.21 不断变大"
+    "Paths and losses in a valley: 0.01 is slow, 0.1 and 0.19 arrive, 0.21 grows | "
+    "山谷里的路径和损失：0.01 很慢，0.1 和 0.19 到底，0.21 不断变大"
 )
 x, y = torch.linspace(-11, 11, 89), torch.linspace(-8, 8, 65)
 height = valley(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)).sqrt()
@@ -222,17 +220,25 @@ plt.show()
 # %%
 # The wall stands at 2/L | 分界线在 2/L
 # -------------------------------------
-# Why 0.2? Along a direction of curvature :math:`L` the gradient is :math:`L y`, so a
-# step turns :math:`y` into :math:`(1 - \eta L) y`. It shrinks only while
-# :math:`-1 < 1 - \eta L < 1`, that is, :math:`0 < \eta < 2 / L`. Below are 50 steps with
-# 500 learning rates, in three valleys. The fastest, the dot, is close to the wall. L to 1,
-# the largest curvature to the smallest, is the condition number: the larger, the slower
-# even the best learning rate. In a real network the curvature changes on the way.
+# Why does 0.2 divide them? Along a direction of curvature :math:`L` the gradient is
+# :math:`L y`, so a step turns :math:`y` into :math:`(1 - \eta L) y`. It shrinks only while
+# :math:`-1 < 1 - \eta L < 1`, that is, :math:`0 < \eta < 2 / L`. See four balls roll across
+# the valley, :math:`f(y) = 5 y^2`; the slope of the grey tangent is the gradient. A step
+# leaves 0.9 of the distance at 0.01 and -0.9 at 0.19, which is equally slow. At 0.1, which
+# is 1/L, one step is enough. At 0.205 every jump lands higher.
 #
 # 为什么是 0.2？沿着曲率为 :math:`L` 的方向，梯度是 :math:`L y`，走一步，:math:`y` 变成
 # :math:`(1 - \eta L) y`。只有 :math:`-1 < 1 - \eta L < 1`，也就是
-# :math:`0 < \eta < 2 / L` 时，它才会变小。下面在三个山谷里各试 500 个学习率，
-# 各走 50 步。最快的是图中的圆点，离分界线不远。
+# :math:`0 < \eta < 2 / L` 时，它才会变小。下面把山谷横着切开，只看 :math:`f(y) = 5 y^2`，
+# 灰线是切线，它的斜率就是梯度。每走一步，小球到谷底的距离在学习率 0.01 时乘以 0.9，
+# 在 0.19 时乘以 -0.9，一样慢；0.1 正好是 1/L，一步到底；0.205 每跳一次，落点更高。
+#
+# Then 50 steps with 500 learning rates, in three valleys. The fastest, the dot, is close
+# to the wall. L to 1, the largest curvature to the smallest, is the condition number: the
+# larger, the slower even the best learning rate. In a real network the curvature changes
+# on the way.
+#
+# 再在三个山谷里各试 500 个学习率，各走 50 步。最快的是图中的圆点，离分界线不远。
 # 最大与最小的曲率之比，这里是 L 比 1，叫条件数：它越大，就算用最好的学习率也越慢。
 # 真实网络的曲率一路都在变，分界线也跟着动。
 
@@ -249,49 +255,13 @@ for L in (20.0, 10.0, 5.0):
     print(f"2/L = {2 / L}: largest {rates[falls].max():.3f}, fastest {rates[loss.argmin()]:.3f}")
 # sphinx_gallery_start_ignore
 
-lowest = []
-fig, ax = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
-fig.set_label(
-    "Loss against learning rate: each curve falls, then shoots up at its line 2/L | "
-    "损失随学习率的变化：每条曲线先降到最低，到虚线 2/L 处陡然升高"
-)
-for i, L in enumerate((20.0, 10.0, 5.0)):
-    before, loss = (loss_after(steps, rates, L) for steps in (49, 50))
-    largest, fastest = rates[loss < before].max().item(), rates[loss.argmin()].item()
-    assert abs(largest - 2 / L) < 0.001 and abs(fastest - 2 / (1 + L)) < 0.005
-    lowest.append(loss.min().item())
-    ax.axvline(2 / L, color=f"C{i}", lw=1, ls="--")
-    ax.plot(rates, loss, f"C{i}", lw=5 - 1.5 * i)
-    ax.plot(fastest, lowest[-1], f"C{i}o", ms=9)
-    ax.text(2 / L + 0.005, 1e-15, f"L = {L:.0f}\n2/L = {2 / L:.1f}", color=f"C{i}")
-assert lowest == sorted(lowest, reverse=True)
-ax.set(yscale="log", xlim=(0, 0.5), ylim=(1e-18, 1e6))
-ax.set(xlabel="learning rate | 学习率", ylabel="loss after 50 steps | 50 步后的损失")
-ax.set_title("Best is just below the wall | 最好的学习率就在分界线左边一点")
-plt.show()
-# sphinx_gallery_end_ignore
-
-# %%
-# Watch four balls | 看四个小球
-# -----------------------------
-# Across the valley, :math:`f(y) = 5 y^2`, all balls start at 1.4. The grey line is the
-# tangent: the gradient is its slope. The first and the third ball take equally long: a
-# step leaves 0.9 of the distance at 0.01, and -0.9 at 0.19. At 0.1, which is 1/L, one
-# step is enough. At 0.205 every jump lands higher.
-#
-# 把山谷横着切开，只看 y，:math:`f(y) = 5 y^2`，小球都从 1.4 出发。灰线是切线，
-# 它的斜率就是梯度。第一个和第三个球一样慢：每走一步，到谷底的距离在学习率 0.01 时乘以 0.9，
-# 在 0.19 时乘以 -0.9。0.1 正好是 1/L，一步到底。0.205 每跳一次，落点更高。
-
-print({lr: round(1 - 10 * lr, 3) for lr in (0.01, 0.1, 0.19, 0.205)})
-# sphinx_gallery_start_ignore
-
 texts = "creeps | 慢慢挪", "one step | 一步到底", "zigzags | 左右摇摆", "climbs | 越跳越高"
 lrs = torch.tensor([0.01, 0.1, 0.19, 0.205])
+assert [round(1 - 10 * lr.item(), 3) for lr in lrs] == [0.9, 0.0, -0.9, -1.05]
 track = 1.4 * (1 - 10 * lrs) ** torch.arange(15)[:, None]
 points = torch.stack([track + 7 * torch.arange(4), 5 * track**2], dim=-1)
 
-fig = plt.figure(figsize=(7.5, 3.8))
+fig = plt.figure(figsize=(7.5, 3))
 fig.set_label(
     "Animation: four balls in a bowl creep down, land at once, zigzag, climb out | "
     "动画：碗里的四个小球，一个慢慢挪，一个一步到底，一个左右摇摆，一个越跳越高"
@@ -319,6 +289,27 @@ def draw(step):
 
 animation = FuncAnimation(fig, draw, frames=15, interval=300)
 fig.canvas.draw()
+plt.show()
+
+lowest = []
+fig, ax = plt.subplots(figsize=(7.5, 2.7), layout="constrained")
+fig.set_label(
+    "Loss against learning rate: each curve falls, then shoots up at its line 2/L | "
+    "损失随学习率的变化：每条曲线先降到最低，到虚线 2/L 处陡然升高"
+)
+for i, L in enumerate((20.0, 10.0, 5.0)):
+    before, loss = (loss_after(steps, rates, L) for steps in (49, 50))
+    largest, fastest = rates[loss < before].max().item(), rates[loss.argmin()].item()
+    assert abs(largest - 2 / L) < 0.001 and abs(fastest - 2 / (1 + L)) < 0.005
+    lowest.append(loss.min().item())
+    ax.axvline(2 / L, color=f"C{i}", lw=1, ls="--")
+    ax.plot(rates, loss, f"C{i}", lw=5 - 1.5 * i)
+    ax.plot(fastest, lowest[-1], f"C{i}o", ms=9)
+    ax.text(2 / L + 0.005, 1e-15, f"L = {L:.0f}\n2/L = {2 / L:.1f}", color=f"C{i}")
+assert lowest == sorted(lowest, reverse=True)
+ax.set(yscale="log", xlim=(0, 0.5), ylim=(1e-18, 1e6))
+ax.set(xlabel="learning rate | 学习率", ylabel="loss after 50 steps | 50 步后的损失")
+ax.set_title("Best is just below the wall | 最好的学习率就在分界线左边一点")
 plt.show()
 # sphinx_gallery_end_ignore
 

@@ -29,15 +29,13 @@ knows of nothing else. A tensor that you don't pass never moves, and torch says 
 # The optimizer holds your tensor | 优化器拿着的就是你的张量
 # ----------------------------------------------------------
 # The note, the Chinese post that these pages began with (checked line by line), says that
-# an optimizer "manages" its parameters: it holds the same object, and updates your
-# ``weight``. Its comment calls this tensor "random", and says "open up the gradient". It
-# is a constant, so you get the same numbers, and it requires a gradient. Ask
-# ``optimkit.describe`` what else an optimizer holds.
+# an optimizer "manages" its parameters: it holds the same object, your ``weight``. Its
+# comment calls this tensor "random", and says "open up the gradient": it is a constant, and
+# requires a gradient. ``optimkit.describe`` lists what else an optimizer holds.
 #
 # 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），说优化器“管理”参数：
-# 它拿着同一个对象，更新的就是你的 ``weight``。注释说这是“随机张量”，又说开放“梯度”。
-# 其实它是常量，所以你我得到的数字都一样；“开放”的意思是这个张量需要梯度。
-# 优化器手里还有什么，用 ``optimkit.describe`` 看。
+# 它拿着同一个对象，就是你的 ``weight``。注释说这是“随机张量”，又说开放“梯度”：
+# 其实它是常量，“开放”的意思是它需要梯度。优化器手里还有什么，用 ``optimkit.describe`` 看。
 
 # sphinx_gallery_covers = "S2 C3 C7"
 import torch
@@ -151,13 +149,12 @@ assert optimkit.audit(deaf, models=layer).codes == ("stale", "unmanaged", "stale
 # Wrong: two optimizers, one tensor | 错误：两个优化器，一个张量
 # --------------------------------------------------------------
 # A line of the note is commented out: ``optimizer2 = torch.optim.Adam([weight])``, the
-# same tensor, with the default learning rate of 0.001. It would run. But neither knows of
-# the other: with 0.1 each, the tensor below moves by 0.2. Give ``optimkit.audit`` all
-# your optimizers, and it says so.
+# same tensor, with the default learning rate of 0.001. It would run, but neither knows of
+# the other: with 0.1 each, the tensor moves by 0.2. ``optimkit.audit`` finds it.
 #
 # 笔记有一行被注释掉了：``optimizer2 = torch.optim.Adam([weight])``，
 # 还是那个张量，学习率是默认的 0.001。真跑起来并不报错，可两个优化器互不知情：
-# 下面各用 0.1，张量就动了 0.2。把所有优化器都交给 ``optimkit.audit``，一查便知。
+# 各用 0.1，张量就动了 0.2。把两个优化器一起交给 ``optimkit.audit``，一查便知。
 
 # sphinx_gallery_covers = "C10"
 w = torch.ones(1, requires_grad=True)
@@ -177,20 +174,26 @@ optimkit.audit([one, two])
 # A gradient written by hand must fit | 手写的梯度要对得上
 # --------------------------------------------------------
 # The note sets ``weight.grad`` by hand, a good way to try out an optimizer. Shape and
-# dtype must be the tensor's own: both gradients below are refused.
+# dtype must be the tensor's own; ``weight`` holds floats, so integers are refused.
 #
 # 笔记直接给 ``weight.grad`` 赋值，想单独试试优化器时很好用。
-# 形状和数据类型都要与张量一致，下面两种都会报错。
+# 形状和数据类型都要与张量一致：``weight`` 是浮点数，给它整数的梯度就会报错。
 
 # sphinx_gallery_covers = "C8"
-for wrong in (torch.ones((2, 3)), torch.ones((2, 2), dtype=torch.int64)):
-    try:
-        weight.grad = wrong
-        # sphinx_gallery_start_ignore
-        raise AssertionError
-        # sphinx_gallery_end_ignore
-    except RuntimeError as error:
-        print("RuntimeError:", error)
+try:
+    weight.grad = torch.ones((2, 2), dtype=torch.int64)
+    # sphinx_gallery_start_ignore
+    raise AssertionError
+    # sphinx_gallery_end_ignore
+except RuntimeError as error:
+    print("RuntimeError:", error)
+# sphinx_gallery_start_ignore
+try:
+    weight.grad = torch.ones((2, 3))
+    raise AssertionError
+except RuntimeError:
+    pass
+# sphinx_gallery_end_ignore
 
 # %%
 # Which tensors of a network are learnable? | 网络里哪些张量是可学习参数？
@@ -200,21 +203,19 @@ for wrong in (torch.ones((2, 3)), torch.ones((2, 2), dtype=torch.int64)):
 # normalization, the slope of a PReLU, an ``nn.Parameter`` of your own. Buffers, such as
 # the running mean of a BatchNorm, are recorded, not learned. And two things look
 # learnable, but ``parameters()`` can't see them: a plain tensor, and a layer in a Python
-# list. The figure shows 30 steps of training; the brighter, the farther a tensor has moved.
+# list. In the figure ``net`` trains for 30 steps; the brighter, the farther a tensor moved.
 #
 # 平时传的几乎都是整个网络。笔记说可学习参数就是权重和偏置，其实不止：嵌入表、
 # 归一化层的缩放和平移、PReLU 的斜率、自己写的 ``nn.Parameter`` 都算。
 # 缓冲区不算，比如 BatchNorm 的滑动均值，那是记下来的，不是学出来的。
 # 还有两样看着像，``parameters()`` 却看不见：普通张量，和放在 Python 列表里的层。
-# 下图训练 30 步，越亮，说明张量累计移动得越远。
+# 下图里 ``net`` 训练 30 步，越亮，说明张量累计移动得越远。
 #
-# The note's own network can't be trained: its ``forward`` is ``pass``, so ``net(x)`` is
-# ``None``. And its class is called ``model``: after ``model = model()`` the name means the
-# network, and the next ``model()`` runs ``forward``. Begin a class with a capital.
+# The note's own network returns ``None`` (tutorial 08). And its class is called ``model``:
+# after ``model = model()`` the next ``model()`` runs ``forward``. Begin a class with a capital.
 #
-# 笔记自己的网络没法训练：``forward`` 里只有 ``pass``，所以 ``net(x)`` 是 ``None``。
-# 类名又叫 ``model``：一旦写了 ``model = model()``，这个名字就指网络了，
-# 再写 ``model()``，跑的是 ``forward``。所以类名请用大写开头。
+# 笔记自己的网络只会返回 ``None``，见教程 08。它的类名又叫 ``model``：
+# 一旦写了 ``model = model()``，再写 ``model()``，跑的就是 ``forward``。所以类名请用大写开头。
 
 # sphinx_gallery_covers = "S3 C2 C11 C52"
 
@@ -238,7 +239,6 @@ class Net(nn.Module):
 torch.manual_seed(0)
 net = Net()
 optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
-print(*(name for name, _ in net.named_parameters()))
 # sphinx_gallery_start_ignore
 
 
@@ -279,7 +279,7 @@ import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-fig, ax = plt.subplots(figsize=(7.8, 4.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.8, 3.6), layout="constrained")
 fig.set_label(
     "12 tensors over 30 steps: seven parameters light up, the others stay dark | "
     "12 个张量走 30 步：七个参数亮起来，其余一直是暗的"
@@ -302,14 +302,14 @@ plt.show()
 # %%
 # Let the module see them | 让模块看得见
 # --------------------------------------
-# The last two rows do get gradients: they could learn. But even ``optimkit.audit`` finds
-# nothing, since it asks the module, too. Register them: ``nn.ModuleList`` for layers,
-# ``nn.Parameter`` for a tensor. Now the audit says that the optimizer lacks them. So
-# register first, and build the optimizer last.
+# ``net.shift``, a plain tensor, and ``net.layers``, a list, do get gradients: they could
+# learn. But even ``optimkit.audit`` finds nothing, since it asks the module, too. Register
+# them: ``nn.Parameter`` for a tensor, ``nn.ModuleList`` for layers. Now the audit says that
+# the optimizer lacks them. So register first, and build the optimizer last.
 #
-# 图中最后两行其实也有梯度，本来学得动。可连 ``optimkit.audit`` 也查不出来，
-# 因为它同样是去问模块。要登记：一串层用 ``nn.ModuleList``，单个张量用 ``nn.Parameter``。
-# 这下它看见了，并指出优化器漏了它们。所以要先登记，最后再建优化器。
+# ``net.shift`` 是普通张量，``net.layers`` 是列表，它们其实也有梯度，本来学得动。
+# 可连 ``optimkit.audit`` 也查不出来，因为它同样是去问模块。要登记：单个张量用 ``nn.Parameter``，
+# 一串层用 ``nn.ModuleList``。这下它看见了，并指出优化器漏了它们。所以要先登记，最后再建优化器。
 
 # sphinx_gallery_covers = "C2"
 print("hidden:", optimkit.audit(optimizer, models=net))

@@ -78,11 +78,11 @@ assert [group["lr"] for group in sgd.param_groups] == [0.1, 9.0]
 # %%
 # Right: change the groups | 正确：改参数组
 # -----------------------------------------
-# Write to ``param_groups`` and the next step obeys; ``defaults`` stays as it was. So an
-# Adam can say 0.001 in its ``defaults`` and train with 0.1, as one in the note does: every
-# group brought its own ``lr``. To know the learning rate, ask the groups.
+# Write to ``param_groups`` and the next step of ``sgd`` obeys; ``defaults`` stays as it was.
+# So an Adam can say 0.001 in its ``defaults`` and train with 0.1, as one in the note does:
+# every group brought its own ``lr``. To know the learning rate, ask the groups.
 #
-# 直接写 ``param_groups``，下一步就生效，``defaults`` 则保持原样。
+# 直接写 ``param_groups``，``sgd`` 下一步就照办，``defaults`` 则保持原样。
 # 所以 ``defaults`` 里写着 0.001 的 Adam，可能是在用 0.1 训练，笔记里就有一个：
 # 它的每个参数组都自带 ``lr``。想知道学习率是多少，要去问参数组。
 
@@ -115,8 +115,7 @@ assert adam.param_groups[1]["lr"] == 0.1 and adam.defaults["lr"] == 0.001
 weight = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
 optimizer = torch.optim.Adam([{"params": [weight], "lr": 0.01}])
 (group,) = optimizer.param_groups
-print(*group)
-print(group["params"])
+print(group["lr"], group["params"])
 # sphinx_gallery_start_ignore
 assert set(group) == {"params"} | set(optimizer.defaults)
 line = "param_groups=[{‘params’:param_groups,‘lr’: 0.01,}]"
@@ -178,10 +177,9 @@ import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-fig, ax = plt.subplots(figsize=(7.8, 3.7), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.8, 3.2), layout="constrained")
 fig.set_label(
-    "Defaults feed group 0 once; each group points to a tensor, "
-    "and so does its entry in state | "
+    "Defaults feed group 0 once; groups and entries of state point to tensors | "
     "defaults 给第 0 组补一次值；参数组指向张量，state 里的条目也指向它"
 )
 center = {"ha": "center", "va": "center"}
@@ -216,13 +214,13 @@ plt.show()
 # ``state`` is empty until the first step | 第一步之前，``state`` 是空的
 # ----------------------------------------------------------------------
 # The note prints ``state`` right after construction and gets an empty dict. So do we. A
-# parameter gets its entry at the first ``step()`` that finds it with a gradient: below,
+# parameter gets its entry at the first ``step()`` that finds it with a gradient: of ``net``,
 # the loss uses ``conv1`` alone. To look, use ``get`` or ``in``: ``state`` is a
 # ``defaultdict``, and square brackets create the entry that is missing. Adagrad is the
 # exception: it fills ``state`` when it is built.
 #
 # 笔记刚建好优化器就打印 ``state``，得到一个空字典。今天也一样。
-# 参数第一次带着梯度遇上 ``step()``，才会有自己的条目：下面的损失只用到 ``conv1``。
+# 参数第一次带着梯度遇上 ``step()``，才会有自己的条目：下面的损失只用到 ``net`` 的 ``conv1``。
 # 查的时候用 ``get`` 或 ``in``：``state`` 是 ``defaultdict``，用方括号去查，
 # 条目不存在时会当场新建一个。Adagrad 例外，一建好就把 ``state`` 填上了。
 
@@ -242,29 +240,6 @@ assert "step" in adagrad.state[a]
 # sphinx_gallery_end_ignore
 
 # %%
-# One running value, not a list | 一个滚动更新的值，不是一张列表
-# --------------------------------------------------------------
-# The note says that momentum caches "the gradient values of the previous few times".
-# Through three gradients of 1, SGD with momentum 0.9 holds one tensor of the parameter's
-# own shape: 1, then 0.9 × 1 + 1, then 0.9 × 1.9 + 1. Tutorial 05 shows how old gradients
-# fade in it.
-#
-# 笔记说，采用动量时会“把前几次的梯度值缓存下来”。
-# 连续三次梯度都是 1，动量为 0.9 的 SGD 手里始终只有一个和参数同形的张量，
-# 值依次是 1、0.9 × 1 + 1、0.9 × 1.9 + 1。旧梯度的影响怎样在里面消退，见教程 05。
-
-# sphinx_gallery_covers = "C13"
-p = nn.Parameter(torch.zeros(1))
-sgd = torch.optim.SGD([p], lr=0.1, momentum=0.9)
-for _ in range(3):
-    p.grad = torch.ones(1)
-    sgd.step()
-    print(sgd.state[p]["momentum_buffer"])
-# sphinx_gallery_start_ignore
-torch.testing.assert_close(sgd.state[p]["momentum_buffer"], torch.tensor([2.71]))
-# sphinx_gallery_end_ignore
-
-# %%
 # What thirteen settings keep | 十三种设置各存什么
 # ------------------------------------------------
 # Take one step with each and look. A block in the figure is a tensor as large as the
@@ -274,6 +249,14 @@ torch.testing.assert_close(sgd.state[p]["momentum_buffer"], torch.tensor([2.71])
 # 每种各走一步，看看留下什么。图中一格是一个和参数一样大的张量；
 # ``step`` 之类只是单个数，没有画出来。不带动量的 SGD 什么也不存；
 # Adam 存两格，它的优化器状态是模型的两倍大。
+#
+# Each is one running value, no list. Momentum, says the note, caches "the gradient values
+# of the previous few times"; but with 0.9, the buffer of SGD becomes 0.9 of itself plus the
+# gradient: 1, 1.9 and 2.71 for three gradients of 1 (see tutorial 05).
+#
+# 每一格都是滚动更新的一个值，不是一张列表。笔记说采用动量时会“把前几次的梯度值缓存下来”，
+# 其实动量为 0.9 时，SGD 的缓冲区每步变成原来的 0.9 倍加上梯度：
+# 连续三次梯度为 1，就是 1、1.9、2.71（见教程 05）。
 
 # sphinx_gallery_covers = "C13"
 names = "SGD RMSprop Adagrad ASGD Adam AdamW NAdam RAdam Adamax Adadelta Rprop"
@@ -290,8 +273,14 @@ for name, options in settings.items():
 # sphinx_gallery_start_ignore
 kept = dict(sorted(kept.items(), key=lambda item: len(item[1])))
 assert [len(keys) for keys in kept.values()] == [0] + [1] * 4 + [2] * 7 + [3]
+p = nn.Parameter(torch.zeros(1))
+sgd = torch.optim.SGD([p], lr=0.1, momentum=0.9)
+for value in (1.0, 1.9, 2.71):
+    p.grad = torch.ones(1)
+    sgd.step()
+    torch.testing.assert_close(sgd.state[p]["momentum_buffer"].item(), value)
 
-fig, ax = plt.subplots(figsize=(7.8, 4.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.8, 3.7), layout="constrained")
 fig.set_label(
     "State tensors of 13 optimizer settings, from none to three | "
     "13 种优化器设置的状态张量，从零个到三个"
@@ -311,12 +300,12 @@ plt.show()
 
 # %%
 # How many bytes is that? Sum them up. ``optimkit.state_memory`` does it by group and by
-# key, and with ``predict=True`` before the first step: of our two layers, both averages
-# take 1344 bytes, twice the 672 of the model, and four counts take 16.
+# key, and with ``predict=True`` before the first step: of ``net``, two small convolutions,
+# Adam's averages take 1344 bytes, twice the 672 of the weights, and four counts take 16.
 #
 # 一共多少字节？加起来就是。``optimkit.state_memory`` 会按组、按键分别数；
-# 加上 ``predict=True``，还没走第一步也能算：我们的两层，两种平均值共 1344 字节，
-# 是模型 672 字节的两倍，另有四个计数，占 16 字节。
+# 加上 ``predict=True``，还没走第一步也能算：``net`` 是两层小卷积，Adam 的两种平均值共 1344 字节，
+# 是权重 672 字节的两倍，另有四个计数，占 16 字节。
 
 optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
 print("before the first step:", optimkit.state_memory(optimizer, predict=True).total)

@@ -29,10 +29,10 @@ out of small ones.
 # %%
 # After ``zero_grad()`` | ``zero_grad()`` 之后
 # --------------------------------------------
-# The note, the Chinese post that these pages began with (checked line by line), prints a
-# gradient of ones, clears it, and prints zeros. Today it prints ``None``: the default of
-# the argument ``set_to_none`` became ``True`` in PyTorch 2.0. Pass ``False`` and the zeros
-# come back, with the memory they take.
+# The note, the Chinese post that these pages began with (checked line by line), clears a
+# gradient of ones and prints zeros. Today that prints ``None``: the default of the argument
+# ``set_to_none`` became ``True`` in PyTorch 2.0. ``False`` brings back zeros, and the memory
+# they take.
 #
 # 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），先打印全是 1 的梯度，清零之后再打印，是全零矩阵。
 # 今天再跑，打印的是 ``None``：``zero_grad()`` 有个参数 ``set_to_none``，
@@ -60,13 +60,13 @@ assert weight.grad is None
 # "Every tensor has a gradient", says the note. Every tensor has the attribute ``.grad``; a
 # value arrives with ``backward()``, and only in a leaf tensor that requires a gradient.
 # Read it from an intermediate tensor, and PyTorch warns and returns ``None``, unless you
-# called ``retain_grad()`` first. Old code that reads a gradient after clearing now fails:
-# read first, or test for ``None``.
+# called ``retain_grad()`` first. Old code that reads a cleared gradient, as in
+# ``weight.grad.norm()``, fails now: read first, or test for ``None`` (tutorial 23).
 #
 # 笔记说“张量当中都会有梯度 grad”，差一点：属性每个张量都有，值却要等 ``backward()`` 之后才有，
 # 而且只给需要梯度的叶子张量。读中间结果的 ``.grad``，PyTorch 会先警告，再返回 ``None``，
-# 除非事先调用过它的 ``retain_grad()``。老代码若在清零之后才读梯度，如今会报错。
-# 要么先读再清，要么先判断是不是 ``None``。
+# 除非事先调用过它的 ``retain_grad()``。老代码若在清零之后才读梯度，例如 ``weight.grad.norm()``，
+# 如今会报错：要么先读再清，要么先判断是不是 ``None``，见教程 23。
 
 # sphinx_gallery_covers = "C20 C24"
 import warnings
@@ -78,12 +78,13 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     print("x:", x.grad, " middle:", middle.grad)
 print("UserWarning:", caught[0].message)
+# sphinx_gallery_start_ignore
 optimizer.zero_grad()
 try:
     weight.grad.norm()
-except AttributeError as error:
-    print("AttributeError:", error)
-# sphinx_gallery_start_ignore
+    raise AssertionError
+except AttributeError:
+    pass
 assert x.grad == 2 and torch.tensor(2.0).grad is None and len(caught) == 1
 # sphinx_gallery_end_ignore
 
@@ -102,7 +103,7 @@ assert x.grad == 2 and torch.tensor(2.0).grad is None and len(caught) == 1
 x = torch.tensor(3.0, requires_grad=True)
 for _ in range(3):
     (x**2).backward()
-    print(x.grad.item())
+    print(x.grad.item(), end=" ")
 # sphinx_gallery_start_ignore
 assert x.grad == 18
 for _ in range(3):
@@ -115,7 +116,7 @@ import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.6), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(7.6, 2.5), layout="constrained")
 fig.set_label(
     "Bars of the gradient: 6, 12, 18 when kept, and 6, 6, 6 when cleared | "
     "梯度的柱状图：不清零是 6、12、18，清零是 6、6、6"
@@ -126,13 +127,13 @@ for ax, grads, title in zip(axes, (kept, cleared), titles, strict=True):
         for base in range(0, int(grad), 6):
             color = ("C0", 0.9) if base + 6 == grad else ("C1", 0.45)
             ax.bar(i, 5.7, 0.62, bottom=base, color=color, lw=0)
-        ax.text(i, grad + 0.4, int(grad), ha="center", size=14)
-    ax.set(ylim=(0, 21.5), yticks=[], xticks=[1, 2, 3], xlabel="iteration | 迭代")
+        ax.text(i, grad + 0.6, int(grad), ha="center", size=12)
+    ax.set(ylim=(0, 22.5), yticks=[], xticks=[1, 2, 3], xlabel="iteration | 迭代")
     ax.spines["left"].set_visible(False)
     ax.grid(False)
     ax.set_title(title, fontsize=11)
 axes[0].text(0.7, 14.5, "new gradient | 新的梯度", color="C0", fontsize=11)
-axes[0].text(0.7, 12.4, "left over | 上次留下的", color="C1", fontsize=11)
+axes[0].text(0.7, 11.2, "left over | 上次留下的", color="C1", fontsize=11)
 fig.suptitle("backward() adds, never replaces | backward() 只累加，从不覆盖")
 plt.show()
 # sphinx_gallery_end_ignore
@@ -172,7 +173,7 @@ print(f"worst of the last 20: {right[-20:].max():.2f} cleared, {wrong[-20:].max(
 assert right[-20:].max() < 0.05 < 1.0 < wrong[-20:].max()
 torch.testing.assert_close(wrong, train(clear=True, momentum=1.0))
 
-fig, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.4), layout="constrained")
 fig.set_label(
     "Loss over 80 iterations: it decays when cleared, swings when kept | "
     "80 次迭代的损失：清零时平稳下降，不清零时摆动不止"
@@ -190,13 +191,12 @@ plt.show()
 # When to clear | 什么时候清
 # --------------------------
 # The note says to clear after using the gradient, or "between" the backward pass; it
-# means "before". The first two orders below are right, and give the same weight. The
-# third is wrong: clear between ``backward()`` and ``step()``, and you throw away what
-# you have computed. The weight stays at 3.
+# means "before". The first two orders below are right, and give the same weight. Wrong:
+# clear between ``backward()`` and ``step()``; what you computed is lost, and 3 stays 3.
 #
 # 笔记说在用完梯度后，或者反向传播“之间”清零，“之间”应为“之前”。
-# 下面前两种顺序都对，得到的权重也一样。第三种是错的：
-# 在 ``backward()`` 和 ``step()`` 之间清零，刚算好的梯度就扔掉了，权重停在 3 不动。
+# 下面前两种顺序都对，得到的权重也一样。第三种是错的：在 ``backward()`` 和 ``step()`` 之间清零，
+# 刚算好的梯度就扔掉了，权重停在 3 不动。
 
 # sphinx_gallery_covers = "C23"
 
@@ -224,13 +224,13 @@ torch.testing.assert_close(run("backward zero_grad step"), 3.0)
 # ``None`` and zero train differently | ``None`` 和零，训练结果不同
 # -----------------------------------------------------------------
 # ``step()`` skips a parameter whose ``.grad`` is ``None``. A gradient of zero is still
-# a gradient: momentum coasts on, and weight decay pulls. Take one real step, clear, and
-# go on stepping. With zeros the weight moves on, with ``None`` it stays. This matters for
-# any parameter that a batch does not use.
+# a gradient: momentum coasts on, and weight decay pulls. After one real step, a weight
+# whose gradient is cleared to zero moves on; with ``None`` it stays. This matters for any
+# parameter that a batch does not use.
 #
 # 参数的 ``.grad`` 是 ``None``，``step()`` 就跳过它。值为零的梯度也是梯度：
-# 动量带着参数继续滑，权重衰减照样拉它。先用真实的梯度走一步，清零，再接着走：
-# 清成零，权重继续移动；清成 ``None``，就一动不动。只要某个批次没用到某个参数，就要留意这个差别。
+# 动量带着参数继续滑，权重衰减照样拉它。真正走过一步之后，梯度清成零，权重继续移动；
+# 清成 ``None``，就一动不动。只要某个批次没用到某个参数，就要留意这个差别。
 
 # sphinx_gallery_covers = "C24"
 for set_to_none in (False, True):
@@ -264,7 +264,7 @@ sgd = drift(torch.optim.SGD, False, **decay)
 torch.testing.assert_close([adam[1], sgd[1]], [0.0670, 0.1835], atol=1e-4, rtol=0)
 assert none == drift(torch.optim.SGD, True, **decay) == [0.0] * 21
 
-fig, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.4), layout="constrained")
 fig.set_label(
     "With zeros, Adam and SGD keep moving the weight; with None it rests | "
     "清成零，Adam 和 SGD 都继续移动权重；清成 None，权重不动"
@@ -282,14 +282,15 @@ plt.show()
 # %%
 # It clears only what it manages | 只清自己管理的
 # -----------------------------------------------
-# ``optimizer.zero_grad()`` reaches the parameters in its groups, no others. Wrong: a layer
-# left out of the optimizer still gets gradients, and they silently pile up (tutorial 06
-# shows the harm). Right: ``zero_grad()`` of the model, or freeze the layer with
+# ``optimizer.zero_grad()`` reaches the parameters in its groups, no others. Wrong: leave out
+# a layer, here ``body``. It still gets gradients, and they silently pile up (tutorial 06
+# shows the harm). Right: ``net.zero_grad()``, of the whole model, or freeze the layer with
 # ``requires_grad_(False)``. ``optimkit.audit`` finds such layers.
 #
-# ``optimizer.zero_grad()`` 只清自己参数组里的参数。错误写法：有一层没交给优化器，照样会算它的梯度，
-# 于是越积越多，torch 也不吭声（害处见教程 06）。正确写法：调用模型的 ``zero_grad()``，
-# 或者用 ``requires_grad_(False)`` 冻结这一层。``optimkit.audit`` 能查出这样的层。
+# ``optimizer.zero_grad()`` 只清自己参数组里的参数。错误写法：漏掉一层，比如这里的 ``body``，
+# 照样会算它的梯度，于是越积越多，torch 也不吭声（害处见教程 06）。正确写法：
+# 调用整个模型的 ``net.zero_grad()``，或者用 ``requires_grad_(False)`` 冻结这一层。
+# ``optimkit.audit`` 能查出这样的层。
 
 # sphinx_gallery_covers = "C18"
 import optimkit
@@ -302,9 +303,8 @@ for _ in range(10):
     optimizer.step()
 print("head:", net["head"].grad.item(), " body:", net["body"].grad.item())
 print("audit:", *optimkit.audit(optimizer, models=net).codes)
-net.zero_grad()
-print("after net.zero_grad():", net["body"].grad)
 # sphinx_gallery_start_ignore
+net.zero_grad()
 assert net["body"].grad is None
 assert optimkit.audit(optimizer, models=net).codes == ("unmanaged",)
 net["body"].requires_grad_(False)
@@ -315,11 +315,10 @@ assert net["body"].grad is None and net["head"].grad == 3
 # %%
 # On purpose: gradient accumulation | 有意为之：梯度累积
 # ------------------------------------------------------
-# The note says that accumulating "causes errors". Forgotten, it does; on purpose, it is a
-# tool. If a batch of 8 does not fit in memory, send 4 batches of 2, divide each loss by 4,
-# clear once at the start and step once at the end. The gradient is that of the whole
-# batch; without the division, 4 times that. (A BatchNorm layer still sees 2 samples at a
-# time.)
+# Accumulating "causes errors", says the note. Forgotten, it does; on purpose, it is a tool.
+# If a batch of 8 does not fit in memory, send 4 batches of 2, divide each loss by 4, clear
+# once at the start and step once at the end. The gradient is that of the whole batch;
+# without the division, 4 times that. (A BatchNorm layer still sees 2 samples at a time.)
 #
 # 笔记说累加会“造成错误”。忘了清零时确实如此，有意使用时它却是工具。
 # 假如一批 8 个样本放不进内存，就分成 4 小批，每批 2 个样本：

@@ -28,15 +28,13 @@ of its own, and most of them remember something.
 # One step of Adam, with a gradient written by hand | 手写一个梯度，用 Adam 走一步
 # --------------------------------------------------------------------------------
 # The note, the Chinese post that these pages began with (checked line by line), has the
-# order right: compute the loss, call ``backward()``, then ``step()``. To see ``step()``
-# alone, it writes the gradient by hand, a good trick. Its formula is "new parameter =
-# old parameter + negative gradient * learning rate", here 2 - 1 * 1. That fits, except
-# for a detail: ``1.0000`` is printed, not ``1.``, so not every entry is a whole number.
+# order right: the loss, ``backward()``, ``step()``. To see ``step()`` alone, it writes the
+# gradient by hand, a good trick. Its formula, "new parameter = old parameter + negative
+# gradient * learning rate", gives 2 - 1 * 1 here. That fits, all but a last digit.
 #
 # 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），说的顺序没错：
-# 先算损失，再调用 ``backward()``，然后 ``step()``。要单独观察 ``step()``，它直接手写梯度，
-# 这是个好办法。它的公式是 ``参数_new = 参数_old + 负梯度值 * 学习率``，在这里就是 2 - 1 * 1。
-# 看起来对得上，只差一个细节：打印的是 ``1.0000``，不是 ``1.``，说明有的元素不是整数。
+# 先算损失，再 ``backward()``，然后 ``step()``。要单独观察 ``step()``，它直接手写梯度，这是个好办法。
+# 它的公式 ``参数_new = 参数_old + 负梯度值 * 学习率``，在这里就是 2 - 1 * 1。对得上，只差最末一位。
 
 # sphinx_gallery_covers = "S9 S10 C25"
 import torch
@@ -45,7 +43,6 @@ from torch import optim
 weight = torch.tensor([[2.0, 3.0], [4.0, 5.0]], requires_grad=True)
 weight.grad = torch.ones((2, 2))
 optim.Adam([weight], lr=1.0).step()
-print(weight.detach())
 print(f"{weight[0, 0].item():.10f}")
 # sphinx_gallery_start_ignore
 expected = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -115,18 +112,17 @@ import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-fig, ax = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.9), layout="constrained")
 fig.set_gid("moves-first-step")
 fig.set_label(
-    "Length of the first step against the gradient: SGD is a diagonal; Adam is flat at "
-    "1, and bends down below 1e-8 | "
-    "第一步的长度随梯度大小的变化：SGD 是一条斜线；Adam 停在 1，到 1e-8 以下才下弯"
+    "Length of the first step: SGD is a diagonal; Adam is flat, but below 1e-8 | "
+    "第一步的长度：SGD 是一条斜线；Adam 停在 1，到 1e-8 以下才下弯"
 )
 ax.loglog(sizes, -by_sgd.detach(), "C0", lw=3)
 ax.loglog(sizes, -w.detach(), "C1", lw=3)
 ax.plot(1e-8, 0.5, "C1o", ms=9)
 ax.text(1e-8, 4, "eps = 1e-8: half a step | eps = 1e-8：半步", color="C1", ha="center")
-ax.text(2e3, 0.04, "Adam: the learning rate | Adam：等于学习率", color="C1", ha="center")
+ax.text(2e3, 0.01, "Adam: the learning rate | Adam：等于学习率", color="C1", ha="center")
 ax.text(2e-3, 3e-6, "SGD: the gradient | SGD：等于梯度", color="C0")
 ax.set_xlabel("size of the gradient | 梯度的大小")
 ax.set_ylabel("length of the first step | 第一步的长度")
@@ -169,18 +165,17 @@ def rule(name, g, m, v, t):
 # %%
 # A step is not minus the gradient | 一步不等于负梯度
 # ---------------------------------------------------
-# Feed the five with the gradients 1, -0.5, 2, 0, 0; ``torch.optim`` makes the same moves.
-# Adam: on the second step the gradient has changed sign and the step has not, -0.266,
-# uphill; on steps 4 and 5 the gradient is zero and it moves on by 0.539 and 0.456.
-# Momentum coasts too; SGD, Adagrad and RMSprop stop. RMSprop starts with ten times the
-# learning rate: it lacks Adam's bias correction. So where the note says that an
-# optimizer "uses gradient descent", "is based on gradients" is safer.
+# Feed the five rules with the gradients 1, -0.5, 2, 0, 0; ``torch.optim`` makes the same
+# moves. See Adam: on step 2 the gradient has changed sign and the move has not, it goes
+# uphill; on steps 4 and 5 the gradient is zero, and it moves on. Momentum coasts too; SGD,
+# Adagrad and RMSprop stop. RMSprop starts with ten times the learning rate: it lacks
+# Adam's bias correction. So "is based on gradients" is safer than "uses gradient
+# descent", the note's words.
 #
 # 依次喂给这五种规则梯度 1、-0.5、2、0、0，``torch.optim`` 走出来的每一步都一样。
-# 看 Adam 那一行：第 2 步梯度已经变号，步子却没有：-0.266，走的是上坡；
-# 第 4、5 步梯度为零，它仍然走了 0.539 和 0.456。动量法也会这样滑行；
-# SGD、Adagrad 和 RMSprop 则停住不动。RMSprop 的第一步是学习率的 10 倍，
-# 因为它没有 Adam 的偏差修正。所以笔记说优化器“采用梯度下降法”，说成“基于梯度”更稳妥。
+# 看 Adam 那一行：第 2 步梯度已经变号，步子却没有，走的是上坡；第 4、5 步梯度为零，
+# 它仍然在走。动量法也会这样滑行；SGD、Adagrad 和 RMSprop 则停住不动。RMSprop 的第一步
+# 是学习率的 10 倍，因为它没有 Adam 的偏差修正。所以笔记说优化器“采用梯度下降法”，说成“基于梯度”更稳妥。
 
 # sphinx_gallery_covers = "C4 C5"
 gradients = torch.tensor([1.0, -0.5, 2.0, 0.0, 0.0])
@@ -209,10 +204,9 @@ torch.testing.assert_close(moves["Adam"], expected, rtol=0, atol=1e-3)
 assert abs(moves["RMSprop"][0] + 10) < 1e-3
 assert all(moves[name][3:] == [0.0, 0.0] for name in ("SGD", "Adagrad", "RMSprop"))
 
-fig, axes = plt.subplots(1, 3, figsize=(8, 3.2), sharey=True, layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.7), sharey=True, layout="constrained")
 fig.set_label(
-    "Five steps of SGD, momentum and Adam over grey marks of minus the gradient: only "
-    "SGD meets the marks | "
+    "Five steps of SGD, momentum and Adam: only SGD's are minus the gradient, grey | "
     "SGD、动量和 Adam 各走五步，灰线是负梯度：只有 SGD 与灰线重合"
 )
 titles = {"SGD": "SGD: minus the gradient | SGD：负梯度"}
@@ -232,17 +226,14 @@ plt.show()
 # %%
 # How old gradients fade | 旧梯度的影响怎样消退
 # ---------------------------------------------
-# The note says that momentum caches "the gradient values of the previous few times". What
-# is kept is one tensor per parameter. Give a gradient of 1 once, then zeros, and read it:
-# a gradient that is :math:`k` steps old counts :math:`0.9^k` in the momentum buffer, and
-# :math:`0.1 \cdot 0.9^k` in Adam's first moment, an exponential moving average. A list of
-# the last four would drop it all at once; here, after 7 steps, nearly half is left.
+# The note says that momentum caches "the gradient values of the previous few times". It
+# keeps one tensor per parameter. After a gradient of 1 come zeros: :math:`k` steps later it
+# counts :math:`0.9^k` in the momentum buffer, and :math:`0.1 \cdot 0.9^k` in Adam's first
+# moment, an exponential moving average. A list of four would drop it all at once.
 #
 # 笔记说动量要“把前几次的梯度值缓存下来”，实际上每个参数只存一个张量。
-# 先给一次梯度 1，之后全给 0，再读出来看：:math:`k` 步以前的梯度，
-# 在动量缓冲区里只剩 :math:`0.9^k`；Adam 的一阶矩是指数移动平均，
-# 它占 :math:`0.1 \cdot 0.9^k`。要是只存最近四次，四步之后就忘得一干二净；
-# 这里过了 7 步，还剩将近一半。
+# 先给一次梯度 1，之后全给 0：过了 :math:`k` 步，它在动量缓冲区里只剩 :math:`0.9^k`；
+# Adam 的一阶矩是指数移动平均，它占 :math:`0.1 \cdot 0.9^k`。要是只存最近四次，四步之后就忘得一干二净。
 
 # sphinx_gallery_covers = "C13"
 a, b = (torch.zeros(1, requires_grad=True) for _ in range(2))
@@ -261,7 +252,7 @@ torch.testing.assert_close(torch.tensor(buffer), 0.9**age)
 torch.testing.assert_close(torch.tensor(moment), 0.1 * 0.9**age)
 assert buffer[6] > 0.5 > buffer[7]
 
-fig, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.5), layout="constrained")
 fig.set_gid("moves-half-life")
 fig.set_label(
     "What is left of a gradient fades by a tenth a step; a list would lose it | "

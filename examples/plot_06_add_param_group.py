@@ -60,9 +60,8 @@ assert [len(group["params"]) for group in optimizer.param_groups] == [24, 2]
 # Groups that are added later | 建好之后再加组
 # --------------------------------------------
 # The note adds its groups with ``add_param_group()``. A bare tensor in ``{"params": w2}``
-# is fine: torch wraps it in a list. In its second example, a comment says "put the
-# parameter w2", and the code puts two. The added ones have no gradient, so a step moves
-# ``weight`` alone.
+# is fine: torch wraps it in a list. Its second example says "put the parameter w2", and
+# puts two. The added ones have no gradient, so a step moves ``weight`` alone.
 #
 # 笔记里的组是用 ``add_param_group()`` 加上去的。``{"params": w2}`` 没写方括号，没问题，
 # torch 会替你包成列表。第二个例子的注释写着“放置参数 w2”，代码放的却是两个张量。
@@ -128,7 +127,7 @@ assert [len(group["params"]) for group in groups] == [6, 18, 1, 1]
 # ------------------------------------------------
 # Early layers learn general features, so in fine-tuning their learning rates are often
 # smaller, layer by layer: here each is 0.7 of the one above. In plain torch, a dict per
-# layer does it. As a rule, ``optimkit.layer_decay`` can be combined with others: you say
+# layer does it. ``optimkit.layer_decay`` is a rule, to be combined with others: you say
 # which layer a name belongs to.
 #
 # 越靠前的层，学到的东西越通用，所以微调时常常从后往前，让学习率一层比一层小，
@@ -148,7 +147,6 @@ def depth(name):
 
 
 groups = optimkit.param_groups(model, optimkit.layer_decay(0.7, depth), lr=1e-2)
-print([round(group["lr"], 4) for group in torch.optim.AdamW(groups).param_groups])
 # sphinx_gallery_start_ignore
 rates = [group["lr"] for group in groups]
 torch.testing.assert_close(rates, [0.01 * 0.7 ** (6 - layer) for layer in range(7)])
@@ -158,7 +156,7 @@ import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-fig, ax = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.7), layout="constrained")
 fig.set_label(
     "Bars: the learning rate of seven layers, 0.0012 at the first, 0.01 at the head | "
     "七层的学习率柱状图，从第一层的 0.0012 升到 head 的 0.01"
@@ -213,13 +211,12 @@ assert optimkit.audit(sgd).codes == ("duplicate",)
 # %%
 # A late group and its old gradient | 后加入的组带着旧梯度
 # --------------------------------------------------------
-# Now train the head first, and let the features join later. Until then,
-# ``optimizer.zero_grad()`` does not reach them. Wrong: add them as they are. The
-# gradients of 50 iterations have piled up, and their first step is some 50 times too
-# long. Right: ``zero_grad()`` of the layer, or of the model, and then add the group.
-# ``optimkit.add_param_group`` does both.
+# Train ``head`` first, and let ``features`` join later. Until then ``optimizer.zero_grad()``
+# does not reach them. Wrong: add them as they are. The gradients of 50 iterations have
+# piled up, and their first step is some 50 times too long. Right: ``zero_grad()`` of the
+# layer, or of the model, and then add the group. ``optimkit.add_param_group`` does both.
 #
-# 先训练 ``head``，再让特征提取部分加入。加入之前，``optimizer.zero_grad()`` 管不到它们。
+# 先训练 ``head``，再让 ``features`` 加入。加入之前，``optimizer.zero_grad()`` 管不到它们。
 # 错误的做法是直接加：50 次迭代的梯度越积越多，加入后的第一步全用上，
 # 这一步的步幅约为正常的 50 倍。正确的做法是先对这一层（或整个模型）调用 ``zero_grad()``，
 # 再加这一组。``optimkit.add_param_group`` 两件事一起做。
@@ -323,10 +320,9 @@ for _ in range(40):
 rates = [[group["lr"] for group in each.param_groups] for each in (sgd, plain)]
 torch.testing.assert_close(*rates)
 
-fig, ax = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.7), layout="constrained")
 fig.set_label(
-    "Three falling learning rates; two begin at epochs 10 and 20, on the dashed lines "
-    "they would have followed from the start | "
+    "Three falling learning rates; two begin late, each on its own dashed line | "
     "三条下降的学习率曲线，后两条从第 10、第 20 轮开始，正好接在各自的虚线上"
 )
 texts = {"head": 0.1, "joins at 10 | 第 10 轮加入": 0.03}

@@ -26,15 +26,13 @@ does not go by names: parameters are numbered, and on loading their order decide
 # Numbers, not names | 只有编号，没有名字
 # ---------------------------------------
 # The note, the Chinese post that these pages began with (checked line by line), prints
-# a state dict four times and shows none of the outputs. Here are the first two. Before
-# ``step()``, ``state`` is empty; after it, there is an entry for 0 alone, since ``w2`` and
-# ``w3`` have no gradient. The 0 stands for the first tensor you passed, 1 and 2 for the
-# next; the tensors themselves are not in the dict.
+# a state dict before and after ``step()``, without the output. Before, ``state`` is empty;
+# after, there is an entry for 0 alone, since ``w2`` and ``w3`` have no gradient. The 0 stands
+# for the first tensor you passed; the tensors themselves are not in the dict.
 #
-# 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），把状态字典打印了四次，输出一次也没贴。
-# 先看前两次：``step()`` 之前，``state`` 是空的；之后只有编号 0 这一项，
-# 因为 ``w2`` 和 ``w3`` 没有梯度，没有更新过。0 指的是你传进去的第一个张量，
-# 1 和 2 依次是后面两个。张量本身并不在字典里。
+# 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），在 ``step()`` 前后各打印一次状态字典，
+# 没贴输出。之前 ``state`` 是空的；之后只有编号 0 这一项，因为 ``w2`` 和 ``w3`` 没有梯度，没有更新过。
+# 0 指的是你传进去的第一个张量；张量本身并不在字典里。
 
 # sphinx_gallery_covers = "S13 C35"
 import torch
@@ -53,7 +51,6 @@ before = optimizer.state_dict()
 optimizer.step()
 saved = optimizer.state_dict()
 print("state:", before["state"], "->", list(saved["state"]), list(saved["state"][0]))
-print("groups:", [group["params"] for group in saved["param_groups"]])
 # sphinx_gallery_start_ignore
 assert before["state"] == {} and list(saved["state"]) == [0]
 assert [group["params"] for group in saved["param_groups"]] == [[0], [1, 2]]
@@ -62,7 +59,7 @@ import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-fig, ax = plt.subplots(figsize=(7.8, 3.4), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.8, 3), layout="constrained")
 fig.set_label(
     "Three tensors point to numbers 0, 1, 2 in two groups; only 0 has state | "
     "三个张量依次对应两个参数组里的编号 0、1、2；只有 0 有状态"
@@ -102,15 +99,14 @@ plt.show()
 # %%
 # A zip called ``.pkl`` | 叫 ``.pkl`` 的 zip
 # ------------------------------------------
-# The note saves to ``optimizer_state_dict.pkl``. The name promises a pickle; the file
-# is a zip, and ``pickle`` can't read it. Call it ``.pt`` or ``.pth``. The note's next
-# comment, "create the name for the loaded state", stands over the line that reads the
-# file. Since PyTorch 2.6, ``torch.load`` by default reads tensors and plain data only,
-# and runs no code from the file; a state dict needs no more.
+# The note saves to ``optimizer_state_dict.pkl``. The file is no pickle but a zip, which
+# ``pickle`` can't read: call it ``.pt`` or ``.pth``. The note's next comment, "create the
+# name for the loaded state", stands over the line that reads it. Since PyTorch 2.6,
+# ``torch.load`` by default reads tensors and plain data, and runs no code: enough here.
 #
 # 笔记存成 ``optimizer_state_dict.pkl``。看后缀是 pickle，其实是 zip，``pickle`` 读不了；
 # 后缀应该用 ``.pt`` 或 ``.pth``。后面的注释“创建加载状态名”，下面那行做的其实是读文件。
-# 从 PyTorch 2.6 起，``torch.load`` 默认只读张量和普通数据，不执行文件里的代码；读状态字典，这就够了。
+# 从 PyTorch 2.6 起，``torch.load`` 默认只读张量和普通数据，不执行文件里的代码；这里也够用了。
 
 # sphinx_gallery_covers = "S13 C36 C37"
 import pickle
@@ -137,15 +133,14 @@ assert zipfile.is_zipfile(path)
 # %%
 # Loading overwrites your learning rate | 加载会覆盖你的学习率
 # ------------------------------------------------------------
-# Now the note builds the optimizer again, this time with ``lr=0.1``, and loads, to
-# "train on from the current state". Your 0.1 silently becomes the file's 1, and only
-# ``defaults`` still says 0.1. Look before you load: ``state_dict["param_groups"]`` is a
-# plain list of dicts, and ``optimkit.diff`` lists all that loading would change. To use
-# another learning rate, write it into the groups **after** loading. (Tutorial 12 has a way
-# that schedulers follow, too.)
+# The note builds the optimizer again, now with ``lr=0.1``, and loads, to "train on from the
+# current state". The 0.1 silently becomes the file's 1, and only ``defaults`` still says
+# 0.1. Look before you load: ``state_dict["param_groups"]`` is a plain list of dicts, and
+# ``optimkit.diff`` lists all that loading would change. To use another learning rate, write
+# it into the groups **after** loading. (Tutorial 12 has a way that schedulers follow, too.)
 #
-# 接着笔记重建优化器，这次写的是 ``lr=0.1``，然后加载，“接着当前状态往下训练”。
-# 你写的 0.1 变成了文件里的 1，没有任何提示，``defaults`` 却还是 0.1。加载之前先看一眼：
+# 笔记重建优化器，这次写的是 ``lr=0.1``，然后加载，“接着当前状态往下训练”。
+# 0.1 变成了文件里的 1，没有任何提示，``defaults`` 却还是 0.1。加载之前先看一眼：
 # ``state_dict["param_groups"]`` 就是一个由字典组成的列表；加载会改动什么，``optimkit.diff`` 全部列出来。
 # 想换个学习率接着训练，要在加载 **之后** 写进参数组。（教程 12 有个办法，调度器也会跟着变。）
 
@@ -165,12 +160,12 @@ assert not optimkit.diff(optimizer, path)
 # %%
 # The weights are not inside | 权重不在里面
 # -----------------------------------------
-# In the note nothing seems lost, since the tensor ``weight`` is still in memory. In a
-# new process it is not: you build a fresh one, and the optimizer goes on from step 1
-# over weights that never took it. Right: save both. Tutorial 12 saves the rest, too.
+# In the note nothing seems lost, since ``weight`` is still in memory. A new process builds
+# a ``fresh`` one, and the loaded optimizer goes on from step 1 over weights that never took
+# it. Right: save both. Tutorial 12 saves the rest, too.
 #
-# 在笔记里似乎什么也没丢，因为 ``weight`` 这个张量还在内存里。换一个进程就不是了：
-# 权重是新建的，优化器却以为已经走过一步。正确写法：两样一起存。还要存哪些，教程 12 接着讲。
+# 在笔记里似乎什么也没丢，因为 ``weight`` 这个张量还在内存里。换一个进程，权重就是新建的
+# ``fresh``，加载过的优化器却以为已经走过一步。正确写法：两样一起存。还要存哪些，教程 12 接着讲。
 
 # sphinx_gallery_covers = "C38"
 print("step:", optimizer.state[fresh]["step"].item())
@@ -212,9 +207,13 @@ assert state_dict["state"][0]["exp_avg"] is exp_avg
 # Order decides; names do not help | 次序说了算，有名字也没用
 # -----------------------------------------------------------
 # Walk half-way down a valley, and save. Then build the optimizer with ``a`` and ``b`` in
-# the other order, and load.
+# the other order, and load. Wrong: trust torch with it. Each gets the other's momentum;
+# both have the same shape, so no error follows. They even have names (since PyTorch 2.6),
+# which torch does not compare: the file's overwrite yours, and now ``b`` is called ``a``.
 #
-# 沿山谷走到一半，存下来。再建优化器时，``a`` 和 ``b`` 换了次序，然后加载。
+# 沿山谷走到一半，存下来。再建优化器时，``a`` 和 ``b`` 换了次序，然后加载。错误写法：交给 torch
+# 就不管了。两个参数各自拿到了对方的动量；形状相同，所以之后也不报错。
+# 它们其实有名字（PyTorch 2.6 起支持），torch 却不比对，还用文件里的把你的盖掉了，现在 ``b`` 名叫 ``a``。
 
 
 def make(order, at=(-8.0, 1.0)):
@@ -233,15 +232,6 @@ def walk(a, b, optimizer, steps):
     return points
 
 
-# %%
-# Wrong: trust torch with it. Each gets the other's momentum; both have the same shape,
-# so no error follows. They even have names (since PyTorch 2.6), which torch does not
-# compare: the file's overwrite yours, and now ``b`` is called ``a``.
-#
-# 错误写法：交给 torch 就不管了。两个参数各自拿到了对方的动量；形状相同，所以之后也不报错。
-# 它们其实有名字（PyTorch 2.6 起支持），torch 却不比对，还用文件里的把你的盖掉了，
-# 现在 ``b`` 名叫 ``a``。
-
 first = make("ab")
 half = walk(*first, 9)
 half_way = copy.deepcopy(first[-1].state_dict())
@@ -249,22 +239,21 @@ whole = walk(*first, 18)
 
 a, b, optimizer = make("ba", half[-1])
 optimizer.load_state_dict(copy.deepcopy(half_way))
-(group,) = optimizer.param_groups
-print(group["param_names"], "first is b:", group["params"][0] is b)
+print("b, a are called", optimizer.param_groups[0]["param_names"])
 wrong = walk(a, b, optimizer, 18)
 # sphinx_gallery_start_ignore
+(group,) = optimizer.param_groups
 assert group["param_names"] == ["a", "b"] and group["params"][0] is b
 # sphinx_gallery_end_ignore
 
 # %%
 # Right, in plain torch: keep the order, and assert that the saved ``param_names`` are
 # yours before you load. Or ``optimkit.load_optimizer``, which goes by name: the order may
-# change, or the groups, and every momentum buffer finds its parameter. The walk goes on
-# as if never interrupted.
+# change, or the groups, and every momentum buffer finds its parameter.
 #
 # 正确写法，只用 torch：次序别变，加载之前断言存下的 ``param_names`` 与你的相同。
 # 或者用 ``optimkit.load_optimizer``，它按名字加载：次序变了、分组变了，每个动量缓冲区照样
-# 找得到自己的参数，走法与不中断时完全一样。
+# 找得到自己的参数。
 
 # sphinx_gallery_thumbnail_number = 2
 a, b, optimizer = make("ba", half[-1])
@@ -275,7 +264,7 @@ by_name = walk(a, b, optimizer, 18)
 assert by_name == whole != wrong
 # sphinx_gallery_start_ignore
 assert saved_group["param_names"] == ["a", "b"]
-fig, ax = plt.subplots(figsize=(7.5, 3.7), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.9), layout="constrained")
 fig.set_label(
     "A path into a valley; loaded by name it goes on, by order it turns off | "
     "走进山谷的路径：按名字加载，接着往前走；按次序加载，拐向别处"

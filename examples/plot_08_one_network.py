@@ -30,12 +30,12 @@ seen.
 # Wrong: a network that returns nothing | 错误：网络什么也不返回
 # --------------------------------------------------------------
 # The note, the Chinese post that these pages began with (checked line by line), builds
-# this network and its optimizer. Its five settings are all there, from ``lr`` to
-# ``amsgrad``, and six newer ones. But ``forward`` holds only ``pass``, so the network
-# returns None: no output, no loss, no gradients. Ask for the loss, and you get an error.
+# this network, and an optimizer whose one group has its five settings still, and six newer
+# ones (tutorial 02). But ``forward`` holds only ``pass``, so the network returns None: no
+# output, no loss, no gradients. Ask for the loss, and you get an error.
 #
-# 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），建的就是这个网络和它的优化器。
-# 当年的五项设置都在，从 ``lr`` 到 ``amsgrad``，后来又多了六项。可是 ``forward`` 里只有 ``pass``，
+# 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），建的就是这个网络和它的优化器：
+# 只有一个参数组，当年的五项设置都在，后来又多了六项（见教程 02）。可是 ``forward`` 里只有 ``pass``，
 # 所以网络返回 None：没有输出就算不了损失，没有损失就没有梯度。一算损失，马上报错。
 
 # sphinx_gallery_covers = "S14 C39 C11"
@@ -56,7 +56,6 @@ class Model(nn.Module):
 
 net_1 = Model()
 optimizer_1 = torch.optim.Adam(net_1.parameters(), lr=0.1)
-print(*optimizer_1.param_groups[0])
 try:
     cross_entropy(net_1(torch.randn(2, 1, 8, 8)), torch.tensor([0, 1]))
     # sphinx_gallery_start_ignore
@@ -75,11 +74,11 @@ assert list(group)[:6] == ["params", *note]
 # Wrong: ``step()`` without ``backward()`` | 错误：没有 ``backward()`` 就 ``step()``
 # -----------------------------------------------------------------------------------
 # This one is worse, because it is silent. All gradients are None, so ``step()`` skips
-# every tensor. Compare a weight before and after; or all that an optimizer holds, with
-# ``optimkit.snapshot`` and ``optimkit.diff``.
+# every tensor. Compare a weight of ``net_1`` before and after; or all that an optimizer
+# holds, with ``optimkit.snapshot`` and ``optimkit.diff``.
 #
 # 这种写法更糟，因为它不出声：梯度全是 None，``step()`` 会把每个张量都跳过去。
-# 比一比某个权重的前后，就看得出来；想比较优化器手里的全部东西，用 ``optimkit.snapshot`` 和
+# 比一比 ``net_1`` 某个权重的前后，就看得出来；想比较优化器手里的全部东西，用 ``optimkit.snapshot`` 和
 # ``optimkit.diff``。
 
 import optimkit
@@ -97,11 +96,11 @@ assert net_1.conv1.bias.item() == bias
 # %%
 # Draw the data | 数据自己画
 # --------------------------
-# Each image is a line in one of four directions, at a random place, under noise. The
-# label is the direction. 2000 images are for training, and 500 others for validation:
+# Each image, 16×16, is a line in one of four directions, at a random place, under noise.
+# The label is the direction. 2000 images are for training, and 500 others for validation:
 # the optimizer never sees those.
 #
-# 每张图是一条直线，方向是四种之一，位置随机，再加上噪声；标签就是方向。
+# 每张图是 16×16 的一条直线，方向是四种之一，位置随机，再加上噪声；标签就是方向。
 # 2000 张用来训练，另外 500 张用来验证，优化器从不接触这 500 张。
 
 torch.manual_seed(0)
@@ -118,13 +117,12 @@ def draw(n):
 
 images, labels = draw(2000)
 val_images, val_labels = draw(500)
-print(images.shape, labels[:8].tolist())
 # sphinx_gallery_start_ignore
 import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-fig, axes = plt.subplots(1, 4, figsize=(7.8, 2.5), layout="constrained")
+fig, axes = plt.subplots(1, 4, figsize=(7.8, 2.3), layout="constrained")
 fig.set_label(
     "Four noisy images, each with a bright line in another direction. | "
     "四张带噪声的图像，每张都有一条亮线，方向各不相同。"
@@ -140,12 +138,12 @@ plt.show()
 # A network that answers | 有输出的网络
 # -------------------------------------
 # Eight filters of 7×7 look for something in the image, ``amax`` keeps the strongest
-# response of each, and a linear layer turns those into four logits. In a loop, loss and
-# network are yours; the optimizer sees the lower row of the figure alone, four tensors
-# and their ``.grad``. That is why a missing ``backward()`` is no error to it.
+# response of each, and a linear layer turns those into four logits. Loss and network are
+# yours; the optimizer sees the lower row of the figure alone, four tensors and their
+# ``.grad``. That is why a missing ``backward()`` is no error to it.
 #
 # 八个 7×7 的卷积核在图中各找各的东西，``amax`` 取每个卷积核最强的响应，
-# 线性层再把它们变成四个 logits。在循环里，网络和损失是你的事；优化器只看得见图中下面一排：
+# 线性层再把它们变成四个 logits。网络和损失是你的事；优化器只看得见图中下面一排：
 # 四个张量，和它们的 ``.grad``。所以漏了 ``backward()``，它并不觉得有错。
 
 
@@ -167,7 +165,7 @@ optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
 # sphinx_gallery_start_ignore
 report = optimkit.describe(optimizer, net)
 assert [group.parameters for group in report.groups] == [4] and not report.unmanaged
-fig, ax = plt.subplots(figsize=(7.8, 3.4), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.8, 3), layout="constrained")
 fig.set_label(
     "A loop: images, net, loss; backward() to .grad; step() to the net's tensors. | "
     "一个环：图像、网络、损失；backward() 到 .grad；step() 回到网络的张量。"
@@ -204,11 +202,11 @@ plt.show()
 # %%
 # Train, then validate | 训练，然后验证
 # -------------------------------------
-# Each mini-batch goes round the figure once: the loss, ``zero_grad()``, ``backward()``,
+# Each mini-batch takes ``net`` once round: the loss, ``zero_grad()``, ``backward()``,
 # ``step()``. After each epoch comes validation, with two switches: ``eval()`` turns
 # ``Dropout`` off, ``no_grad()`` records nothing, since no ``backward()`` will follow.
 #
-# 每个小批量沿上图走一圈：算损失，``zero_grad()``，``backward()``，``step()``。
+# 每个小批量带着 ``net`` 走一圈：算损失，``zero_grad()``，``backward()``，``step()``。
 # 每轮结束后做验证，要拨两个开关：``eval()`` 关掉 ``Dropout``；
 # ``no_grad()`` 不再记录计算图，反正后面没有 ``backward()``。
 
@@ -257,7 +255,7 @@ assert accuracy[0] < 0.5
 guess = torch.tensor(4.0).log().item()
 assert val_losses[0] > guess > 5 * val_losses[-1]
 
-fig, ax = plt.subplots(figsize=(7.8, 3.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.8, 2.5), layout="constrained")
 fig.set_label(
     "Training and validation loss both fall far below that of guessing. | "
     "训练损失和验证损失都降到远低于瞎猜的水平。"
@@ -277,17 +275,16 @@ plt.show()
 # What did it learn? | 学到了什么？
 # ---------------------------------
 # The optimizer knows no lines and no directions; it lowered one number, the loss. Yet
-# look at the eight filters, before and after: noise has become short lines, in the
-# directions of the data.
+# look at the eight filters, ``conv`` of ``net``, before and after: noise has become short
+# lines, in the directions of the data.
 #
-# 优化器不懂什么直线、什么方向，它只是在把损失这一个数往下压。可是看看训练前后的八个卷积核：
+# 优化器不懂什么直线、什么方向，它只是在把损失这一个数往下压。可是看看训练前后 ``net`` 的八个卷积核：
 # 原来是噪声，现在成了短短的线段，方向正是数据里的方向。
 
 # sphinx_gallery_thumbnail_number = 4
 learned = net.conv.weight.detach()
-print(f"largest weight: {at_start.abs().max():.2f} -> {learned.abs().max():.2f}")
 # sphinx_gallery_start_ignore
-fig, axes = plt.subplots(2, 8, figsize=(7.8, 2.7), layout="constrained")
+fig, axes = plt.subplots(2, 8, figsize=(7.8, 2.4), layout="constrained")
 fig.set_label(
     "Eight filters: random squares above, before training; bright lines below. | "
     "八个 7×7 的卷积核：上排是训练前，杂乱的方块；下排是训练后，明亮的直线。"

@@ -32,14 +32,13 @@ two of them the same tensor.
 # The note, the Chinese post that these pages began with (checked line by line), takes two
 # networks "as one network", in one group, or "as several networks", in two. (Its text
 # calls both two-group versions ``optimizer_3``; its program says ``optimizer_4`` for the
-# second, and so do we.) The ``defaults`` of that one say 0.001, and nothing trains with
-# it: each group brings its own ``lr``, and ``defaults`` fill in only what a group leaves
-# out.
+# second.) The ``defaults`` of that one say 0.001, and nothing trains with it: each group
+# brings its own ``lr``.
 #
 # 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），把两个网络“当成一个网络优化”，放在一个组里；
 # 或者“当成多个网络优化”，分成两个组。（两种分组的写法，正文里都叫 ``optimizer_3``，
-# 程序里把后一个叫 ``optimizer_4``，这里也这么叫。）后一个的 ``defaults`` 是 0.001，可没有谁用它训练：
-# 每个组都自带 ``lr``，``defaults`` 只补上组里没写的项。
+# 程序里把后一个叫 ``optimizer_4``。）后一个的 ``defaults`` 是 0.001，可没有谁用它训练：
+# 每个组都自带 ``lr``。
 
 # sphinx_gallery_covers = "S15 S16 S17 S18 C42 C44"
 import torch
@@ -70,7 +69,7 @@ labels = {
     for net, model, color in (("net_1", net_1, "C0"), ("net_2", net_2, "C1"))
     for name, p in model.named_parameters()
 }
-fig, axes = plt.subplots(1, 2, figsize=(7.8, 3.4), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(7.8, 2.8), layout="constrained")
 fig.set_label(
     "Eight tensors: all in group 0, or four in group 0 and four in group 1. | "
     "八个张量：全在第 0 组，或者四个在第 0 组、四个在第 1 组。"
@@ -158,8 +157,8 @@ assert one == two
 # -------------------------------------------
 # Groups, says the note, make it "easy to let the learning rates differ". Let them: the
 # encoder keeps 0.001, the decoder gets 0.01, and the training differs. With many networks
-# write the exception alone: ``optimkit.param_groups`` takes them by name, what no rule
-# mentions keeps the base options, and a rule that fits no parameter is an error.
+# write the exceptions alone: ``optimkit.param_groups`` takes rules by name; the rest keeps
+# the base options, and a rule that fits no parameter is an error.
 #
 # 笔记说，分组“可以很容易的让多个网络的学习率各不相同”。那就真的设成不同：
 # 编码器还是 0.001，解码器用 0.01，训练过程就不一样了。网络一多，不妨只写例外：
@@ -178,7 +177,7 @@ print([(len(group["params"]), group["lr"]) for group in groups])
 # sphinx_gallery_start_ignore
 assert own[-1] < 0.7 * two[-1]
 assert [(len(group["params"]), group["lr"]) for group in groups] == [(4, 0.001), (4, 0.01)]
-fig, ax = plt.subplots(figsize=(7.8, 3), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.8, 2.4), layout="constrained")
 fig.set_label(
     "Loss over 300 steps: slow with 0.001 for both, faster with 0.01 for the decoder. | "
     "300 步的损失：两个网络都用 0.001，下降得慢；解码器用 0.01，快得多。"
@@ -233,29 +232,27 @@ assert silent.param_groups[0]["lr"] == 0.001
 # Wrong: one tensor, two optimizers | 错误：一个张量，两个优化器
 # --------------------------------------------------------------
 # The note builds ``optimizer_2``, ``optimizer_3`` and ``optimizer_4`` over the same two
-# networks. No harm there, since none of them steps. If two do, each weight moves twice,
-# and PyTorch says nothing. Right: build each from the ``parameters()`` of networks of its
-# own. ``optimkit.audit`` finds what two optimizers share, and ``optimkit.partition``
-# splits the parameters of one or more models by name: none left out, none twice.
+# networks. No harm there, since none of them steps. If two do, each weight moves twice, and
+# PyTorch says nothing (tutorial 02). Right: build each from the ``parameters()`` of networks
+# of its own. ``optimkit.audit`` finds what two optimizers share; ``optimkit.partition``
+# splits the parameters of models by name, none left out, none twice.
 #
 # 笔记在同样的两个网络上，先后建了 ``optimizer_2``、``optimizer_3``、``optimizer_4``。
-# 那里没出事，因为谁也没有调用 ``step()``。要是有两个都更新，每个权重就会走两次，PyTorch 一声不吭。
+# 那里没出事，因为谁也没有调用 ``step()``。要是有两个都更新，每个权重就会走两次，PyTorch 一声不吭（见教程 02）。
 # 正确写法：每个优化器只用自己那几个网络的 ``parameters()``。两个优化器共用了什么，
 # ``optimkit.audit`` 会告诉你；``optimkit.partition`` 则按名字把模型的参数分成几份，一个不漏，一个不重。
 
 # sphinx_gallery_covers = "C56"
-bias = net_1[0].bias
-before = bias.item()
-bias.grad = torch.ones(1)
-optimizer_2.step()
-optimizer_3.step()
-print(f"moved by {bias.item() - before:.2f}, with lr 0.1")
-
 models = {"net_1": net_1, "net_2": net_2}
 print(optimkit.audit([optimizer_2, optimizer_3], models=models))
 parts = optimkit.partition(models, first="net_1.*", second="net_2.*")
 print({name: len(part) for name, part in parts.items()})
 # sphinx_gallery_start_ignore
+bias = net_1[0].bias
+before = bias.item()
+bias.grad = torch.ones(1)
+optimizer_2.step()
+optimizer_3.step()
 torch.testing.assert_close(bias.item() - before, -0.2, rtol=0, atol=1e-4)
 assert "shared" in optimkit.audit([optimizer_2, optimizer_3], models=models).codes
 apart = [torch.optim.Adam(part) for part in parts.values()]
@@ -291,11 +288,11 @@ torch.testing.assert_close(moved, 0.005, rtol=0.02, atol=0)
 # Right: two optimizers take turns | 正确：两个优化器轮流更新
 # -----------------------------------------------------------
 # Each optimizer clears its own gradients and takes its own steps; ``detach()`` keeps the
-# discriminator's loss out of the generator. The generated points start as a blob and end
-# on the ring.
+# discriminator's loss out of the generator, ``gen``. Its points start as a blob and end on
+# the ring of real ones, at a radius of 2.
 #
 # 两个优化器各清各的梯度，各走各的步；``detach()`` 让判别器的损失传不到生成器。
-# 生成的点起初挤成一团，最后落在圆环上。
+# ``gen`` 生成的点起初挤成一团，最后落在真实数据所在的圆环上，半径为 2。
 
 # sphinx_gallery_thumbnail_number = 3
 torch.manual_seed(0)
@@ -321,15 +318,14 @@ for step in range(1, 801):
     if step in (100, 200, 800):
         shots[step] = gen(noise).detach()
     # sphinx_gallery_end_ignore
-radius = gen(torch.randn(1000, 2)).detach().norm(dim=1)
-print(f"mean radius {radius.mean():.1f}, of the real points 2.0")
 # sphinx_gallery_start_ignore
+radius = gen(torch.randn(1000, 2)).detach().norm(dim=1)
 assert abs(radius.mean() - 2) < 0.3
 x, y = shots[800].T
 assert torch.histc(torch.atan2(y, x), 12, -torch.pi, torch.pi).min() > 10
 random_state = torch.get_rng_state()
 
-fig, axes = plt.subplots(1, 4, figsize=(7.8, 2.6), layout="constrained")
+fig, axes = plt.subplots(1, 4, figsize=(7.8, 2.5), layout="constrained")
 fig.set_label(
     "Generated points at four steps: a blob spreads and ends on a grey ring. | "
     "四个时刻生成的点：一小团散开，最后落在灰色的圆环上。"

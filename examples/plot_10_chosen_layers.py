@@ -64,15 +64,13 @@ assert optimkit.describe(optimizer, model).unmanaged == ("layer4.weight", "layer
 # Two layers learn, one stays | 两层在学，一层不动
 # ------------------------------------------------
 # To compare before with after, the note prints the layers at ``i == 0`` and ``i == 99``.
-# The first print is late: one step is taken by then. Right: copy the weights ahead of the
-# loop, as ``start`` does. ``layer4`` has not moved since: the note is right. But the loss
-# has hardly fallen: 100 iterations at ``lr=0.01`` are few, the untrained ``layer4`` holds
-# back the rest, and the next two sections show what else is wrong.
+# That is late: one step is taken by then. Right: copy the weights ahead of the loop, as
+# ``start`` does. ``layer4`` does not move, as the note says. But the loss hardly falls: 100
+# iterations at ``lr=0.01`` are few, and the next two sections show what else is wrong.
 #
 # 笔记在 ``i == 0`` 和 ``i == 99`` 时各打印一次这几层，想对比训练前后。
-# 差了一步：第一次打印之前已经更新过，算不上“训练前”。正确写法：像 ``start`` 那样，
-# 进循环之前先把权重复制一份。从那以后 ``layer4`` 分毫未动，笔记说得对。
-# 可损失也几乎没降：``lr=0.01`` 只迭代 100 次太少，没训练的 ``layer4`` 也拖了后腿，
+# 差了一步：第一次打印之前已经更新过。正确写法：像 ``start`` 那样，进循环之前先把权重复制一份。
+# ``layer4`` 分毫未动，笔记说得对。可损失也几乎没降：``lr=0.01`` 只迭代 100 次太少，
 # 还有两处毛病，接下来两节分别说。
 
 # sphinx_gallery_covers = "S20 C45 C50"
@@ -103,7 +101,7 @@ import matplotlib.pyplot as plt
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
 titles = ("trained | 训练", "trained | 训练", "left out | 没交给优化器")
-fig, axes = plt.subplots(1, 3, figsize=(7.5, 3.8), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(7.5, 2.9), layout="constrained")
 for i, ax, title in zip((0, 2, 4), axes, titles, strict=True):
     cells = torch.cat([moved[f"layer{i}.weight"], moved[f"layer{i}.bias"][:, None]], 1)
     cells = (cells if i == 4 else cells.T).numpy()
@@ -122,12 +120,12 @@ plt.show()
 # %%
 # Wrong: two steps per gradient | 错误：一个梯度走两步
 # ----------------------------------------------------
-# The loop calls ``optimizer.step()`` twice. For plain SGD that doubles ``lr``: 0.1 moves
-# a weight by 0.20 here. With momentum it is 0.29, because the momentum buffer adds the
-# same gradient twice. Adam counts 200 steps in 100 iterations. Right: one ``backward()``,
-# one ``step()``.
+# The note's loop calls ``optimizer.step()`` twice. For plain SGD that doubles ``lr``: 0.1
+# moves a weight by 0.20. With momentum it is 0.29, because the momentum buffer adds the
+# same gradient twice. Adam counts 200 steps in 100 turns. Right: one ``backward()``, one
+# ``step()``.
 #
-# 循环里 ``optimizer.step()`` 调用了两次。普通 SGD 这样做，等于 ``lr`` 加倍：下面 ``lr`` 是 0.1，
+# 笔记的循环里 ``optimizer.step()`` 调用了两次。普通 SGD 这样做，等于 ``lr`` 加倍：下面 ``lr`` 是 0.1，
 # 却移动了 0.20；带动量就是 0.29，因为同一个梯度进了两次动量缓冲区。
 # Adam 则在 100 次迭代里记成 200 步。正确写法：一次 ``backward()``，一次 ``step()``。
 
@@ -151,16 +149,14 @@ assert adam.state[w]["step"] == 200
 # %%
 # Wrong: a ReLU before the loss | 错误：损失函数前还有一层 ReLU
 # -------------------------------------------------------------
-# ``CrossEntropyLoss`` wants logits, which may be negative; ``layer5`` is a ReLU. Where
-# the true class has a negative logit, the ReLU makes it 0 and passes no gradient back:
-# nothing pulls that class up. What does it cost? The figure has 20 seeds, each trained for
-# 1000 steps, all layers, with the last ReLU and without. The median loss is 1.35 with it,
-# 0.37 without, and each of the 20 is worse off with it.
+# ``CrossEntropyLoss`` wants logits, which may be negative; ``layer5`` of the note's network
+# is a ReLU. Where the true class has a negative logit, the ReLU makes it 0 and passes no
+# gradient back: nothing pulls that class up. In the figure all layers train for 1000 steps,
+# with the last ReLU and without: each of 20 seeds is worse off with it.
 #
-# ``CrossEntropyLoss`` 要的是 logits，可以是负数，而 ``layer5`` 偏偏是 ReLU。如果正确类别的
-# logit 是负数，ReLU 会把它变成 0，也不往回传梯度，再没有什么能把这一类的得分拉上来。代价有多大？
-# 图里用了 20 个随机种子，最后的 ReLU 留着、去掉各训练一遍，所有层都参与训练，各训练 1000 步。
-# 损失的中位数，留着是 1.35，去掉是 0.37；20 个种子无一例外，都是留着更差。
+# ``CrossEntropyLoss`` 要的是 logits，可以是负数，而笔记的网络最后一层 ``layer5`` 偏偏是 ReLU。
+# 如果正确类别的 logit 是负数，ReLU 会把它变成 0，也不往回传梯度，再没有什么能把这一类的得分拉上来。
+# 图里所有层都训练 1000 步，最后的 ReLU 留着、去掉各一遍：20 个随机种子无一例外，都是留着更差。
 
 # sphinx_gallery_covers = "C49"
 for last in (nn.ReLU(), nn.Identity()):
@@ -197,10 +193,10 @@ medians = [row.quantile(0.5).item() for row in final]
 torch.testing.assert_close(medians, [1.354, 0.374], rtol=0, atol=0.02)
 assert (final[0] > final[1]).all()
 
-fig, ax = plt.subplots(figsize=(7.5, 2.8), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.2), layout="constrained")
 for i, row in enumerate(final):
     ax.plot(row, torch.full((20,), i), f"C{i}o", alpha=0.5)
-    ax.plot(medians[i], i, f"C{i}|", ms=45, mew=4)
+    ax.plot(medians[i], i, f"C{i}|", ms=34, mew=4)
     ax.text(medians[i], i + 0.4, f"{medians[i]:.2f}", color=f"C{i}", ha="center")
 ax.set_yticks([0, 1], ["last ReLU kept | 留着 ReLU", "last ReLU removed | 去掉 ReLU"])
 ax.set(ylim=(-0.5, 1.7), xlabel="loss after 1000 steps | 1000 步后的损失")
@@ -215,12 +211,11 @@ plt.show()
 # %%
 # Left out, and still paying | 没交给优化器，梯度照样算
 # -----------------------------------------------------
-# ``layer4`` stays still, but ``backward()`` does not know that. It goes on adding to
-# that gradient, and ``optimizer.zero_grad()`` clears only what the optimizer holds, where
-# ``model.zero_grad()`` reaches everything.
+# ``layer4``, left out of the optimizer, stays still, but ``backward()`` goes on adding to its
+# gradient: ``optimizer.zero_grad()`` does not reach it, ``model.zero_grad()`` does.
 #
-# ``layer4`` 是不动了，可 ``backward()`` 并不知道，照样往它的梯度上加；
-# ``optimizer.zero_grad()`` 又只清自己管的参数，``model.zero_grad()`` 才清得到全部。
+# ``layer4`` 没交给优化器，是不动了，可 ``backward()`` 照样往它的梯度上加：
+# ``optimizer.zero_grad()`` 管不到它，``model.zero_grad()`` 才清得到。
 
 # sphinx_gallery_covers = "C45"
 
@@ -265,7 +260,7 @@ torch.testing.assert_close(
     [total.item(), clipped.item()], [23.86, 0.143 / 23.86], rtol=0.01, atol=0
 )
 
-fig, ax = plt.subplots(figsize=(7.5, 3), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.4), layout="constrained")
 ax.plot(kept, "C0", lw=3)
 ax.plot(cleared, "C1", lw=3)
 ax.text(60, 17, "optimizer.zero_grad()", color="C0", ha="right")
@@ -282,12 +277,12 @@ plt.show()
 # %%
 # Freeze what you leave out | 没交给优化器的，就冻结
 # --------------------------------------------------
-# ``optimkit.audit`` reports two things: trainable but managed by no optimizer, and a
-# gradient that no one clears. Two lines end both; ``optimkit.freeze`` is the two in one
-# call. The losses are the same to the last bit.
+# Of ``layer4``, ``optimkit.audit`` reports two things: trainable but managed by no optimizer,
+# and a gradient that no one clears. Two lines end both, or ``optimkit.freeze`` in one call.
+# The losses are the same to the last bit.
 #
-# ``optimkit.audit`` 报出两处毛病：可以训练却没有优化器管，有梯度却没人清。
-# 两行代码就能了结；``optimkit.freeze`` 把两行并成一次调用。训练损失与之前逐位相同。
+# ``optimkit.audit`` 报出 ``layer4`` 的两处毛病：可以训练却没有优化器管，有梯度却没人清。
+# 两行代码就能了结，或者调用一次 ``optimkit.freeze``。训练损失与之前逐位相同。
 
 # sphinx_gallery_covers = "C45"
 print(optimkit.audit(optimizer, models=model).codes)
@@ -303,13 +298,12 @@ assert not optimkit.audit(optimizer, models=model)
 # %%
 # Three ways, three prices | 三种办法，三种代价
 # ---------------------------------------------
-# Fine-tuning goes the other way round: keep the front, train a new head. Here are three
-# ways to keep two of three layers still, with the floating point operations of
-# ``backward()`` and the tensors in Adam's state. ``lr = 0`` saves nothing. Leaving them
-# out saves their state. Freezing them also ends the backward pass early, at a fifth of
-# the cost.
+# Fine-tuning keeps the front, and trains a new head. Here are three ways to keep two of
+# three layers still, with the floating point operations of ``backward()`` and the tensors
+# in Adam's state. ``lr = 0`` saves nothing. Leaving them out saves their state. Freezing
+# them also ends the backward pass early, at a fifth of the cost.
 #
-# 微调时正好相反：保留前面的层，训练新的输出层。下面用三种办法让三层中的前两层不动，并数出
+# 微调时保留前面的层，训练新的输出层。下面用三种办法让三层中的前两层不动，并数出
 # ``backward()`` 的浮点运算次数，和 Adam 的状态里有多少个张量。``lr = 0`` 什么也没省；
 # 不交给优化器，省下它们的状态；冻结起来还不止于此：反向传播提前结束，只花五分之一。
 
@@ -343,16 +337,15 @@ assert prices == [(1_000_000, 18), (1_000_000, 6), (200_000, 6)]
 # ``step()`` looks for a gradient, not at ``requires_grad``. In the usual loop ``zero_grad()``
 # makes the old one None before the next step, and the weight stays. Wrong: freeze between
 # ``backward()`` and ``step()``, or while gradients accumulate: nothing clears it, and the
-# "frozen" weight moves once more, by -0.19. With ``set_to_none=False`` it is zero, not None,
-# so momentum moves the weight on at every step, and weight decay would. Right, wherever
-# you are: drop the gradient, too, with ``w.grad = None``. ``optimkit.freeze`` does both.
+# "frozen" weight moves once more. With ``set_to_none=False`` it is zero, and momentum or
+# weight decay move the weight at every step. Right, wherever you are: drop the gradient,
+# too, with ``w.grad = None``. ``optimkit.freeze`` does both.
 #
 # ``step()`` 只看有没有梯度，不看 ``requires_grad``。常见的循环里，下一步之前 ``zero_grad()``
 # 会把旧梯度变成 None，权重就不动了。错误写法：在 ``backward()`` 和 ``step()`` 之间冻结，
-# 或者梯度累积到一半时冻结，旧梯度没人清，“冻结”的权重会再动一次，动了 -0.19。
-# 用 ``set_to_none=False`` 的话，梯度是零而不是 None，
-# 动量会让权重步步都动，权重衰减也会。正确写法，放在哪里都管用：梯度也丢掉，即 ``w.grad = None``。
-# ``optimkit.freeze`` 两件事一起做。
+# 或者梯度累积到一半时冻结，旧梯度没人清，“冻结”的权重会再动一次。用 ``set_to_none=False``
+# 的话，梯度是零而不是 None，动量或权重衰减会让权重步步都动。正确写法，放在哪里都管用：
+# 梯度也丢掉，即 ``w.grad = None``。``optimkit.freeze`` 两件事一起做。
 
 # sphinx_gallery_start_ignore
 moves = {}
@@ -407,13 +400,12 @@ assert decayed.item() < 1
 # %%
 # Unfreeze later, with a smaller step | 之后再解冻，步子小一点
 # ------------------------------------------------------------
-# Earlier on, the note wants a smaller learning rate for the "feature extraction part"
-# and a larger one for the fully connected layers. Good advice, and you can take it in
-# two stages: train the head first, then unfreeze the features and add them as a group
-# of their own. (Tutorial 06 says what to mind with a scheduler.)
+# The note's advice, a smaller learning rate for the "feature extraction part", is good, and
+# you can take it in two stages: train ``head`` first, then unfreeze ``features`` and add them
+# as a group of their own. (Tutorial 06 says what to mind with a scheduler.)
 #
-# 笔记前面建议，“特征提取部分”的学习率小一点，“全连接层”的学习率大一点。这个建议很好，
-# 还可以分两步走：先训练全连接层，再把特征提取部分解冻，单独加成一组。（有调度器时要注意什么，见教程 06。）
+# 笔记建议“特征提取部分”的学习率小一点，这个建议很好，还可以分两步走：先训练 ``head``，
+# 再把 ``features`` 解冻，单独加成一组。（有调度器时要注意什么，见教程 06。）
 
 # sphinx_gallery_covers = "C31"
 features, head = nn.Linear(10, 3), nn.Linear(3, 10)

@@ -30,13 +30,12 @@ the parameter groups. torch has 16 kinds; the figure below shows every one.
 # By hand, then by a scheduler | 先手动改，再交给调度器
 # -----------------------------------------------------
 # The note, the Chinese post that these pages began with (checked line by line), breaks
-# off here, with a heading and one line: "torch.optim.lr_scheduler: adjust the learning
-# rate". This page writes the chapter. A learning rate lives in ``param_groups``, so a loop
-# can change it: a tenth, every ten epochs. ``StepLR`` is that loop, and keeps count;
-# ``get_last_lr()`` tells what it has set.
+# off here, with one line: "torch.optim.lr_scheduler: adjust the learning rate". A learning
+# rate lives in ``param_groups``, so a loop can change it: a tenth, every ten epochs.
+# ``StepLR`` is that loop, and keeps count; ``get_last_lr()`` tells what it has set.
 #
 # 笔记，也就是这套教程最初依据的那篇中文文章（已逐条核对），写到这里就断了，
-# 只有一个标题和一行“torch.optim.lr_scheduler:调整学习率”，这一章由本页补上。
+# 只有一行“torch.optim.lr_scheduler:调整学习率”。
 # 学习率就放在 ``param_groups`` 里，写个循环就能改：每十轮降为原来的十分之一。
 # ``StepLR`` 就是这个循环，还替你数着轮数。``get_last_lr()`` 会告诉你它设成了多少。
 
@@ -64,14 +63,14 @@ for epoch in range(1, 31):
 # %%
 # All 16 schedulers | 全部 16 种调度器
 # ------------------------------------
-# To see where a scheduler will go you need no training: call ``step()`` of an optimizer
-# with an empty parameter, as above, then of the scheduler, and note ``lr``.
+# To see where a scheduler will go you need no training: step an optimizer with an empty
+# parameter, as ``make_sgd`` builds it, then the scheduler, and note ``lr``.
 # ``optimkit.lr_curve`` does that with a copy of yours. Each row of the figure is a family;
 # the last follows your function or your metric, or joins other schedulers, one after the
 # other (``SequentialLR``) or all at once (``ChainedScheduler``).
 #
-# 想知道调度器会怎么走，不必真的训练：像上面那样，用一个空参数建优化器，让它和调度器轮流 ``step()``，
-# 把 ``lr`` 记下来。``optimkit.lr_curve`` 就是这样做的，走的是副本，你手里的原样不动。
+# 想知道调度器会怎么走，不必真的训练：像 ``make_sgd`` 那样，用一个空参数建优化器，让它和调度器
+# 轮流 ``step()``，把 ``lr`` 记下来。``optimkit.lr_curve`` 就是这样做的，走的是副本，你手里的原样不动。
 # 图里一行是一类；最后一行听你的函数，或者听你的指标，
 # 或者把别的调度器接起来（``SequentialLR``）、叠起来（``ChainedScheduler``）用。
 
@@ -79,6 +78,10 @@ for epoch in range(1, 31):
 # sphinx_gallery_thumbnail_number = 1
 import optimkit
 
+scheduler = sched.StepLR(make_sgd(1.0), step_size=14, gamma=0.5)
+curve = optimkit.lr_curve(scheduler, steps=60)
+print(curve.lrs()[::14])
+# sphinx_gallery_start_ignore
 recipes = {
     sched.StepLR: {"step_size": 14, "gamma": 0.5},
     sched.MultiStepLR: {"milestones": [10, 40], "gamma": 0.4},
@@ -95,8 +98,6 @@ recipes = {
     sched.LambdaLR: {"lr_lambda": lambda t: 1 / (1 + t / 10)},
     sched.ReduceLROnPlateau: {"factor": 0.5, "patience": 9},
 }
-curve = optimkit.lr_curve(sched.StepLR(make_sgd(1.0), **recipes[sched.StepLR]), steps=60)
-# sphinx_gallery_start_ignore
 assert curve.lrs()[::14] == [1.0, 0.5, 0.25, 0.125, 0.0625]
 
 
@@ -118,15 +119,20 @@ import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
+joined = {sched.SequentialLR: ["linear, then cosine", "先线性，再余弦"]}
+joined[sched.ChainedScheduler] = ["linear × steps", "线性 × 阶梯"]
 stalled = [max(1 - t / 15, 0.3) for t in range(60)]
 rows = ["× a factor | 乘以因子", "a curve | 沿曲线", "start low | 低处起步", "yours | 你来定"]
-fig, axes = plt.subplots(4, 4, figsize=(8, 6.4), sharex=True, sharey=True)
+fig, axes = plt.subplots(4, 4, figsize=(8, 5.7), sharex=True, sharey=True)
 fig.set_layout_engine("constrained")
 for i, (ax, kind) in enumerate(zip(axes.flat, kinds, strict=True)):
     metrics = stalled if kind is sched.ReduceLROnPlateau else None
     curve = optimkit.lr_curve(make(kind, make_sgd(1.0)), 60, metrics)
     ax.plot(curve.lrs(), f"C{i // 4}", lw=2.5)
-    ax.set_title(kind.__name__, fontsize=8)
+    options = [(k, v) for k, v in recipes.get(kind, {}).items() if k != "base_lr"]
+    text = ", ".join(f"{k}={'f' if callable(v) else v}" for k, v in options)
+    halves = [f"{kind.__name__}\n{half}" for half in joined.get(kind, [text])]
+    ax.set_title(" | ".join(halves), fontsize=7.5)
     ax.set(ylim=(-0.05, 1.1), xticks=[0, 30, 60], yticks=[0, 1])
     ax.spines[["top", "right"]].set_visible(False)
 for ax, row in zip(axes[:, 0], rows, strict=True):
@@ -143,16 +149,14 @@ plt.show()
 # %%
 # How often to call ``scheduler.step()`` | ``scheduler.step()`` 多久调用一次
 # --------------------------------------------------------------------------
-# Large steps travel fast and end in noise; small ones settle. In a noisy bowl, 30
-# epochs of 10 batches: a constant 0.5 ends at a loss of 0.12, ``StepLR(10, 0.1)`` at
-# 0.02. Wrong: the same ``scheduler.step()`` in the batch loop. It counts calls, not
-# epochs, so hardly any ``lr`` is left in epoch 3, and the loss stays at 0.40. Right: call
-# it in the loop whose turns its arguments count.
+# Large steps travel fast and end in noise; small ones settle. In a noisy bowl, 30 epochs
+# of 10 batches, ``StepLR(10, 0.1)`` ends lower than a constant 0.5. Wrong: the same
+# ``scheduler.step()`` in the batch loop. It counts calls, not epochs, so hardly any ``lr``
+# is left in epoch 3. Right: call it in the loop whose turns its arguments count.
 #
-# 步子大走得快，最后停在噪声里；步子小才能落稳。在一个有噪声的碗里走 30 轮，每轮
-# 10 个批次：学习率恒为 0.5，损失停在 0.12；用 ``StepLR(10, 0.1)``，是 0.02。
-# 错误写法：把同一句 ``scheduler.step()`` 放进批次循环。它只数调用次数，不认轮数，
-# 到第 3 轮 ``lr`` 就降得所剩无几，损失停在 0.40。
+# 步子大走得快，最后停在噪声里；步子小才能落稳。在一个有噪声的碗里走 30 轮，每轮 10 个批次，
+# 用 ``StepLR(10, 0.1)``，最后比学习率恒为 0.5 低。错误写法：把同一句 ``scheduler.step()``
+# 放进批次循环。它只数调用次数，不认轮数，到第 3 轮 ``lr`` 就降得所剩无几。
 # 正确写法：参数里的数是按哪层循环数的，就在哪层循环里调用它。
 
 # sphinx_gallery_covers = "C51"
@@ -191,7 +195,7 @@ final = [losses[-1] for losses in runs]
 torch.testing.assert_close(final, [0.119, 0.016, 0.398], rtol=0.05, atol=0)
 
 names = ["constant | 恒定", "per epoch | 每轮", "wrong: per batch | 错误：每个批次"]
-fig, ax = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.6), layout="constrained")
 for i, (name, losses) in enumerate(zip(names, runs, strict=True)):
     ax.semilogy([batch / 10 for batch in range(300)], losses, f"C{i}", lw=2)
     ax.text(30.4, losses[-1], name, color=f"C{i}", va="center")
@@ -208,12 +212,12 @@ plt.show()
 # Wrong: the scheduler first | 错误：先调度器，后优化器
 # -----------------------------------------------------
 # Before PyTorch 1.1 the scheduler went first, and old posts still do it. The first
-# value of the schedule is then never used, and PyTorch warns. And to read ``lr``, do
-# not call ``get_lr()``: that is how schedulers compute the next value, here 0.25 while
-# 0.5 is in force. Right: ``optimizer.step()`` first, and read ``get_last_lr()``.
+# value of the schedule is then never used, and PyTorch warns. It warns of ``get_lr()``,
+# too: schedulers compute the next value with it, here 0.25 while 0.5 is in force. Right:
+# ``optimizer.step()`` first, and read ``get_last_lr()``.
 #
 # PyTorch 1.1 之前是调度器在前，老文章里还这么写。这样一来，学习率表上的第一个值就用不上了，
-# PyTorch 会发出警告。另外，读 ``lr`` 不要用 ``get_lr()``，那是调度器用来算下一个值的：
+# PyTorch 会发出警告。用 ``get_lr()`` 读 ``lr`` 也会，那是调度器用来算下一个值的：
 # 这里它返回 0.25，而正在用的是 0.5。正确写法：先 ``optimizer.step()``，读数用 ``get_last_lr()``。
 
 # sphinx_gallery_covers = "C51"
@@ -226,8 +230,7 @@ with warnings.catch_warnings(record=True) as caught:
     scheduler.step()
     optimizer.step()
     computed = scheduler.get_lr()
-for warning in caught:
-    print(f"{warning.category.__name__}: {warning.message}")
+print("UserWarning:", caught[0].message)
 print("get_lr:", computed, " get_last_lr:", scheduler.get_last_lr())
 # sphinx_gallery_start_ignore
 assert len(caught) == 2 and computed == [0.25]
@@ -303,7 +306,7 @@ assert round(highest, 2) == 0.85
 assert max(curve.lrs(0)) == curve.lrs(0)[10] == 1.0
 torch.testing.assert_close(curve.lrs(1), [0.3 * lr for lr in curve.lrs(0)])
 
-fig, ax = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 2.6), layout="constrained")
 optimkit.plot_lr(curve, ax)
 ax.axvline(10, color="0.5", ls=":")
 ax.text(10.5, 0.04, "milestone | 里程碑", color="0.5")
@@ -339,7 +342,7 @@ except TypeError as error:
 for _ in range(4):
     optimizer.step()
     scheduler.step(0.7)
-    print("lr", optimizer.param_groups[0]["lr"])
+    print(optimizer.param_groups[0]["lr"], end=" ")
 # sphinx_gallery_start_ignore
 assert optimizer.param_groups[0]["lr"] == 0.5
 # sphinx_gallery_end_ignore

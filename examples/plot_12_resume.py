@@ -57,8 +57,7 @@ def build(kind, lr=0.05):
 
 
 # %%
-# Each has 40 epochs, and is saved after 15: a state dict of each object, and the state of
-# the random number generator.
+# Each has 40 epochs. After 15, save a state dict of each object, and the random state.
 #
 # 每次训练共 40 轮，第 15 轮后存一次：每个对象的状态字典，还有随机数生成器的状态。
 
@@ -83,8 +82,8 @@ def save_plainly(run, path):
 # %%
 # What the optimizer alone brings back | 只加载优化器，能找回什么
 # ---------------------------------------------------------------
-# Then all is built again, as in a new process, and the optimizer alone is loaded, as in
-# the note. The loss is back where training began: the weights were never in that dict.
+# Build all again, as in a new process, and load the optimizer alone, as in the note. The
+# loss is back where training began: the weights were never in that dict.
 #
 # 然后像换了新进程那样，把一切重新建好，照笔记的做法只加载优化器。
 # 结果损失回到了刚开始的水平：权重本来就不在那个字典里。
@@ -120,18 +119,17 @@ assert note[0] > 5 * losses[14]
 # %%
 # Leave something out | 少一样试试
 # --------------------------------
-# Load the same file again, each time without one of its four pieces, and take the largest
-# difference from the uninterrupted run. (The fifth piece is the epoch: here the code knows
-# that 25 are left.) With all of them, each loss is the same number. Without the optimizer,
-# Adam's moments start from zero, ``lr`` is back at 0.05, and the loss jumps. Without the
-# scheduler it drifts: here to a lower loss, on a learning rate higher than planned.
-# Without the random state, data is shuffled differently. Each is another run.
+# Load a checkpoint again, each time without one of its four pieces, and take the largest
+# difference from the uninterrupted run, under ``StepLR``, cosine and ``LambdaLR``. (The fifth
+# piece is the epoch: here the code knows that 25 are left.) With all, each loss is the same
+# number. Without the optimizer, Adam's moments start from zero, and the loss jumps. Without
+# the scheduler ``lr`` is not the planned one. Without the random state, data is shuffled
+# differently.
 #
-# 再加载同一个文件，里面有四样，每次少一样，与不中断的那次训练相比，取差得最多的那个损失。
-# （第五样是轮数，这里代码知道还剩 25 轮。）样样齐全时，后面 25 个损失个个相同。
-# 少了优化器，Adam 的两个矩从零开始，``lr`` 也退回 0.05，损失猛地一跳。少了调度器，开头正常，
-# 随后越走越偏：学习率高过计划，在这里损失反而更低。少了随机数状态，数据打乱的次序就变了。
-# 不论好坏，都成了另一次训练。
+# 再加载检查点，里面有四样，每次少一样，与不中断的那次训练相比，取差得最多的那个损失；
+# 三列依次是 ``StepLR``、余弦和 ``LambdaLR``。（第五样是轮数，这里代码知道还剩 25 轮。）
+# 样样齐全时，后面的损失个个相同。少了优化器，Adam 的两个矩从零开始，损失猛地一跳。
+# 少了调度器，``lr`` 就不是计划里的值。少了随机数状态，数据打乱的次序就变了。
 
 # sphinx_gallery_covers = "C38"
 # sphinx_gallery_thumbnail_number = 1
@@ -159,7 +157,7 @@ fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
 names = ["all | 全部", "no random state | 缺随机数状态", "no scheduler | 缺调度器"]
 names += ["no optimizer | 缺优化器", "no model | 缺模型"]
-fig, ax = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
+fig, ax = plt.subplots(figsize=(7.5, 3), layout="constrained")
 fig.set_label(
     "Loss of a run stopped at 15: with all pieces, the curve goes on unchanged | "
     "在第 15 轮中断的训练，损失曲线：样样齐全，原样延续"
@@ -180,13 +178,12 @@ plt.show()
 # -------------------------------------------------
 # Wrong: load the optimizer, then make the scheduler. Making a ``LambdaLR`` writes the
 # first ``lr`` of its schedule into the groups, and loading the scheduler does not take
-# that back: one epoch runs at 0.05. (Not every kind does that; ``StepLR`` leaves ``lr``
-# alone.) ``optimkit.audit`` notices. Right, whatever the kind: build everything, then
-# load everything, as ``resume`` does.
+# that back: one epoch runs at 0.05. (``StepLR`` leaves ``lr`` alone.) ``optimkit.audit``
+# notices. Right, whatever the kind: build everything, then load everything.
 #
 # 错误写法：先加载优化器，再建调度器。``LambdaLR`` 一创建，就把起始的 ``lr`` 写进参数组，之后加载
-# 调度器也改不回来，于是有一轮用的是 0.05。（不是每种都这样，``StepLR`` 就不动 ``lr``。）
-# ``optimkit.audit`` 看得出来。不管哪一种，正确写法都是像 ``resume`` 那样：先全部建好，再全部加载。
+# 调度器也改不回来，于是有一轮用的是 0.05。（``StepLR`` 就不动 ``lr``。）
+# ``optimkit.audit`` 看得出来。不管哪一种，正确写法都是先全部建好，再全部加载。
 
 # sphinx_gallery_covers = "C38"
 import optimkit
@@ -198,7 +195,7 @@ right = group["lr"]
 late = schedules["LambdaLR"](run["optimizer"])
 late.load_state_dict(saved["scheduler"])
 print(f"made after loading: lr {group['lr']:.4f}, it should be {right:.4f}")
-print(optimkit.audit(run["optimizer"], schedulers=late))
+print(*optimkit.audit(run["optimizer"], schedulers=late).codes)
 # sphinx_gallery_start_ignore
 assert group["lr"] == 0.05 and abs(right - 0.05 * 0.9**15) < 1e-9
 assert optimkit.audit(run["optimizer"], schedulers=late).codes == ("lr-mismatch",)
@@ -209,9 +206,9 @@ assert optimkit.audit(run["optimizer"], schedulers=late).codes == ("lr-mismatch"
 # ------------------------------------------------------------
 # Wrong: ``torch.save`` over your only checkpoint. It empties the file first, so whatever
 # stops it (a full disk, a kill, here a generator that can't be pickled) destroys the old
-# one. An object of your own class is worse: it saves, and ``torch.load`` refuses it when
-# you need it: "Weights only load failed". Right, in plain torch: save beside it, then
-# ``os.replace``. ``optimkit.save`` does that, and refuses both before it writes.
+# one. Worse, an object of your own class is saved, and refused on loading: "Weights only
+# load failed". Right, in plain torch: save beside it, then ``os.replace``. ``optimkit.save``
+# does that, and refuses both before it writes.
 #
 # 错误写法：用 ``torch.save`` 直接覆盖唯一的检查点。它先清空文件，所以中途一旦失败（磁盘满、进程被杀，
 # 或者像这里，存了个不能 pickle 的生成器），旧的也没了。自己写的类更糟：存得进去，等到要用，
@@ -269,8 +266,8 @@ except optimkit.UnsafeCheckpointError:
 # ----------------------------------------
 # ``optimkit.save`` takes objects and plain values by name; ``optimkit.get_rng_state`` is
 # the random state of torch, of Python, and of NumPy if you use it. ``optimkit.load``
-# checks everything, names and shapes too, before it touches the first object: a model
-# of another size gets an error, and keeps its weights.
+# checks all, names and shapes too, before it touches an object: a model of another size
+# gets an error, and keeps its weights.
 #
 # ``optimkit.save`` 按名字接收对象和普通的值；``optimkit.get_rng_state`` 是 torch、Python 的随机数状态，
 # 用了 NumPy 也包括在内。``optimkit.load`` 先全部核对一遍，名字和形状也不例外，然后才动第一个对象：
