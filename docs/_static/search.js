@@ -3,17 +3,26 @@
 (() => {
 const language = document.documentElement.lang;
 const base = new URL("../", document.currentScript.src);
-const WEIGHTS = { title: 4, about: 1.5, asked: 3, prose: 1 };
-const WORDS = /\p{Script=Han}+|[a-z0-9_]+/giu;
+const WEIGHTS = { title: 4, about: 3, asked: 3, prose: 1 };
+const WORDS = /\p{Script=Han}+|[a-z0-9_]+(?:['’][a-z]+)?/giu;
 const HAN = /\p{Script=Han}+/u;
-const NOISE = /有什么用|为什么|怎么样|怎么办|怎么|怎样|如何|什么是|是什么|什么|是否|有没有|能不能|可不可以|应该|可以|吗|呢|了|的|我|请问/g;
-const STOP = new Set("a an and are be by can do does for how i in is it my not of on or the this to what when which who why with you".split(" "));
+const TAIL = /n?['’].*/;
+const NOT = /^(?:not?|never|without|cannot|[a-z]+n['’]t)$/i;
+const NOISE = /什么意思|有什么用|为什么|怎么样|怎么办|怎么|怎样|如何|什么是|是什么|什么|是否|有没有|能不能|可不可以|应该|可以|请问|请教|求助|谢谢|您好|你好|大家|知道|一下|解决|问题|想要|我想|需要|吗|呢|吧|啊|了|的|我|您|你/g;
+const STOP = new Set(
+  ("a about am an and any anyone are as at be been but by ca can could did do does doing during for from get gets got had has have hello help hi how i if in into is issue it its " +
+  "know me my need needs not of on one or please problem problems question should solve some someone tell thank thanks than that the then there these they this to use using " +
+  "want was we were what when which while who why will with wo would you your").split(" "),
+);
 
 // One rule for the index and for what is typed: a word of Latin letters, whole and in its parts, with
-// its stem; of Chinese, each character and each pair of neighbours.
+// its stem, and what is denied; of Chinese, each character and each pair of neighbours.
 function* tokens(text) {
-  for (const { 0: piece, index } of text.matchAll(WORDS)) {
+  let isDenied = false;
+  for (const { 0: whole, index } of text.matchAll(WORDS)) {
+    const piece = whole.replace(TAIL, "");
     if (HAN.test(piece)) {
+      isDenied = false;
       const characters = [...piece].map((one) => engine.folds.get(one) ?? one);
       for (let i = 0; i < characters.length; i++) {
         yield [characters[i], index + i, index + i + 1];
@@ -22,6 +31,11 @@ function* tokens(text) {
       continue;
     }
     const end = index + piece.length;
+    if (NOT.test(whole)) isDenied = true;
+    else if (isDenied && !STOP.has(piece.toLowerCase())) {
+      yield [`not ${stem(piece.toLowerCase())}`, index, end];
+      isDenied = false;
+    }
     const parts = piece.match(/[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+/g) ?? [];
     for (const word of new Set([piece, ...parts].map((one) => one.toLowerCase()))) {
       yield [word, index, end];
@@ -52,15 +66,27 @@ function build({ pages, sections, names, folds }) {
   const characters = [...folds];
   for (let i = 0; i < characters.length; i += 2) engine.folds.set(characters[i], characters[i + 1]);
   engine.pages = pages;
-  engine.names = Object.entries(names).sort(([a], [b]) => b.length - a.length);
+  engine.names = Object.entries(names)
+    .map(([theirs, ours]) => [HAN.test(theirs) ? words(theirs).trim() : words(theirs), ours])
+    .sort(([a], [b]) => b.length - a.length);
   for (const [page, anchor, title, prose, asked] of sections) {
     // The title of a page says what each of its sections is about, too.
     add({ page, anchor, title, prose }, { title, prose, about: anchor ? pages[page][1] : "" });
     // What readers ask of a page speaks for the page, and the text says which section is shown; of a section, for that one.
-    for (const question of asked) add({ page, anchor, title, prose, isAsked: true }, { asked: question });
+    for (const question of asked) add({ page, anchor, title, prose, question }, { asked: question });
   }
   engine.average = engine.sections.reduce((sum, one) => sum + one.length, 0) / engine.sections.length;
 }
+
+// How much less is said by a stem than by the word, and by a Chinese character alone.
+const worth = (token) => (token.endsWith("*") ? 0.8 : HAN.test(token) && token.length < 2 ? 0.15 : 1);
+
+// How much a token says: what is in few sections says the most, but in how few is chance.
+function rarity(token) {
+  const length = Math.max(6, engine.postings.get(token).length);
+  return Math.log(1 + (engine.sections.length - length + 0.5) / (length + 0.5));
+}
+const mass = (wanted) => [...wanted].reduce((sum, [token, weight]) => sum + weight * rarity(token), 0);
 
 function add(section, fields) {
   const counts = new Map();
@@ -71,7 +97,7 @@ function add(section, fields) {
     if (!engine.postings.has(token)) engine.postings.set(token, []);
     engine.postings.get(token).push([engine.sections.length, count]);
   }
-  engine.sections.push({ ...section, length: section.isAsked ? 100 : section.prose.length + 200 });
+  engine.sections.push({ ...section, length: section.question ? 100 : section.prose.length + 200 });
 }
 
 // How many letters have to be changed, added, left out or swapped to get from one word to the other.
@@ -88,29 +114,30 @@ function distance(a, b) {
   return last[b.length];
 }
 
+// A text as words with a space around each.
+const words = (text) => ` ${(text.toLowerCase().match(/\p{Script=Han}+|[a-z0-9]+/gu) ?? []).join(" ")} `;
+
 // The tokens to look for, each with its weight, and whether some word that was typed is on no page.
 function understand(typed) {
   let text = typed;
+  let said = words(text);
   for (const [theirs, ours] of engine.names) {
-    const lower = text.toLowerCase();
-    const isThere = HAN.test(theirs) ? lower.includes(theirs) : ` ${lower} `.includes(` ${theirs} `);
-    if (theirs !== ours && isThere && !lower.includes(ours)) text += ` ${ours}`;
+    if (!said.includes(theirs) || said.includes(words(ours).trim())) continue;
+    text += ` ${ours}`;
+    said = words(text);
   }
   const wanted = new Map();
   let missed = false;
   const asking = [...text.matchAll(NOISE)].map((one) => [one.index, one.index + one[0].length]);
-  for (const { 0: piece, index } of text.matchAll(WORDS)) {
-    const word = piece.toLowerCase();
-    const unknown = !HAN.test(piece) && !STOP.has(word) && !engine.postings.has(word);
-    for (const [token, from, to] of tokens(piece)) {
-      const isAsking = STOP.has(word) || asking.some(([start, end]) => index + from >= start && index + to <= end);
-      // A Chinese character alone says little, unless nothing else was typed.
-      const isAlone = HAN.test(token) && token.length < 2;
-      const weight = (token.endsWith("*") ? 0.8 : isAlone && typed.length > 1 ? 0.15 : 1) * (isAsking ? 0.2 : 1);
-      if (engine.postings.has(token)) wanted.set(token, Math.max(wanted.get(token) ?? 0, weight));
-      else if (HAN.test(token) && !isAsking) missed = true;
-    }
-    if (unknown) missed = !complete(word, wanted) || missed;
+  for (const [token, from, to] of tokens(text)) {
+    const isAsking = STOP.has(text.slice(from, to).toLowerCase()) || asking.some(([start, end]) => from >= start && to <= end);
+    const weight = (typed.length > 1 ? worth(token) : 1) * (isAsking ? 0.2 : 1);
+    if (engine.postings.has(token)) wanted.set(token, Math.max(wanted.get(token) ?? 0, weight));
+    else if (HAN.test(token) && !isAsking) missed = true;
+  }
+  for (const [whole] of text.toLowerCase().matchAll(WORDS)) {
+    const word = whole.replace(TAIL, "");
+    if (!HAN.test(word) && !STOP.has(word) && !engine.postings.has(word)) missed = !complete(word, wanted) || missed;
   }
   // Single characters of a word that is nowhere are on every page, and mean nothing.
   const isNoise = missed && ![...wanted.values()].some((weight) => weight > 0.2);
@@ -119,12 +146,12 @@ function understand(typed) {
 
 // A word that is on no page may be the beginning of one that is, or one that is misspelt.
 function complete(word, wanted) {
-  const words = [...engine.postings.keys()].filter((one) => /^[a-z_0-9]{3,}$/.test(one));
-  const longer = word.length > 1 ? words.filter((one) => one.startsWith(word)) : [];
+  const known = [...engine.postings.keys()].filter((one) => /^[a-z_0-9]{3,}$/.test(one));
+  const longer = word.length > 1 ? known.filter((one) => one.startsWith(word)) : [];
   for (const one of longer.slice(0, 30)) wanted.set(one, 0.7);
   if (longer.length || word.length < 4) return longer.length > 0;
   const most = word.length < 8 ? 1 : 2;
-  const close = words.filter((one) => Math.abs(one.length - word.length) <= most && distance(one, word) <= most);
+  const close = known.filter((one) => Math.abs(one.length - word.length) <= most && distance(one, word) <= most);
   for (const one of close) {
     wanted.set(one, 0.8);
     if (engine.postings.has(`${stem(one)}*`)) wanted.set(`${stem(one)}*`, 0.3);
@@ -133,18 +160,20 @@ function complete(word, wanted) {
 }
 
 // BM25 over sections. A page counts for what its sections have together; the best of them stands for it.
-function find(typed) {
+function find(query) {
+  const typed = [...query].map((one) => engine.folds.get(one) ?? one).join("");
   const { wanted, missed } = understand(typed);
-  const total = engine.sections.length;
+  const whole = mass(wanted);
   const scores = new Map();
+  const shared = new Map();
   const pages = new Map();
   for (const [token, weight] of wanted) {
-    const posting = engine.postings.get(token);
-    const rarity = weight * Math.log(1 + (total - posting.length + 0.5) / (posting.length + 0.5));
+    const value = weight * rarity(token);
     const best = new Map();
-    for (const [number, count] of posting) {
-      const { page, length } = engine.sections[number];
-      const score = rarity * count * 2.2 / (count + 1.2 * (0.4 + 0.6 * length / engine.average));
+    for (const [number, count] of engine.postings.get(token)) {
+      const { page, length, question } = engine.sections[number];
+      if (question) shared.set(number, (shared.get(number) ?? 0) + value);
+      const score = value * count * 2.2 / (count + 1.2 * (0.4 + 0.6 * length / engine.average));
       scores.set(number, (scores.get(number) ?? 0) + score);
       best.set(page, Math.max(best.get(page) ?? 0, score));
     }
@@ -156,31 +185,35 @@ function find(typed) {
   const message = typed.trim().replace(/^\w+(Error|Warning): /, "");
   const isPasted = (title) => title === message || (title.length > 11 && title.split("…").every((piece) => typed.includes(piece.trim())));
   for (const [number, matched] of scores) {
-    const { page, anchor, title, isAsked } = engine.sections[number];
+    const section = engine.sections[number];
+    const { page, anchor, title, question } = section;
     const isLookedUp = /^(audit|errors|recipes|symptoms)\//.test(engine.pages[page][0]);
     const isAside = /^(ask-yourself|exercise|where-to-go-next)$/.test(anchor);
     const share = message.length > 20 && title.includes(message) ? message.length / title.length : 0;
-    const score = matched * (isPasted(title) ? 2 : share ? 1 + share : isLookedUp ? 0.6 : isAside ? 0.7 : 1);
+    // A question that is the one typed, in other words or a few more, says more than one that shares a word with it.
+    if (question) section.mass ??= mass(understand(question).wanted);
+    const likeness = question ? shared.get(number) / Math.sqrt(whole * section.mass) : 0;
+    const score = (1 + 1.5 * likeness) * matched * (title === message ? 3 : isPasted(title) ? 2 : share ? 1 + share : isLookedUp ? 0.7 : isAside ? 0.7 : 1);
     scores.set(number, score);
     const found = pages.get(page);
     found.top = Math.max(found.top, score);
     // A section leads closer than the top of its page.
     const fit = anchor ? score : 0.7 * score;
-    if (!(isAsked && !anchor) && !(fit <= found.fit)) Object.assign(found, { shown: number, fit });
-    const isEntry = message !== typed.trim() && isLookedUp && !isAsked && isPasted(title);
-    if (isEntry && !(score <= scores.get(found.entry))) found.entry = number;
+    if (!(question && !anchor) && !(fit <= found.fit)) Object.assign(found, { shown: number, fit });
+    const isEntry = message !== typed.trim() && isLookedUp && !question && isPasted(title);
+    if (isEntry && !(title.length <= found.matched)) Object.assign(found, { entry: number, matched: title.length });
     if (found.shown < 0) found.asked = number;
   }
-  const found = [...pages.values()].map(({ sum, top, shown, asked, entry }) => ({
+  const found = [...pages.values()].map(({ sum, top, shown, asked, entry, matched = 0 }) => ({
     number: entry ?? (shown < 0 ? asked : shown),
     score: top + 0.6 * sum,
-    isEntry: entry !== undefined,
+    matched,
   }));
   const most = Math.max(...found.map(({ score }) => score));
-  // The entry of an error that was pasted comes first, however short its message is.
-  found.sort((a, b) => b.isEntry - a.isEntry || b.score - a.score);
+  // The entry of an error that was pasted comes first, and before it one that has more of the message.
+  found.sort((a, b) => b.matched - a.matched || b.score - a.score);
   // What has little of what is looked for is noise behind what has much of it.
-  return { missed, wanted, found: found.filter(({ isEntry, score }) => isEntry || score > 0.25 * most).slice(0, 8) };
+  return { missed, wanted, found: found.filter(({ matched, score }) => matched || score > 0.25 * most).slice(0, 8) };
 }
 
 // Some words of a section around the place where most of what is looked for stands, marked.

@@ -107,7 +107,7 @@ def answers(site, language):
     }
     tutorials = {page[19:21]: page for page in pages if page.startswith("auto_examples/plot_")}
     found = {}
-    for kind in ("learners", "fresh", "threads"):
+    for kind in ("learners", "fresh", "threads", "topics"):
         for query, targets in QUERIES[language][kind].items():
             found[query] = {tutorials.get(target, target) for target in targets}
     gone = {

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 TITLES = (nodes.title, nodes.term)
 LEFT_OUT = {OTHER, "tutorial-card", "sphx-glr-download-link-note", "uses", "sortable", "unread"}
 LEFT_OUT |= {"where-to-go-next"}  # a section: what stands there are the titles of other pages
+NO_PROSE = (fold, nodes.field_list, nodes.rubric)  # the lists of a docstring: parameters, errors
 UNREAD = (nodes.raw, nodes.math, nodes.math_block, nodes.Invisible, nodes.image)
 
 
@@ -66,9 +67,9 @@ def place(node: nodes.Node) -> tuple[str, str] | None:
 
 
 def is_left_out(node: nodes.Node) -> bool:
-    """Return whether a block is in the language of the other site, repeats another page, or is an answer."""
+    """Return whether a block is of the other language, said elsewhere, an answer, or a list of parameters."""
     marks = node.get("classes", []) + node.get("ids", []) if isinstance(node, nodes.Element) else ()
-    return isinstance(node, fold) or not LEFT_OUT.isdisjoint(marks)
+    return isinstance(node, NO_PROSE) or not LEFT_OUT.isdisjoint(marks)
 
 
 def visible(node: nodes.Node) -> str:
