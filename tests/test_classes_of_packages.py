@@ -4,7 +4,9 @@
 """
 
 import re
+from collections import Counter, deque, namedtuple
 
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -488,7 +490,8 @@ def test_groups_that_differ_from_each_other_are_meant_to():
     optimizer = torch.optim.AdamW(groups)
     assert not audit(optimizer, model).rows
     optimizer.param_groups[1]["weight_decay"] = 0.1
-    [row] = audit(optimizer, model).rows
+    rows = audit(optimizer, model).rows
+    [row] = [each for each in rows if each.code == "differs-from-defaults"]
     assert "weight_decay in group 0, group 1. A group" in row.message
 
 
@@ -588,3 +591,241 @@ def test_an_optimizer_that_finds_its_own_rate():
     message = "Counting has lr=None, and finds its own: no schedule can set it"
     with pytest.raises(ValueError, match=f"^{message}$"):
         lr_curve(schedule, 3)
+
+
+Pair = namedtuple("Pair", "one other")
+
+# What torch's own loading makes something else of, or fails at.
+FORMS = {
+    "set": lambda _: {"a", "b"},
+    "Counter": lambda _: Counter(a=2),
+    "Parameter": lambda param: nn.Parameter(torch.zeros_like(param)),
+    "array": lambda _: numpy.zeros(3),
+    "deque": lambda param: deque([torch.zeros_like(param, dtype=torch.float64)], maxlen=2),
+    "names": lambda _: Pair(1, [2]),
+    "object": lambda _: Held(torch.zeros(2)),
+    "range": lambda _: range(3),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_no_tensor_is_loaded_as_it_was(tmp_path, form):
+    """Each has its type, its values, and no part of what it was loaded from."""
+    model, optimizer = pair(Keeping, form=FORMS[form])
+    train(model, optimizer, BEFORE)
+    other, fresh = pair(Keeping, 1, form=FORMS[form])
+    if form in ("set", "Counter", "Parameter"):
+        load(save(tmp_path / "last.pt", optimizer=optimizer), optimizer=fresh)
+    else:
+        with pytest.raises(UnsafeCheckpointError, match="refuses"):
+            save(tmp_path / "last.pt", optimizer=optimizer)
+        load_optimizer(fresh, optimizer.state_dict(), match="position")
+    was, now = optimizer.state[model.weight]["kept"], fresh.state[other.weight]["kept"]
+    assert type(now) is type(was)
+    assert now is not was or form == "range"
+    assert form == "object" or not diff(optimizer, fresh).rows
+    assert getattr(now, "maxlen", None) == getattr(was, "maxlen", None)
+    if form == "object":
+        assert now.tensor is not was.tensor
+
+
+class Together(Optimizer):
+    """Counts for all parameters in one tensor, which is in the state of each."""
+
+    size = 1
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure=None):
+        params = self.param_groups[0]["params"]
+        count = self.state[params[0]].setdefault("count", torch.zeros(self.size))
+        count += 1
+        for param in params:
+            shared = self.state[param].setdefault("count", count)
+            with torch.no_grad():
+                param -= self.param_groups[0]["lr"] / shared[0] * param.grad
+
+
+@pytest.mark.parametrize("size", [1, 1000])  # what is large is read in place
+def test_a_tensor_that_parameters_share_is_shared_again(tmp_path, monkeypatch, size):
+    """A run goes on bit for bit where one count is in the state of all."""
+    monkeypatch.setattr(Together, "size", size)
+    model, optimizer = pair(Together)
+    train(model, optimizer, BEFORE)
+    path = save(tmp_path / "last.pt", model=model, optimizer=optimizer)
+    other, fresh = pair(Together, 1)
+    load(path, model=other, optimizer=fresh)
+    train(model, optimizer, AFTER)
+    train(other, fresh, AFTER)
+    assert torch.equal(model.weight, other.weight)
+
+
+class Keyed(Optimizer):
+    """Keeps what is of all parameters under a key that is no parameter."""
+
+    def __init__(self, params, key=None, lr=0.1):
+        self.key = key
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure=None):
+        count = self.state.setdefault(self.key, {"count": 0})
+        count["count"] += 1
+        for param in self.param_groups[0]["params"]:
+            with torch.no_grad():
+                param -= self.param_groups[0]["lr"] / count["count"] * param.grad
+
+
+@pytest.mark.parametrize("key", ["all", None, ("all", 1)])
+def test_a_key_that_is_no_parameter_is_kept(tmp_path, key):
+    """A word, a pair of them, nothing: what torch takes along is taken along."""
+    model, optimizer = pair(Keyed, key=key)
+    train(model, optimizer, BEFORE)
+    fresh = pair(Keyed, 1, key=key)[1]
+    load(save(tmp_path / "last.pt", optimizer=optimizer), optimizer=fresh)
+    assert fresh.state[key] == {"count": 3}
+
+
+@pytest.mark.parametrize("key", [0, 99, True])
+def test_a_number_as_a_key_is_refused(tmp_path, key):
+    """In a state dict it stands for a parameter, and torch writes one over the other."""
+    model, optimizer = pair(Keyed, key=key)
+    train(model, optimizer, BEFORE)
+    message = (
+        f"Keyed keeps state under {key!r}, and in state_dict() a number stands for a parameter. Keep "
+        "it under a word."
+    )
+    with pytest.raises(UnsafeCheckpointError, match=f"^{re.escape(message)}$"):
+        save(tmp_path / "last.pt", optimizer=optimizer)
+
+
+def test_what_load_would_refuse_is_not_saved(tmp_path):
+    """A hook that gives the state other keys; a word of the script's in a class of torch."""
+    model, optimizer = pair(SGD, lr=0.1, momentum=0.9)
+    train(model, optimizer, BEFORE)
+    optimizer.state["epoch"] = 3
+    message = (
+        "optimizer: what would be saved has state of no parameter: 'epoch': load would refuse it. A "
+        "hook, the class or the script has put it there. Save state_dict() itself, as a plain value, "
+        "and give that to load_state_dict()."
+    )
+    with pytest.raises(UnsafeCheckpointError, match=f"^{re.escape(message)}$"):
+        save(tmp_path / "last.pt", optimizer=optimizer)
+    del optimizer.state["epoch"]
+    model, adam = pair(torch.optim.Adam)
+    train(model, adam, BEFORE)
+
+    def renamed(optimizer, state_dict):
+        return {**state_dict, "state": {0: {"count": 1}}}
+
+    adam.register_state_dict_post_hook(renamed)
+    with pytest.raises(
+        UnsafeCheckpointError, match=r"what would be saved lacks .*: load would refuse"
+    ):
+        save(tmp_path / "last.pt", optimizer=adam)
+    assert load(save(tmp_path / "last.pt", optimizer=adam.state_dict()))["optimizer"]["state"]
+
+
+def test_what_hooks_load_stays(tmp_path):
+    """A hook saves another dtype, and one loads the first again: that is not made undone."""
+
+    def to(dtype):
+        def changed(_, state_dict):
+            state = {
+                place: {
+                    key: value.to(dtype) if value.ndim else value for key, value in each.items()
+                }
+                for place, each in state_dict["state"].items()
+            }
+            return {**state_dict, "state": state}
+
+        return changed
+
+    def hooked(start):
+        model, optimizer = pair(torch.optim.Adam, start)
+        optimizer.register_state_dict_post_hook(to(torch.float64))
+        optimizer.register_load_state_dict_pre_hook(to(torch.float32))
+        return model, optimizer
+
+    model, optimizer = hooked(0)
+    train(model, optimizer, BEFORE)
+    path = save(tmp_path / "last.pt", model=model, optimizer=optimizer)
+    other, fresh = hooked(1)
+    load(path, model=other, optimizer=fresh)
+    train(model, optimizer, AFTER)
+    train(other, fresh, AFTER)
+    assert torch.equal(model.weight, other.weight)
+
+
+def test_a_state_that_torch_can_not_load_is_refused(tmp_path):
+    """Torch writes the state past a property, and a state that holds itself has no end."""
+
+    class Behind(SGD):
+        state = property(
+            lambda self: vars(self)["held"], lambda self, new: vars(self).update(held=new)
+        )
+
+    message = (
+        "Behind.state is a property, and load_state_dict() of torch writes past it: what would be "
+        "saved could not be loaded. Give what Behind wraps, or its class a load_state_dict() of its own."
+    )
+    with pytest.raises(UnsafeCheckpointError, match=f"^{re.escape(message)}$"):
+        save(tmp_path / "last.pt", optimizer=pair(Behind, lr=0.1)[1])
+    model, optimizer = pair(SGD, lr=0.1)
+    optimizer.state[model.weight]["itself"] = optimizer.state[model.weight]
+    message = "state_dict() of SGD holds itself, or is nested too deep to be pickled. Save what is in it, flat."
+    with pytest.raises(UnsafeCheckpointError, match=f"^{re.escape(message)}$"):
+        save(tmp_path / "last.pt", optimizer=optimizer)
+
+
+class Slow(Optimizer):
+    """Keeps slow weights in its group."""
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+        self.param_groups[0]["slow"] = [torch.zeros(1) for _ in self.param_groups[0]["params"]]
+
+    def step(self, closure=None):
+        for each in self.param_groups[0]["slow"]:
+            each += 1
+
+
+def test_tensors_in_a_group_are_progress(tmp_path):
+    """Nobody gives a class a list of tensors as an option: current options leave those that were saved."""
+    model, optimizer = pair(Slow)
+    train(model, optimizer, BEFORE)
+    fresh = pair(Slow, lr=0.5)[1]
+    load(save(tmp_path / "last.pt", optimizer=optimizer), optimizer=fresh, options="current")
+    assert fresh.param_groups[0]["lr"] == 0.5
+    assert fresh.param_groups[0]["slow"] == [3, 3]
+
+
+TABLE = {}
+
+
+class Outside(Optimizer):
+    """Keeps what it counts outside of itself: in its module, and in its class."""
+
+    counted = torch.zeros(1)
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure=None):
+        global TABLE
+        TABLE.setdefault("steps", torch.zeros(1))
+        TABLE["steps"] += 1
+        TABLE = dict(TABLE)
+        Outside.counted += 1
+        for param in self.param_groups[0]["params"]:
+            self.state[param]["sum"] = torch.zeros_like(param)
+
+
+def test_what_a_class_keeps_outside_is_put_back():
+    """To foresee its state, nothing in its module or its class changes."""
+    model, optimizer = pair(Outside)
+    train(model, optimizer, BEFORE)
+    before = TABLE
+    assert state_memory(optimizer, predict=True).total == 60
+    assert TABLE is before
+    assert TABLE["steps"] == Outside.counted == 3

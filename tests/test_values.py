@@ -28,7 +28,7 @@ def tensor():
         ((tensor(), None), tuple),
         ({"lr": tensor()}, dict),
         (OrderedDict(lr=tensor()), OrderedDict),
-        (defaultdict(list, lr=tensor()), dict),
+        (defaultdict(list, lr=tensor()), defaultdict),
         (Pair(tensor(), "x"), Pair),
         ({"deep": [{"deeper": (tensor(),)}]}, dict),
     ],

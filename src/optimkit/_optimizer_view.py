@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Number
 from typing import Any, NamedTuple
 
 from torch import Tensor, optim
@@ -108,7 +109,8 @@ class OptimizerView:
         """State of no parameter that a class keeps under a word: a step count, say."""
         if any(isinstance(key, str) for key in self.ids):
             return {}  # torch.distributed.checkpoint has names of parameters
-        return {key: value for key, value in self.orphans if isinstance(key, str)}
+        others = (Tensor, Number)  # a number may stand for a parameter that is gone
+        return {key: value for key, value in self.orphans if not isinstance(key, others)}
 
     @property
     def names_told(self) -> str:

@@ -10,14 +10,14 @@ import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from types import MethodType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as lrs
 from torch.optim.swa_utils import SWALR
@@ -261,23 +261,92 @@ class Copies:
 
     def value_of(self, value: Any) -> Any:
         """Copy what a scheduler may change as it steps."""
+        if id(value) in self._copies:
+            return self._copies[id(value)]
         if isinstance(value, lrs.LRScheduler):
             return self.copy_of(value)
-        if isinstance(value, list) and any(isinstance(each, lrs.LRScheduler) for each in value):
-            return [self.value_of(each) for each in value]
+        if isinstance(value, FunctionType):
+            return self._function_of(value)
+        if isinstance(value, MethodType):
+            own = self.value_of(value.__self__)
+            return MethodType(value.__func__, copy.copy(own) if own is value.__self__ else own)
+        if isinstance(value, partial):
+            return partial(
+                self.value_of(value.func),
+                *map(self.value_of, value.args),
+                **{key: self.value_of(each) for key, each in value.keywords.items()},
+            )
+        if type(value) is list and any(
+            callable(each) or isinstance(each, lrs.LRScheduler) for each in value
+        ):
+            return list(map(self.value_of, value))
         try:
             return copy.deepcopy(value, self._copies)
         except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
-            return _copy_shallow(value)
+            if isinstance(value, Iterator):
+                return _Unseen(type(value).__name__)
+            return copy.copy(value) if type(value) is list else value
+
+    def _function_of(self, function: FunctionType) -> FunctionType:
+        """Copy a function, with what it may keep from call to call."""
+        cells = [
+            self._copies.setdefault(id(each), CellType()) for each in function.__closure__ or ()
+        ]
+        space = dict(function.__globals__)
+        made = FunctionType(function.__code__, space, function.__name__, None, tuple(cells))
+        self._copies[id(function)] = made
+        for cell, mine in zip(function.__closure__ or (), cells, strict=True):
+            with suppress(ValueError):  # nothing is in it yet
+                mine.cell_contents = self._kept(cell.cell_contents, function)
+        for name in names_in(function.__code__) & space.keys():
+            space[name] = self._kept(space[name], function)
+        made.__defaults__ = self.value_of(function.__defaults__)
+        made.__kwdefaults__ = self.value_of(function.__kwdefaults__)
+        made.__dict__.update(self.value_of(function.__dict__))
+        return made
+
+    def _kept(self, value: Any, function: FunctionType) -> Any:
+        """Copy what a function names, where it may write into it: no model, no data, no library."""
+        known = id(value) in self._copies or isinstance(value, lrs.LRScheduler)
+        of_others = isinstance(value, FunctionType) and value.__module__ != function.__module__
+        shared = isinstance(value, (ModuleType, type, nn.Module, Optimizer))
+        return (
+            value
+            if not known and (of_others or shared or _is_data(value))
+            else self.value_of(value)
+        )
 
 
-def _copy_shallow(value: Any) -> Any:
-    """Copy a list, and what its methods belong to, so that these count for themselves."""
-    if isinstance(value, list):
-        return list(map(_copy_shallow, value))
-    if isinstance(value, MethodType):
-        return MethodType(value.__func__, copy.copy(value.__self__))
-    return value
+def _is_data(value: Any) -> bool:
+    """Return whether a value is what a run trains on, by its class or its length."""
+    if any(base.__module__.startswith("torch.utils.data") for base in type(value).__mro__):
+        return True
+    return isinstance(value, (list, dict, set)) and len(value) > 10_000
+
+
+def names_in(code: CodeType) -> set[str]:
+    """Return the names that code has, and the functions in it: of globals, among others."""
+    inner = (each for each in code.co_consts if isinstance(each, CodeType))
+    return {*code.co_names}.union(*map(names_in, inner))
+
+
+class UnforeseenError(RuntimeError):
+    """A schedule follows what can't be looked at."""
+
+
+class _Unseen:
+    """Stands for a generator, which gives each number once."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def __iter__(self) -> _Unseen:
+        return self
+
+    def __next__(self) -> Any:
+        raise UnforeseenError(
+            f"it takes numbers from a {self._kind}, which gives each of them once"
+        )
 
 
 class _NoState(dict[Any, Any]):

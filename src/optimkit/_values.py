@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict, defaultdict
+import copy
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -25,10 +26,20 @@ def copied(value: Any, device: torch.device | None = None) -> Any:
         return value
     if isinstance(value, (dict, Mapping)):  # dict first: an abstract class is slow to tell, too
         items = {key: copied(item, device) for key, item in value.items()}
+        if type(value) is defaultdict:
+            return defaultdict(value.default_factory, items)
+        if type(value) is Counter:
+            return Counter(items)
         return OrderedDict(items) if isinstance(value, OrderedDict) else items
     if isinstance(value, Tensor):
-        return _copied_tensor(value.detach(), device)
-    return _map_items(value, lambda item: copied(item, device))
+        made = _copied_tensor(value.detach(), device)
+        return nn.Parameter(made, value.requires_grad) if type(value) is nn.Parameter else made
+    if isinstance(value, (list, tuple, deque)):
+        return _map_items(value, lambda item: copied(item, device))
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # an object that can't be copied is the same one
+        return value
 
 
 def _copied_tensor(tensor: Tensor, device: torch.device | None) -> Tensor:
@@ -119,7 +130,7 @@ def items_of(value: Any) -> Iterable[tuple[Any, Any]]:
     """Return what a mapping or a list holds, each with its key or place; nothing for all else."""
     if isinstance(value, (dict, Mapping)):
         return value.items()
-    return enumerate(value) if isinstance(value, (list, tuple)) else ()
+    return enumerate(value) if isinstance(value, (list, tuple, deque)) else ()
 
 
 def tensors_in(value: Any) -> list[Tensor]:
@@ -131,7 +142,7 @@ def tensors_in(value: Any) -> list[Tensor]:
 
 def tensors_held(value: Any) -> list[Tensor]:
     """List the tensors in a value, and in the attributes of an object: some classes keep those."""
-    if type(value) in PLAIN or isinstance(value, (Tensor, Mapping, list, tuple)):
+    if type(value) in PLAIN or isinstance(value, (Tensor, Mapping, list, tuple, deque)):
         return tensors_in(value)
     return [
         tensor for each in getattr(value, "__dict__", {}).values() for tensor in tensors_in(each)
@@ -224,6 +235,8 @@ def _map_items(value: Any, change: Any) -> Any:
     """Rebuild a list or tuple of any kind from its changed items; return all else as it is."""
     if isinstance(value, list):
         return [change(item) for item in value]
+    if type(value) is deque:
+        return deque(map(change, value), value.maxlen)
     if isinstance(value, tuple) and hasattr(value, "_make"):  # one with names
         return value._make(map(change, value))
     return tuple(map(change, value)) if type(value) is tuple else value  # no torch.Size
@@ -233,7 +246,7 @@ def _same_items(one: Any, other: Any, compare: Any) -> bool:
     """Compare containers item by item, and all else by value."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(compare(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+    if isinstance(one, (list, tuple, deque)) and isinstance(other, (list, tuple, deque)):
         return len(one) == len(other) and all(map(compare, one, other))
     try:
         if _is_numpy(one, number=False) and _is_numpy(other, number=False):

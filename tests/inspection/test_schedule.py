@@ -166,6 +166,44 @@ def test_a_scheduler_of_ones_own():
     assert lr_curve(Mine(optimizer), 3).lrs() == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
 
 
+TIMES = 0
+
+
+def test_functions_keep_what_they_count():
+    """What a function closes over, has as a default or writes into a global is the live run's."""
+    numbers, drawn, times = random.Random(0), iter([1.0, 0.5, 0.25, 0.2, 0.1]), []
+
+    def counting(epoch, seen=[]):  # noqa: B006
+        global TIMES
+        TIMES += 1
+        seen.append(epoch)
+        times.append(numbers.random())
+        return next(drawn) / len(seen)
+
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    scheduler = lrs.LambdaLR(optimizer, counting)
+    before = TIMES, list(times), numbers.getstate(), list(counting.__defaults__[0])
+    curve = lr_curve(scheduler, 3)
+    assert (TIMES, times, numbers.getstate(), counting.__defaults__[0]) == before
+    ahead = []
+    for _ in range(3):
+        optimizer.step()
+        scheduler.step()
+        ahead.append(optimizer.param_groups[0]["lr"])
+    assert curve.lrs()[1:] == ahead
+
+
+def test_a_generator_is_not_used_up():
+    """It gives each number once: the schedule can't be foreseen, and stays as it is."""
+    numbers = (1 / each for each in range(1, 9))
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=1.0)
+    scheduler = lrs.LambdaLR(optimizer, lambda _: next(numbers))
+    message = "LambdaLR can't be foreseen: it takes numbers from a generator, which gives each of them once"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        lr_curve(scheduler, 3)
+    assert next(numbers) == 1 / 2
+
+
 def test_state_is_not_copied():
     """A large state is neither copied nor touched."""
     optimizer, scheduler = make("StepLR")

@@ -83,6 +83,7 @@ class Unread:
             if file.read(order.stop - order.start).decode() != sys.byteorder:
                 raise ValueError("of another byte order")
         self._forms: list[Tensor] = []
+        self._places: dict[int, Placeholder] = {}  # by the id of a form: one may be in two places
         self._storages: dict[int, torch.UntypedStorage] = {}
 
     def placed(self, content: Any) -> Any:
@@ -105,8 +106,10 @@ class Unread:
         seen.update({start} & self._sizes.keys())
         if self._sizes.get(start, 0) <= SMALL:
             return self._read(value)
-        self._forms.append(value)
-        return Placeholder(len(self._forms) - 1, value)
+        if id(value) not in self._places:
+            self._forms.append(value)
+            self._places[id(value)] = Placeholder(len(self._forms) - 1, value)
+        return self._places[id(value)]
 
     def read(self, placeholders: Iterable[Placeholder]) -> dict[Hashable, Tensor]:
         """Read tensors by their keys; those that shared memory when they were saved share it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -170,7 +171,7 @@ def _kept(state: Mapping[Any, Any]) -> tuple[dict[str, Shape | None], int]:
 def _shape(value: Any) -> Shape | None:
     if isinstance(value, Tensor):
         return tuple(value.shape)
-    if isinstance(value, (list, tuple, dict)):
+    if isinstance(value, (list, tuple, deque, dict)):
         return (len(value),)
     return None if value is None else ()
 

@@ -6,10 +6,10 @@ import contextlib
 import copy
 import gc
 import inspect
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -30,7 +30,7 @@ from .._torch_optimizers import (
     required_keys,
     shape_of,
 )
-from .._torch_schedulers import undisturbed
+from .._torch_schedulers import names_in, undisturbed
 from .._values import PLAIN, dtype_name, local, nbytes, parts_of, tensors_held, tensors_in
 from .._wrappers import layers, own_state_of, unwrapped
 
@@ -40,6 +40,7 @@ State = Mapping[str, Any]
 # A meta tensor has no values to fuse, capture or differentiate; what is kept is the same.
 _FAST = {"fused", "capturable", "differentiable"}
 _LARGE = 2**26  # so many bytes are not copied to find out
+_CACHED = type(lru_cache(len))
 # What two objects may share, though a step of one runs: it does not change.
 _FIXED: tuple[Any, ...] = (
     *PLAIN,
@@ -292,7 +293,7 @@ def _stepped(
     optimizer: Any, params: list[Tensor], values: bool, closed: bool
 ) -> tuple[list[State], State]:
     try:
-        with undisturbed(), torch.no_grad(), _classes_kept(optimizer):
+        with undisturbed(), torch.no_grad(), _rest_kept(optimizer):
             copied, stubs = _apart(optimizer, params, values)
             shared = _shared(optimizer, copied)
             if not shared:
@@ -321,17 +322,15 @@ def _stepped(
 
 
 @contextlib.contextmanager
-def _classes_kept(optimizer: Any) -> Iterator[None]:
-    """Put back what a step writes into classes, which copies share: a count of all steps, say."""
+def _rest_kept(optimizer: Any) -> Iterator[None]:
+    """Put back what a step writes outside the optimizer: into classes, and globals its code names."""
     reached = [each for each in _reached(optimizer).values() if isinstance(each, Optimizer)]
     kinds = {kind for each in reached for kind in type(each).__mro__}
-    before = {kind: dict(vars(kind)) for kind in kinds if not kind.__module__.startswith("torch")}
-    tables = [
-        (value, copy.copy(value))
-        for held in before.values()
-        for value in held.values()
-        if isinstance(value, (dict, list, set))
-    ]
+    own = [kind for kind in kinds if not kind.__module__.startswith("torch")]
+    before = {kind: dict(vars(kind)) for kind in own}
+    named = list(_globals_of(own))
+    values = [value for held in before.values() for value in held.values()]
+    tables, tensors = _kept_in([*values, *(value for *_, value in named)])
     try:
         yield
     finally:
@@ -340,9 +339,55 @@ def _classes_kept(optimizer: Any) -> Iterator[None]:
                 delattr(kind, name)
             for name in held.keys() - vars(kind).keys():
                 setattr(kind, name, held[name])
+        for space, name, value in named:
+            if space.get(name) is not value:
+                space[name] = value
         for table, content in tables:
             table.clear()
-            (table.extend if isinstance(table, list) else table.update)(content)
+            (table.update if isinstance(table, (dict, set)) else table.extend)(content)
+        for tensor, content in tensors:
+            if not torch.equal(tensor, content):
+                tensor.data.copy_(content)
+
+
+def _globals_of(kinds: Sequence[type]) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """Yield what the code of classes names outside of them, and that of functions of theirs."""
+    packages = {kind.__module__.partition(".")[0] for kind in kinds}
+    waiting: list[Any] = [value for kind in kinds for value in vars(kind).values()]
+    seen = set()
+    while waiting:
+        each = _within(waiting.pop())
+        function = inspect.unwrap(each) if isinstance(each, (FunctionType, _CACHED)) else None
+        if not isinstance(function, FunctionType) or function in seen:
+            continue
+        seen.add(function)
+        if str(function.__module__).partition(".")[0] in packages:
+            space = function.__globals__
+            for name in names_in(function.__code__) & space.keys():
+                yield space, name, space[name]
+                waiting.append(space[name])
+
+
+def _kept_in(values: list[Any]) -> tuple[list[tuple[Any, Any]], list[tuple[Tensor, Tensor]]]:
+    """Return the containers in some values, and the tensors, each with a copy."""
+    tables: dict[int, tuple[Any, Any]] = {}
+    tensors: dict[int, tuple[Tensor, Tensor]] = {}
+    while values:
+        each = _within(values.pop())
+        if id(each) in tables or id(each) in tensors:
+            continue
+        if type(each) is Tensor and not each.is_meta and nbytes(each) <= _LARGE:
+            tensors[id(each)] = each, each.detach().clone()
+        elif isinstance(each, (dict, list, set, deque)):
+            tables[id(each)] = each, copy.copy(each)
+            values += each.values() if isinstance(each, dict) else each
+    return list(tables.values()), list(tensors.values())
+
+
+def _within(value: Any) -> Any:
+    """Return the function in a static method, a class method or a property."""
+    around = isinstance(value, (staticmethod, classmethod, property))
+    return getattr(value, "__func__", getattr(value, "fget", None)) if around else value
 
 
 def _step(copied: Any, stubs: list[Tensor], closed: bool) -> None:

@@ -16,7 +16,7 @@ from .._errors import first_few
 from .._optimizer_view import group_label
 from .._tables import Shown, Table
 from .._torch_optimizers import NOT_OPTIONS
-from .._torch_schedulers import Copies, children_of, members_of, undisturbed
+from .._torch_schedulers import Copies, UnforeseenError, children_of, members_of, undisturbed
 from .._values import plain, same
 from .._wrappers import readable, unwrapped
 
@@ -112,7 +112,7 @@ def lr_curve(
     ------
     TypeError, ValueError
         If `scheduler` is not one; if a plateau has no `metrics`, or another scheduler has; if
-        `steps` is negative, or the schedule ends or fails before.
+        `steps` is negative, or the schedule ends or fails before, or draws from a generator.
 
     Examples
     --------
@@ -149,6 +149,8 @@ def lr_curve(
         for step, arguments in enumerate(given, 1):
             try:
                 stepped.step(*arguments)
+            except UnforeseenError as error:
+                raise ValueError(f"{kind} can't be foreseen: {error}") from error
             except Exception as error:
                 reason = str(error).partition("\n")[0][:100] or type(error).__name__
                 ends = isinstance(error, ValueError)

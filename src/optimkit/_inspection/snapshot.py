@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -156,7 +157,7 @@ def take(view: OptimizerView, values: Values, *, clone: bool = True) -> Snapshot
     for name, state, norm in zip(view.names, view.states, norms, strict=True):
         rows = {}
         for key, value in state.items():
-            large = isinstance(value, (Tensor, list, tuple, dict))
+            large = isinstance(value, (Tensor, list, tuple, deque, dict))
             kept = None if values == "none" or (values == "norm" and large) else value
             kept = copied(kept) if clone else kept
             rows[str(key)] = row_of(name, str(key), value, norm.get(str(key)), kept)
@@ -176,7 +177,7 @@ def take(view: OptimizerView, values: Values, *, clone: bool = True) -> Snapshot
 def row_of(name: str, key: str, value: Any, norm: float | None, kept: Any) -> SnapshotRow:
     if isinstance(value, Tensor):
         return SnapshotRow(name, key, tuple(value.shape), value.dtype, norm, kept)
-    if isinstance(value, (list, tuple, dict)):
+    if isinstance(value, (list, tuple, deque, dict)):
         return SnapshotRow(name, key, (len(value),), None, norm, kept)
     shape = () if isinstance(value, (int, float, complex)) else None
     return SnapshotRow(name, key, shape, None, norm, kept)

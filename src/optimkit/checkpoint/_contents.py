@@ -10,6 +10,7 @@ import io
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from numbers import Number
 from typing import Any
 
 import torch
@@ -77,9 +78,15 @@ def state_of(value: Any) -> Any:
         params = [param for group in value.param_groups for param in group["params"]]
         places = {place: own[param] for place, param in enumerate(params) if param in own}
         state = {**state, "wrapper": places}
-    if isinstance(value, LRScheduler):
-        return of_python(scheduler_state(state))
-    return of_python(state) if isinstance(value, Optimizer) else state
+    try:
+        if isinstance(value, LRScheduler):
+            return of_python(scheduler_state(state))
+        return of_python(state) if isinstance(value, Optimizer) else state
+    except RecursionError:
+        raise UnsafeCheckpointError(
+            f"state_dict() of {type(value).__name__} holds itself, or is nested too deep to be "
+            "pickled. Save what is in it, flat."
+        ) from None
 
 
 def _refuse_a_part(value: Any) -> None:
@@ -110,11 +117,23 @@ def _asked_for(value: Any) -> Any:
     if not isinstance(value, Optimizer):
         return value.state_dict()
     kind = type(value).__name__
+    plainly = type(value).load_state_dict is Optimizer.load_state_dict
+    if plainly and isinstance(getattr(type(value), "state", None), property):
+        raise UnsafeCheckpointError(
+            f"{kind}.state is a property, and load_state_dict() of torch writes past it: what would "
+            f"be saved could not be loaded. Give what {kind} wraps, or its class a "
+            "load_state_dict() of its own."
+        )
+    if numbers := [key for key in readable(value).state if isinstance(key, Number)]:
+        raise UnsafeCheckpointError(
+            f"{kind} keeps state under {first_few(map(repr, numbers))}, and in state_dict() a number "
+            "stands for a parameter. Keep it under a word."
+        )
     try:
         state = value.state_dict()
     except Exception as error:
         raise UnsafeCheckpointError(broken(f"state_dict() of {kind}", kind, error)) from error
-    if not is_state_dict(state) and type(value).load_state_dict is Optimizer.load_state_dict:
+    if not is_state_dict(state) and plainly:
         raise UnsafeCheckpointError(
             f"state_dict() of {kind} returns a {type(state).__name__}, not the dict with 'state' "
             "and 'param_groups' that its load_state_dict() takes. Ask the authors of "

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from .._errors import first_few
 from .._files.unread import Placeholder, Unread
 from .._optimizer_view import OptimizerView, group_label, view_of, view_of_saved
+from .._tables import counted
 from .._torch_optimizers import (
     FLAT,
     FLAT_LISTS,
@@ -30,7 +31,7 @@ from .._torch_optimizers import (
     shape_of,
     torch_class,
 )
-from .._values import as_form_of, copied, dtype_name, plain, same, tensors_in
+from .._values import PLAIN, as_form_of, copied, dtype_name, plain, same, tensors_in
 from .._wrappers import state_around
 from ._header import class_of, same_class, short
 from ._loaders import Loader, ObjectLoader, in_sentence, or_grown, with_rows
@@ -452,16 +453,20 @@ class OptimizerLoader(Loader):
         """Yield the state of each parameter, with the current state where it has the same form."""
         held = [each.param for each in self.params]
         taken = {_memory(each) for param in held for each in (param, param.grad)}
+        shared: dict[int, Tensor] = {}
         for each in self.paired:
             device, current = each.param.device, self.live.state.get(each.param, {})
             for key, saved in each.state.items():
                 if unread is None or not isinstance(saved, Placeholder) or each.keeps:
                     continue
+                if id(saved) in shared:
+                    each.room[key] = shared[id(saved)]
+                    continue
                 dtype, now = each.casts.get(key, saved.dtype), current.get(key)
                 if not _takes(now, saved.shape, dtype, device) or _memory(now) in taken:
                     now = unread.room_for(saved, dtype, device)
                 taken.add(_memory(now))
-                each.room[key] = now
+                each.room[key] = shared[id(saved)] = now
                 yield saved, now
 
     @torch.inference_mode(False)  # no step can use what is made in it
@@ -469,9 +474,11 @@ class OptimizerLoader(Loader):
         live = self.live
         self.was = view_of_saved(self.saved, self.about)  # its tensors have been read meanwhile
         plainly = type(live).load_state_dict is Optimizer.load_state_dict
+        hooked = any(getattr(live, each, None) for each in _HOOKS)  # they may load something else
         self.former = _tables(live) if plainly else copy.deepcopy(live.state_dict())
         self.former_around = dict(self.around)
-        state = {index: self._state_for(each) for index, each in enumerate(self.params)}
+        seen: dict[Any, Tensor] = {}
+        state = {index: self._state_for(each, seen) for index, each in enumerate(self.params)}
         start = iter(range(len(self.params)))
         groups = [
             {**self._options(index), "params": [next(start) for _ in group["params"]]}
@@ -481,9 +488,10 @@ class OptimizerLoader(Loader):
         saved = copied(self.was.more)
         around = saved.pop("wrapper", {})
         kept = {index: each for index, each in state.items() if each is not None}
-        state_dict = {"state": {**kept, **copied(self.words)}, "param_groups": groups}
+        given = {index: _as_torch_takes(each) for index, each in kept.items()} if plainly else kept
+        state_dict = {"state": {**given, **copied(self.words)}, "param_groups": groups}
         self._load_into_tables({**saved, **state_dict})
-        for index, found in kept.items() if plainly else ():
+        for index, found in kept.items() if plainly and not hooked else ():
             each = self.params[index]
             _restore_dtypes(live.state[each.param], found, each.param.device)
             live.state[each.param].update(each.room)
@@ -506,15 +514,15 @@ class OptimizerLoader(Loader):
         self.around.clear()
         self.around.update(self.former_around)
 
-    def _state_for(self, each: _Param) -> dict[str, Any] | None:
-        """Copy the state that a parameter is to have; None for none."""
+    def _state_for(self, each: _Param, seen: dict[Any, Tensor]) -> dict[str, Any] | None:
+        """Copy the state that a parameter is to have, shared tensors once; None for none."""
         param = each.param
         if each.place is None or each.keeps:
             return dict(self.live.state[param]) if param in self.live.state else None
         state: dict[str, Any] = dict.fromkeys(each.state)
         for key, value in each.state.items():
             if key not in each.room:
-                found = copied(value)
+                found = _copied_once(value, seen)
                 state[key] = found.to(each.casts[key]) if key in each.casts else found
         for key, value in state.items() if each.label in self.grown else ():
             if isinstance(value, Tensor) and self._by_row(each, key, value):
@@ -550,6 +558,7 @@ class OptimizerLoader(Loader):
     def _is_progress(self, key: str, group: Mapping[str, Any]) -> bool:
         """Whether a class that is none of torch's counts in a group: no one can give it such a key."""
         own = key == "step" or key in self.live.defaults or key not in group
+        own = own or bool(tensors_in(group[key]))
         return not self.kind and own and not is_extra(key) and key not in arguments_of(self.live)
 
 
@@ -575,7 +584,11 @@ def has_own_form(optimizer: Optimizer) -> bool:
     if Optimizer.state_dict is kind.state_dict or Optimizer.load_state_dict is kind.load_state_dict:
         return False
     try:
-        return not is_state_dict(optimizer.state_dict())
+        state = optimizer.state_dict()
+        names = (each for group in state["param_groups"] for each in group["params"])
+        return not is_state_dict(state) or not all(isinstance(each, int) for each in names)
+    except (KeyError, TypeError):  # of another form
+        return True
     except Exception:  # it can't be loaded into, which the load will say
         return False
 
@@ -603,14 +616,16 @@ def _refill(optimizer: Optimizer, held: _Tables, content: _Tables) -> None:
     vars(optimizer).update(state=held[0], param_groups=held[2])
 
 
+_HOOKS = ("_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
+
+
 def _loads_plainly(optimizer: Optimizer) -> bool:
     # torch/optim/optimizer.py, 2.15: load_state_dict ends with __setstate__, between the hooks.
-    hooks = ("_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
     kind = type(optimizer)
     return (
         kind.load_state_dict is Optimizer.load_state_dict
         and getattr(kind.__setstate__, "__module__", "").startswith("torch.")
-        and not any(getattr(optimizer, each) for each in hooks)
+        and not any(getattr(optimizer, each) for each in _HOOKS)
     )
 
 
@@ -625,6 +640,16 @@ def _takes(now: Any, shape: torch.Size, dtype: torch.dtype, device: torch.device
     )
 
 
+def _copied_once(value: Any, seen: dict[Any, Tensor]) -> Any:
+    """Copy a piece of state, or return the copy: a class may keep one tensor for several parameters."""
+    if not _memory(value):
+        return copied(value)
+    form = value.data_ptr(), value.dtype, tuple(value.shape), value.stride()
+    if form not in seen:
+        seen[form] = copied(value).requires_grad_(value.requires_grad)
+    return seen[form]
+
+
 def _memory(tensor: Tensor | None) -> int:
     if not isinstance(tensor, Tensor) or type(tensor) not in (Tensor, nn.Parameter):
         return 0
@@ -635,16 +660,25 @@ def _restore_dtypes(now: dict[str, Any], state: Mapping[str, Any], device: torch
     """Restore the dtypes that torch has cast.
 
     torch/optim/optimizer.py, 2.15: _process_value_according_to_param_policy casts to the dtype of
-    the parameter, all but what is called step; what is no tensor it does not copy.
+    the parameter, all but what is called step; what is no tensor it makes anew, from its items.
     """
     for key, value in state.items():
         if isinstance(value, Tensor):
             if key != "step" and now[key].dtype != value.dtype:
                 now[key] = value.to(device)
-        elif isinstance(value, (list, tuple, dict, str)):
+        elif type(value) is str or type(value) not in PLAIN:
             now[key] = copied(value, device)
 
 
+def _as_torch_takes(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Hide what torch can't make anew from its items: an array, a tuple with names."""
+    taken = {*PLAIN, list, tuple, dict}
+    return {
+        key: value if type(value) in taken or isinstance(value, Tensor) else None
+        for key, value in state.items()
+    }
+
+
 def _counted(sizes: list[int]) -> str:
-    plural = "" if len(sizes) == 1 else "s"
-    return f"{len(sizes)} group{plural} of {', '.join(map(str, sizes))} parameters"
+    of = f" of {', '.join(map(str, sizes))} parameters" if sizes else ""
+    return f"{counted(len(sizes), 'group')}{of}"

@@ -8,7 +8,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .._errors import CheckpointError, CorruptCheckpointError, MismatchError
+from .._errors import (
+    CheckpointError,
+    CorruptCheckpointError,
+    MismatchError,
+    UnsafeCheckpointError,
+)
 from .._files.unread import Placeholder, Unread, filled, placeholders_in
 from .._wrappers import stored, unwrapped
 from ._header import kind_of, models_in, parts_in, parts_of
@@ -32,6 +37,34 @@ def loader_for(value: object) -> type[Loader]:
     if isinstance(inner, Optimizer) and has_own_form(inner):
         return OwnFormLoader
     return _LOADERS[kind_of(value)]
+
+
+def refuse_what_no_load_takes(
+    objects: Mapping[str, Any], content: Mapping[str, Any], header: Mapping[str, Any]
+) -> None:
+    """Refuse an optimizer of which a hook, or its class, has put into its state what load refuses."""
+    parts = {name: value for name, value in parts_of(objects).items() if _saves_more(stored(value))}
+    choices = Choices("name", strict=True, options="saved")
+    saved = parts_in(content, header["objects"]) if parts else {}
+    source = Source(choices, "what would be saved", saved, models_in(parts_of(objects)))
+    for name, value in parts.items():
+        loader = loader_for(value)(name, value, saved[name], header["objects"][name], source)
+        loader.check()
+        if loader.problems:
+            what = loader.problems[0].partition(". ")[0]
+            raise UnsafeCheckpointError(
+                f"{what}: load would refuse it. A hook, the class or the script has put it there. Save "
+                "state_dict() itself, as a plain value, and give that to load_state_dict()."
+            )
+
+
+def _saves_more(optimizer: Any) -> bool:
+    """Return whether a state dict may hold what torch has not put there."""
+    return isinstance(optimizer, Optimizer) and (
+        type(optimizer).state_dict is not Optimizer.state_dict
+        or bool(getattr(optimizer, "_optimizer_state_dict_post_hooks", None))
+        or not all(isinstance(key, Tensor) for key in optimizer.state)
+    )
 
 
 class Plan:

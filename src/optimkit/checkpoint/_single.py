@@ -34,7 +34,7 @@ from ._arguments import checked_mapping, objects_to_load, objects_to_save, place
 from ._header import KEY, checked_header, describe, in_words
 from ._loaders import Choices, Options
 from ._names import bare_kind
-from ._plan import Plan
+from ._plan import Plan, refuse_what_no_load_takes
 from ._results import Loaded, LoadReport, Match
 from ._staging import Saving, compact, settle, settle_and_raise, write_beside
 
@@ -147,6 +147,7 @@ def save_with(
     about = checked_mapping("metadata", metadata)
     content = contents.states_of(objects)
     header = {**describe(objects), **extra}
+    refuse_what_no_load_takes(objects, content, header)
     size = contents.check({**content, KEY: header}, about)
     header["metadata"] = about
     content = compact({**content, KEY: header})
