@@ -208,3 +208,42 @@ def test_other_arrays_stay_closed(tmp_path, value):
     torch.save({"rng": "nothing"}, paths[1])
     [row] = diff(*paths).state
     assert repr(row.before).startswith("<")
+
+
+class Node:
+    """A node of a configuration, as OmegaConf has it: it holds its parent, and a number."""
+
+    def __init__(self, parent, value):
+        self.parent, self.value = parent, value
+        self.children = [Node(self, value + i) for i in (1, 2, 3)] if value < 100 else []
+
+
+def tree(last):
+    """Return a tree three levels deep, whose last leaf has a number of its own."""
+    root = Node(None, 98)
+    root.children[0].children[0].value = last
+    return root
+
+
+def test_objects_that_lead_back_to_each_other(tmp_path):
+    """They are compared by all that they hold, and each but once."""
+    paths = [tmp_path / "one.pt", tmp_path / "same.pt", tmp_path / "other.pt"]
+    for path, last in zip(paths, (1, 1, 2), strict=True):
+        torch.save(checkpoint(cfg=tree(last)), path)
+    assert not diff(*paths[:2])
+    assert [row.name for row in diff(paths[0], paths[2]).rows] == ["cfg"]
+
+
+def test_a_file_of_an_old_torch(tmp_path):
+    """Of a file that is no zip, what a load refuses is named, and the rest is read."""
+    path = tmp_path / "old.pth"
+    content = checkpoint(args=types.SimpleNamespace(lr=0.1), weight=torch.ones(2, 2))
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    assert describe(path).rows[0].name == "weight"
+    with pytest.raises(UnsafeCheckpointError, match=r"types\.SimpleNamespace"):
+        optimkit.load(path)
+    model = nn.Linear(3, 2)
+    fresh = torch.optim.AdamW(model.named_parameters())
+    optimkit.load_optimizer(fresh, path)
+    saved = content["optimizer"]["state"]
+    assert torch.equal(fresh.state[model.weight]["exp_avg"], saved[0]["exp_avg"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache
@@ -19,6 +20,16 @@ _NUMBER = re.compile(r"[biufc]\d+")  # a dtype of numpy's without parts, as its 
 _SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 _WANTS_TENSOR = ("not inherit from Tensor", "must define __torch_dispatch__")  # 2.15, 2.6
 _ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+
+
+class _Compared(threading.local):
+    """The pairs that a comparison has come to: what they hold leads back to them, by many ways."""
+
+    def __init__(self) -> None:
+        self.pairs: set[tuple[int, int]] = set()
+
+
+_compared = _Compared()
 
 
 class Opaque:
@@ -39,10 +50,17 @@ class Opaque:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Opaque) or self.name != other.name:
             return False
+        pair, outermost = (id(self), id(other)), not _compared.pairs
+        if self is other or pair in _compared.pairs:
+            return True  # it holds itself: nothing that is left to look at differs
+        _compared.pairs.add(pair)
         try:
             return equal([self.args, self.state], [other.args, other.state])
-        except RecursionError:  # it may hold itself
+        except RecursionError:
             return False
+        finally:
+            if outermost:
+                _compared.pairs.clear()
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -85,8 +103,7 @@ def opaque(name: str, *args: Any) -> Any:
 
 def load_opaque(file: BinaryIO) -> Any:
     """Let torch read, with a class of ours in the place of each that it refuses."""
-    file.seek(0)
-    names = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    names = names_refused(file)
     forms: dict[str, type] = dict.fromkeys(names, Opaque)
     while True:
         try:
@@ -106,6 +123,19 @@ def load_opaque(file: BinaryIO) -> Any:
                 raise
             is_dict = "SETITEM" in told or "item assignment" in told
             forms[max(found, key=len)] = OrderedDict if is_dict else list
+
+
+def names_refused(file: BinaryIO) -> list[str]:
+    """Name the classes and functions in a file that weights_only=True does not read."""
+    file.seek(0)
+    try:
+        return torch.serialization.get_unsafe_globals_in_checkpoint(file)
+    except ValueError:  # as torch wrote until 1.5: no zip, but four pickles, and then the values
+        file.seek(0)
+        found: set[str] = set()
+        for _ in range(4):
+            found |= torch._weights_only_unpickler.get_globals_in_pkl(file)
+        return sorted(found - torch._weights_only_unpickler._get_allowed_globals().keys())
 
 
 def _load(file: BinaryIO, forms: Mapping[str, type], device: str) -> Any:

@@ -22,7 +22,7 @@ import torch
 from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError, first_few
 from .._tables import Shown
 from .layout import CHUNK, MAGIC, Layout, LayoutError, crc_of, survey
-from .opaque import load_opaque, to_show
+from .opaque import load_opaque, names_refused, to_show
 from .progress import show_progress
 from .unread import Unread, can_defer
 
@@ -277,8 +277,7 @@ def allow_weights_only() -> Iterator[None]:
 def _unsafe(path: Path, file: BinaryIO) -> str:
     """Describe what a checkpoint would call, by a look at its pickle that runs none of it."""
     try:
-        file.seek(0)
-        found = torch.serialization.get_unsafe_globals_in_checkpoint(file)
+        found = names_refused(file)
     except Exception:  # of another shape than torch reads
         found = []
     what = first_few(sorted(found)) or "what weights_only=True does not read"
