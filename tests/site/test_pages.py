@@ -41,6 +41,11 @@ PROSE = """() => {
   return page.textContent;
 }"""
 
+# A link in a Chinese sentence stands in it as its words would, without spaces.
+SPACED = """() => [...document.querySelectorAll("html:lang(zh) article :is(p, li, td) > a")]
+  .filter((one) => /^[\\u4e00-\\u9fff]/.test(one.textContent) && /[\\u4e00-\\u9fff] $/.test(one.previousSibling?.data ?? ""))
+  .map((one) => one.parentElement.textContent)"""
+
 # Words of the interface: what is around the article, and what is said of its parts.
 INTERFACE = """() => {
   const found = [];
@@ -171,6 +176,7 @@ def test_no_markup_is_left(still, address):
     """No reader, of either language, meets markup that did not become anything."""
     prose = still(address).evaluate(PROSE)
     assert not UNRENDERED.search(prose)
+    assert still(address).evaluate(SPACED) == []
     assert [line for line in prose.splitlines() if any(mark in line for mark in MARKUP)] == []
 
 
