@@ -250,6 +250,7 @@ def test_verdicts_are_chosen_without_scripts(visit):
     page = visit("zh/coverage.html", java_script_enabled=False)
     claims = page.locator(".note dt[class*=verdict-]:visible")
     every = claims.count()
+    expect(page.get_by_label("全部")).to_be_checked()
     expect(page.locator(".verdicts")).to_contain_text(re.compile(r"有误 \d+"))
     wrong = int(re.search(r"有误 (\d+)", page.locator(".verdicts").inner_text())[1])
     page.get_by_label("有误").check()
