@@ -65,6 +65,7 @@ locale_dirs = ["locale"]
 gettext_compact = True
 gettext_location = False
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"  # that None comes back is no news
 autodoc_member_order = "bysource"
 autosummary_generate = False
 napoleon_numpy_docstring = True

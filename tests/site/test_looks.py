@@ -155,6 +155,31 @@ def test_copy_button_needs_no_pointer(visit):
     )
     buttons = page.locator("article .highlight:not(.hero-output *) > button.copybtn")
     expect(buttons).not_to_have_count(0)
+def test_a_table_wastes_no_room_on_a_phone(visit):
+    """A cell ends where its text does; a row's name stays in sight while the row is scrolled."""
+    page = visit("zh/trainers.html", viewport={"width": 375, "height": 800})
+    table = page.locator(".pst-scrollable-table-container").first
+    name, verdict = (
+        table.locator(f"tbody tr:first-child td:{one}-child") for one in ("first", "last")
+    )
+    expect(verdict.locator("p")).to_have_css("margin-bottom", "0px")
+    before = name.bounding_box()["x"]
+    verdict.scroll_into_view_if_needed()
+    expect(verdict).to_be_in_viewport()
+    assert name.bounding_box()["x"] == pytest.approx(before, abs=1.5)
+
+
+def test_an_entry_of_the_reference_fills_a_phone(visit):
+    """What is said of a parameter has most of the width, and a signature breaks between its arguments."""
+    page = visit("en/reference/groups.html", viewport={"width": 320, "height": 800})
+    said = page.locator("dl.py > dd > .field-list li p").first
+    assert said.bounding_box()["width"] >= 0.7 * 320
+    page.goto(page.url.replace("groups", "index"))
+    signatures = page.locator("article .autosummary td:first-child").all_inner_texts()
+    assert len(signatures) > 10
+    assert "\xa0" not in "".join(signatures)
+
+
     for button in buttons.all():
         expect(button).to_have_css("opacity", "1")
         assert button.bounding_box()["width"] >= 24

@@ -19,6 +19,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("glossary-terms", glossary.GlossaryTerms)
     app.add_node(pages.fold, html=pages.element("details", CLASS="solution"))
     app.add_node(pages.fold_summary, html=pages.element("summary"))
+    app.add_node(docstrings.autosummary_table, override=True, html=pages.element("div"))
     app.connect("builder-inited", docstrings.compile_catalogs)
     app.connect("builder-inited", pages.leave_search)
     app.connect("env-get-outdated", pages.remove_pages)
