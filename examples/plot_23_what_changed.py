@@ -1,13 +1,13 @@
 """
-What changed since the note, torch 1.10 | torch 1.10 以来变了什么
-=================================================================
+What changed since torch 1.10 | torch 1.10 以来变了什么
+=======================================================
 
-Nearly all of the note's code runs on the current torch, and much of what it prints is
-different. Two changes matter most: a cleared gradient is ``None``, no longer zeros, and
-``torch.load`` reads plain values only. Most of the rest is new options, off unless you ask;
-only ``foreach`` is on by itself, on a GPU.
+Nearly all the code of a post from the days of torch 1.10 runs on the current torch, and
+much of what it prints is different. Two changes matter most: a cleared gradient is
+``None``, no longer zeros, and ``torch.load`` reads plain values only. Most of the rest is
+new options, off unless you ask; only ``foreach`` is on by itself, on a GPU.
 
-笔记里的代码在当前的 torch 上几乎都能运行，只是打印出来的有不少变了。影响最大的有两处：
+一篇 torch 1.10 时代的文章，里面的代码在当前的 torch 上几乎都能运行，只是打印出来的有不少变了。影响最大的有两处：
 清零后的梯度是 ``None``，不再是零；``torch.load`` 只读普通的值。其余大多是新选项，不打开就不起作用，
 只有 ``foreach`` 在 GPU 上自动启用。
 
