@@ -137,6 +137,27 @@ if (isServed && /\/auto_examples\/(index|plot_\w+)\.html$|\/auto_examples\/$/.te
 
 if (isServed && document.querySelector("table.sortable")) import("./sort.js");
 
+// A result of a search may lie on this very page.
+document.querySelector("#pst-search-dialog")?.addEventListener("click", (event) => {
+  if (event.target.closest("a")) event.currentTarget.close();
+});
+
+// A block of a tutorial goes on from those above it: who copies one is offered all of them.
+const [copyAll, copied] = { en: ["Copy it with all code above", "Copied"], "zh-CN": ["连同上文的代码一起复制", "已复制"] }[root.lang];
+const codes = [...document.querySelectorAll(".highlight-Python pre")];
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest(".copybtn");
+  const number = codes.indexOf(button?.parentElement.querySelector("pre"));
+  if (number < 1 || button.parentElement.querySelector(".copy-all")) return;
+  const more = Object.assign(document.createElement("button"), { type: "button", className: "copy-all", textContent: copyAll });
+  more.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(codes.slice(0, number + 1).map((code) => code.textContent).join("\n"));
+    more.textContent = copied;
+    more.addEventListener("blur", () => more.remove());
+  });
+  button.after(more);
+}, true); // before the button changes its icon, which is what was clicked
+
 // What a reader has marked goes into the report.
 for (const link of document.querySelectorAll("a[data-report]")) {
   link.addEventListener("pointerdown", () => {

@@ -29,6 +29,15 @@ OUTSIDE = """() => {
   }).map((one) => `${one.tagName} ${one.className} ${one.textContent.trim().slice(0, 30)}`);
 }"""
 
+# What a finger can't hit: a button, or a link that is no part of a sentence. A card is a link as a whole.
+SMALL = """() => [...document.querySelectorAll("a, button, input, summary, select, label")].filter((one) => {
+  const box = one.getBoundingClientRect();
+  const around = one.closest("p, li, dd, dt, td, th, h1, h2");
+  return box.width && (box.width < 23.5 || box.height < 23.5) && one.checkVisibility()
+    && !one.closest("pre, .skip-link, .tutorial-card, .door, label:not(:scope)") && !one.matches(".headerlink, .skip-link a, [href='#main-content']")
+    && !(getComputedStyle(one).display === "inline" && around && around.textContent.trim() !== one.textContent.trim());
+}).map((one) => `${one.outerHTML.slice(0, 90)} in ${one.parentElement.className}`)"""
+
 SHIFT = """() => new Promise((done) => {
   let sum = 0;
   new PerformanceObserver((list) => { for (const one of list.getEntries()) sum += one.value; })
@@ -95,7 +104,7 @@ def test_a_narrow_phone_shows_all_of_each_page(visit, site, language):
     for each in sorted((site.root / language).rglob("*.html")):
         address = each.relative_to(site.root).as_posix()
         page.goto(f"{site.url}{address}")
-        found += [f"{address}: {one}" for one in page.evaluate(OUTSIDE)]
+        found += [f"{address}: {one}" for one in page.evaluate(OUTSIDE) + page.evaluate(SMALL)]
     assert found == []
 
 
@@ -146,15 +155,6 @@ def test_a_word_in_a_table_is_whole(visit):
     assert set(page.locator("table td:nth-child(2) code").evaluate_all(lines)) == {1}
 
 
-def test_copy_button_needs_no_pointer(visit):
-    """Each block of code shows its copy button at once; it copies input, no prompt, no blank line."""
-    page = visit(
-        "en/index.html",
-        viewport={"width": 375, "height": 800},
-        permissions=["clipboard-read", "clipboard-write"],
-    )
-    buttons = page.locator("article .highlight:not(.hero-output *) > button.copybtn")
-    expect(buttons).not_to_have_count(0)
 def test_a_table_wastes_no_room_on_a_phone(visit):
     """A cell ends where its text does; a row's name stays in sight while the row is scrolled."""
     page = visit("zh/trainers.html", viewport={"width": 375, "height": 800})
@@ -180,6 +180,15 @@ def test_an_entry_of_the_reference_fills_a_phone(visit):
     assert "\xa0" not in "".join(signatures)
 
 
+def test_copy_button_needs_no_pointer(visit):
+    """Each block of code shows its copy button at once; it copies input, no prompt, no blank line."""
+    page = visit(
+        "en/index.html",
+        viewport={"width": 375, "height": 800},
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    buttons = page.locator("article .highlight:not(.hero-output *) > button.copybtn")
+    expect(buttons).not_to_have_count(0)
     for button in buttons.all():
         expect(button).to_have_css("opacity", "1")
         assert button.bounding_box()["width"] >= 24
@@ -190,6 +199,62 @@ def test_an_entry_of_the_reference_fills_a_phone(visit):
     assert all(copied)
     assert not any(line.startswith((">>>", "...")) for line in copied)
     compile("\n".join(copied), "copied", "exec")
+
+
+def test_a_block_is_copied_with_what_it_needs(visit):
+    """Who copies a block of a tutorial is offered the code above it, too: together they run."""
+    page = visit(
+        "zh/auto_examples/plot_03_attributes.html",
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    block = page.locator("article .highlight-Python:visible").nth(2)
+    block.locator("button.copybtn").click()
+    block.get_by_role("button", name="连同上文的代码一起复制").click()
+    expect(block.locator(".copy-all")).to_have_text("已复制")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("import torch\n")
+    assert copied.endswith(block.locator("pre").text_content())
+    exec(compile(copied, "copied", "exec"), {})
+
+
+def test_a_stranger_in_mid_page_is_told_where(visit):
+    """Who lands on a section sees, without scripts, which tutorial it is, and is led to its answer."""
+    page = visit(
+        "zh/auto_examples/plot_10_chosen_layers.html#freeze-in-mid-training",
+        viewport={"width": 375, "height": 740},
+        java_script_enabled=False,
+    )
+    bar, answer = page.locator(".bd-header-article"), page.locator(".breadcrumb-answer a")
+    expect(bar).to_be_in_viewport()
+    expect(bar).to_contain_text("10 只训练你选中的层")
+    heading = page.locator(":target > h2").bounding_box()
+    box = bar.bounding_box()
+    assert box["y"] + box["height"] <= heading["y"]
+    assert box["height"] <= 40
+    answer.click()
+    expect(page.locator("article h1 + p")).to_be_in_viewport()
+    expect(answer).to_be_hidden()
+
+
+def test_the_dialog_is_closed_without_a_keyboard(visit):
+    """On a phone the search dialog fills the window: a button closes it."""
+    page = visit("zh/index.html", viewport={"width": 375, "height": 740})
+    page.locator(".search-button:visible").first.click()
+    dialog = page.locator("#pst-search-dialog")
+    close = dialog.get_by_role("button", name="关闭")
+    assert min(close.bounding_box()[side] for side in ("width", "height")) >= 24
+    close.click()
+    expect(dialog).to_be_hidden()
+
+
+def test_a_result_on_the_same_page_is_seen(visit, site):
+    """A result that lies on this very page closes the dialog that stood before it."""
+    page = visit("en/auto_examples/plot_14_adamw.html")
+    page.keyboard.press("Control+k")
+    page.locator("#pst-search-dialog input").fill("Adam shrinks weights unequally")
+    page.locator("#pst-search-dialog .search-results a[href*=plot_14][href*='#']").first.click()
+    expect(page.locator("#pst-search-dialog")).to_be_hidden()
+    expect(page.locator(":target > h2")).to_be_in_viewport()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
