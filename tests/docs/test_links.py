@@ -132,7 +132,7 @@ def test_uses_are_listed(both, scripts, extensions):
     english, chinese = both({"index.md": text, **PAGES}, extensions=extensions)
     for site, said in (
         (english, ["Used in tutorial 01.", "Used in tutorial 01, tutorial 02."]),
-        (chinese, ["用在 教程 01。", "用在 教程 01、教程 02。"]),
+        (chinese, ["用在教程 01。", "用在教程 01、教程 02。"]),
     ):
         uses = [tag for tag in site.body().all("p") if "uses" in tag.classes]
         assert [tag.text(hidden=False) for tag in uses] == said
@@ -153,7 +153,7 @@ def test_uses_of_terms_are_listed(both, scripts, extensions):
     english, chinese = both(files, extensions=extensions)
     for site, said in (
         (english, ["Used in tutorial 01.", "Used in tutorial 01, tutorial 02."]),
-        (chinese, ["用在 教程 01。", "用在 教程 01、教程 02。"]),
+        (chinese, ["用在教程 01。", "用在教程 01、教程 02。"]),
     ):
         uses = [tag for tag in site.body().all("p") if "uses" in tag.classes]
         assert [tag.text(hidden=False) for tag in uses] == said

@@ -43,7 +43,7 @@ class ListUses(SphinxTransform):
             english = ", ".join(f"tutorial {one.number}" for one in found)
             chinese = "、".join(f"教程 {one.number}" for one in found)
             if found:
-                said = f"Used in {english}. | 用在 {chinese}。"
+                said = f"Used in {english}. | 用在{chinese}。"
                 content += nodes.paragraph("", said, classes=["uses"])
                 split_leaf(content[-1], by_sphinx(self.config.language))
 
