@@ -17,10 +17,9 @@ def main() -> int:
     """Look through all files of the repository that can hold Chinese; print what should change."""
     command = ["git", "ls-files", "-co", "--exclude-standard", "docs", "examples", "README*"]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    paths = [ROOT / name for name in names.splitlines()]
     found = [
         f"{path.relative_to(ROOT)}:{line.line}: {line.old!r} -> {line.new!r}"
-        for path in paths
+        for path in map(ROOT.joinpath, names.splitlines())
         if path.suffix in KINDS and path.exists()
         for line in autocorrect_py.lint_for(path.read_text("utf-8"), KINDS[path.suffix]).lines
     ]
