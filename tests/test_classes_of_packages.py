@@ -829,3 +829,47 @@ def test_what_a_class_keeps_outside_is_put_back():
     assert state_memory(optimizer, predict=True).total == 60
     assert TABLE is before
     assert TABLE["steps"] == Outside.counted == 3
+
+
+class Unprintable:
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+
+def test_what_can_not_be_printed_is_named():
+    """A value of the state, or an option, of which repr() raises."""
+    model, optimizer = pair(SGD, lr=0.1, momentum=0.9)
+    train(model, optimizer, BEFORE)
+    before = snapshot(optimizer, values="copy")
+    optimizer.state[model.weight]["kept"] = Unprintable()
+    optimizer.param_groups[0]["told"] = Unprintable()
+    found = diff(before, optimizer)
+    assert str(found).count("<Unprintable, which can't be printed>") == 2
+    assert found.to_dict()["state"][0]["after"] == "<Unprintable, which can't be printed>"
+    assert "told=<Unprintable, which can't be printed>" in str(describe(optimizer, model))
+    assert audit(optimizer, model).codes == ("unread-key",)
+
+
+@pytest.mark.parametrize("make", [SGD, torch.optim.LBFGS])
+def test_an_optimizer_of_lazy_modules(tmp_path, make):
+    """It is looked at; what has no shape yet is not saved, and one forward pass is the remedy."""
+    model = nn.Sequential(nn.LazyLinear(2), nn.Linear(2, 1))
+    optimizer = make(model.parameters(), lr=0.1)
+    assert not audit(optimizer, model).at_least("warning")
+    message = (
+        f"{make.__name__} holds parameters of lazy modules, which have no shape yet. Run the model "
+        "once, then save."
+    )
+    with pytest.raises(UnsafeCheckpointError, match=f"^{re.escape(message)}$"):
+        save(tmp_path / "last.pt", optimizer=optimizer)
+    model(torch.ones(1, 3))
+    assert save(tmp_path / "last.pt", optimizer=optimizer).exists()
+
+
+def test_groups_of_nothing():
+    """A file without groups is told from the optimizer that has some."""
+    optimizer = pair(SGD, lr=0.1)[1]
+    with pytest.raises(
+        MismatchError, match=r"has 0 groups, the current optimizer 1 group of 2 param"
+    ):
+        load_optimizer(optimizer, {"state": {}, "param_groups": []}, match="position")

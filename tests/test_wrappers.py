@@ -497,3 +497,65 @@ def test_part_of_an_optimizer_is_no_wrapped_one():
     optimizer = Sharded(nn.Linear(3, 2).parameters(), SGD, lr=0.1)
     assert describe(optimizer).optimizer == "Sharded"
     assert len(describe(optimizer).rows) == 2
+
+
+class Slotted:
+    """Keeps what it wraps in a slot: a class made to be small has no attributes besides."""
+
+    __slots__ = ("inner", "steps")
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    param_groups = property(lambda self: self.inner.param_groups)
+
+    def step(self):
+        self.inner.step()
+
+    def zero_grad(self):
+        self.inner.zero_grad()
+
+
+class Listed:
+    """Keeps what it wraps in a list of one, beside an alias of it."""
+
+    def __init__(self, inner):
+        self.all, self.first = [inner], inner
+
+    step, zero_grad = Slotted.step, Slotted.zero_grad
+    param_groups = property(lambda self: self.all[0].param_groups)
+
+
+@pytest.mark.parametrize("around", [Slotted, Listed])
+def test_wherever_it_is_held(around):
+    """A slot, a list of one, two attributes for one optimizer: it is found."""
+    model = nn.Linear(2, 2)
+    optimizer = AdamW(model.parameters())
+    assert describe(around(optimizer), model).optimizer == "AdamW"
+    assert not audit(around(optimizer), model).rows
+
+
+class Container(torch.optim.Optimizer):
+    """torchtitan's container: an optimizer that holds several, and keeps no state."""
+
+    def __init__(self, params):
+        params = list(params)
+        self.optimizers = [AdamW([each]) for each in params]
+        super().__init__(params, {"lr": 1e-3})
+
+    def step(self, closure=None):
+        for each in self.optimizers:
+            each.step()
+
+
+def test_whose_state_is_where():
+    """Of a container it is said where the state is, once there is some."""
+    model = nn.Linear(2, 2)
+    container = Container(model.parameters())
+    assert not describe(container, model).notes
+    model(torch.ones(1, 2)).sum().backward()
+    container.step()
+    assert describe(container, model).notes == (
+        "The state is in .optimizers[0] (AdamW), .optimizers[1] (AdamW), which Container steps: "
+        "describe that",
+    )

@@ -15,7 +15,7 @@ An argument of a wrong type is a plain :class:`TypeError`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -148,8 +148,16 @@ def broken(what: str, kind: str, error: Exception) -> str:
     )
 
 
+def written(value: object, how: Callable[[object], str] = str) -> str:
+    """Write a value; of one that can't be printed, the class."""
+    try:
+        return how(value)
+    except Exception:
+        return f"<{type(value).__name__}, which can't be printed>"
+
+
 def first_few(items: Iterable[object], limit: int = 5) -> str:
     """Write the first few items, and how many more there are."""
-    texts = [str(item) for item in items]
+    texts = [written(item) for item in items]
     more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
     return ", ".join(texts[:limit]) + more

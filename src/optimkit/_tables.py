@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from ._errors import written
+
 if TYPE_CHECKING:  # rich is imported when something is shown: `import optimkit` stays cheap
     import rich.console
 
@@ -300,7 +302,7 @@ def text(value: object) -> str:
         return ", ".join(f"{key}={text(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
         return f"({', '.join(map(text, value))})"
-    return str(value)
+    return written(value)
 
 
 def counted(number: int, noun: str) -> str:
@@ -319,7 +321,7 @@ def jsonable(value: object) -> Any:
         return {key: jsonable(getattr(value, key)) for key in _keys(value)}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [jsonable(item) for item in value]
-    return str(value)
+    return written(value)
 
 
 def _keys(row: Any) -> Sequence[str]:

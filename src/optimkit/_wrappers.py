@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ._errors import broken
+from ._values import items_of
 
+_FEW = 8  # so many entries of a list are looked at
 _DEEPEST = 4  # so many wrappers may be around each other
 
 
@@ -69,13 +72,38 @@ def readable(optimizer: Optimizer) -> Optimizer:
     return optimizer
 
 
+def optimizers_within(value: Any) -> dict[str, Optimizer]:
+    """Return the optimizers that one holds, by where, in short lists and dicts too."""
+    own = _attributes(value)
+    for name, each in list(own.items()):
+        if isinstance(each, (list, tuple, dict)) and len(each) <= _FEW:
+            own.update((f"{name}[{key!r}]", item) for key, item in items_of(each))
+    return {key: each for key, each in own.items() if isinstance(each, Optimizer)}
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Return what an object holds under names, in slots too."""
+    own = dict(getattr(value, "__dict__", {}))
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in [slots] if isinstance(slots, str) else slots:
+            with contextlib.suppress(AttributeError, KeyError):  # not set yet, or a private name
+                own[name] = vars(kind)[name].__get__(value)
+    return own
+
+
 def _inner(value: Any, depth: int) -> Any:
     if isinstance(value, (type, nn.Module, LRScheduler)):
         return None
-    own = [each for each in getattr(value, "__dict__", {}).values() if each is not value]
-    held = [(each, _within(each, depth)) for each in own]
+    own = {id(each): each for each in _attributes(value).values() if each is not value}
+    held = [(each, _within(each, depth)) for each in own.values()]
     found = [pair for pair in held if isinstance(pair[1], Optimizer)]
-    if len(found) == 1 and hasattr(value, "step") and hasattr(value, "zero_grad"):
+    steps = hasattr(value, "step") and hasattr(value, "zero_grad")
+    listed = {} if found or not steps else optimizers_within(value)
+    found = found or [
+        (each, each) for each in {id(each): each for each in listed.values()}.values()
+    ]
+    if len(found) == 1 and steps:
         [(wrapped, inner)] = found
         # Sharded optimizers hold one of a part of the parameters, which is no stand-in for them.
         groups = getattr(readable(value), "param_groups", readable(inner).param_groups)

@@ -25,6 +25,7 @@ from .._optimizer_view import (
 from .._parameters import Models, ParameterIndex, index_models, left_out, names_by_id
 from .._torch_schedulers import Schedulers, list_schedulers
 from .._values import copied, nbytes, plain, same, tensors_held
+from .._wrappers import optimizers_within
 from .norms import non_finite, state_norms
 from .report import GroupRow, ParameterRow, Report, Shape, total
 
@@ -208,6 +209,9 @@ def _notes(view: OptimizerView, schedulers: Schedulers) -> Iterator[str]:
         else:
             yield f"{kind} sets the lr of another optimizer"
     yield from _slices(view)
+    held = {} if view.state else optimizers_within(view.optimizer)
+    if where := [f".{name} ({type(each).__name__})" for name, each in held.items() if each.state]:
+        yield f"The state is in {first_few(where)}, which {view.kind} steps: describe that"
     if view.words:
         yield f"State of all parameters together: {first_few(map(repr, view.words))}"
     if strays := [orphan_label(key) for key, _ in view.orphans if key not in view.words]:

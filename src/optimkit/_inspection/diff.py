@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from .._errors import written
 from .._files.folders import look_into
 from .._optimizer_view import Source, view_of_any, view_of_saved
 from .._tables import Shown, Table, counted, in_few, jsonable
@@ -111,7 +112,7 @@ def _summed_up(rows: Sequence[DiffRow]) -> list[DiffRow]:
     """Make one line of what changed alike in many, as a count of steps does."""
     alike: dict[str, list[DiffRow]] = {}
     for row in rows:
-        alike.setdefault(repr(row[1:]), []).append(row)
+        alike.setdefault(repr([written(each, repr) for each in row[1:]]), []).append(row)
     lines: list[DiffRow] = []
     for members in alike.values():
         patterns = in_few([row.name for row in members])
@@ -303,7 +304,7 @@ def _text(row: SnapshotRow) -> Any:
 
 def _layout(row: SnapshotRow) -> str:
     shape = "" if row.shape is None else str(row.shape)
-    return f"{shape} {dtype_name(row.dtype)}".strip() or repr(row.value)
+    return f"{shape} {dtype_name(row.dtype)}".strip() or written(row.value, repr)
 
 
 def _diff_files(a: Any, b: Any) -> Diff:

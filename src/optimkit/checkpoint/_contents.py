@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -102,7 +103,12 @@ def _refuse_a_part(value: Any) -> None:
         params: Iterable[Any] = value.parameters()
     else:
         groups = readable(value).param_groups if isinstance(value, Optimizer) else ()
-        params = (param for group in groups for param in group["params"])
+        params = [param for group in groups for param in group["params"]]
+        if any(map(is_lazy, params)):
+            raise UnsafeCheckpointError(
+                f"{kind} holds parameters of lazy modules, which have no shape yet. Run the model "
+                "once, then save."
+            )
     # torch/distributed/fsdp/_common_utils.py, 2.15: FSDP_FLATTENED
     if any(getattr(param, "_fsdp_flattened", False) for param in params):
         raise UnsafeCheckpointError(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..._errors import first_few
+from ..._errors import first_few, written
 from ..._optimizer_view import OptimizerView
 from ..._parameters import is_bias_of, is_norm_layer
 from ..._tables import in_few
@@ -302,16 +302,16 @@ def _refused(view: OptimizerView, group: Mapping[str, Any]) -> str | None:
         if view.torch_class is None and value is None and view.defaults.get(key, 0) is None:
             continue  # transformers' Adafactor(lr=None) finds its own
         if not isinstance(value, (int, float)):
-            return f"{key}={value!r} is {type(value).__name__}, not a number"
+            return f"{key}={written(value, repr)} is {type(value).__name__}, not a number"
         if not -_TINY <= value < math.inf and (key != "lr" or math.isfinite(value)):
-            return f"{key}={value!r}"
+            return f"{key}={written(value, repr)}"
     kind = view.torch_class
     reason = kind and _try(kind, group)
     if kind is None or not reason or _try(kind, view.defaults):
         return None
     for key, value in group.items():
         if _try(kind, {**view.defaults, key: value}):
-            return f"{key}={value!r}: {reason}"
+            return f"{key}={written(value, repr)}: {reason}"
     return reason  # by how they go together
 
 

@@ -109,9 +109,10 @@ def _other_shape(kind: str, held: Held) -> str | None:
 
 def _other_length(view: OptimizerView) -> Iterator[tuple[str, str]]:
     """Find flat state of LBFGS that is not as long as all parameters together."""
-    if view.torch_class != "LBFGS":
+    params = [param for param in view.params if isinstance(param, Tensor)]
+    if view.torch_class != "LBFGS" or any(map(is_lazy, params)):
         return
-    total = flat_size(param for param in view.params if isinstance(param, Tensor))
+    total = flat_size(params)
     for held in view.held:
         for key in FLAT:
             value = held.state.get(key)
