@@ -22,17 +22,19 @@ _TENSORS = (Tensor, nn.Parameter)
 def state_norms(states: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """Return the norm of every tensor in some states, of a list all together."""
     found: list[dict[str, float]] = [{} for _ in states]
-    waiting: defaultdict[Any, list[tuple[dict[str, float], str, Tensor]]] = defaultdict(list)
+    waiting: defaultdict[Any, tuple[list[Any], ...]] = defaultdict(lambda: ([], [], []))
     for norms, state in zip(found, states, strict=True):
         for key, value in state.items():
             tensor = _as_one(value)
             if tensor is not None:
                 norms[str(key)] = math.nan  # keeps its place; the number comes below
                 shape = tensor.shape if tensor.numel() <= FEW else None
-                waiting[tensor.device, tensor.dtype, shape].append((norms, str(key), tensor))
-    for (_, _, shape), entries in waiting.items():
-        together = _norms([tensor for _, _, tensor in entries], shape)
-        for (norms, key, _), number in zip(entries, together.tolist(), strict=True):
+                owners, keys, tensors = waiting[tensor.device, tensor.dtype, shape]
+                owners.append(norms)
+                keys.append(str(key))
+                tensors.append(tensor)
+    for (_, _, shape), (owners, keys, tensors) in waiting.items():
+        for norms, key, number in zip(owners, keys, _norms(tensors, shape).tolist(), strict=True):
             norms[key] = number
     return found
 
@@ -59,8 +61,9 @@ def non_finite(
 
     State whose norm is known, and is finite, is not read again.
     """
-    found = list(_held(view, norms or [{}] * len(view.states)))
-    bad = _values.non_finite(value for _, _, value in found)
+    norms = norms or [{}] * len(view.states)
+    bad = _values.non_finite(value for _, _, value in _held(view, norms))
+    found = list(_held(view, norms)) if bad else []
     named = (found[at][:2] for at in bad)
     return [(name, f"{what} of {name}" if what else name) for name, what in named]
 
