@@ -91,12 +91,11 @@ class OptimizerView:
         forms: defaultdict[Any, list[int]] = defaultdict(list)
         for place, (_, param, group, _, state) in enumerate(self.held):
             if state and isinstance(param, Tensor):
-                own = None if is_lazy(param) else param.shape
-                kept = [
-                    (key, value.shape, value.dtype) if type(value) is Tensor else (key, type(value))
-                    for key, value in state.items()
-                ]
-                forms[(group, own, param.dtype, *kept)].append(place)
+                form: list[Any] = [group, None if is_lazy(param) else param.shape, param.dtype]
+                for key, value in state.items():
+                    own = type(value) is Tensor
+                    form += (key, value.shape, value.dtype) if own else (key, type(value))
+                forms[tuple(form)].append(place)
         return list(forms.values())
 
     @property
