@@ -133,22 +133,21 @@ def coupled_decay(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     "weight_decay=0); leave it if your recipe decays all.",
 )
 def decay_on_bias(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    usual = _usual(view, "weight_decay")  # which nobody has chosen
+    decays = [group.get("weight_decay") for group in view.options]
+    chosen = [bool(decay) and not same(decay, usual) for decay in decays]
+    if not any(chosen):
+        return
     left_out = {
         id(each.param)
         for index in context.indexes
         for each in index.occurrences
         if is_bias_of(each) or is_norm_layer(each.module)
     }
-    if not left_out:
-        return
-    usual = _usual(view, "weight_decay")  # which nobody has chosen
     names = [
         each.name
         for each in view.held
-        if id(each.param) in left_out
-        and each.param.requires_grad
-        and (decay := each.options.get("weight_decay"))
-        and not same(decay, usual)
+        if chosen[each.group] and id(each.param) in left_out and each.param.requires_grad
     ]
     yield names, {"patterns": first_few(pattern for pattern, _ in in_few(names))}
 
