@@ -244,6 +244,7 @@ def test_what_selects_nothing_is_refused(select, what):
         ("head", ["no parameter is called 'head' (is it 'head.*'?)"]),
         ("head.", ["no parameter is called 'head.' (is it 'head.*'?)"]),
         ("bias", ["no parameter is called 'bias' (is it '*bias'?)"]),
+        ("EAD", ["no parameter is called 'EAD' (is it '*ead*'?)"]),
         ("ead.we", ["no parameter is called 'ead.we' (is it '*ead.we*'?)"]),
         (re.compile("xyz"), ["'xyz' is found in no parameter's name"]),
         (nn.ReLU(), ["this ReLU has no parameters"]),

@@ -609,6 +609,7 @@ def test_losses_of_one_step_are_looked_at_together():
     made = one(torch.ones(3, 2, requires_grad=True))
     losses = [other(made.detach()).sum(), other(made).sum()]
     assert not audit(optimizers, {"one": one, "other": other}, loss=losses)
+    assert not audit(optimizers, {"one": one, "other": other}, loss=dict(enumerate(losses)))
     [row] = audit(optimizers, {"one": one, "other": other}, loss=losses[0])
     assert (row.code, row.names) == ("unreached", ("one.weight", "one.bias"))
 

@@ -230,7 +230,8 @@ def test_state_is_not_copied():
             "metrics has 1 values, 3 steps need one each",
         ),
         ("StepLR", (3, 1.0), TypeError, "StepLR takes no metrics: leave metrics= out"),
-        ("StepLR", (-1,), ValueError, "steps must be an integer of 0 or more, not -1"),
+        ("StepLR", (-1,), ValueError, "steps must be 0 or more, not -1"),
+        ("StepLR", ("3",), TypeError, "steps must be an integer, not '3'"),
         (
             "OneCycleLR",
             (40,),

@@ -206,8 +206,10 @@ def nearest(pattern: str, index: ParameterIndex) -> str | None:
         return f"{pattern.removesuffix('.')}.*"
     if "[" in pattern and pattern in names:
         return escape(pattern)
-    if pattern and any(pattern in name for name in names):  # a substring, as lists of no_decay have
-        return f"*{pattern}" if any(name.endswith(pattern) for name in names) else f"*{pattern}*"
+    inside = re.findall(re.escape(pattern), " ".join(names), re.IGNORECASE) if pattern else []
+    if inside:  # a substring, as lists of no_decay have
+        text = pattern if pattern in inside else inside[0]
+        return f"*{text}" if any(name.endswith(text) for name in names) else f"*{text}*"
     if len(names) > 2_000:  # to compare a misspelt name with so many takes minutes
         return None
     known = set(names)

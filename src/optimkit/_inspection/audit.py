@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ def audit(
     models: Models = (),
     *,
     schedulers: Schedulers = (),
-    loss: Tensor | Iterable[Tensor] | None = None,
+    loss: Tensor | Iterable[Tensor] | Mapping[str, Tensor] | None = None,
 ) -> Findings:
     """Find what is wrong with optimizers, models and schedulers, by looking only.
 

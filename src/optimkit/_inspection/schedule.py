@@ -133,8 +133,10 @@ def lr_curve(
         raise TypeError(
             f"scheduler must be a learning rate scheduler of torch, not {type(scheduler).__name__}"
         )
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise ValueError(f"steps must be an integer of 0 or more, not {steps!r}")
+    if isinstance(steps, bool) or not isinstance(steps, int):
+        raise TypeError(f"steps must be an integer, not {steps!r}")
+    if steps < 0:
+        raise ValueError(f"steps must be 0 or more, not {steps!r}")
     kind = type(scheduler).__name__
     given = _arguments(scheduler, kind, steps, metrics)
     if any(group.get("lr") is None for group in readable(optimizer).param_groups):

@@ -161,6 +161,7 @@ def context_of(
             raise TypeError(f"audit takes torch.optim.Optimizer objects, not {kind}")
     if isinstance(models, Optimizer):
         raise TypeError("audit takes several optimizers as a list: audit([one, other], models)")
+    loss = loss.values() if isinstance(loss, Mapping) else loss  # as detection models return them
     several = isinstance(loss, Iterable) and not isinstance(loss, Tensor)
     losses = list(loss) if several else [] if loss is None else [loss]
     for each in losses:
