@@ -199,7 +199,9 @@ function find(query) {
     found.top = Math.max(found.top, score);
     // A section leads closer than the top of its page.
     const fit = anchor ? score : 0.7 * score;
-    if (!(question && !anchor) && !(fit <= found.fit)) Object.assign(found, { shown: number, fit });
+    // A page of entries is shown as a whole where the question is one that the whole of it answers.
+    const isAbout = !question || anchor || (isLookedUp && likeness > 0.6);
+    if (isAbout && !(fit <= found.fit)) Object.assign(found, { shown: number, fit });
     const isEntry = message !== typed.trim() && isLookedUp && !question && isPasted(title);
     if (isEntry && !(title.length <= found.matched)) Object.assign(found, { entry: number, matched: title.length });
     if (found.shown < 0) found.asked = number;
