@@ -181,7 +181,6 @@ def descend(lr, loss=valley):
 
 
 paths = {lr: descend(lr) for lr in (0.01, 0.1, 0.19, 0.2, 0.21)}
-print({lr: f"{valley(path[-1]):.3g}" for lr, path in paths.items()})
 # sphinx_gallery_start_ignore
 final = {lr: valley(path[-1]).item() for lr, path in paths.items()}
 assert final[0.19] < 1e-6 < final[0.01] < 10

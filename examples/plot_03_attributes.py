@@ -145,11 +145,11 @@ import optimkit
 sgd = torch.optim.SGD([{"params": [a], "learning_rate": 0.5}], lr=0.1)
 print("lr:", sgd.param_groups[0]["lr"])
 print("unread:", set(sgd.param_groups[0]) - {"params"} - set(sgd.defaults))
+print("audit:", *optimkit.audit(sgd).codes)
 # sphinx_gallery_start_ignore
 assert sgd.param_groups[0]["lr"] == 0.1
 assert optimkit.audit(sgd).codes == ("unknown-option",)
 # sphinx_gallery_end_ignore
-optimkit.audit(sgd)
 
 # %%
 # All three hold the same tensors | 三处拿的是同一批张量

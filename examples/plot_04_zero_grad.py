@@ -13,16 +13,14 @@ out of small ones.
 
 **What you will learn**
 
-- What ``zero_grad()`` leaves behind, and why ``None`` is not zero.
+- What ``zero_grad()`` leaves behind, and which gradients it does not reach.
 - The safe places for it, and the one place that stops all learning.
-- Which gradients it does not reach, and how to find them.
 - Level: beginner. Time: 15 minutes. Needs: tutorial 01.
 
 **你会学到**
 
-- ``zero_grad()`` 之后剩下什么，为什么 ``None`` 不等于零。
+- ``zero_grad()`` 之后剩下什么，哪些梯度它清不到。
 - 哪些位置可以放心清零，放在哪个位置会什么也学不到。
-- 哪些梯度它清不到，怎样找出来。
 - 难度：入门。用时：15 分钟。预备：教程 01。
 """
 

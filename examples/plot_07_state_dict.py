@@ -365,13 +365,6 @@ for size, (_, tensor) in enumerate(named):
 two = torch.optim.Adam([{"params": named[:1]}, {"params": named[1:]}], lr=0.1)
 three = torch.optim.Adam([{"params": [pair]} for pair in named], lr=0.0)
 two.step()
-try:
-    three.load_state_dict(two.state_dict())
-    # sphinx_gallery_start_ignore
-    raise AssertionError
-    # sphinx_gallery_end_ignore
-except ValueError as error:
-    print("ValueError:", error)
 
 # %%
 # Solution | 参考答案
@@ -382,6 +375,15 @@ except ValueError as error:
 #
 # ``state`` 按编号来，不用动；要重新切分的是参数组列表：每一组有几个参数，就取几个编号，
 # 选项用它们原来那一组的。前提是次序没变；optimkit 那一行不需要这个前提。
+
+
+try:
+    three.load_state_dict(two.state_dict())
+    # sphinx_gallery_start_ignore
+    raise AssertionError
+    # sphinx_gallery_end_ignore
+except ValueError as error:
+    print("ValueError:", error)
 
 
 def regroup(optimizer, state_dict):

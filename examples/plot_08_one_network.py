@@ -14,15 +14,13 @@ seen.
 **What you will learn**
 
 - The whole loop, with training and validation, in about 20 lines.
-- Two ways to train nothing: one raises an error, the other says nothing.
-- What the weights look like before and after, and how not to fool yourself.
+- Two ways to train nothing, one of them silent, and how not to fool yourself.
 - Level: beginner. Time: 15 minutes. Needs: tutorial 04, tutorial 05.
 
 **你会学到**
 
 - 完整的循环，训练加验证，总共 20 行左右。
-- 白忙一场的两种写法：一种会报错，另一种一声不吭。
-- 权重在训练前后长什么样，看成绩时怎样才不骗自己。
+- 白忙一场的两种写法，其中一种一声不吭；看成绩时怎样才不骗自己。
 - 难度：入门。用时：15 分钟。预备：教程 04、教程 05。
 """
 
@@ -74,12 +72,12 @@ assert list(group)[:6] == ["params", *note]
 # Wrong: ``step()`` without ``backward()`` | 错误：没有 ``backward()`` 就 ``step()``
 # -----------------------------------------------------------------------------------
 # This one is worse, because it is silent. All gradients are None, so ``step()`` skips
-# every tensor. Compare a weight of ``net_1`` before and after; or all that an optimizer
-# holds, with ``optimkit.snapshot`` and ``optimkit.diff``.
+# every tensor. Compare a bias of ``net_1`` before and after; or options and state of its
+# optimizer, with ``optimkit.snapshot`` and ``optimkit.diff``.
 #
 # 这种写法更糟，因为它不出声：梯度全是 None，``step()`` 会把每个张量都跳过去。
-# 比一比 ``net_1`` 某个权重的前后，就看得出来；想比较优化器手里的全部东西，用 ``optimkit.snapshot`` 和
-# ``optimkit.diff``。
+# 比一比 ``net_1`` 某个偏置的前后，就看得出来；想比较优化器的全部选项和状态，
+# 用 ``optimkit.snapshot`` 和 ``optimkit.diff``。
 
 import optimkit
 
@@ -263,7 +261,7 @@ fig.set_label(
 ax.plot(range(1, 11), train_losses[1:], "C0", lw=2.5)
 ax.plot(val_losses, "C1", lw=2.5)
 ax.axhline(guess, color="0.5", ls="--")
-ax.text(10, guess - 0.12, "guessing | 瞎猜", color="0.5", ha="right")
+ax.text(10, guess - 0.2, "guessing | 瞎猜", color="0.5", ha="right")
 ax.text(6, train_losses[6] + 0.08, "training | 训练", color="C0")
 ax.text(1.9, val_losses[2] - 0.12, "validation | 验证", color="C1", ha="right")
 ax.set(ylim=(0, 1.9), xticks=range(11), xlabel="epoch | 轮", ylabel="loss | 损失")

@@ -13,15 +13,13 @@ the parameter groups. torch has 16 kinds; the figure below shows every one.
 
 **What you will learn**
 
-- What each of the 16 schedulers does, in one picture.
-- When to step it, and how to see where it will go before you train.
+- What each of the 16 schedulers does, when to step it, and how to see where it will go.
 - How to warm up, how not to run past the end, and how to follow a metric.
 - Level: intermediate. Time: 15 minutes. Needs: tutorial 03, tutorial 06.
 
 **你会学到**
 
-- 16 种调度器各做什么，一张图看全。
-- 什么时候调用它，怎样在训练之前就看到它的走向。
+- 16 种调度器各做什么，什么时候调用，怎样在训练之前就看到走向。
 - 怎样预热，怎样不走过头，怎样跟着指标走。
 - 难度：进阶。用时：15 分钟。预备：教程 03、教程 06。
 """
@@ -80,7 +78,6 @@ import optimkit
 
 scheduler = sched.StepLR(make_sgd(1.0), step_size=14, gamma=0.5)
 curve = optimkit.lr_curve(scheduler, steps=60)
-print(curve.lrs()[::14])
 # sphinx_gallery_start_ignore
 recipes = {
     sched.StepLR: {"step_size": 14, "gamma": 0.5},
@@ -123,7 +120,7 @@ joined = {sched.SequentialLR: ["linear, then cosine", "先线性，再余弦"]}
 joined[sched.ChainedScheduler] = ["linear × steps", "线性 × 阶梯"]
 stalled = [max(1 - t / 15, 0.3) for t in range(60)]
 rows = ["× a factor | 乘以因子", "a curve | 沿曲线", "start low | 低处起步", "yours | 你来定"]
-fig, axes = plt.subplots(4, 4, figsize=(8, 5.7), sharex=True, sharey=True)
+fig, axes = plt.subplots(4, 4, figsize=(8, 5.4), sharex=True, sharey=True)
 fig.set_layout_engine("constrained")
 for i, (ax, kind) in enumerate(zip(axes.flat, kinds, strict=True)):
     metrics = stalled if kind is sched.ReduceLROnPlateau else None
