@@ -345,15 +345,15 @@ Grid = tuple[tuple[tuple[str, ...], ...], list[int]]
 
 def in_few(names: Sequence[str]) -> list[tuple[str, list[int]]]:
     """Write names as few patterns, each with the places of its names, in the order of the first."""
-    alike: dict[tuple[Any, ...], list[Grid]] = {}  # what is between the numbers -> the names
+    alike: dict[tuple[Any, ...], list[tuple[list[str], int]]] = {}  # between the numbers -> names
     times: dict[str, int] = {}
     for place, name in enumerate(names):
         pieces = _NUMBERS.split(name)
         times[name] = times.get(name, 0) + 1  # one that comes again is in a pattern of its own
-        numbers = tuple(zip(pieces[1::2]))  # a column of one each
-        alike.setdefault((times[name], *pieces[::2]), []).append((numbers, [place]))
+        alike.setdefault((times[name], *pieces[::2]), []).append((pieces[1::2], place))
     found = []
-    for (_, *pieces), grids in alike.items():
+    for (_, *pieces), named in alike.items():
+        grids: list[Grid] = [(tuple(zip(numbers)), [place]) for numbers, place in named]
         for slot in reversed(range(len(pieces) - 1)):
             if len({columns[slot] for columns, _ in grids}) > 1:
                 grids = _joined(grids, slot)
