@@ -133,23 +133,24 @@ def _params(view: OptimizerView, indexes: Iterable[ParameterIndex]) -> list[Any]
 def _rows(
     view: OptimizerView, params: Sequence[Any], norms: Sequence[Mapping[str, float]]
 ) -> Iterator[ParameterRow]:
-    for held, param, norm in zip(view.held, params, norms, strict=True):
+    each = zip(view.names, view.params, view.group_of, view.states, params, norms, strict=True)
+    for name, own, group, state, param, norm in each:
         tensor = param if isinstance(param, Tensor) else None
         if view.optimizer is None and tensor is None:
-            tensor = of_its_shape(held.state)
+            tensor = of_its_shape(state)
         shaped = None if tensor is None or is_lazy(tensor) else tensor
-        shapes, size = _kept(held.state)
+        shapes, size = _kept(state)
         yield ParameterRow(
-            name=held.name,
+            name=name,
             shape=None if shaped is None else tuple(shaped.shape),
             dtype=None if tensor is None else tensor.dtype,
             numel=None if shaped is None else shaped.numel(),
-            trainable=getattr(held.param, "requires_grad", None),
-            group=held.group,
-            lr=held.options.get("lr"),
-            weight_decay=held.options.get("weight_decay"),
+            trainable=getattr(own, "requires_grad", None),
+            group=group,
+            lr=view.options[group].get("lr"),
+            weight_decay=view.options[group].get("weight_decay"),
             state=shapes,
-            step=_step(held.state.get("step")),
+            step=_step(state.get("step")),
             bytes=size,
             norms=norm,
         )
