@@ -15,8 +15,13 @@ An argument of a wrong type is a plain :class:`TypeError`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+import signal
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 if TYPE_CHECKING:
     from .checkpoint._results import LoadReport
@@ -138,6 +143,37 @@ class MismatchError(CheckpointError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Cross a process whole."""
         return type(self), self.args, {"reports": self.reports}
+
+
+def raised_by_handler(error: BaseException | None) -> BaseException | None:
+    """Return what the handler of a signal raised, if that led to an error."""
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    made = [getattr(each, "func", each) for each in handlers if callable(each)]  # a partial
+    codes = {
+        getattr(each, "__code__", getattr(type(each).__call__, "__code__", 0)) for each in made
+    }
+    while error is not None:
+        if any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise what the handler of a signal raises as it is, and leave gradients on or off as they were.
+
+    A signal may cut torch's own no_grad short.
+    """
+    before = torch.is_grad_enabled()
+    try:
+        yield
+    except OptimkitError as error:
+        if (raised := raised_by_handler(error)) is not None:
+            raise raised from None
+        raise
+    finally:
+        torch._C._set_grad_enabled(before)
 
 
 def broken(what: str, kind: str, error: Exception) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -214,16 +213,6 @@ def _in_short(tensors: list[Tensor]) -> Tensor:
     # On a CPU, norms of float16 take eight times longer.
     edges = [edge for each in tensors if each.numel() for edge in torch.aminmax(each)]
     return torch.stack(edges) if edges else torch.zeros(())
-
-
-@contextlib.contextmanager
-def same_grad_mode() -> Iterator[None]:
-    """Leave gradients on or off as they were: a signal may cut torch's own no_grad short."""
-    before = torch.is_grad_enabled()
-    try:
-        yield
-    finally:
-        torch._C._set_grad_enabled(before)
 
 
 def dtype_name(dtype: torch.dtype | None) -> str:

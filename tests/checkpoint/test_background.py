@@ -356,6 +356,18 @@ def test_no_more_than_is_shown_is_written(tmp_path):
     assert not loaded["other"].any()
 
 
+@pytest.mark.filterwarnings("ignore")  # of torch, that they are new
+@pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_csc, torch.sparse_coo])
+def test_a_sparse_tensor(tmp_path, layout):
+    """It is copied as others are."""
+    table = torch.eye(3).to_sparse(layout=layout)
+    saving = optimkit.save(tmp_path / "a.pt", table=table, background=True)
+    table.zero_()
+    found = optimkit.load(saving.wait())["table"]
+    assert found.layout == layout
+    assert torch.equal(found.to_dense(), torch.eye(3))
+
+
 class Copies(TorchDispatchMode):
     """Notes the copies that are made, and in which stream."""
 

@@ -157,8 +157,10 @@ TENSORS = [
 @pytest.mark.filterwarnings("ignore")
 def test_tensors_of_all_kinds(tmp_path, tensor):
     """Tensors come back as they are, whatever their layout and dtype."""
-    found = optimkit.load(optimkit.save(tmp_path / "a.pt", tensor=tensor))["tensor"]
-    assert (type(found), found.dtype, found.shape) == (type(tensor), tensor.dtype, tensor.shape)
+    path = optimkit.save(tmp_path / "a.pt", tensor=tensor)
+    saving = optimkit.save(tmp_path / "b.pt", tensor=tensor, background=True)
+    for found in (optimkit.load(path)["tensor"], optimkit.load(saving.wait())["tensor"]):
+        assert (type(found), found.dtype, found.shape) == (type(tensor), tensor.dtype, tensor.shape)
 
 
 LEAVES = (

@@ -201,32 +201,46 @@ class Alarm(BaseException):
     """What the handler of a signal raises, as KeyboardInterrupt."""
 
 
-rung = []
-
-
-def ring(*_):
-    """Raise, and note it: Python ignores what is raised while it cleans up."""
-    rung.append(True)
-    raise Alarm
+class TimeIsUpError(Exception):
+    """The same, as TimeoutError: what a broad except would take for damage."""
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file half opened
-def test_a_signal_in_the_middle(tmp_path):
-    """Whenever it comes, the objects are as they were or as they were saved."""
+@pytest.mark.filterwarnings("error:.*is taken instead")
+@pytest.mark.parametrize("way", ["load", "restore", "distributed"])
+@pytest.mark.parametrize("kind", [Alarm, TimeIsUpError])
+def test_a_signal_in_the_middle(tmp_path, way, kind):
+    """Whenever it comes, it is raised as it is, and the objects are as they were or as they were saved."""
     saved, live = trained(0), trained(1)
-    path = optimkit.save(tmp_path / "a.pt", model=saved[0], optimizer=saved[1])
+    objects = {"model": saved[0], "optimizer": saved[1]}
+    run = CheckpointDir(tmp_path / "run")
+    for step in range(2):
+        run.save(step, objects=objects)
+    path, folder = optimkit.save(tmp_path / "a.pt", objects), tmp_path / "many"
+    distributed.save(folder, objects)
+    load = {
+        "load": lambda **given: optimkit.load(path, **given),
+        "restore": lambda **given: run.restore(**given),
+        "distributed": lambda **given: distributed.load(folder, **given),
+    }[way]
+    load(model=trained(2)[0])  # what is imported late is imported now
     ends = [copy.deepcopy(state_of(*live)), state_of(*saved)]
+    rung, loaded = [], []
+
+    def ring(*_):
+        rung.append(True)
+        raise kind
+
     former = signal.signal(signal.SIGALRM, ring)
-    loaded = []
     try:
-        for microseconds in range(200, 12_000, 200):
+        for microseconds in range(200, 12_000, 200 if way == "load" else 400):
             for name, value in ends[0].items():
                 state_of(*live)[name].copy_(value)
             rung.clear()
-            with contextlib.suppress(Alarm):
+            with contextlib.suppress(kind):
                 signal.setitimer(signal.ITIMER_REAL, microseconds / 1e6)
-                optimkit.load(path, model=live[0], optimizer=live[1])
+                load(model=live[0], optimizer=live[1])
                 while not rung:
                     time.sleep(0.001)
             now = state_of(*live)
@@ -234,6 +248,7 @@ def test_a_signal_in_the_middle(tmp_path):
             assert is_equal(now, ends[0]) or is_equal(now, ends[1]), microseconds
             loaded.append(is_equal(now, ends[1]))
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
     assert False in loaded
 

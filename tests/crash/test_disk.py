@@ -6,6 +6,7 @@ import mmap
 import os
 import signal
 import stat
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 
 import optimkit
 from optimkit import CheckpointDir, Last
+from optimkit._files import writing
 from optimkit.checkpoint import distributed
 
 resource = pytest.importorskip("resource", reason="limits are another thing on Windows")
@@ -244,6 +246,32 @@ def test_ctrl_c_leaves_the_old_one(path, delay):
         signal.signal(signal.SIGALRM, before)
     assert torch.is_grad_enabled()
     assert optimkit.load(path)["number"] == 1
+    optimkit.save(path, number=1)
+    assert unharmed(path)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_wherever_it_is_interrupted(path):
+    """Of each call that writes: what is raised there comes out, and not what torch makes of it."""
+    left = at = 0
+
+    def interrupt(frame, event, _):
+        nonlocal left
+        if event == "call" and frame.f_code.co_filename == writing.__file__:
+            left -= 1
+            if not left:
+                raise TimeoutError("enough")
+
+    while left <= 0:
+        left = at = at + 1
+        sys.setprofile(interrupt)
+        try:
+            with contextlib.suppress(TimeoutError):
+                optimkit.save(path, number=1, weight=torch.ones(3))
+        finally:
+            sys.setprofile(None)
+        assert optimkit.load(path)["number"] == 1
+    assert at > 20
     optimkit.save(path, number=1)
     assert unharmed(path)
 

@@ -19,7 +19,13 @@ from typing import Any, BinaryIO, TypeAlias
 
 import torch
 
-from .._errors import CheckpointError, CorruptCheckpointError, UnsafeCheckpointError, first_few
+from .._errors import (
+    CheckpointError,
+    CorruptCheckpointError,
+    UnsafeCheckpointError,
+    first_few,
+    raised_by_handler,
+)
 from .._tables import Shown
 from .layout import CHUNK, MAGIC, Layout, LayoutError, crc_of, survey
 from .opaque import load_opaque, names_refused, to_show
@@ -168,7 +174,9 @@ def _deferred(
         with allow_weights_only():
             content = torch.load(file, map_location="meta", weights_only=True)
         return unread.placed(content), unread
-    except Exception:  # a plain load does what this can't, or says what is wrong
+    except Exception as error:  # a plain load does what this can't, or says what is wrong
+        if raised_by_handler(error):
+            raise
         return None
 
 

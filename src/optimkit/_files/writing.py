@@ -73,8 +73,11 @@ def _save(content: Any, sink: _Sink) -> None:
     archive = torch._C.PyTorchFileWriter(cast(IO[bytes], sink), False)
     try:
         serialization._save(content, archive, pickle, serialization.DEFAULT_PROTOCOL, False)
-    finally:
-        archive.write_end_of_file()
+    except BaseException:  # that one, and not that the end can't be written either
+        with contextlib.suppress(Exception):
+            archive.write_end_of_file()
+        raise
+    archive.write_end_of_file()
 
 
 @contextlib.contextmanager

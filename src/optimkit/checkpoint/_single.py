@@ -18,6 +18,7 @@ from .._errors import (
     MismatchError,
     UnsafeCheckpointError,
     first_few,
+    interruptible,
 )
 from .._files.folders import look_into
 from .._files.opaque import holds_opaque
@@ -27,7 +28,7 @@ from .._files.writing import write
 from .._optimizer_view import choose, names_that_fit, view_of_saved
 from .._parameters import ParameterIndex
 from .._torch_optimizers import is_state_dict, optimizers_in, part_at
-from .._values import listed, same_grad_mode
+from .._values import listed
 from .._wrappers import unwrapped
 from . import _contents as contents
 from ._arguments import checked_mapping, objects_to_load, objects_to_save, places_of
@@ -145,10 +146,11 @@ def save_with(
     """
     settle_and_raise()
     about = checked_mapping("metadata", metadata)
-    content = contents.states_of(objects)
-    header = {**describe(objects), **extra}
-    refuse_what_no_load_takes(objects, content, header)
-    size = contents.check({**content, KEY: header}, about)
+    with interruptible():
+        content = contents.states_of(objects)
+        header = {**describe(objects), **extra}
+        refuse_what_no_load_takes(objects, content, header)
+        size = contents.check({**content, KEY: header}, about)
     header["metadata"] = about
     content = compact({**content, KEY: header})
     if background:
@@ -251,7 +253,7 @@ def load_from(
 ) -> Loaded:
     """Load, from a file that is damaged if it lacks the checksums that it was written with."""
     with (
-        same_grad_mode(),
+        interruptible(),
         _reading(path, map_location, verify, of_part=key is not None) as reading,
     ):
         if has_checksums and verify and not reading.integrity.verified:
@@ -400,7 +402,10 @@ def load_optimizer(
         models = models or names
     named, name = _named(models), type(optimizer).__name__
     choices = Choices(match, strict, options, grown)
-    with _optimizer_in(state_dict_or_path, key, name) as (where, content, header, unread):
+    with (
+        interruptible(),
+        _optimizer_in(state_dict_or_path, key, name) as (where, content, header, unread),
+    ):
         if names is not None and is_state_dict(saved := content[name]):
             about = (header or {}).get("objects", {}).get(name, {"kind": "optimizer"})
             about = {**about, "names": _checked(names, saved, where)}

@@ -24,12 +24,11 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 
-from .._errors import CheckpointError, first_few
+from .._errors import CheckpointError, first_few, interruptible, raised_by_handler
 from .._files.folders import HEADER, read_metadata
 from .._files.reading import MapLocation
 from .._files.unread import Placeholder, placeholders_in
 from .._files.writing import RunLock, live_runs, naming, sync, sync_folder, write
-from .._values import same_grad_mode
 from . import _contents as contents
 from . import _shards as shards
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
@@ -166,8 +165,9 @@ def _split(
     objects: Mapping[str, Any], about: Mapping[str, Any], rank: int
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what goes into the first file, and the tensors that this process writes."""
-    skeleton, tensors = shards.split(contents.states_of(objects))
-    contents.check(skeleton, about)
+    with interruptible():
+        skeleton, tensors = shards.split(contents.states_of(objects))
+        contents.check(skeleton, about)
     if rank:
         tensors = {key: each for key, each in tensors.items() if type(each) is not Tensor}
     return {**skeleton, KEY: {**describe(objects), "metadata": about}}, tensors
@@ -309,7 +309,7 @@ def load(
     ranks = Ranks()
     given = objects_to_load(objects, stateful)
     settle()
-    with same_grad_mode():
+    with interruptible():
         folder = ranks.run_on_first(lambda: shards.find(Path(path)))
         reading = ranks.run(
             lambda: shards.read_folder(
@@ -382,9 +382,9 @@ def _unwrapped() -> Iterator[None]:
             yield
     except CheckpointException as error:
         causes = [failure[0] for _, failure in sorted(error.failures.items())]
-        known = [each for each in causes if isinstance(each, (OSError, CheckpointError))]
-        if known:
-            raise known[0] from error
+        for each in causes:
+            if isinstance(each, (OSError, CheckpointError)) or raised_by_handler(each):
+                raise each from error
         raise CheckpointError(
             *(f"rank {rank}: {each[0]!r}" for rank, each in sorted(error.failures.items()))
         ) from error
