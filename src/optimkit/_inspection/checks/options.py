@@ -133,6 +133,8 @@ def coupled_decay(_: AuditContext, view: OptimizerView) -> Iterator[Found]:
     "weight_decay=0); leave it if your recipe decays all.",
 )
 def decay_on_bias(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
+    if view.optimizer is None:  # saved: its class is not there to be asked
+        return
     usual = _usual(view, "weight_decay")  # which nobody has chosen
     decays = [group.get("weight_decay") for group in view.options]
     chosen = [bool(decay) and not same(decay, usual) for decay in decays]
