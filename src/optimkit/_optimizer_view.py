@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -97,6 +98,12 @@ class OptimizerView:
                     form += (key, value.shape, value.dtype) if own else (key, type(value))
                 forms[tuple(form)].append(place)
         return list(forms.values())
+
+    @property
+    def steps_taken(self) -> float:
+        """How many steps it has taken; infinity if its state does not say."""
+        counts = [plain(state.get("step")) for state in self.states]
+        return max((each for each in counts if isinstance(each, (int, float))), default=math.inf)
 
     @property
     def labels(self) -> list[str]:

@@ -372,6 +372,16 @@ def steps_made(state: Mapping[str, Any]) -> int:
     return max((steps_made(e if isinstance(e, Mapping) else vars(e)) for e in nested), default=0)
 
 
+def outpaces(state: Mapping[str, Any], taken: float) -> bool:
+    """Return whether a scheduler has made more steps than its optimizer, by its state, not just a few."""
+    # Not what last_epoch= has told it when it was made.
+    # CosineAnnealingWarmRestarts has a step() of its own, which does not count.
+    made = steps_made(state)
+    if counted_so := state.get("_step_count", 0):
+        made = min(made, counted_so - 1)
+    return 1.2 * taken + 10 < made
+
+
 def last_lrs(state: Mapping[str, Any]) -> Sequence[Any] | None:
     """Return the lr of each group that a scheduler has set last, by its state; None if not known."""
     # torch/optim/lr_scheduler.py, 2.15: get_last_lr() returns it, and fails where there is none.

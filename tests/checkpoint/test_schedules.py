@@ -1,6 +1,7 @@
 """Optimizer and scheduler agree after a load: what was, or the current schedule at that step."""
 
 import copy
+import re
 import warnings
 
 import pytest
@@ -583,3 +584,42 @@ def test_other_functions(path):
         warnings.simplefilter("error")
         optimkit.load(path, **again, options="current")
         optimkit.load(path, **build(SCHEDULERS["Lambda"]))
+
+
+def test_a_schedule_that_ran_ahead_of_its_optimizer(tmp_path):
+    """Stepped by the micro-batch, it was four times as fast: a load says so."""
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.Adam([weight])
+    scheduler = lrs.ExponentialLR(optimizer, 0.99)
+    weight.grad = torch.ones(1)
+    for _ in range(10):
+        optimizer.step()
+        for _ in range(4):
+            scheduler.step()
+    path = optimkit.save(tmp_path / "last.pt", optimizer=optimizer, scheduler=scheduler)
+    message = (
+        f"scheduler: {path} has 40 steps of it, and 10 of optimizer: the schedule runs ahead. Call "
+        "scheduler.step() once for each optimizer.step(), or once an epoch."
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        optimkit.load(path, optimizer=optimizer, scheduler=scheduler)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_is_frozen_now_in_its_group(tmp_path, before):
+    """It trained when it was saved: a strict load says that it stands still; else nothing."""
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.Adam([("weight", weight)])
+    weight.grad = torch.ones(1)
+    optimizer.step()
+    weight.requires_grad_(before)
+    path = optimkit.save(tmp_path / "last.pt", optimizer=optimizer)
+    weight.requires_grad_(False)
+    message = (
+        f"optimizer: {path} has weight trained, now frozen in its group: its state is loaded, and "
+        "stands still. If it should train, set requires_grad=True."
+    )
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        optimkit.load(path, optimizer=optimizer)
+    assert [str(each.message) for each in told] == [message] * before

@@ -135,6 +135,7 @@ def _describe(value: Any, models: Mapping[str, nn.Module]) -> dict[str, Any]:
         about["aliases"] = names.aliases if names else {}
         about["shapes"] = [list(param.shape) for param in params]
         about["dtypes"] = [dtype_name(param.dtype) for param in params]
+        about["frozen"] = [at for at, param in enumerate(params) if not param.requires_grad]
         held = [bool(value.state.get(param)) for param in params]
         about["stateless"] = [place for place, has in enumerate(held) if not has]
     elif isinstance(value, LRScheduler):

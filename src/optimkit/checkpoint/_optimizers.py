@@ -182,6 +182,21 @@ class OptimizerLoader(Loader):
         prefix = f"{names.model}." if names and names.model else ""
         shapes = self._saved_shapes([prefix + label for label in labels], pairs)
         self.params = list(map(_Param, now.params, labels, now.group_of, pairs, states, shapes))
+        self._note_frozen()
+
+    def _note_frozen(self) -> None:
+        """Warn of what is in a group still, and does not train any more."""
+        before = (self.about or {}).get("frozen")
+        frozen = [
+            each.label
+            for each in self.paired
+            if each.state and not each.param.requires_grad and each.place not in (before or ())
+        ]
+        if self.choices.strict and before is not None and frozen:
+            self.warn(
+                f"{self.source.where} has {first_few(frozen)} trained, now frozen in its group: its "
+                "state is loaded, and stands still. If it should train, set requires_grad=True."
+            )
 
     def _saved_shapes(self, names: list[str], pairs: list[int | None]) -> list[Shape | None]:
         """Return the shape that each had: by the header, or by the models in the file."""

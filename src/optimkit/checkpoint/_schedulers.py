@@ -21,6 +21,7 @@ from .._torch_schedulers import (
     lrs_agree,
     members_of,
     no_option_of_any,
+    outpaces,
     replay,
     steps_made,
     undisturbed,
@@ -122,6 +123,12 @@ class SchedulerLoader(Loader):
                 f"{self.source.where} contradicts itself: it has made {made} steps, and "
                 f"{optimizer.name} none, for it has no state. It drove another optimizer, or the "
                 "state was not saved."
+            )
+        elif outpaces(self.saved, optimizer.was.steps_taken):
+            self.warn(
+                f"{self.source.where} has {made} steps of it, and {optimizer.was.steps_taken:g} of "
+                f"{optimizer.name}: the schedule runs ahead. Call scheduler.step() once for each "
+                "optimizer.step(), or once an epoch."
             )
         had, has = last_lrs(self.saved), [each.get("lr") for each in optimizer.was.options]
         if (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from ..._torch_schedulers import (
     list_names,
     lrs_agree,
     members_of,
+    outpaces,
     steps_made,
     undisturbed,
 )
@@ -81,14 +81,9 @@ def several_schedulers(context: AuditContext, view: OptimizerView) -> Iterator[F
 )
 def schedule_pace(context: AuditContext, view: OptimizerView) -> Iterator[Found]:
     for scheduler in context.driving(view):
-        taken = _taken(view)
-        # Not what last_epoch= has told it when it was made.
-        # CosineAnnealingWarmRestarts has a step() of its own, which does not count.
-        made = steps_made(vars(scheduler))
-        if counted_so := getattr(scheduler, "_step_count", 0):
-            made = min(made, counted_so - 1)
-        if 1.2 * taken + 10 < made:
-            yield [type(scheduler).__name__], {"made": made, "taken": taken}
+        state, taken = vars(scheduler), view.steps_taken
+        if outpaces(state, taken):
+            yield [type(scheduler).__name__], {"made": steps_made(state), "taken": taken}
 
 
 @error(
@@ -127,12 +122,6 @@ def schedule(context: AuditContext) -> Iterator[Found]:
         yield names, {"text": f"The schedule of {label} is at an lr of 0 in {first_few(names)}."}
 
 
-def _taken(view: OptimizerView) -> float:
-    """Return how many steps the optimizer has taken; infinity if its state does not say."""
-    counts = [plain(state.get("step")) for state in view.states]
-    return max((each for each in counts if isinstance(each, (int, float))), default=math.inf)
-
-
 def _kinds(context: AuditContext, view: OptimizerView) -> list[str]:
     return [type(each).__name__ for each in context.driving(view)]
 
@@ -148,7 +137,7 @@ def _set_between(context: AuditContext, view: OptimizerView) -> dict[str, str]:
     [scheduler] = driving
     made, planned = steps_made(vars(scheduler)), last_lrs(vars(scheduler))
     later = type(scheduler) is lr_scheduler.LambdaLR and scheduler._step_count > 1
-    by_hand = made < _taken(view) if later else made == 0 and _trains_unloaded(view, scheduler)
+    by_hand = made < view.steps_taken if later else made == 0 and _trains_unloaded(view, scheduler)
     if not by_hand or planned is None:
         return {}
     actual = [plain(group.get("lr")) for group in view.options]
