@@ -162,13 +162,12 @@ w.grad = torch.ones(1)
 one, two = torch.optim.Adam([w], lr=0.1), torch.optim.Adam([w], lr=0.1)
 one.step()
 two.step()
-print(f"moved by {1 - w.item():.1f}")
+print(f"moved by {1 - w.item():.1f}; audit:", *optimkit.audit([one, two]).codes)
 # sphinx_gallery_start_ignore
 assert torch.optim.Adam([weight]).param_groups[0]["lr"] == 0.001
 torch.testing.assert_close(w.item(), 0.8)
 assert optimkit.audit([one, two]).codes == ("shared",)
 # sphinx_gallery_end_ignore
-optimkit.audit([one, two])
 
 # %%
 # A gradient written by hand must fit | 手写的梯度要对得上

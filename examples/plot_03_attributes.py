@@ -168,7 +168,6 @@ bias = torch.zeros(2, requires_grad=True)
 weight.grad, bias.grad = torch.ones(2, 2), torch.ones(2)
 adam = torch.optim.Adam([{"params": [weight]}, {"params": [bias], "lr": 0.1}], lr=0.01)
 adam.step()
-print(adam.param_groups[0]["params"][0] is weight, next(iter(adam.state)) is weight)
 # sphinx_gallery_start_ignore
 assert adam.param_groups[0]["params"][0] is weight
 assert [id(key) for key in adam.state] == [id(weight), id(bias)]

@@ -101,7 +101,6 @@ assert x.grad == 2 and torch.tensor(2.0).grad is None and len(caught) == 1
 x = torch.tensor(3.0, requires_grad=True)
 for _ in range(3):
     (x**2).backward()
-    print(x.grad.item(), end=" ")
 # sphinx_gallery_start_ignore
 assert x.grad == 18
 for _ in range(3):

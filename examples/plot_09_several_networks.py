@@ -240,7 +240,6 @@ assert silent.param_groups[0]["lr"] == 0.001
 models = {"net_1": net_1, "net_2": net_2}
 print(optimkit.audit([optimizer_2, optimizer_3], models=models))
 parts = optimkit.partition(models, first="net_1.*", second="net_2.*")
-print({name: len(part) for name, part in parts.items()})
 # sphinx_gallery_start_ignore
 bias = net_1[0].bias
 before = bias.item()

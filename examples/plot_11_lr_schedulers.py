@@ -290,7 +290,6 @@ optimizer = make_sgd(1.0, 0.3)
 parts = warm_up_and_cosine(optimizer)
 scheduler = sched.SequentialLR(optimizer, parts, milestones=[10])
 curve = optimkit.lr_curve(scheduler, 35)
-print("highest lr:", max(curve.lrs(0)), max(curve.lrs(1)))
 # sphinx_gallery_start_ignore
 optimizer, highest = make_sgd(1.0), 0.0
 both = warm_up_and_cosine(optimizer)
