@@ -593,6 +593,19 @@ def test_nothing_finite_is_there(tmp_path):
     assert checkpoints.restore(model=nn.Linear(2, 2)).step == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*holds NaN")
+def test_what_is_not_finite_is_not_the_latest(tmp_path):
+    """Where nothing but the best is asked for, the latest stays that can be gone on from."""
+    checkpoints = CheckpointDir(tmp_path, keep=Best(1, "loss", "min"))
+    for step, loss in enumerate([0.1, 0.2, math.nan]):
+        checkpoints.save(step, {"loss": loss}, model=nn.Linear(2, 2))
+    checkpoints.save(3, {"loss": 0.3}, model=broken())
+    assert steps(checkpoints) == [0, 2, 3]
+    assert checkpoints.restore().step == 2
+    checkpoints.save(4, {"loss": 0.3}, model=nn.Linear(2, 2))
+    assert steps(checkpoints) == [0, 4]
+
+
 def test_the_best_is_finite(tmp_path):
     """A good metric of a broken model counts for nothing."""
     checkpoints = CheckpointDir(tmp_path, keep=(Best(1, "loss", "min"),))

@@ -466,7 +466,8 @@ class CheckpointDir:
         records = self._records()
         ranked = any(isinstance(policy, Best) for policy in self.keep)
         metrics = self._metrics_of(records) if ranked else {}
-        wanted = {latest}.union(*(policy.wanted(records, metrics) for policy in self.keep))
+        finite = [record for record in records if record.finite][:1]
+        wanted = {latest, *finite}.union(*(policy.wanted(records, metrics) for policy in self.keep))
         others = writing.live_runs(self.path) - {latest.run}
         for record in records:
             if record not in wanted and record.run not in others:
