@@ -1,5 +1,5 @@
 """
-What changed since torch 1.10 | torch 1.10 以来变了什么
+What changed after torch 1.10 | torch 1.10 以来变了什么
 =======================================================
 
 Nearly all the code of a post from the days of torch 1.10 runs on the current torch, and
