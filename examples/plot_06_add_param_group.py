@@ -90,7 +90,7 @@ assert all((w == 2).all() for w in (w2, w3, w4))
 # rules differ, the later one wins. The second rule frees biases and normalization layers
 # from weight decay, as is usual. The head's bias meets both, and gets a group of its own.
 #
-# 组一多，常见的做法是按名字筛选。错误：下面多打了一个字母，快的那组就空了，
+# 组一多，常见的做法是按名字筛选。错误写法：下面多打了一个字母，快的那组就空了，
 # torch 照收不误，于是全部都学得慢。正确的做法是断言它不为空；
 # 或者把用 ``optimkit.when`` 写的规则，连同所有参数共用的选项，交给 ``optimkit.param_groups``：
 # 写了不存在的名字会被拒绝，两条规则冲突时，后一条说了算。

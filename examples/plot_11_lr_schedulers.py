@@ -8,7 +8,7 @@ they are epochs, that of the batches if they are steps. All it does is write ``l
 the parameter groups. torch has 16 kinds; the figure below shows every one.
 
 用优化器建一个调度器，在 ``optimizer.step()`` 之后调用 ``scheduler.step()``。
-它参数里的数是按哪层循环数的，就在哪层循环里调用：按轮数，放进轮的循环；按步数，放进批次的循环。
+它的参数写的是轮数，就放在逐轮的循环里；写的是步数，就放在逐批次的循环里。
 它所做的，不过是往参数组里写 ``lr``。torch 有 16 种调度器，下面一张图全部画出。
 
 **What you will learn**
@@ -154,7 +154,7 @@ plt.show()
 # 步子大走得快，最后停在噪声里；步子小才能落稳。在一个有噪声的碗里走 30 轮，每轮 10 个批次，
 # 用 ``StepLR(10, 0.1)``，最后比学习率恒为 0.5 低。错误写法：把同一句 ``scheduler.step()``
 # 放进批次循环。它只数调用次数，不认轮数，到第 3 轮 ``lr`` 就降得所剩无几。
-# 正确写法：参数里的数是按哪层循环数的，就在哪层循环里调用它。
+# 正确写法：参数写的是轮数，就每轮调用；写的是步数，就每个批次调用。
 
 # sphinx_gallery_covers = "C51"
 
@@ -213,7 +213,7 @@ plt.show()
 # too: schedulers compute the next value with it, here 0.25 while 0.5 is in force. Right:
 # ``optimizer.step()`` first, and read ``get_last_lr()``.
 #
-# PyTorch 1.1 之前是调度器在前，老文章里还这么写。这样一来，学习率表上的第一个值就用不上了，
+# PyTorch 1.1 之前是调度器在前，老文章里还这么写。这样一来，计划里的第一个值就用不上了，
 # PyTorch 会发出警告。用 ``get_lr()`` 读 ``lr`` 也会，那是调度器用来算下一个值的：
 # 这里它返回 0.25，而正在用的是 0.5。正确写法：先 ``optimizer.step()``，读数用 ``get_last_lr()``。
 
