@@ -226,9 +226,10 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     scheduler.step()
     optimizer.step()
+    # sphinx_gallery_start_ignore
     computed = scheduler.get_lr()
+    # sphinx_gallery_end_ignore
 print("UserWarning:", caught[0].message)
-print("get_lr:", computed, " get_last_lr:", scheduler.get_last_lr())
 # sphinx_gallery_start_ignore
 assert len(caught) == 2 and computed == [0.25]
 assert scheduler.get_last_lr() == [optimizer.param_groups[0]["lr"]] == [0.5]
