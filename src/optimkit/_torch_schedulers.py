@@ -18,12 +18,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as lrs
 from torch.optim.swa_utils import SWALR
 
 from ._values import copied, listed, plain, same
 from ._wrappers import unwrapped
+
+_MANY = 10_000  # items: more are data
 
 
 def _restart_leaf(scheduler: Any) -> None:
@@ -309,19 +312,38 @@ class Copies:
         """Copy what a function names, where it may write into it: no model, no data, no library."""
         known = id(value) in self._copies or isinstance(value, lrs.LRScheduler)
         of_others = isinstance(value, FunctionType) and value.__module__ != function.__module__
-        shared = isinstance(value, (ModuleType, type, nn.Module, Optimizer))
-        return (
-            value
-            if not known and (of_others or shared or _is_data(value))
-            else self.value_of(value)
-        )
+        if not known and (of_others or _is_shared(value)):
+            return value
+        with suppress(Exception):  # a proxy of nothing
+            self._share_within(value)
+        return self.value_of(value)
+
+    def _share_within(self, value: Any) -> None:
+        """Have copy.deepcopy share the models and the data that an object leads to, as a trainer does."""
+        waiting, seen = [value], set()
+        while waiting:
+            each = waiting.pop()
+            if id(each) in seen or id(each) in self._copies or isinstance(each, lrs.LRScheduler):
+                continue
+            seen.add(id(each))
+            if _is_shared(each):
+                self._copies[id(each)] = each
+            elif isinstance(each, (list, tuple)):
+                waiting += each
+            else:
+                held = each if isinstance(each, dict) else getattr(each, "__dict__", {})
+                waiting += held.values()
 
 
-def _is_data(value: Any) -> bool:
-    """Return whether a value is what a run trains on, by its class or its length."""
+def _is_shared(value: Any) -> bool:
+    """Return whether a value is a model, a library, or what a run trains on, by its class or size."""
+    if isinstance(value, (ModuleType, type, nn.Module, Optimizer)):
+        return True
     if any(base.__module__.startswith("torch.utils.data") for base in type(value).__mro__):
         return True
-    return isinstance(value, (list, dict, set)) and len(value) > 10_000
+    if isinstance(value, Tensor):
+        return is_lazy(value) or value.numel() > _MANY
+    return isinstance(value, (list, dict, set)) and len(value) > _MANY
 
 
 def names_in(code: CodeType) -> set[str]:

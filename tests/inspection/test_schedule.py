@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import SGD
 from torch.optim import lr_scheduler as lrs
 from torch.optim.swa_utils import SWALR
+from torch.utils.data import DataLoader
 
 from optimkit import lr_curve, plot_lr
 
@@ -202,6 +203,44 @@ def test_a_generator_is_not_used_up():
     with pytest.raises(ValueError, match=f"^{message}$"):
         lr_curve(scheduler, 3)
     assert next(numbers) == 1 / 2
+
+
+class Kept:
+    """What must stay the only one of its kind."""
+
+    def __deepcopy__(self, memo):
+        raise AssertionError("copied")
+
+
+class Script:
+    """Its schedule is a function that names the trainer, as in many scripts."""
+
+    def __init__(self):
+        self.model = nn.Linear(1, 1)
+        self.average = nn.Sequential(nn.Linear(1, 1))
+        self.average[0].held = Kept()
+        self.other = torch.optim.SGD(self.average.parameters(), lr=1.0)
+        self.parts = {"data": [DataLoader([Kept()])], "rows": [Kept()] * 10_001}
+        self.calls = 0
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1.0)
+        self.scheduler = lrs.LambdaLR(self.optimizer, lambda epoch: self.rate(epoch))
+
+    def rate(self, epoch):
+        self.calls += 1
+        return 1 / (epoch + self.calls)
+
+
+def test_what_a_function_leads_to_is_not_copied():
+    """Of a trainer its counts are, but no model, no optimizer and no data that it holds."""
+    trainer = Script()
+    curve = lr_curve(trainer.scheduler, 3)
+    assert trainer.calls == 1
+    ahead = []
+    for _ in range(3):
+        trainer.optimizer.step()
+        trainer.scheduler.step()
+        ahead.append(trainer.optimizer.param_groups[0]["lr"])
+    assert curve.lrs()[1:] == ahead
 
 
 def test_state_is_not_copied():
