@@ -241,9 +241,15 @@ def _same_items(one: Any, other: Any, compare: Any) -> bool:
         if _is_numpy(one, number=False) and _is_numpy(other, number=False):
             alike = (one.shape, one.dtype) == (other.shape, other.dtype)
             return alike and bool(((one == other) | ((one != one) & (other != other))).all())
+        if type(one) is type(other) and not _has_equality(type(one)) and one is not other:
+            return bool(compare(one.__reduce_ex__(2), other.__reduce_ex__(2)))  # one may be a copy
         return bool(one == other) or bool(one != one and other != other)
     except Exception:  # a foreign object that can't be compared is another one
         return one is other
+
+
+def _has_equality(kind: type) -> bool:
+    return any("__eq__" in vars(base) for base in kind.__mro__[:-1])
 
 
 def _same_tensors(one: Any, other: Any) -> bool:

@@ -124,6 +124,24 @@ def test_a_sign_is_seen_in_copies_and_not_in_norms():
     assert row.change == pytest.approx(2)
 
 
+class Factors:
+    """What a class may keep in its state: an object that compares by what it is, not by its values."""
+
+    def __init__(self):
+        self.values = [torch.ones(2)]
+
+
+@pytest.mark.parametrize("values", ["norm", "copy"])
+def test_an_object_and_its_copy_differ_in_nothing(values):
+    """A snapshot has a copy of it: that is no difference, what has changed in it since is."""
+    model, optimizer = trained()
+    optimizer.state[model[0].weight]["factors"] = held = Factors()
+    before = snapshot(optimizer, values)
+    assert not diff(before, optimizer)
+    held.values[0].add_(1)
+    assert [row[:3] for row in diff(before, optimizer).rows] == [("0.weight", "factors", "changed")]
+
+
 def test_matched_by_name():
     """Parameters in another order are the same; one that is gone is told with its state."""
     model, optimizer = trained()
