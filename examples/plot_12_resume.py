@@ -433,11 +433,9 @@ assert again[:20] == whole["StepLR"][20:]
 # ---------------
 # Prove that the loop stands any interruption. Stop it with an exception, after a step
 # that chance picks; start it again, and so on to the end. Is the last loss the same?
-# (At home, kill a real process; here that would import torch each time.)
 #
 # 证明这个循环经得起任何中断：在随机挑中的某一步之后抛出异常，让它停下，再启动，如此反复，直到跑完。
-# 最后的损失还是同一个数吗？（在自己的机器上，不妨真的杀进程；这里不这样做，因为新进程光导入 torch
-# 就要好几秒。）
+# 最后的损失还是同一个数吗？
 
 # %%
 # Solution | 参考答案
