@@ -8,10 +8,10 @@ const WORDS = /\p{Script=Han}+|[a-z0-9_]+(?:['’][a-z]+)?/giu;
 const HAN = /\p{Script=Han}+/u;
 const TAIL = /n?['’].*/;
 const NOT = /^(?:not?|never|without|cannot|[a-z]+n['’]t)$/i;
-const NOISE = /什么意思|有什么用|为什么|怎么样|怎么办|怎么|怎样|如何|什么是|是什么|什么|是否|有没有|能不能|可不可以|应该|可以|请问|请教|求助|谢谢|您好|你好|大家|知道|一下|解决|问题|想要|我想|需要|吗|呢|吧|啊|了|的|我|您|你/g;
+const NOISE = /什么意思|有什么用|的作用|作用|为什么|怎么样|怎么办|怎么|怎样|如何|什么是|是什么|什么|是否|有没有|能不能|可不可以|应该|可以|请问|请教|求助|谢谢|您好|你好|大家|知道|一下|解决|问题|想要|我想|需要|吗|呢|吧|啊|了|的|我|您|你/g;
 const STOP = new Set(
-  ("a about am an and any anyone are as at be been but by ca can could did do does doing during for from get gets got had has have hello help hi how i if in into is issue it its " +
-  "know me my need needs not of on one or please problem problems question should solve some someone tell thank thanks than that the then there these they this to use using " +
+  ("a about am an and any anyone are as at be been between but by ca call can could did difference do does doing during for from get gets got had has have hello help hi how i if in into is issue it its " +
+  "know me my need needs not of on one or please problem problems question should solve some someone tell thank thanks than that the then there these they this to use using versus vs " +
   "want was we were what when which while who why will with wo would you your").split(" "),
 );
 
@@ -149,7 +149,8 @@ function complete(word, wanted) {
   const known = [...engine.postings.keys()].filter((one) => /^[a-z_0-9]{3,}$/.test(one));
   const longer = word.length > 1 ? known.filter((one) => one.startsWith(word)) : [];
   for (const one of longer.slice(0, 30)) wanted.set(one, 0.7);
-  if (longer.length || word.length < 4) return longer.length > 0;
+  // A form of a word that is there is no slip: "decreasing" must not become "increasing".
+  if (longer.length || word.length < 4 || wanted.has(`${stem(word)}*`)) return word.length > 3 || longer.length > 0;
   const most = word.length < 8 ? 1 : 2;
   const close = known.filter((one) => Math.abs(one.length - word.length) <= most && distance(one, word) <= most);
   for (const one of close) {
@@ -188,7 +189,7 @@ function find(query) {
     const section = engine.sections[number];
     const { page, anchor, title, question } = section;
     const isLookedUp = /^(audit|errors|recipes|symptoms)\//.test(engine.pages[page][0]);
-    const isAside = /^(ask-yourself|exercise|where-to-go-next)$/.test(anchor);
+    const isAside = /^(ask-yourself|where-to-go-next)$/.test(anchor);
     const share = message.length > 20 && title.includes(message) ? message.length / title.length : 0;
     // A question that is the one typed, in other words or a few more, says more than one that shares a word with it.
     if (question) section.mass ??= mass(understand(question).wanted);
@@ -200,7 +201,7 @@ function find(query) {
     // A section leads closer than the top of its page.
     const fit = anchor ? score : 0.7 * score;
     // A page of entries is shown as a whole where the question is one that the whole of it answers.
-    const isAbout = !question || anchor || (isLookedUp && likeness > 0.6);
+    const isAbout = !question || anchor || likeness > 0.6;
     if (isAbout && !(fit <= found.fit)) Object.assign(found, { shown: number, fit });
     const isEntry = message !== typed.trim() && isLookedUp && !question && isPasted(title);
     if (isEntry && !(title.length <= found.matched)) Object.assign(found, { entry: number, matched: title.length });

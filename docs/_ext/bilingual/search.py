@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 TITLES = (nodes.title, nodes.term)
 LEFT_OUT = {OTHER, "tutorial-card", "sphx-glr-download-link-note", "uses", "sortable", "unread"}
-LEFT_OUT |= {"where-to-go-next"}  # a section: what stands there are the titles of other pages
+LEFT_OUT |= {"where-to-go-next", "exercise"}  # sections: titles of other pages, and tasks
 NO_PROSE = (fold, nodes.field_list, nodes.rubric)  # the lists of a docstring: parameters, errors
 UNREAD = (nodes.raw, nodes.math, nodes.math_block, nodes.Invisible, nodes.image)
 
