@@ -116,8 +116,8 @@ import matplotlib.pyplot as plt
 
 fonts = ["Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "DejaVu Sans"]
 plt.rcParams["font.sans-serif"] = fonts
-joined = {sched.SequentialLR: ["linear, then cosine", "先线性，再余弦"]}
-joined[sched.ChainedScheduler] = ["linear × steps", "线性 × 阶梯"]
+joined = {sched.SequentialLR: "linear, then cosine | 先线性，再余弦"}
+joined[sched.ChainedScheduler] = "linear × steps | 线性 × 阶梯"
 stalled = [max(1 - t / 15, 0.3) for t in range(60)]
 rows = ["× a factor | 乘以因子", "a curve | 沿曲线", "start low | 低处起步", "yours | 你来定"]
 fig, axes = plt.subplots(4, 4, figsize=(8, 5.4), sharex=True, sharey=True)
@@ -128,7 +128,7 @@ for i, (ax, kind) in enumerate(zip(axes.flat, kinds, strict=True)):
     ax.plot(curve.lrs(), f"C{i // 4}", lw=2.5)
     options = [(k, v) for k, v in recipes.get(kind, {}).items() if k != "base_lr"]
     text = ", ".join(f"{k}={'f' if callable(v) else v}" for k, v in options)
-    halves = [f"{kind.__name__}\n{half}" for half in joined.get(kind, [text])]
+    halves = [f"{kind.__name__}\n{half}" for half in joined.get(kind, text).split(" | ")]
     ax.set_title(" | ".join(halves), fontsize=7.5)
     ax.set(ylim=(-0.05, 1.1), xticks=[0, 30, 60], yticks=[0, 1])
     ax.spines[["top", "right"]].set_visible(False)
