@@ -6,6 +6,7 @@ import importlib
 import inspect
 import random
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -198,7 +199,7 @@ def tensors_of(value: Any, seen: set[int]) -> Iterator[Tensor]:
         yield value
     elif hasattr(value, "items"):
         inner = list(value.values())
-    elif isinstance(value, list | tuple | set):
+    elif isinstance(value, list | tuple | set | deque):
         inner = value
     elif (
         hasattr(value, "__dict__")

@@ -231,6 +231,13 @@ def _map_items(value: Any, change: Any) -> Any:
     return tuple(map(change, value)) if type(value) is tuple else value  # no torch.Size
 
 
+def equal_but_cast(one: Any, other: Any) -> bool:
+    """Return whether something is equal to another thing, or to what a cast makes of that."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return equal(one, other.to(one.dtype))
+    return _same_items(one, other, equal_but_cast)
+
+
 def _same_items(one: Any, other: Any, compare: Any) -> bool:
     """Compare containers item by item, and all else by value."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 
 import pytest
 import torch
@@ -485,6 +486,34 @@ def test_keys_of_a_class_of_yours():
     load_optimizer(hooked, state_dict)
     assert found == [[123]]
     assert found[0] is not state_dict["tokens"]
+
+
+class Own(torch.optim.Optimizer):
+    """An optimizer with state of its own."""
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.1})
+
+
+def test_state_beside_a_load_hook():
+    """Only what a hook has loaded is its own: the rest keeps its dtype, and what is no tensor."""
+    param = nn.Parameter(torch.ones(2))
+    saved, today = Own([("weight", param)]), Own([("weight", param)])
+    bound = torch.tensor([1 / 3, math.nan], dtype=torch.float64)
+    shape = torch.Size([2])
+    saved.state[param] = {"bound": bound, "nested": {0: [bound]}, "mine": bound, "shape": shape}
+
+    def hook(optimizer):
+        optimizer.state[param]["mine"] = torch.zeros(1)
+
+    today.register_load_state_dict_post_hook(hook)
+    load_optimizer(today, saved.state_dict())
+    loaded = today.state[param]
+    for each in (loaded["bound"], loaded["nested"][0][0]):
+        torch.testing.assert_close(each, bound, rtol=0, atol=0, equal_nan=True)
+    assert loaded["mine"].tolist() == [0.0]
+    assert loaded["shape"] == shape
+    assert type(loaded["shape"]) is torch.Size
 
 
 def backwards(model, names=("b", "a")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ from .._torch_optimizers import (
     shape_of,
     torch_class,
 )
-from .._values import PLAIN, as_form_of, copied, dtype_name, plain, same, tensors_in
+from .._values import PLAIN, as_form_of, copied, dtype_name, equal_but_cast, plain, same, tensors_in
 from .._wrappers import state_around
 from ._header import class_of, same_class, short
 from ._loaders import Loader, ObjectLoader, in_sentence, or_grown, with_rows
@@ -505,11 +506,19 @@ class OptimizerLoader(Loader):
         kept = {index: each for index, each in state.items() if each is not None}
         given = {index: _as_torch_takes(each) for index, each in kept.items()} if plainly else kept
         state_dict = {"state": {**given, **copied(self.words)}, "param_groups": groups}
-        self._load_into_tables({**saved, **state_dict})
-        for index, found in kept.items() if plainly and not hooked else ():
+        taken: list[dict[str, Any]] = []  # by torch, from the hooks before it
+        with contextlib.ExitStack() as stack:
+            if hooked:
+                last = live.register_load_state_dict_pre_hook(lambda _, given: taken.append(given))
+                stack.callback(last.remove)
+            self._load_into_tables({**saved, **state_dict})
+        for index, found in kept.items() if plainly else ():
             each = self.params[index]
-            _restore_dtypes(live.state[each.param], found, each.param.device)
-            live.state[each.param].update(each.room)
+            loaded = live.state[each.param]
+            if hooked:
+                found = _left_by_hooks(loaded, found, taken[-1]["state"].get(index, {}))
+            _restore_dtypes(loaded, found, each.param.device)
+            loaded.update(each.room)
         self.around.clear()
         self.around.update(
             (each.param, around[each.place]) for each in self.paired if each.place in around
@@ -683,6 +692,18 @@ def _restore_dtypes(now: dict[str, Any], state: Mapping[str, Any], device: torch
                 now[key] = value.to(device)
         elif type(value) is str or type(value) not in PLAIN:
             now[key] = copied(value, device)
+
+
+def _left_by_hooks(
+    loaded: Mapping[str, Any], state: Mapping[str, Any], taken: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the state in whose place a hook has loaded nothing else, as torch was given it."""
+    given = {key: state.get(key) if value is None else value for key, value in taken.items()}
+    return {
+        key: value
+        for key, value in given.items()
+        if key in loaded and (loaded[key] is None or equal_but_cast(loaded[key], value))
+    }
 
 
 def _as_torch_takes(state: Mapping[str, Any]) -> dict[str, Any]:
