@@ -17,6 +17,8 @@ _WITH_NORM = {
     *(torch.float64, torch.float32, torch.bfloat16, torch.float16),
     *(torch.complex128, torch.complex64),
 }
+COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+_FLOAT8 = {getattr(torch, name) for name in dir(torch) if name.startswith("float8_")}
 
 
 def copied(value: Any, device: torch.device | None = None) -> Any:
@@ -179,12 +181,14 @@ def non_finite(values: Iterable[Any]) -> list[int]:
     kinds: defaultdict[Any, list[Tensor]] = defaultdict(list)
     for each in own:
         if type(each) in _TENSORS:
-            few = each.ndim == 1 and each.numel() <= FEW
+            few = each.ndim == 1 and each.numel() <= FEW and each.dtype in _WITH_NORM
             kind = each.dtype, each.layout, each.device, each.is_nested, few
             kinds[kind].append(each)
     sums = []
-    for (_, layout, *_, few), alike in kinds.items():
-        if _numbers(alike[0]) is not None:
+    for (dtype, layout, *_, few), alike in kinds.items():
+        if dtype in _FLOAT8:  # one after the other, as each is widened
+            sums += [each.sum() for each in map(_numbers, alike) if each is not None]
+        elif _numbers(alike[0]) is not None:
             plain = alike if layout is torch.strided else list(map(_numbers, alike))
             # A call for each of thousands of biases takes longer than to read all that is large.
             sums.append((torch.cat(plain) if few else _in_short(plain)).sum())
@@ -196,14 +200,18 @@ def non_finite(values: Iterable[Any]) -> list[int]:
 
 def _numbers(tensor: Any) -> Any:
     """Return the numbers of a tensor that are to be finite; None if it has none."""
-    if type(tensor) not in _TENSORS or tensor.dtype not in _WITH_NORM:
+    if type(tensor) not in _TENSORS or tensor.is_meta or tensor.is_nested:
         return None
-    if tensor.is_meta or tensor.is_nested:
+    if tensor.dtype in _FLOAT8:  # torch has next to nothing that takes these
+        return tensor.bfloat16() if tensor.layout is torch.strided else None
+    if tensor.dtype not in _WITH_NORM:
         return None
     if tensor.layout is torch.strided:
         return tensor
     # torch/_tensor.py, 2.15: values() refuses one that is not coalesced.
-    return tensor._values() if tensor.layout is torch.sparse_coo else None
+    if tensor.layout is torch.sparse_coo:
+        return tensor._values()
+    return tensor.values() if tensor.layout in COMPRESSED else None
 
 
 def _in_short(tensors: list[Tensor]) -> Tensor:

@@ -1,5 +1,6 @@
 """A directory: what is kept, what is restored, and whose it is."""
 
+import contextlib
 import errno
 import gc
 import math
@@ -586,11 +587,36 @@ def test_what_is_not_finite_beside_training(tmp_path):
 
 
 def test_nothing_finite_is_there(tmp_path):
-    """Then the latest is loaded; there is nothing better."""
-    checkpoints = CheckpointDir(tmp_path)
+    """Then the latest or the best is loaded, and said to be so; there is nothing better."""
+    checkpoints = CheckpointDir(tmp_path, keep=Best(1, "loss", "min"))
     with pytest.warns(UserWarning, match="holds NaN"):
-        checkpoints.save(1, model=broken())
-    assert checkpoints.restore(model=nn.Linear(2, 2)).step == 1
+        path = checkpoints.save(1, {"loss": 0.1}, model=broken())
+    for which in ("latest", "best"):
+        with pytest.warns(UserWarning, match="no finite one") as caught:
+            assert checkpoints.restore(which).step == 1
+        assert str(caught[0].message) == f"{path} holds NaN or infinity: no finite one is left."
+
+
+@pytest.mark.filterwarnings("ignore:.*holds NaN")
+def test_what_is_not_finite_at_an_earlier_step(tmp_path):
+    """A run that went back and diverged leaves the finite ones behind to be gone on from."""
+    checkpoints = CheckpointDir(tmp_path, keep=(Last(1), Best(1, "loss", "min")))
+    for step, loss in ((10, 0.1), (8, 0.3), (9, 0.5)):
+        checkpoints.save(step, {"loss": loss}, model=nn.Linear(2, 2))
+    checkpoints.save(4, {"loss": 0.4}, model=broken())
+    assert steps(checkpoints) == [10, 8, 9, 4]
+    assert checkpoints.restore().step == 9
+    assert checkpoints.restore("best").step == 8
+    assert checkpoints.restore("best", finite=False).step == 4
+
+
+@pytest.mark.filterwarnings("ignore:.*is damaged")
+def test_a_damaged_one_at_an_earlier_step(tmp_path):
+    """The one from which the run went back is better than none."""
+    checkpoints = CheckpointDir(tmp_path)
+    checkpoints.save(10, number=10)
+    damage(checkpoints.save(4, number=4))
+    assert checkpoints.restore().step == 10
 
 
 @pytest.mark.filterwarnings("ignore:.*holds NaN")
@@ -629,3 +655,34 @@ def test_state_that_is_not_finite(tmp_path):
     with pytest.warns(UserWarning, match="infinity: exp_avg_sq of optimizer. It is not") as caught:
         checkpoints.save(2, model=model, optimizer=optimizer)
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(lambda bad: bad.to(torch.float8_e5m2), id="float8"),
+        pytest.param(lambda bad: bad.half(), id="half"),
+        pytest.param(lambda bad: bad.to_sparse_csr(), id="csr"),
+        pytest.param(lambda bad: bad.to_sparse(), id="coo"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*parse")
+def test_kinds_of_values_that_are_not_finite(tmp_path, values):
+    """Whatever the values are kept as, they are looked at."""
+    model = nn.Module()
+    for bad, of in ((False, 1.0), (True, math.nan), (True, math.inf)):
+        kept = values(torch.tensor([[1.0, 0.0], [0.0, of]]))
+        model.weight = nn.Parameter(kept, requires_grad=False)
+        with pytest.warns(UserWarning, match="model.weight") if bad else contextlib.nullcontext():
+            path = CheckpointDir(tmp_path).save(1, model=model)
+        assert path.name.endswith(".nonfinite.pt") == bad
+
+
+def test_running_statistics_and_lr_are_to_be_finite(tmp_path):
+    """A step that a GradScaler leaves out has left its NaN in a batch norm; a schedule makes others."""
+    model = nn.BatchNorm1d(2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(torch.full((2, 2), torch.inf))
+    optimizer.param_groups[0]["lr"] = math.nan
+    with pytest.warns(UserWarning, match="running_mean, model.running_var, lr of optimizer. It"):
+        CheckpointDir(tmp_path).save(1, model=model, optimizer=optimizer)

@@ -33,6 +33,7 @@ from ._schedulers import scheduler_state
 _PLAIN = (float, bool, complex, type(None), bytearray, str, torch.dtype, torch.device)
 _MAPPINGS = (dict, OrderedDict, Counter)
 _SEQUENCES = (list, tuple, set, torch.Size)
+_STATISTICS = ("running_mean", "running_var")
 _LONGEST = 2000  # bits of an int; weights_only stops at 255 bytes
 
 # An attribute -> what to save of a value that has it; the first counts.
@@ -169,14 +170,16 @@ def check(content: Mapping[str, Any], metadata: Mapping[str, Any] | None = None)
 
 
 def watched(objects: Mapping[str, Any]) -> dict[str, list[str] | None]:
-    """Name what ought to be finite: the parameters of models; of optimizers, all state.
+    """Name what ought to be finite: parameters, running statistics; of optimizers, state and lr.
 
-    Buffers may be infinite: masks are made of it.
+    Other buffers may be infinite: masks are made of it.
     """
     found: dict[str, list[str] | None] = {}
     for name, value in parts_of(objects).items():
         if isinstance(value, nn.Module):
-            found[name] = [*map(own_name(value), (each for each, _ in value.named_parameters()))]
+            names = [each for each, _ in value.named_parameters()]
+            names += [each for each, _ in value.named_buffers() if each.endswith(_STATISTICS)]
+            found[name] = [*map(own_name(value), names)]
         elif isinstance(value, Optimizer):
             found[name] = None
     return found
@@ -188,12 +191,20 @@ def non_finite(content: Mapping[str, Any], watched: Mapping[str, list[str] | Non
     for name, value in parts_in(content, watched).items():
         keys = watched.get(name, ())
         if keys is None:
-            for _, state in items_of(dict(items_of(value)).get("state")):
-                for key, each in items_of(state):
-                    held += [(f"{key} of {name}", tensor) for tensor in tensors_in(each)]
+            held += _of_optimizer(name, dict(items_of(value)))
         held += [(f"{name}.{key}", value[key]) for key in keys or () if key in value]
     bad = (held[at][0] for at in _values.non_finite(each for _, each in held))
     return list(dict.fromkeys(bad))
+
+
+def _of_optimizer(name: str, saved: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for part in ("state", "wrapper"):
+        for _, state in items_of(saved.get(part)):
+            for key, each in items_of(state):
+                yield from ((f"{key} of {name}", tensor) for tensor in tensors_in(each))
+    for _, group in items_of(saved.get("param_groups")):
+        lr = dict(items_of(group)).get("lr")
+        yield f"lr of {name}", torch.tensor(lr) if isinstance(lr, float) else lr
 
 
 class _Checker:

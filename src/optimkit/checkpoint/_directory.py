@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -114,11 +114,12 @@ class Best:
         values = {
             record: sign * (metrics[record] or {}).get(self.metric, math.nan) for record in records
         }
-        known = (each for each in records if each.finite and not math.isnan(values[each]))
+        known = (each for each in records if not math.isnan(values[each]))
         return sorted(known, key=values.__getitem__)
 
     def wanted(self, records: Sequence[_Record], metrics: _Metrics) -> list[_Record]:
         """Return those to keep: a run that went back to an earlier step has a best of its own."""
+        records = [record for record in records if record.finite]
         best = [self.ranked(some, metrics)[: self.n] for some in (records, _timeline(records))]
         return [*best[0], *best[1], *(record for record in records if metrics[record] is None)]
 
@@ -145,6 +146,10 @@ class CheckpointDir:
 
     A checkpoint is kept if any policy wants it; the latest always is. Nothing is deleted
     before its successor is on the disk, and nothing of another run that is still alive.
+
+    One that holds NaN or infinity has ``.nonfinite`` in its name. No policy wants it, and the
+    latest finite one stays beside it. Looked at are parameters and running statistics of models,
+    and state and lr of optimizers, where these are given as objects.
 
     Parameters
     ----------
@@ -293,8 +298,8 @@ class CheckpointDir:
         settle()
         passed: set[_Record] = set()
         problems: list[str] = []
-        while left := [record for record in self._candidates(which) if record not in passed]:
-            record = min(left, key=lambda each: finite and not each.finite)  # of equals, the first
+        while left := [each for each in self._candidates(which, finite) if each not in passed]:
+            record = left[0]
             try:
                 loaded = load_from(
                     record.path, found, choices, map_location, verify, has_checksums=True
@@ -306,11 +311,13 @@ class CheckpointDir:
             except CorruptCheckpointError as error:
                 problems += error.problems
             else:
-                if finite and which == "latest":
+                if finite and record.finite and which == "latest":
                     problems += self._passed_over(record)
-                if problems:
-                    told = " ".join(problems)
-                    warnings.warn(f"{told} {record.path} is taken instead.", stacklevel=2)
+                told = [*problems, f"{record.path} is taken instead."] if problems else []
+                if finite and not record.finite:
+                    told.append(f"{record.path} holds NaN or infinity: no finite one is left.")
+                if told:
+                    warnings.warn(" ".join(told), stacklevel=2)
                 return replace(loaded, step=record.step)
             passed.add(record)
         if problems:
@@ -411,13 +418,18 @@ class CheckpointDir:
                     found.append(_Record(int(number), run, int(step), self.path / name, not bad))
         return sorted(found, reverse=True)
 
-    def _candidates(self, which: str) -> list[_Record]:
-        """List what may be restored, the first choice first."""
+    def _candidates(self, which: str, finite: bool) -> list[_Record]:
+        """List what may be restored, the first choice first; what a run went back from is last."""
         if which not in ("latest", "best"):
             raise ValueError(f"which must be 'latest' or 'best', not {which!r}")
-        records = _timeline(self._records())
-        if which == "latest":
-            return records
+        records = self._records()
+        usable = [record for record in records if record.finite or not finite]
+        current = set(_timeline(usable) or _timeline(records))
+        if which == "best":
+            records = self._ranked(records, current)
+        return sorted(records, key=lambda each: (finite and not each.finite, each not in current))
+
+    def _ranked(self, records: Sequence[_Record], current: Set[_Record]) -> list[_Record]:
         policy = next((policy for policy in self.keep if isinstance(policy, Best)), None)
         if policy is None:
             raise CheckpointError(
@@ -425,9 +437,9 @@ class CheckpointDir:
                 'with a policy that does: keep=(Last(3), Best(1, "loss", "min")).'
             )
         ranked = policy.ranked(records, self._metrics_of(records))
-        if records and not ranked:
+        if records and not any(record in current for record in ranked):
             raise CheckpointError(
-                f"{self.path}: none of {len(records)} checkpoints has a {policy.metric!r} that is "
+                f"{self.path}: none of {len(current)} checkpoints has a {policy.metric!r} that is "
                 'a number. Restore the latest: restore("latest").'
             )
         return ranked

@@ -21,11 +21,10 @@ from torch import Tensor
 
 from .._errors import CheckpointError, UnsafeCheckpointError
 from .._files.unread import rebuilt
-from .._values import PLAIN, dtype_name, tensors_in
+from .._values import COMPRESSED, PLAIN, dtype_name, tensors_in
 
 _ALIGNED = 16  # bytes: a multiple of the size of every dtype
 _CONTAINERS = (dict, OrderedDict, list, tuple)
-_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 _NICENESS = 10  # more, of the thread that writes: a core that both want is training's first
 _T = TypeVar("_T")
 _Copied: TypeAlias = tuple[Any, list[Any]]
@@ -328,7 +327,7 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
         if not isinstance(value, Tensor) or not _is_plain(value):
             if isinstance(value, Tensor) and value.is_cuda:
                 copies[value.device] += ()  # its copy is waited for too
-            if isinstance(value, Tensor) and value.layout in _COMPRESSED:  # deepcopy refuses them
+            if isinstance(value, Tensor) and value.layout in COMPRESSED:  # deepcopy refuses them
                 return value.detach().clone().requires_grad_(value.requires_grad)
             return copy.deepcopy(value)
         storage = value.untyped_storage()
