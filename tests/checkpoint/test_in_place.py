@@ -197,6 +197,18 @@ def test_cut_off_after_it_was_verified(tmp_path):
     assert is_equal(state_of(*live), state_of(*older))
 
 
+def test_two_optimizers_with_one_memory(tmp_path):
+    """torch's load_state_dict shares state with where it came from; each gets its own again."""
+    saved, others, (model, one) = trained(0), trained(1), trained(2)
+    two = torch.optim.AdamW(model.named_parameters())
+    two.load_state_dict(one.state_dict())
+    path = optimkit.save(tmp_path / "a.pt", one=saved[1], two=others[1])
+    optimkit.load(path, one=one, two=two)
+    for now, expected in ((one, saved[1]), (two, others[1])):
+        found, state = (each.state_dict()["state"] for each in (now, expected))
+        assert all(is_equal(found[key], state[key]) for key in state)
+
+
 class Alarm(BaseException):
     """What the handler of a signal raises, as KeyboardInterrupt."""
 

@@ -53,6 +53,7 @@ class Source:
     models: Mapping[Any, nn.Module]  # beside the optimizers, which they give their names
     others: Sequence[Any] = ()  # what is in it and not asked for
     copies: Copies = field(default_factory=Copies)  # of the schedulers that are replayed
+    taken: set[int] = field(default_factory=set)  # memory that is read into: no one else's
 
 
 class Loader:

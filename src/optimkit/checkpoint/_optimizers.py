@@ -467,8 +467,8 @@ class OptimizerLoader(Loader):
     @torch.inference_mode(False)
     def rooms(self, unread: Unread | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the state of each parameter, with the current state where it has the same form."""
-        held = [each.param for each in self.params]
-        taken = {_memory(each) for param in held for each in (param, param.grad)}
+        held, taken = [each.param for each in self.params], self.source.taken
+        taken.update(_memory(each) for param in held for each in (param, param.grad))
         shared: dict[int, Tensor] = {}
         for each in self.paired:
             device, current = each.param.device, self.live.state.get(each.param, {})
