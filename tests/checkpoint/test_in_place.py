@@ -209,6 +209,16 @@ def test_two_optimizers_with_one_memory(tmp_path):
         assert all(is_equal(found[key], state[key]) for key in state)
 
 
+def test_a_backward_pass_does_not_take_the_new_weights(tmp_path):
+    """As after load_state_dict(), autograd sees that they have changed since they were used."""
+    model, _ = trained(0)
+    path = optimkit.save(tmp_path / "a.pt", model=model)
+    loss = model[0](torch.ones(1, 40, requires_grad=True)).sum()
+    optimkit.load(path, model=model)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
 class Alarm(BaseException):
     """What the handler of a signal raises, as KeyboardInterrupt."""
 

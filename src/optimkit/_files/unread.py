@@ -124,6 +124,8 @@ class Unread:
         if alike and form.is_contiguous() and room.is_contiguous() and not room.is_neg():
             start = _start(form) + form.storage_offset() * form.itemsize
             self._read_bytes(start, room.data_ptr(), room.nbytes)
+            if not room.is_inference():  # so that no backward pass takes these for those before
+                torch.autograd.graph.increment_version(room)
             return
         room.copy_(self._read(form, torch.device("cpu")))
         self._storages.clear()
