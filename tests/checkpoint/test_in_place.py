@@ -174,7 +174,7 @@ def test_another_file_takes_the_name(tmp_path):
 
 @pytest.mark.since("storages_say_where_they_are")
 def test_cut_off_after_it_was_verified(tmp_path):
-    """The error says that the objects are incomplete; a directory loads the checkpoint before."""
+    """The objects are as they were; a directory loads the checkpoint before."""
     saved, older, live = trained(0), trained(1), trained(2)
     checkpoints = CheckpointDir(tmp_path)
     checkpoints.save(1, model=older[0], optimizer=older[1], late=Late(None))
@@ -185,16 +185,46 @@ def test_cut_off_after_it_was_verified(tmp_path):
             os.truncate(path, 4000)
             path.touch()
 
+    before = copy.deepcopy(state_of(*live))
     with pytest.raises(CorruptCheckpointError) as caught:
         optimkit.load(path, model=live[0], optimizer=live[1], late=Late(cut))
     assert str(caught.value) == (
-        f"{path} could not be read to its end: EOFError('the file was cut off'). The "
-        "objects hold a part of it: load an older copy into them."
+        f"{path} was written to while it was read. Load it when that is done, or an older copy."
     )
+    assert is_equal(state_of(*live), before)
     with pytest.warns(UserWarning, match="is taken instead"):
         loaded = checkpoints.restore(model=live[0], optimizer=live[1], late=Late(cut))
     assert loaded.step == 1
     assert is_equal(state_of(*live), state_of(*older))
+
+
+@pytest.mark.since("storages_say_where_they_are")
+def test_written_over_after_it_was_verified(tmp_path):
+    """Another file's bytes are not mixed in; a new time alone is no damage."""
+    saved, other, live = trained(0), trained(1), trained(2)
+    path = optimkit.save(tmp_path / "a.pt", model=saved[0], optimizer=saved[1], late=Late(None))
+    new = optimkit.save(tmp_path / "b.pt", model=other[0], optimizer=other[1], late=Late(None))
+    before = copy.deepcopy(state_of(*live))
+    with pytest.raises(CorruptCheckpointError, match="was written to while it was read"):
+        optimkit.load(
+            path,
+            model=live[0],
+            optimizer=live[1],
+            late=Late(lambda: path.write_bytes(new.read_bytes())),
+        )
+    assert is_equal(state_of(*live), before)
+    optimkit.load(path, model=live[0], optimizer=live[1], late=Late(path.touch))
+    assert is_equal(state_of(*live), state_of(*other))
+
+
+def test_a_backward_pass_does_not_take_the_new_weights(tmp_path):
+    """As after load_state_dict(), autograd sees that they have changed since they were used."""
+    model, _ = trained(0)
+    path = optimkit.save(tmp_path / "a.pt", model=model)
+    loss = model[0](torch.ones(1, 40, requires_grad=True)).sum()
+    optimkit.load(path, model=model)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
 
 
 def test_two_optimizers_with_one_memory(tmp_path):
@@ -207,16 +237,6 @@ def test_two_optimizers_with_one_memory(tmp_path):
     for now, expected in ((one, saved[1]), (two, others[1])):
         found, state = (each.state_dict()["state"] for each in (now, expected))
         assert all(is_equal(found[key], state[key]) for key in state)
-
-
-def test_a_backward_pass_does_not_take_the_new_weights(tmp_path):
-    """As after load_state_dict(), autograd sees that they have changed since they were used."""
-    model, _ = trained(0)
-    path = optimkit.save(tmp_path / "a.pt", model=model)
-    loss = model[0](torch.ones(1, 40, requires_grad=True)).sum()
-    optimkit.load(path, model=model)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
 
 
 class Alarm(BaseException):

@@ -12,7 +12,7 @@ import errno
 import os
 import pickle
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -151,25 +151,57 @@ def opened(
         )
     path = Path(path)
     with _opened(path) as (file, layout):
+        check = _check_of(path, file, layout, verify)
         integrity = integrity_of(path, file, layout, compare=verify)
-        deferred = _deferred(path, file, layout, map_location) if defer and layout else None
+        deferred = _deferred(path, file, layout, map_location, check) if defer and layout else None
         if deferred is not None:
             yield Reading(*deferred, integrity)
             return
         zipped = layout is not None
         content, refused = look(path, file, map_location, zipped=zipped, opaque=opaque)
+        check()
         yield Reading(content, None, integrity, refused)
 
 
+def _check_of(
+    path: Path, file: BinaryIO, layout: Layout | None, verify: bool
+) -> Callable[[], None]:
+    """Return what raises an error if the file is written to from now on, in place."""
+    stamps = [_stamp(file)]
+
+    def check() -> None:
+        if not verify or layout is None or (stamp := _stamp(file)) == stamps[-1]:
+            return
+        try:
+            integrity_of(path, file, layout)  # or only its time was changed
+        except CorruptCheckpointError:
+            raise CorruptCheckpointError(
+                f"{path} was written to while it was read. Load it when that is done, or an older "
+                "copy."
+            ) from None
+        stamps.append(stamp)
+
+    return check
+
+
+def _stamp(file: BinaryIO) -> tuple[int, int]:
+    about = os.fstat(file.fileno())
+    return about.st_mtime_ns, about.st_size
+
+
 def _deferred(
-    path: Path, file: BinaryIO, layout: Layout, map_location: MapLocation
+    path: Path,
+    file: BinaryIO,
+    layout: Layout,
+    map_location: MapLocation,
+    check: Callable[[], None],
 ) -> tuple[Any, Unread] | None:
     """Read all but the values of large tensors; None if this file, or this torch, does not allow it."""
     device = _device(map_location)
     if device is None or not can_defer():
         return None
     try:
-        unread = Unread(path, file, layout, device)
+        unread = Unread(path, file, layout, device, check)
         file.seek(0)
         with allow_weights_only():
             content = torch.load(file, map_location="meta", weights_only=True)

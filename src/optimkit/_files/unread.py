@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from .._errors import CorruptCheckpointError
 from .._values import items_of, tensors_in
 from .layout import Layout
 
@@ -70,8 +71,16 @@ def rebuilt(value: Any, change: Callable[[Any, Any], Any], path: tuple[Any, ...]
 class Unread:
     """The tensors of an open file that have not been read."""
 
-    def __init__(self, path: Path, file: BinaryIO, layout: Layout, device: torch.device) -> None:
+    def __init__(
+        self,
+        path: Path,
+        file: BinaryIO,
+        layout: Layout,
+        device: torch.device,
+        check: Callable[[], None],
+    ) -> None:
         self._path, self._file, self._device = path, file, device
+        self.check = check  # raises an error if the file was written to since it was verified
         self._sizes = {
             entry.start: entry.stop - entry.start
             for entry in layout.entries
@@ -171,8 +180,11 @@ class Unread:
         while room:
             read = self._file.readinto(room)  # type: ignore[attr-defined]
             if not read:
-                raise EOFError("the file was cut off")
+                raise CorruptCheckpointError(
+                    f"{self._path} was cut off while it was read. Load an older copy."
+                )
             room = room[read:]
+        self.check()
 
 
 def _start(form: Tensor) -> int:

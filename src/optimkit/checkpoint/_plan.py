@@ -151,6 +151,7 @@ class Plan:
         """
         order = sorted(self.loaders, key=lambda each: each.turn)
         if unread is not None:
+            unread.check()
             # What can't be read in place.
             fresh = [saved for each in order if not each.in_place for saved, _ in each.wanted()]
             self.fill(unread.read(placeholders_in([*fresh, self.plain])))
@@ -161,6 +162,8 @@ class Plan:
             self._load(each for each in order if each.safe)
             for scheduler, _ in self.pairs:
                 scheduler.agree()
+            if unread is not None:
+                unread.check()  # while all can be undone
             interrupt = self._fill(rooms, unread)
         except BaseException as error:
             if count and not rooms:  # a signal, when all are loaded
@@ -185,9 +188,12 @@ class Plan:
                     rooms.pop()
             except BaseException as error:
                 if failed == len(rooms):  # twice, so that it is no signal
+                    what = (
+                        f"{self.where} could not be read to its end: {error!r}. Load an older copy."
+                    )
                     raise CorruptCheckpointError(
-                        f"{self.where} could not be read to its end: {error!r}. The "
-                        "objects hold a part of it: load an older copy into them."
+                        f"{error if isinstance(error, CorruptCheckpointError) else what} The objects "
+                        "hold a part of it until then."
                     ) from error
                 interrupt, failed = error, len(rooms)
         return interrupt
