@@ -1,9 +1,11 @@
 """Preemption: a signal leads to a save between two steps, and to the end that it asks for."""
 
+import re
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -141,6 +143,58 @@ def test_an_error_in_the_loop_is_raised(tmp_path):
         assert signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGUSR1, former)
+
+
+FAILED = """
+import signal, sys, torch, optimkit
+sys.stdout = open({stdout!r}, "w")
+print("something")
+folder = sys.argv[1]
+checkpoints = optimkit.CheckpointDir(folder, background=True)
+with checkpoints.on_signal() as safe_point:
+    optimkit.save(folder + {earlier!r}, state=torch.ones(2), background=True)
+    signal.raise_signal(signal.SIGTERM)
+    safe_point(1, state=torch.ones(2))
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a file that is always full")
+@pytest.mark.parametrize(
+    ("earlier", "stdout", "code"),
+    [("/gone/a.pt", "/dev/null", 1), ("-a.pt", "/dev/full", -signal.SIGTERM)],
+)
+def test_what_fails_beside_it_stops_no_save(tmp_path, earlier, stdout, code):
+    """An earlier save has failed, and is told of; what was printed can't be written any more."""
+    script = FAILED.format(earlier=earlier, stdout=stdout)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert ("No such file or directory" in done.stderr) == (code == 1)
+    assert CheckpointDir(tmp_path / "run").restore().step == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGKILL, ValueError), (999, ValueError), ("SIGTERM", TypeError)]
+)
+def test_no_signal(tmp_path, number, kind):
+    """It is said, and no handler of the others stays; nor of one that is given twice."""
+    former, checkpoints = signal.getsignal(signal.SIGUSR1), CheckpointDir(tmp_path)
+    message = (
+        f"on_signal: {number!r} is no signal that can be handled. Give one or more, as in "
+        "on_signal(signal.SIGTERM, signal.SIGUSR1)."
+    )
+    with (
+        pytest.raises(kind, match=f"^{re.escape(message)}$"),
+        checkpoints.on_signal(signal.SIGUSR1, number),
+    ):
+        pass
+    with checkpoints.on_signal(signal.SIGUSR1, signal.SIGUSR1):
+        pass
+    assert signal.getsignal(signal.SIGUSR1) == former
 
 
 def test_only_the_main_thread_has_handlers(tmp_path):

@@ -356,10 +356,7 @@ class CheckpointDir:
         []
         """
         received: list[int] = []
-        former = {
-            number: signal.signal(number, lambda number, _: received.append(number))
-            for number in signals or (signal.SIGTERM,)
-        }
+        former: dict[int, Any] = {}
 
         def safe_point(step: int, *args: Any, **stateful: Any) -> None:
             def save() -> None:
@@ -369,12 +366,17 @@ class CheckpointDir:
             ranks = Ranks()
             told = [number for each in ranks.gather(received[:1]) for number in each]
             if told:
-                ranks.run_on_first(save)
+                try:
+                    ranks.run(settle_and_raise)  # what each process writes of its own
+                finally:  # though an earlier save has failed
+                    ranks.run_on_first(save)
                 if self._run is not None:
                     self._run.release()
                 _end_by(told[0])
 
         try:
+            for number in _checked_signals(signals) or (signal.SIGTERM,):
+                former[number] = signal.signal(number, lambda number, _: received.append(number))
             yield safe_point
         finally:
             for number, handler in former.items():
@@ -401,7 +403,8 @@ class CheckpointDir:
         """Name a checkpoint as no other: of a fork, or of a save that has not ended yet."""
         with _naming:
             if self._run is None or self._run.forked:
-                self._run = writing.RunLock(self.path)
+                with writing.naming(self.path):
+                    self._run = writing.RunLock(self.path)
             numbers = [record.number for record in self._records()]
             number = self._number = max(self._number, *numbers, 0) + 1
             run = self._run.name
@@ -500,9 +503,23 @@ def _metrics_in(path: Path) -> Mapping[str, float]:
     return {name: value for name, value in numbers if isinstance(value, float)}
 
 
+def _checked_signals(signals: Iterable[int]) -> dict[int, None]:
+    never = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
+    able = [number for number in signal.valid_signals() if number not in never]
+    for number in signals:
+        if number not in able:
+            kind = ValueError if isinstance(number, int) else TypeError
+            raise kind(
+                f"on_signal: {number!r} is no signal that can be handled. Give one or more, as in "
+                "on_signal(signal.SIGTERM, signal.SIGUSR1)."
+            )
+    return dict.fromkeys(signals)
+
+
 def _end_by(number: int) -> None:
     """End the process as the signal does when no one handles it."""
     signal.signal(number, signal.SIG_DFL)
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with contextlib.suppress(Exception):  # it is closed, or no one reads it any more
+            stream.flush()
     signal.raise_signal(number)
