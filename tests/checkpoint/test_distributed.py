@@ -4,6 +4,7 @@ import importlib.util
 import os
 import pickle
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -245,6 +246,15 @@ def test_misuse(tmp_path):
         distributed.save(tmp_path / "bad", place=tmp_path)
     with pytest.raises(TypeError, match="strict can't be a keyword for an object"):
         distributed.save(tmp_path / "bad", strict=net)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    optimizer.state["epoch"] = 3
+    message = (
+        "optimizer: what would be saved has state of no parameter: 'epoch': load would refuse it. A "
+        "hook, the class or the script has put it there. Save state_dict() itself, as a plain value, "
+        "and give that to load_state_dict()."
+    )
+    with pytest.raises(UnsafeCheckpointError, match=f"^{re.escape(message)}$"):
+        distributed.save(tmp_path / "bad", optimizer=optimizer)
     distributed.save(tmp_path / "good", model=net)
     with pytest.raises(MismatchError, match="has nothing under this name; it has 'model'"):
         distributed.load(tmp_path / "good", net=net)

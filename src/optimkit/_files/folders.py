@@ -178,7 +178,7 @@ class _Shards:
         entry, stored = self.about.state_dict_metadata[key], self.about.storage_data
         if not isinstance(entry, TensorStorageMetadata):
             return self._piece(stored[MetadataIndex(key)])
-        value = torch.empty(entry.size, dtype=entry.properties.dtype)
+        value = torch.empty(entry.size, dtype=entry.properties.dtype, device="cpu")
         for chunk in entry.chunks:
             place = zip(chunk.offsets, chunk.sizes, strict=True)
             ranges = tuple(slice(start, start + size) for start, size in place)

@@ -34,7 +34,7 @@ from . import _shards as shards
 from ._arguments import checked_mapping, objects_to_load, objects_to_save
 from ._header import KEY, checked_header, describe, is_group, kind_of, models_in, parts_of
 from ._loaders import Choices, Options
-from ._plan import Plan
+from ._plan import Plan, refuse_what_no_load_takes
 from ._ranks import Ranks
 from ._results import Loaded, Match
 from ._staging import Saving, compact, settle, settle_and_raise, write_beside
@@ -167,10 +167,12 @@ def _split(
     """Return what goes into the first file, and the tensors that this process writes."""
     with interruptible():
         skeleton, tensors = shards.split(contents.states_of(objects))
-        contents.check(skeleton, about)
+        header = describe(objects)
+        refuse_what_no_load_takes(objects, shards.with_placeholders(skeleton), header)
+        contents.check({**skeleton, KEY: header}, about)
     if rank:
         tensors = {key: each for key, each in tensors.items() if type(each) is not Tensor}
-    return {**skeleton, KEY: {**describe(objects), "metadata": about}}, tensors
+    return {**skeleton, KEY: {**header, "metadata": about}}, tensors
 
 
 def _refuse_other_forms(objects: Mapping[str, Any], skeleton: Any, ranks: Ranks) -> None:
@@ -344,7 +346,7 @@ def _room(found: Plan) -> dict[Any, Tensor]:
             if isinstance(current, Tensor) and current.shape == saved.shape:
                 room = torch.empty_like(current.detach(), dtype=saved.dtype)
             else:
-                room = torch.empty(saved.shape, dtype=saved.dtype)
+                room = torch.empty(saved.shape, dtype=saved.dtype, device="cpu")
             tensors[saved.key] = room
     return tensors
 
