@@ -1,6 +1,7 @@
 """Saving beside training: what is written is the state at the call, and nothing is lost."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -111,6 +112,24 @@ def test_what_is_tied_stays_tied(tmp_path):
     assert not loaded["row"].any()
 
 
+def test_parameters_as_plain_values(tmp_path):
+    """They are tied as they were; a loss with a graph is saved; the default device is another."""
+    weight = nn.Parameter(torch.ones(40))
+    weight.note = "own"
+    plain = {"twice": [weight, weight], "data": weight.data[:30], "loss": (weight * 2).sum()}
+    with torch.device("meta"):
+        saving = optimkit.save(tmp_path / "a.pt", plain=plain, background=True)
+    with torch.no_grad():
+        weight += 1
+    found = torch.load(saving.wait(), weights_only=True)["plain"]
+    first, second = found["twice"]
+    assert first.data_ptr() == second.data_ptr() == found["data"].data_ptr()
+    assert type(first) is nn.Parameter
+    assert (first.note, first.sum(), found["data"].sum()) == ("own", 40, 30)
+    assert found["loss"].requires_grad
+    assert found["loss"] == 80
+
+
 def test_an_error_is_raised_where_it_can_be_seen(tmp_path, parts):
     """At wait(); else at the next save, once, before that one begins."""
     path = tmp_path / "gone" / "a.pt"
@@ -162,6 +181,22 @@ def test_an_error_at_the_end_is_shown(tmp_path):
     command = [sys.executable, "-c", ENDS.format(end=""), str(tmp_path / "gone" / "a.pt")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "No such file or directory" in done.stderr
+
+
+def end_with_a_save(path):
+    optimkit.save(path, weight=torch.ones(3_000_000), background=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_the_end_of_a_process_of_multiprocessing_waits(tmp_path):
+    """It ends without atexit if it was forked."""
+    process = multiprocessing.get_context("fork").Process(
+        target=end_with_a_save, args=(tmp_path / "a.pt",)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert optimkit.load(tmp_path / "a.pt")["weight"].sum() == 3_000_000
 
 
 def test_a_directory(tmp_path, parts):

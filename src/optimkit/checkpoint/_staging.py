@@ -13,11 +13,13 @@ import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from multiprocessing import parent_process
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._errors import CheckpointError, UnsafeCheckpointError
 from .._files.unread import rebuilt
@@ -27,7 +29,8 @@ _ALIGNED = 16  # bytes: a multiple of the size of every dtype
 _CONTAINERS = (dict, OrderedDict, list, tuple)
 _NICENESS = 10  # more, of the thread that writes: a core that both want is training's first
 _T = TypeVar("_T")
-_Copied: TypeAlias = tuple[Any, list[Any]]
+_Copies: TypeAlias = list[tuple[Tensor, Tensor]]  # where to, and where from
+_Copied: TypeAlias = tuple[Any, list[tuple[Any, _Copies]]]  # and what tells the end of some
 
 
 def compact(content: Any) -> Any:
@@ -91,6 +94,10 @@ def _part_of(tensors: list[Tensor], *, apart: bool) -> tuple[torch.UntypedStorag
         spans.append((low * each.itemsize // _ALIGNED * _ALIGNED, high * each.itemsize))
     low, high = min(low for low, _ in spans), max(high for _, high in spans)
     if high - low < storage.nbytes():
+        if (
+            storage.device.type == "mps"
+        ):  # its address is of an object; no number may be added to it
+            return _numbers(storage, torch.uint8)[low:high].clone().untyped_storage(), low
         storage = storage[low:high]
     return (storage.clone() if apart else storage), low
 
@@ -249,6 +256,7 @@ class _Stage:
         self.copying = threading.RLock()
         self.busy = False  # a copy is being made: the handler of a signal saves in the middle
         self.ended = False  # no one waits any more
+        self.last: Any = None  # calls _end in a process of multiprocessing, which has no atexit
 
 
 _stage = _Stage()
@@ -294,15 +302,18 @@ def write_beside(
         buffers = _stage.buffers if free else []
         busy, _stage.busy = _stage.busy, True
         try:
-            staged, events = together(lambda: _copied_out(content, buffers))
+            staged, copying = together(lambda: _copied_out(content, buffers))
         finally:
             _stage.busy = busy
 
         def work() -> tuple[Path, str]:
-            for event in events:
-                event.synchronize()
+            while copying:  # what is copied must not be freed before
+                copying[-1][0].synchronize()
+                copying.pop()
             return write(staged)
 
+        if _stage.last is None and parent_process() is not None:
+            _stage.last = Finalize(None, _end, exitpriority=0)
         saving = Saving(path, work)
         _stage.savings.append(saving)  # first: it is waited for, whatever interrupts the rest
         saving._begin()
@@ -314,7 +325,8 @@ def write_beside(
 def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
     """Copy all that may change; of what a GPU copies meanwhile, return what tells the end."""
     rooms: dict[int, torch.UntypedStorage] = {}  # by the storage that is copied there
-    copies: defaultdict[torch.device, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    copies: defaultdict[torch.device, _Copies] = defaultdict(list)
+    memo: dict[int, Any] = {}
 
     def move(value: Any, _: object) -> Any:
         if type(value) in PLAIN or type(value) in _CONTAINERS:
@@ -324,38 +336,50 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
             parts = {name: getattr(value, name) for name in names}
             parts["_local_tensor"] = move(value._local_tensor.detach(), _)
             return value.__tensor_unflatten__(parts, about, value.shape, value.stride())
-        if not isinstance(value, Tensor) or not _is_plain(value):
+        if not isinstance(value, Tensor) or not _is_plain(_bare(value)):
             if isinstance(value, Tensor) and value.is_cuda:
                 copies[value.device] += ()  # its copy is waited for too
             if isinstance(value, Tensor) and value.layout in COMPRESSED:  # deepcopy refuses them
                 return value.detach().clone().requires_grad_(value.requires_grad)
-            return copy.deepcopy(value)
+            return copy.deepcopy(value, memo)
         storage = value.untyped_storage()
         if storage._cdata not in rooms:
             room = rooms[storage._cdata] = _room(buffers, len(rooms), storage)
             copies[storage.device].append((_numbers(room), _numbers(storage)))
-        return _laid_out(rooms[storage._cdata], value)
+        found = _laid_out(rooms[storage._cdata], value)
+        if type(value) is nn.Parameter:
+            found = nn.Parameter(found, requires_grad=False)
+        vars(found).update(copy.deepcopy(vars(value), memo))
+        return found.requires_grad_(value.requires_grad)
 
     try:
         staged = rebuilt(content, move)
-        events = [_copy(device, pairs) for device, pairs in copies.items()]
+        copying = [(_copy(device, pairs), pairs) for device, pairs in copies.items()]
     except BaseException:
         buffers.clear()  # a GPU may still write there
         raise
     del buffers[len(rooms) :]
-    return staged, events
+    return staged, copying
+
+
+def _bare(value: Tensor) -> Tensor:
+    """Leave out what is told of a tensor beside its values."""
+    return value.detach() if type(value) in (Tensor, nn.Parameter) else value
 
 
 def _room(buffers: list[Tensor], at: int, storage: torch.UntypedStorage) -> torch.UntypedStorage:
     """Take the memory that this place had last time, if it is of that size."""
-    if at == len(buffers) or buffers[at].numel() != storage.nbytes():
+    pinned = storage.device.type == "cuda"
+    fits = at < len(buffers) and buffers[at].numel() == storage.nbytes()
+    if not fits or (pinned and not buffers[at].is_pinned()):
         del buffers[at:]
-        pinned = storage.device.type == "cuda"
-        buffers.append(torch.empty(storage.nbytes(), dtype=torch.uint8, pin_memory=pinned))
+        buffers.append(
+            torch.empty(storage.nbytes(), dtype=torch.uint8, device="cpu", pin_memory=pinned)
+        )
     return buffers[at].untyped_storage()
 
 
-def _copy(device: torch.device, pairs: list[tuple[Tensor, Tensor]]) -> Any:
+def _copy(device: torch.device, pairs: _Copies) -> Any:
     """Copy on a stream of its own; return the event of the end.
 
     It waits for what training has queued, and what trains next waits for it: that may change what
@@ -378,9 +402,9 @@ def _copy(device: torch.device, pairs: list[tuple[Tensor, Tensor]]) -> Any:
     return event
 
 
-def _numbers(storage: torch.UntypedStorage) -> Tensor:
+def _numbers(storage: torch.UntypedStorage, dtype: torch.dtype | None = None) -> Tensor:
     """View memory as a row of numbers; torch takes a sixth longer to copy single bytes."""
-    dtype = torch.uint8 if storage.nbytes() % 4 else torch.int32
+    dtype = dtype or (torch.uint8 if storage.nbytes() % 4 else torch.int32)
     return torch.empty(0, dtype=dtype, device=storage.device).set_(storage)
 
 
