@@ -404,6 +404,23 @@ def test_casts_are_reported(path):
     train(half, again)
 
 
+@pytest.mark.parametrize("make", [torch.optim.NAdam, torch.optim.AdamW])
+def test_state_of_a_parameter_of_one_number_is_cast(path, make):
+    """A scale has averages without a side, which follow it; its counts have none, and stay."""
+    scale = nn.ParameterDict({"scale": nn.Parameter(torch.tensor(1.5, dtype=torch.float64))})
+    optimizer = make(scale.parameters())
+    scale["scale"].square().backward()
+    optimizer.step()
+    optimkit.save(path, durable=False, model=scale, optimizer=optimizer)
+    half = nn.ParameterDict({"scale": nn.Parameter(torch.tensor(0.0, dtype=torch.bfloat16))})
+    again = make(half.parameters())
+    optimkit.load(path, model=half, optimizer=again)
+    state = again.state[half["scale"]]
+    assert {key for key in state if state[key].dtype == torch.bfloat16} == {"exp_avg", "exp_avg_sq"}
+    half["scale"].square().backward()
+    again.step()
+
+
 def test_a_model_on_the_meta_device(path, saved):
     """A model without memory is refused, with what to do."""
     with torch.device("meta"):

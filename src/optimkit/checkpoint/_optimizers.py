@@ -408,7 +408,7 @@ class OptimizerLoader(Loader):
         """Note the state that had its parameter's dtype when it was saved, and has not now."""
         for each in self.paired:
             for key, value in each.state.items():
-                if not isinstance(value, Tensor) or not self._follows(each, value):
+                if not isinstance(value, Tensor) or not self._follows(each, key, value):
                     continue
                 now = each.param.dtype
                 row = LoadRow(each.label, key, dtype_name(value.dtype), dtype_name(now))
@@ -419,10 +419,10 @@ class OptimizerLoader(Loader):
                     each.casts[key] = now
                     self.cast.append(row)
 
-    def _follows(self, each: _Param, value: Tensor) -> bool:
+    def _follows(self, each: _Param, key: str, value: Tensor) -> bool:
         """Return whether state is to be cast to the dtype of its parameter."""
         now, before = each.param.dtype, self.was.dtypes
-        if not value.ndim or value.dtype == now:
+        if value.dtype == now or self._is_count(each, key, value):
             return False
         if before is None:
             follows = self.kind is not None and value.shape == each.param.shape
@@ -430,6 +430,15 @@ class OptimizerLoader(Loader):
             was = before[each.place]  # type: ignore[index]
             follows = dtype_name(value.dtype) == was != dtype_name(now)
         return follows and (value.is_floating_point() or value.is_complex())
+
+    def _is_count(self, each: _Param, key: str, value: Tensor) -> bool:
+        """Return whether state is one number beside its parameter, and no average of it.
+
+        That of a parameter that is one number itself has no side either.
+        """
+        if value.ndim or each.param.ndim:
+            return not value.ndim
+        return key == "step" or shape_of(self.kind, key, (1,)) == ()
 
     def _compare_options(self, sources: list[list[int]]) -> None:
         """Note which options differ; refuse those of which it is not known which count."""
