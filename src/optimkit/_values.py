@@ -91,7 +91,7 @@ def _is_numpy(value: Any, *, number: bool) -> bool:
 def as_form_of(current: Any, value: Any) -> Any:
     """Copy an option in the form that the current one has: an lr may be a tensor, or a number."""
     if isinstance(current, Tensor) and isinstance(value, (int, float, Tensor)):
-        return torch.as_tensor(value, dtype=current.dtype).to(current.device).detach().clone()
+        return torch.as_tensor(value, dtype=current.dtype, device=current.device).detach().clone()
     if isinstance(current, (int, float)) and isinstance(value, Tensor) and value.numel() == 1:
         return value.item()
     return copied(value)

@@ -421,6 +421,17 @@ def test_state_of_a_parameter_of_one_number_is_cast(path, make):
     again.step()
 
 
+def test_a_rate_in_a_tensor_where_another_device_is_the_default(path):
+    """The saved rate goes to where the current one is."""
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=torch.tensor(0.1), foreach=False)
+    optimkit.save(path, durable=False, model=model, optimizer=optimizer)
+    again = torch.optim.Adam(model.parameters(), lr=torch.tensor(0.5), foreach=False)
+    with torch.device("meta"):
+        optimkit.load(path, model=model, optimizer=again)
+    assert again.param_groups[0]["lr"].equal(torch.tensor(0.1))
+
+
 def test_a_model_on_the_meta_device(path, saved):
     """A model without memory is refused, with what to do."""
     with torch.device("meta"):
