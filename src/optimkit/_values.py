@@ -164,14 +164,21 @@ def nbytes(tensor: Tensor) -> int:
             return sum(map(nbytes, parts.values()))
     if tensor.layout is torch.strided:
         return tensor.nbytes
+    if held := compressed_parts(tensor):
+        return sum(map(nbytes, held))
+    return tensor.untyped_storage().nbytes()
+
+
+def compressed_parts(tensor: Tensor) -> list[Tensor]:
+    """Return the indices and the values that a sparse tensor is made of; else nothing."""
     if tensor.layout is torch.sparse_coo:
         # torch/_tensor.py, 2.15: indices() and values() are public, and refuse uncoalesced ones.
-        return nbytes(tensor._indices()) + nbytes(tensor._values())
+        return [tensor._indices(), tensor._values()]
     if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
-        return sum(map(nbytes, (tensor.crow_indices(), tensor.col_indices(), tensor.values())))
+        return [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
     if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
-        return sum(map(nbytes, (tensor.ccol_indices(), tensor.row_indices(), tensor.values())))
-    return tensor.untyped_storage().nbytes()
+        return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
+    return []
 
 
 @torch.no_grad()

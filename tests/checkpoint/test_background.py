@@ -391,6 +391,43 @@ def test_no_more_than_is_shown_is_written(tmp_path):
     assert not loaded["other"].any()
 
 
+def values_of(tensor):
+    """Return the values of any of these as a plain tensor."""
+    plain = tensor.detach()
+    return plain.dequantize() if plain.is_quantized else plain.to_dense()
+
+
+OF_A_LARGE_ONE = {
+    "one value": lambda large: large[5],
+    "a parameter": lambda large: nn.Parameter(large[:9]),
+    "with gradients": lambda large: large[:9].detach().requires_grad_(),
+    "computed with gradients": lambda large: (large.clone().requires_grad_() * 2)[:9],
+    "conjugate": lambda large: torch.view_as_complex(large.view(-1, 2))[:9].conj(),
+    "quantized": lambda large: torch.quantize_per_tensor(large, 0.1, 0, torch.qint8)[:9],
+    "sparse": lambda large: torch.sparse_coo_tensor(torch.arange(9)[None], large[:9], (9,)),
+    "far apart": lambda large: [large[:9], large[-9:]],
+    "a parameter and its view": lambda large: [nn.Parameter(large[:9]), large[:5]],
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, that quantized ones are old, and sparse ones new
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("kind", OF_A_LARGE_ONE)
+def test_no_kind_of_tensor_takes_the_memory_behind_it(tmp_path, kind, background):
+    """It comes back with its type and its values, and ties stay ties."""
+    given = OF_A_LARGE_ONE[kind](torch.randn(10_000))
+    given = given if isinstance(given, list) else [given]
+    optimkit.save(tmp_path / "a.pt", given=given, background=background)
+    found = optimkit.load(tmp_path / "a.pt")["given"]
+    assert (tmp_path / "a.pt").stat().st_size < 4000
+    for one, other in zip(found, given, strict=True):
+        assert (type(one), one.requires_grad) == (type(other), other.requires_grad)
+        assert torch.equal(*map(values_of, (one, other)))
+    if kind == "a parameter and its view":
+        found[0].detach().zero_()
+        assert not found[1].any()
+
+
 @pytest.mark.filterwarnings("ignore")  # of torch, that they are new
 @pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_csc, torch.sparse_coo])
 def test_a_sparse_tensor(tmp_path, layout):

@@ -80,6 +80,17 @@ def test_refused_by_path(tmp_path, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:.*nested tensors")  # of torch, that they are new
+def test_a_nested_tensor():
+    """It is called what it is: torch.Tensor, its type, is what others are too."""
+    with pytest.raises(UnsafeCheckpointError) as caught:
+        check({"parts": torch.nested.nested_tensor([torch.ones(1), torch.ones(2)])})
+    assert str(caught.value) == (
+        "parts: torch.load(weights_only=True) refuses nested tensors. Save list(tensor.unbind()) "
+        "instead."
+    )
+
+
 def test_all_at_once():
     """All of it is listed, alike with alike, and of many the first five."""
     paths = [pathlib.PurePosixPath("a")] * 7

@@ -369,11 +369,11 @@ def test_one_memory_of_two_dtypes(tmp_path, background):
     assert distributed.load(tmp_path / "all", model=fresh)["bits"].equal(parts["bits"])
 
 
-def test_one_memory_of_two_dtypes_that_train(tmp_path):
+def test_one_memory_of_two_dtypes_of_what_is_conjugate(tmp_path):
     """What is more than a view is no tensor to copy: it is refused."""
-    weight = nn.Parameter(torch.zeros(4, dtype=torch.complex64))
+    weight = torch.zeros(4, dtype=torch.complex64)
     with pytest.raises(UnsafeCheckpointError) as caught:
-        optimkit.save(tmp_path / "a.pt", weight=weight, pairs=torch.view_as_real(weight))
+        optimkit.save(tmp_path / "a.pt", weight=weight.conj(), negative=weight.conj().imag)
     assert str(caught.value) == (
         "two tensors view one memory as complex64 and as float32. Save detach().clone() of one of "
         "them."

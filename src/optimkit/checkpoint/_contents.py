@@ -225,6 +225,9 @@ class _Checker:
                 "there are no values to save, it is on the meta device",
                 'Call to_empty(device="cpu"), fill it, then save.',
             )
+        elif isinstance(value, Tensor) and value.is_nested:
+            reason = "torch.load(weights_only=True) refuses nested tensors"
+            self._refuse(path, reason, "Save list(tensor.unbind()) instead.")
         elif hasattr(value, "_local_tensor"):
             self._refuse(
                 path,

@@ -10,20 +10,21 @@ import os
 import sys
 import threading
 import warnings
+from bisect import bisect_right
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from multiprocessing import parent_process
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from .._errors import CheckpointError, UnsafeCheckpointError
 from .._files.unread import rebuilt
-from .._values import COMPRESSED, PLAIN, dtype_name, tensors_in
+from .._values import COMPRESSED, PLAIN, compressed_parts, dtype_name, tensors_in
 
 _ALIGNED = 16  # bytes: a multiple of the size of every dtype
 _CONTAINERS = (dict, OrderedDict, list, tuple)
@@ -53,25 +54,29 @@ def compact(content: Any) -> Any:
                 f"{dtype_name(dtype)}. Save detach().clone() of one of them."
             )
     parts = {
-        key: _part_of(tensors, apart=owners[key[0]] != key[1])
+        key: _parts_of(tensors, apart=owners[key[0]] != key[1])
         for key, tensors in groups.items()
         if key not in whole
     }
 
     def cut(value: Any, _: object) -> Any:
-        if not isinstance(value, Tensor) or not _is_plain(value):
+        if not isinstance(value, Tensor):
             return value
+        if not _is_plain(value):
+            alone = not _has_storage(value) or len(groups[_memory(value)]) == 1
+            return _cloned(value) if alone and _wastes(value) else value
         if not value.numel():  # it shows nothing
-            return torch.empty_like(value)
+            return _like(torch.empty_like(value.detach()), value)
         if (key := _memory(value)) not in parts:
             return value
-        storage, low = parts[key]
-        if len(groups[key]) == 1 and 2 * value.nbytes <= storage.nbytes():  # with gaps
-            return value.contiguous()
+        part = parts[key][bisect_right(parts[key], _span(value)[0], key=lambda each: each.low) - 1]
+        if part.alone and 2 * value.nbytes <= part.storage.nbytes():  # with gaps
+            dense = value.detach().clone(memory_format=torch.contiguous_format)
+            return _like(dense, value)
         own = value.untyped_storage()
-        if (own.data_ptr(), own.nbytes()) == (storage.data_ptr(), storage.nbytes()):
+        if (own.data_ptr(), own.nbytes()) == (part.storage.data_ptr(), part.storage.nbytes()):
             return value  # one tensor in two places stays one
-        return _laid_out(storage, value, low // value.itemsize)
+        return _laid_out(part.storage, value, part.low // value.itemsize)
 
     return rebuilt(content, cut)
 
@@ -83,29 +88,74 @@ def _memory(value: Tensor) -> _Memory:
     return value.untyped_storage()._cdata, value.dtype
 
 
-def _part_of(tensors: list[Tensor], *, apart: bool) -> tuple[torch.UntypedStorage, int]:
-    """Return the memory that views show, or a copy of it, and where it begins."""
+class _Part(NamedTuple):
+    """Memory that views show, without gaps, or a copy of it."""
+
+    low: int  # the byte of the storage where it begins
+    storage: torch.UntypedStorage
+    alone: bool  # whether a single view shows it
+
+
+def _parts_of(tensors: list[Tensor], *, apart: bool) -> list[_Part]:
+    """Divide a storage into what views of it show together, in order."""
     storage: Any = tensors[0].untyped_storage()
-    spans = []
-    for each in tensors:
-        low = int(each.storage_offset())
-        steps = zip(each.shape, each.stride(), strict=True)
-        high = low + 1 + sum(int(n - 1) * int(step) for n, step in steps)
-        spans.append((low * each.itemsize // _ALIGNED * _ALIGNED, high * each.itemsize))
-    low, high = min(low for low, _ in spans), max(high for _, high in spans)
-    if high - low < storage.nbytes():
-        if (
-            storage.device.type == "mps"
-        ):  # its address is of an object; no number may be added to it
-            return _numbers(storage, torch.uint8)[low:high].clone().untyped_storage(), low
-        storage = storage[low:high]
-    return (storage.clone() if apart else storage), low
+    runs: list[tuple[int, int, int]] = []
+    for low, high in sorted(map(_span, tensors)):
+        if runs and low <= runs[-1][1]:
+            first, last, count = runs.pop()
+            runs.append((first, max(last, high), count + 1))
+        else:
+            runs.append((low, high, 1))
+    found = []
+    for low, high, count in runs:
+        part = storage
+        if high - low < storage.nbytes():
+            # On mps, the address is of an object: no number may be added to it.
+            mps = storage.device.type == "mps"
+            whole = _numbers(storage, torch.uint8) if mps else None
+            part = storage[low:high] if whole is None else whole[low:high].clone().untyped_storage()
+        found.append(_Part(low, part.clone() if apart else part, count == 1))
+    return found
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """Return the bytes of its storage between which a tensor lies."""
+    low = int(tensor.storage_offset())
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    high = low + 1 + sum(int(n - 1) * int(step) for n, step in steps)
+    return low * tensor.itemsize // _ALIGNED * _ALIGNED, high * tensor.itemsize
+
+
+def _wastes(tensor: Tensor) -> bool:
+    """Return whether a tensor that is more than a view lies in memory twice its own."""
+    if tensor.is_meta or tensor.is_nested or type(tensor) not in (Tensor, nn.Parameter):
+        return False
+    if tensor.layout is torch.strided:
+        return 2 * tensor.nbytes <= tensor.untyped_storage().nbytes()
+    return any(
+        2 * each.nbytes <= each.untyped_storage().nbytes() for each in compressed_parts(tensor)
+    )
+
+
+def _cloned(tensor: Tensor) -> Tensor:
+    """Copy a tensor that is more than a view, without the memory behind it."""
+    return _like(tensor.detach().clone(), tensor)
+
+
+def _like(made: Tensor, value: Tensor) -> Tensor:
+    """Give a copy what another tensor has beside its values."""
+    if type(value) is nn.Parameter:
+        made = nn.Parameter(made, value.requires_grad)
+    made.requires_grad_(value.requires_grad)
+    vars(made).update(vars(value))
+    return made
 
 
 def _is_plain(value: Tensor) -> bool:
-    """Return whether a tensor is no more than a view of its memory."""
-    special = value.requires_grad or value.is_quantized or value.is_conj() or value.is_neg()
-    return type(value) is Tensor and _has_storage(value) and not special and not vars(value)
+    """Return whether a tensor is no more than a view of its memory, or a parameter."""
+    special = value.is_quantized or value.is_conj() or value.is_neg()
+    ordinary = type(value) in (Tensor, nn.Parameter) and not special
+    return ordinary and _has_storage(value) and not vars(value)
 
 
 def _shows_memory(value: Tensor) -> bool:
@@ -120,7 +170,8 @@ def _has_storage(value: Tensor) -> bool:
 def _laid_out(storage: torch.UntypedStorage, like: Tensor, cut: int = 0) -> Tensor:
     """View memory as another tensor views its own, of which so many values are cut off."""
     found = torch.empty(0, dtype=like.dtype, device=storage.device)
-    return found.set_(storage, like.storage_offset() - cut, like.shape, like.stride())
+    found.set_(storage, like.storage_offset() - cut, like.shape, like.stride())
+    return _like(found, like)
 
 
 class Saving:
@@ -339,7 +390,8 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
         if not isinstance(value, Tensor) or not _is_plain(_bare(value)):
             if isinstance(value, Tensor) and value.is_cuda:
                 copies[value.device] += ()  # its copy is waited for too
-            if isinstance(value, Tensor) and value.layout in COMPRESSED:  # deepcopy refuses them
+            # deepcopy refuses these: compressed ones, and what was computed with gradients.
+            if isinstance(value, Tensor) and (value.layout in COMPRESSED or not value.is_leaf):
                 return value.detach().clone().requires_grad_(value.requires_grad)
             return copy.deepcopy(value, memo)
         storage = value.untyped_storage()
@@ -347,10 +399,8 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
             room = rooms[storage._cdata] = _room(buffers, len(rooms), storage)
             copies[storage.device].append((_numbers(room), _numbers(storage)))
         found = _laid_out(rooms[storage._cdata], value)
-        if type(value) is nn.Parameter:
-            found = nn.Parameter(found, requires_grad=False)
         vars(found).update(copy.deepcopy(vars(value), memo))
-        return found.requires_grad_(value.requires_grad)
+        return found
 
     try:
         staged = rebuilt(content, move)
