@@ -607,9 +607,10 @@ def test_names_that_do_not_fit(names, count):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ("ab", "'ab'"),
-        (2, "2"),
-        (["a", 1], "'a', 1"),
+        ("ab", "str"),
+        (2, "int"),
+        (["a", 1], "int"),
+        ([("weight", nn.Parameter(torch.ones(1000)))], "tuple"),
     ],
 )
 def test_names_that_are_none(names, said):
@@ -618,7 +619,7 @@ def test_names_that_are_none(names, said):
     with pytest.raises(TypeError) as caught:
         load_optimizer(optimizer, optimizer.state_dict(), names=names)
     assert str(caught.value) == (
-        f"load_optimizer: names must be a list of strings, or a model, not {said}"
+        f"load_optimizer: names must be a list of strings, or a model; found {said}"
     )
 
 

@@ -7,6 +7,7 @@ import sys
 import warnings
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,20 @@ def test_a_device_that_is_not_there(path):
         optimkit.load(path, map_location="cuda")
     assert type(caught.value) is CheckpointError
     assert str(caught.value).startswith(f"{path}: Attempting to deserialize object on a CUDA")
+
+
+def test_a_device_without_memory(tmp_path, path, parts):
+    """It is no damage, and nothing of the objects is lost."""
+    before = parts["model"].weight.clone()
+    checkpoints = optimkit.CheckpointDir(tmp_path / "run")
+    checkpoints.save(1, model=parts["model"])
+    for load in (partial(optimkit.load, path), checkpoints.restore):
+        with pytest.raises(ValueError, match="map_location") as caught:
+            load(model=parts["model"], map_location="meta")
+        assert str(caught.value) == (
+            "load: map_location='meta' reads no values, and model needs them. Leave it out."
+        )
+    assert parts["model"].weight.equal(before)
 
 
 def test_looks(path, parts):

@@ -252,6 +252,11 @@ def load_from(
     key: Key = None,
 ) -> Loaded:
     """Load, from a file that is damaged if it lacks the checksums that it was written with."""
+    if objects and str(map_location).startswith("meta"):
+        raise ValueError(
+            f"load: map_location={map_location!r} reads no values, and {first_few(objects)} needs "
+            "them. Leave it out."
+        )
     with (
         interruptible(),
         _reading(path, map_location, verify, of_part=key is not None) as reading,
@@ -437,10 +442,11 @@ def _checked(names: nn.Module | Iterable[str], saved: Any, where: str) -> list[s
         fitting = names_that_fit(view_of_saved(saved), ParameterIndex(names))
         names = fitting[1] if fitting else [each for each, _ in names.named_parameters()]
     found = listed(names)
-    if isinstance(names, str) or not all(isinstance(each, str) for each in found):
+    strange = [each for each in found if isinstance(names, str) or not isinstance(each, str)]
+    if strange:  # pairs of a name and a tensor are long to print
         raise TypeError(
-            "load_optimizer: names must be a list of strings, or a model, not "
-            f"{first_few(map(repr, found))}"
+            "load_optimizer: names must be a list of strings, or a model; found "
+            f"{type(strange[0]).__name__}"
         )
     count = sum(len(group.get("params", ())) for group in saved["param_groups"])
     if len(found) != count or len(set(found)) != count:
