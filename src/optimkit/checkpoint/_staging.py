@@ -379,14 +379,7 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
     copies: defaultdict[torch.device, _Copies] = defaultdict(list)
     memo: dict[int, Any] = {}
 
-    def move(value: Any, _: object) -> Any:
-        if type(value) in PLAIN or type(value) in _CONTAINERS:
-            return value
-        if hasattr(value, "_local_tensor"):  # of a sharded tensor, this process has a part
-            names, about = value.__tensor_flatten__()
-            parts = {name: getattr(value, name) for name in names}
-            parts["_local_tensor"] = move(value._local_tensor.detach(), _)
-            return value.__tensor_unflatten__(parts, about, value.shape, value.stride())
+    def moved(value: Any) -> Any:
         if not isinstance(value, Tensor) or not _is_plain(_bare(value)):
             if isinstance(value, Tensor) and value.is_cuda:
                 copies[value.device] += ()  # its copy is waited for too
@@ -401,6 +394,17 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
         found = _laid_out(rooms[storage._cdata], value)
         vars(found).update(copy.deepcopy(vars(value), memo))
         return found
+
+    # In two: what calls itself is a cycle, which would hold the memory until garbage is collected.
+    def move(value: Any, _: object) -> Any:
+        if type(value) in PLAIN or type(value) in _CONTAINERS:
+            return value
+        if hasattr(value, "_local_tensor"):  # of a sharded tensor, this process has a part
+            names, about = value.__tensor_flatten__()
+            parts = {name: getattr(value, name) for name in names}
+            parts["_local_tensor"] = moved(value._local_tensor.detach())
+            return value.__tensor_unflatten__(parts, about, value.shape, value.stride())
+        return moved(value)
 
     try:
         staged = rebuilt(content, move)
