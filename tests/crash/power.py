@@ -39,6 +39,7 @@ from optimkit.checkpoint import distributed
 
 PAGE = 4096
 SAVES = 3
+ALL = 10**9  # states of a call: more than there are
 MEGABYTES = 0.016  # four pages, and the header
 LIKE = make(0, MEGABYTES)
 MARK = "/saved "  # a file of this name is asked for when a save has returned
@@ -107,7 +108,7 @@ def waits(lines: list[str], folder: Path) -> list[int]:
     """Return which calls in a folder wait for the disk."""
     found = []
     for at, line in enumerate(lines):
-        call = re.search(r" fsync\(\d+<([^>]*)>", line)
+        call = re.search(r" (?:fsync|fdatasync)\(\d+<([^>]*)>", line)
         if call and f"{_HEX.sub(lambda each: _text(each[0]), call[1])}/".startswith(f"{folder}/"):
             found.append(at)
     return found
@@ -323,6 +324,8 @@ class Replay:
                 return False
             moved = {self.disk.entry(paths[0]): None}
             return self._named({**moved, self.disk.entry(paths[1]): self.disk.find(paths[0])})
+        if number is None and any(paths):
+            raise NotImplementedError(name)
         return key in self._open and self._to_open(
             name, key, arguments, os.fsencode("".join(texts)), result
         )
@@ -380,7 +383,7 @@ class Replay:
 
 
 def replay(
-    lines: list[str], folder: Path, peer: Peer, most: int = 100_000, *, strict: bool = True
+    lines: list[str], folder: Path, peer: Peer, most: int = ALL, *, strict: bool = True
 ) -> tuple[Tally, int]:
     """Cut the power after each call that changes something, and load each state of the disk.
 

@@ -1,8 +1,10 @@
-"""Measure optimkit and its peers in full, and write the table of docs/promises.md.
+"""Measure optimkit and its peers in full, and write the tables of docs/promises.md.
 
     python tests/crash/record.py [TIMES] [MEGABYTES]
+    python tests/crash/record.py power
 
-Every number is a count of what went wrong.
+Every number is a count of what went wrong, or of how often it was tried. The second line cuts the
+power only, and leaves the other rows as they are.
 """
 
 from __future__ import annotations
@@ -18,9 +20,23 @@ from pathlib import Path
 
 from harness import attempt, flip, full_disk, kill, truncate, zero
 from peers import BACKGROUND, DCP, OPTIMKIT, PEERS, SAFETENSORS, Peer, make
-from power import record, replay
+from power import ALL, WAYS, record, replay
 
 TABLE = Path(__file__).parents[2] / "docs" / "promises.csv"
+POWER = TABLE.with_name("power.csv")
+CUT = (
+    "power cut after any call of an overwrite: neither the old nor the new one loads, of how many "
+    "states of the disk | 覆盖时在任一系统调用之后断电：新旧两份都读不出 / 磁盘可能的状态"
+)
+SAVED = {  # a way to save, and by how many processes
+    ("optimkit", 1): "a file | 单个文件",
+    ("optimkit, background", 1): "a file, in the background | 单个文件，在后台保存",
+    ("CheckpointDir", 1): "a ``CheckpointDir``, rotated | ``CheckpointDir``，轮换",
+    ("distributed", 1): "a directory of ``checkpoint.distributed``, one process | "
+    "``checkpoint.distributed`` 的目录，一个进程",
+    ("distributed", 2): "the same, two processes: 3,000 states a call, drawn | "
+    "同上，两个进程：每个调用抽取 3,000 种",
+}
 PACKAGES = {"torch.save": "torch", "safetensors": "safetensors", "DCP": "torch"}
 
 Measure = Callable[[Peer, Path], object]
@@ -70,8 +86,21 @@ def cut_power(peer: Peer, folder: Path) -> str:
     """Cut the power after every call; of ours, a save that has returned must be there."""
     lines = record(folder.resolve(), [peer.name])
     ours = peer in (OPTIMKIT, BACKGROUND)
-    found, _ = replay(lines, folder.resolve() / peer.name, peer, 1000, strict=ours)
+    found, _ = replay(lines, folder.resolve() / peer.name, peer, ALL, strict=ours)
     return f"{found.lost + found.silent} / {found.times}"
+
+
+def every_state() -> list[list[object]]:
+    """Cut the power after every call of ours; count the states of the disk, and those that are lost."""
+    rows: list[list[object]] = []
+    for (name, ranks), what in SAVED.items():
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary).resolve()
+            lines = record(folder, [name], ranks)
+            found, _ = replay(lines, folder / name, WAYS[name], ALL if ranks == 1 else 3000)
+        rows.append([what, f"{found.times:,}", found.lost + found.silent])
+        print(*rows[-1], flush=True)
+    return rows
 
 
 def measure(times: int, megabytes: float) -> list[list[object]]:
@@ -104,13 +133,7 @@ def measure(times: int, megabytes: float) -> list[list[object]]:
             times // 10,
             lambda peer, folder: full_disk(peer, folder, 5, times // 10),
         ),
-        (
-            "power cut after any call of an overwrite: neither the old nor the new one loads, of how many "
-            "states of the disk | 覆盖时在任一系统调用之后断电：新旧两份都读不出 / 磁盘可能的状态",
-            "",
-            "all | 全部",
-            cut_power,
-        ),
+        (CUT, "", "all | 全部", cut_power),
         (
             "a pickle that calls a function: it was called | pickle 里藏着函数调用：被执行",
             "",
@@ -149,16 +172,26 @@ def _join(what: str, label: str) -> str:
 
 
 def main() -> None:
-    """Write the table."""
-    times = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    megabytes = float(sys.argv[2]) if len(sys.argv) > 2 else 50
+    """Write the tables."""
+    states = [["what was saved | 保存的是什么", "states | 状态数", "lost | 丢失"], *every_state()]
+    with POWER.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(states)
     titles = [
         f"``{name} {version(PACKAGES[name]).partition('+')[0]}``"
         if name in PACKAGES
         else {"optimkit, background": "``optimkit``, ``background=True``"}.get(name, f"``{name}``")
         for name in PEERS
     ]
-    rows = measure(times, megabytes)
+    if sys.argv[1:] == ["power"]:
+        rows = list(csv.reader(TABLE.read_text(encoding="utf-8").splitlines()))[1:]
+        for row in rows:
+            if row[0] == CUT:
+                for place, peer in enumerate(PEERS.values(), 2):
+                    with tempfile.TemporaryDirectory() as folder:
+                        row[place] = cut_power(peer, Path(folder))
+    else:
+        times = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+        rows = measure(times, float(sys.argv[2]) if len(sys.argv) > 2 else 50)
     with TABLE.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["what was done | 做了什么", "times | 次数", *titles])
