@@ -506,6 +506,7 @@ def test_a_file_is_no_empty_directory(tmp_path):
         (lambda: Best(1, "a", "less"), ValueError, "Best: mode must be 'min' or 'max', not 'less'"),
         (lambda: CheckpointDir("a", keep=(3,)), TypeError, "keep takes Last and Best, not 3"),
         (lambda: CheckpointDir("a").save(-1), ValueError, "step must be 0 or more, not -1"),
+        (lambda: CheckpointDir("a").save(2.5), TypeError, "step must be an int, not 2.5"),
         (
             lambda: CheckpointDir("a").save(1, which=2),
             TypeError,

@@ -212,6 +212,7 @@ def kept(folder: Path, model: Net) -> list[Path]:
         folder, keep=[optimkit.Last(3), optimkit.Best(1, "loss", "min")]
     )
     checkpoints.save(1, {"loss": 0.5}, model=model)
+    optimkit.CheckpointDir(folder, keep=optimkit.Last(1))
     restored = checkpoints.restore("best", model=model)
     assert_type(restored, optimkit.Loaded | None)
     step: int | None = restored.step if restored else None

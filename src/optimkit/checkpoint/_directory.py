@@ -155,7 +155,7 @@ class CheckpointDir:
     ----------
     path : str or os.PathLike
         The directory; the first save makes it.
-    keep : iterable of Last and Best, optional
+    keep : Last, Best or iterable of Last and Best, optional
         The policies.
     background : bool, optional
         Whether saves are written while training goes on, as with :func:`optimkit.save`.
@@ -175,7 +175,7 @@ class CheckpointDir:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        keep: Iterable[Last | Best] = (Last(3),),
+        keep: Last | Best | Iterable[Last | Best] = (Last(3),),
         *,
         background: bool = False,
     ) -> None:
@@ -219,7 +219,10 @@ class CheckpointDir:
         objects, metadata, **stateful : optional
             As for :func:`optimkit.save`, and so are the errors.
         """
-        step = operator.index(step)
+        try:
+            step = operator.index(step)
+        except TypeError:
+            raise TypeError(f"step must be an int, not {step!r}") from None
         if step < 0:
             raise ValueError(f"step must be 0 or more, not {step}")
         found = objects_to_save(objects, stateful, ("which", "finite"))
