@@ -31,7 +31,7 @@ CUT = (
 SAVED = {  # a way to save, and by how many processes
     ("optimkit", 1): "a file | 单个文件",
     ("optimkit, background", 1): "a file, in the background | 单个文件，在后台保存",
-    ("CheckpointDir", 1): "a ``CheckpointDir``, rotated | ``CheckpointDir``，轮换",
+    ("CheckpointDir", 1): "a ``CheckpointDir``, rotated | ``CheckpointDir``，只留最新的一个",
     ("distributed", 1): "a directory of ``checkpoint.distributed``, one process | "
     "``checkpoint.distributed`` 的目录，一个进程",
     ("distributed", 2): "the same, two processes: 3,000 states a call, drawn | "
