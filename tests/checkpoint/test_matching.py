@@ -258,7 +258,8 @@ def test_everything_that_does_not_fit(path):
         optimkit.load(path, ema=ema, model=other, optimizer=adam, scheduler=step)
     assert str(caught.value) == (
         f"""6 problems:
-  1. ema: {path} has nothing under this name; it has 'model', 'optimizer', 'scheduler'.
+  1. ema: {path} has nothing under this name; it has 'model', 'optimizer', 'scheduler'. Pass \
+the object under its name there.
   2. model: {path} lacks 2.weight. Rename what was renamed, or pass strict=False to leave them \
 as they are.
   3. model: {path} does not fit 0.weight (shape: saved (3, 2), current (4, 2)), 0.bias (shape: \

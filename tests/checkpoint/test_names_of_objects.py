@@ -144,17 +144,17 @@ def test_a_plain_file_may_be_nested(tmp_path):
         (
             lambda o: {"optimizers": {"muon": o["sgd"]}},
             "optimizers.muon: {path} has nothing under this name; it has 'model', "
-            "'optimizers.sgd', 'optimizers.adam'.",
+            "'optimizers.sgd', 'optimizers.adam'. Pass the object under its name there.",
         ),
         (
             lambda o: {"optimizers": o["sgd"]},
             "optimizers: {path} has nothing under this name; it has 'model', 'optimizers.sgd', "
-            "'optimizers.adam'.",
+            "'optimizers.adam'. Pass the object under its name there.",
         ),
         (
             lambda o: {"model": o},
             "model.sgd: {path} has nothing under this name; it has 'model', 'optimizers.sgd', "
-            "'optimizers.adam'.",
+            "'optimizers.adam'. Pass the object under its name there.",
         ),
     ],
     ids=["another name", "no mapping", "a mapping in place of one"],

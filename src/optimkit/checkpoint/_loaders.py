@@ -95,8 +95,9 @@ class Loader:
         try:
             was = in_words(self.about["kind"]) if self.about else kind
             if self.saved is ABSENT:
-                names = first_few(map(repr, self.source.parts)) or "nothing"
-                self.add_problem(f"{where} has nothing under this name; it has {names}.")
+                names = first_few(map(repr, self.source.parts))
+                there = f"{names}. Pass the object under its name there" if names else "nothing"
+                self.add_problem(f"{where} has nothing under this name; it has {there}.")
             elif was != kind:
                 self.add_problem(f"{where} has {was} under this name, not {kind}.")
             else:
