@@ -179,7 +179,8 @@ class Saving:
 
     What is written is the state at the call. Only one is written at a time: the next save waits
     for it, a load too, and so does the end of the process. An error is raised by :meth:`wait`,
-    or else by the next save, or at the end of the process; a warning is given there too.
+    or else by the next save, or else shown at the end of the process, whose exit status stays as
+    it is; a warning is given there too.
 
     Parameters
     ----------
