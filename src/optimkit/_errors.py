@@ -159,6 +159,12 @@ def raised_by_handler(error: BaseException | None) -> BaseException | None:
     return None
 
 
+def let_through(error: Exception) -> None:
+    """Raise again what the handler of a signal raised; any other error is the caller's."""
+    if raised_by_handler(error):
+        raise error
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Raise what the handler of a signal raises as it is, and leave gradients on or off as they were.

@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as lrs
 from torch.optim.swa_utils import SWALR
 
+from ._errors import let_through
 from ._values import copied, listed, plain, same
 from ._wrappers import unwrapped
 
@@ -285,7 +286,10 @@ class Copies:
             return list(map(self.value_of, value))
         try:
             return copy.deepcopy(value, self._copies)
-        except Exception:  # a writer, a lock: what can't be copied is no part of a schedule
+        except (
+            Exception
+        ) as error:  # a writer, a lock: what can't be copied is no part of a schedule
+            let_through(error)
             if isinstance(value, Iterator):
                 return _Unseen(type(value).__name__)
             return copy.copy(value) if type(value) is list else value

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._errors import let_through
+
 PLAIN = frozenset({float, int, str, bool, type(None)})  # most values; a tensor is slow to tell
 FEW = 1024  # values of a tensor that are looked at together with others
 _TENSORS = (Tensor, nn.Parameter)  # no subclass: it is not known how another one computes
@@ -39,7 +41,8 @@ def copied(value: Any, device: torch.device | None = None) -> Any:
         return _map_items(value, lambda item: copied(item, device))
     try:
         return copy.deepcopy(value)
-    except Exception:  # an object that can't be copied is the same one
+    except Exception as error:  # an object that can't be copied is the same one
+        let_through(error)
         return value
 
 
@@ -266,7 +269,8 @@ def _same_items(one: Any, other: Any, compare: Any) -> bool:
         if type(one) is type(other) and not _has_equality(type(one)) and one is not other:
             return bool(compare(one.__reduce_ex__(2), other.__reduce_ex__(2)))  # one may be a copy
         return bool(one == other) or bool(one != one and other != other)
-    except Exception:  # a foreign object that can't be compared is another one
+    except Exception as error:  # a foreign object that can't be compared is another one
+        let_through(error)
         return one is other
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ._errors import broken
+from ._errors import broken, let_through
 from ._values import items_of
 
 _FEW = 8  # so many entries of a list are looked at
@@ -30,7 +30,8 @@ def stored(value: Any) -> Any:
         return inner
     try:
         outer, state = value.state_dict(), inner.state_dict()
-    except Exception:  # the save that asks again says so
+    except Exception as error:  # the save that asks again says so
+        let_through(error)
         return value
     return inner if isinstance(outer, Mapping) and outer.keys() >= state.keys() else value
 
@@ -67,6 +68,7 @@ def readable(optimizer: Optimizer) -> Optimizer:
         try:
             getattr(optimizer, name, None)
         except Exception as error:
+            let_through(error)
             kind = type(optimizer).__name__
             raise TypeError(broken(f"{kind}.{name}", kind, error)) from error
     return optimizer
@@ -77,7 +79,8 @@ def optimizers_within(value: Any) -> dict[str, Optimizer]:
     own = _attributes(value)
     for name, each in list(own.items()):
         if isinstance(each, (list, tuple, dict)) and len(each) <= _FEW:
-            own.update((f"{name}[{key!r}]", item) for key, item in items_of(each))
+            held = [pair for pair in items_of(each) if isinstance(pair[1], Optimizer)]
+            own.update((f"{name}[{key!r}]", item) for key, item in held)
     return {key: each for key, each in own.items() if isinstance(each, Optimizer)}
 
 

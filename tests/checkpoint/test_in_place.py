@@ -295,6 +295,56 @@ def test_a_signal_in_the_middle(tmp_path, way, kind):
     assert False in loaded
 
 
+class Loud(nn.Parameter):
+    """A parameter that is not printed."""
+
+    def __repr__(self):
+        raise AssertionError("torch looks at all values of what it prints")
+
+
+def test_no_parameter_is_printed(tmp_path):
+    """The keys of an optimizer's state are parameters."""
+    model = nn.Module()
+    model.weight = Loud(torch.ones(2))
+    optimizer = torch.optim.SGD(model.parameters(), momentum=0.9)
+    model.weight.grad = torch.ones(2)
+    optimizer.step()
+    path = optimkit.save(tmp_path / "a.pt", optimizer=optimizer)
+    assert optimkit.load(path, optimizer=optimizer)
+
+
+class Interrupted:
+    """An option that takes so long to compare, or to copy, that a signal comes."""
+
+    def __eq__(self, other):
+        signal.raise_signal(signal.SIGTERM)
+
+    __hash__ = None
+
+    def __deepcopy__(self, memo):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_timeout_is_no_difference(tmp_path):
+    """What a handler raises gets out, where any error of a foreign object would be an answer."""
+    saved, (model, optimizer) = trained(0), trained(1)
+    saved[1].param_groups[0]["tag"] = 1
+    path = optimkit.save(tmp_path / "a.pt", optimizer=saved[1])
+    optimizer.param_groups[0]["tag"] = Interrupted()
+
+    def ring(*_):
+        raise TimeIsUpError
+
+    former = signal.signal(signal.SIGTERM, ring)
+    try:
+        with pytest.raises(TimeIsUpError):
+            optimkit.load(path, optimizer=optimizer)
+        with pytest.raises(TimeIsUpError):
+            optimkit.snapshot(optimizer)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
 def test_gradients_stay_on(tmp_path):
     """A signal may come in the middle of torch's no_grad, whose end is then cut off."""
     path = optimkit.save(tmp_path / "a.pt", late=Late(None))

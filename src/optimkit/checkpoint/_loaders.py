@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from .._errors import first_few, raised_by_handler
+from .._errors import first_few, let_through
 from .._files.unread import Unread
 from .._torch_schedulers import Copies
 from .._values import copied, same, tensors_in
@@ -103,8 +103,7 @@ class Loader:
             else:
                 self.compare()
         except Exception as error:  # a file may hold anything, in any form
-            if raised_by_handler(error):
-                raise
+            let_through(error)
             self.add_problem(
                 f"it can't be compared with what {where} has under this name "
                 f"({type(error).__name__}: {error})."

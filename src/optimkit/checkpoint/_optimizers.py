@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .._errors import first_few
+from .._errors import first_few, let_through
 from .._files.unread import Placeholder, Unread
 from .._optimizer_view import OptimizerView, group_label, view_of, view_of_saved
 from .._tables import counted
@@ -622,7 +622,8 @@ def has_own_form(optimizer: Optimizer) -> bool:
         return not is_state_dict(state) or not all(isinstance(each, int) for each in names)
     except (KeyError, TypeError):  # of another form
         return True
-    except Exception:  # it can't be loaded into, which the load will say
+    except Exception as error:  # it can't be loaded into, which the load will say
+        let_through(error)
         return False
 
 

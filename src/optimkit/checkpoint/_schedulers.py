@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from .._errors import first_few
+from .._errors import first_few, let_through
 from .._torch_optimizers import is_state_dict
 from .._torch_schedulers import (
     children_of,
@@ -102,7 +102,8 @@ class SchedulerLoader(Loader):
             with undisturbed():
                 functions = self.source.copies.copy_of(live).lr_lambdas
                 gives = [plain(each(step) * lr) for each, lr in zip(functions, base, strict=True)]
-        except Exception:  # it may need what is made later
+        except Exception as error:  # it may need what is made later
+            let_through(error)
             return
         for was, now in zip(had, gives, strict=False):
             if not lrs_agree([was], [now], 1e-4):
@@ -161,6 +162,7 @@ class SchedulerLoader(Loader):
                 self.replayed = self.source.copies.copy_of(self.live)
                 replay(self.replayed, self.saved)
         except Exception as error:
+            let_through(error)
             self.add_problem(
                 f"the current {type(self.live).__name__} can't be brought to step "
                 f"{steps_made(self.saved)}, where {self.source.where} is: {error}"

@@ -326,7 +326,7 @@ def load(
         tensors = ranks.run(lambda: _room(found))
         if any(ranks.gather(bool(tensors))):
             reader = _SafeReader(folder)
-            ranks.run(reader.read_metadata)  # torch would wrap what is wrong with it
+            reader.found = ranks.run(reader.read_metadata)
             with _unwrapped():
                 state_dict_loader.load(tensors, storage_reader=reader)
         found.fill(tensors)
@@ -366,8 +366,11 @@ class _Writer(FileSystemWriter):
 class _SafeReader(FileSystemReader):
     """Reads a directory of torch.distributed.checkpoint, and runs nothing of it."""
 
+    # Read before torch asks, which would go on without what can't be read, or was interrupted.
+    found: metadata.Metadata | None = None
+
     def read_metadata(self, *args: Any, **kwargs: Any) -> metadata.Metadata:
-        found: metadata.Metadata = read_metadata(Path(self.path))
+        found: metadata.Metadata = self.found or read_metadata(Path(self.path))
         found.storage_meta = metadata.StorageMeta(load_id=self.load_id)
         return found
 
