@@ -1,8 +1,10 @@
 """What differs between versions of torch is in one table, and so on the torch that runs."""
 
+import gc
 import inspect
 import io
 import re
+import sys
 import tomllib
 import warnings
 from pathlib import Path
@@ -81,6 +83,17 @@ def late_group():
     sgd.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
     sgd.step()
     scheduler.step()
+
+
+def save_lets_memory_go():
+    """Whether what torch.save has written is freed before garbage is collected."""
+    room = bytearray(4)
+    gc.disable()
+    before = sys.getrefcount(room)
+    torch.save(torch.frombuffer(room, dtype=torch.float32), io.BytesIO())
+    held = sys.getrefcount(room) > before
+    gc.enable()
+    return not held
 
 
 def plateau_keeps_a_tensor():

@@ -495,6 +495,7 @@ print((status("VmHWM") - before) / 64e6)
 """
 
 
+@pytest.mark.since("save_lets_memory_go")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says what is used")
 def test_one_copy(tmp_path):
     """However many saves there are, and of whatever size, they take the memory of one copy."""

@@ -327,9 +327,9 @@ class Interrupted:
 
 def test_a_timeout_is_no_difference(tmp_path):
     """What a handler raises gets out, where any error of a foreign object would be an answer."""
-    saved, (model, optimizer) = trained(0), trained(1)
-    saved[1].param_groups[0]["tag"] = 1
-    path = optimkit.save(tmp_path / "a.pt", optimizer=saved[1])
+    saved, optimizer = trained(0)[1], trained(1)[1]
+    saved.param_groups[0]["tag"] = 1
+    path = optimkit.save(tmp_path / "a.pt", optimizer=saved)
     optimizer.param_groups[0]["tag"] = Interrupted()
 
     def ring(*_):
