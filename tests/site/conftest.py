@@ -239,7 +239,8 @@ def still(browser: Browser, site: Site) -> Iterator[Visit]:
 
         def still(address: str) -> Page:
             if page.url != site.url + address:
-                page.goto(site.url + address, wait_until="domcontentloaded")
+                # Not "domcontentloaded": without scripts that does not wait for style sheets.
+                page.goto(site.url + address, wait_until="load")
             return page
 
         yield still
