@@ -17,6 +17,10 @@ from pathlib import Path
 import pytest
 import torch
 from sections import BLOCK, ROOT, Section, sections
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+import optimkit
 
 LINK = re.compile(r"\]\((\S+?\.md)(?:#[^)\s]*)?\)|(?:utorial |教程 ?)(\d\d)")
 
@@ -86,3 +90,37 @@ def test_the_recipe_for_sigterm_saves_and_ends(tmp_path):
     )
     assert run.returncode == -signal.SIGTERM
     assert len(list(Path(tmp_path, "runs").glob("*.pt"))) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_recipe_for_the_middle_of_an_epoch_goes_on_exactly(workers, tmp_path, monkeypatch):
+    """The same batches come, with what their data set and dropout draw, as if the run had not been stopped."""
+    monkeypatch.chdir(tmp_path)
+    [code] = [
+        one.blocks("python", "text")[0] for one in RECIPES if "middle of an epoch" in one.title
+    ]
+    resumed = re.search(r"saved = .*(?=\n\n)", code, re.DOTALL)[0].replace(
+        "range(8), 2,", f"Noisy(), 2, num_workers={workers},"
+    )
+    torch.manual_seed(0)
+    names = {**vars(optimkit), "torch": torch, "DataLoader": DataLoader, "Noisy": _Noisy}
+    optimkit.save("last.pt", epoch=3, done=0, rng=optimkit.get_rng_state())
+    exec(resumed, names)
+    batches = []
+    for done, batch in enumerate(names["left"], 1):
+        batches.append(nn.functional.dropout(batch).tolist())
+        if done == 2:
+            optimkit.save("last.pt", epoch=3, done=done, rng=optimkit.get_rng_state())
+    torch.seed()
+    exec(resumed, names)
+    assert [nn.functional.dropout(batch).tolist() for batch in names["left"]] == batches[2:]
+
+
+class _Noisy(Dataset[torch.Tensor]):
+    """What it gives is augmented at random."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, at: int) -> torch.Tensor:
+        return at + torch.rand(3)
