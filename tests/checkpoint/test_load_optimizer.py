@@ -75,7 +75,8 @@ def test_by_position_other_groups():
     assert str(refused(optimizer, saved.state_dict(), match="position")) == (
         "Adam: the state dict has 1 group of 2 parameters, the current optimizer 2 groups of 1, 1 "
         'parameters, and nothing says which is which: match="position" was passed. Save with '
-        "optimkit.save, the model beside the optimizer, or build both from named parameters."
+        "optimkit.save, the model beside the optimizer, or build both from named parameters. To "
+        "what is saved already, load_optimizer gives names: names=model."
     )
 
 
@@ -102,7 +103,8 @@ def test_names_that_do_not_tell(names, told):
     assert str(refused(two, saved)) == (
         "Adam: the state dict has 1 group of 2 parameters, the current optimizer 2 groups of 1, 1 "
         f"parameters, and nothing says which is which: the state dict has {told}. Save with "
-        "optimkit.save, the model beside the optimizer, or build both from named parameters."
+        "optimkit.save, the model beside the optimizer, or build both from named parameters. To "
+        "what is saved already, load_optimizer gives names: names=model."
     )
 
 

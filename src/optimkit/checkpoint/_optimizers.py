@@ -221,7 +221,8 @@ class OptimizerLoader(Loader):
         self.add_problem(
             f"{self.source.where} has {_counted(before)}, the current optimizer "
             f"{_counted(now)}, and nothing says which is which: {why}. Save with optimkit.save, "
-            "the model beside the optimizer, or build both from named parameters."
+            "the model beside the optimizer, or build both from named parameters. To what is saved "
+            "already, load_optimizer gives names: names=model."
         )
         return [None] * count
 

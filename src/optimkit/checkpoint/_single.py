@@ -183,6 +183,7 @@ def load(
     ----------
     path : str or os.PathLike
         A file of :func:`save`, or of ``torch.save``; it may be one state dict, of the only object.
+        Names of a model may begin with ``module.`` or ``_orig_mod.``, or not.
     objects : mapping of str to Any, optional
         The same as the keywords, for names that can't be keywords.
     key : str or mapping of str to str, optional
