@@ -23,6 +23,7 @@ from peers import BACKGROUND, DCP, OPTIMKIT, PEERS, SAFETENSORS, Peer, make
 from power import ALL, WAYS, record, replay
 
 TABLE = Path(__file__).parents[2] / "docs" / "promises.csv"
+IN_THE_BACKGROUND = "``optimkit``, in the background | ``optimkit``，在后台"
 POWER = TABLE.with_name("power.csv")
 CUT = (
     "power cut after any call of an overwrite: neither the old nor the new one loads, of how many "
@@ -179,7 +180,7 @@ def main() -> None:
     titles = [
         f"``{name} {version(PACKAGES[name]).partition('+')[0]}``"
         if name in PACKAGES
-        else {"optimkit, background": "``optimkit``, ``background=True``"}.get(name, f"``{name}``")
+        else {"optimkit, background": IN_THE_BACKGROUND}.get(name, f"``{name}``")
         for name in PEERS
     ]
     if sys.argv[1:] == ["power"]:
