@@ -390,7 +390,7 @@ for kind, argument in ((sched.LambdaLR, lambda epoch: 0.5**epoch), (sched.StepLR
 # 30, 60 and 80, of 90. Write it once with ``SequentialLR`` and once with one
 # ``LambdaLR``.
 #
-# `Goyal 等人 <https://arxiv.org/abs/1706.02677>`__ 用一小时训练完 ImageNet：前 5 轮，
+# `Goyal 等人用一小时训练完 ImageNet <https://arxiv.org/abs/1706.02677>`__：前 5 轮，
 # ``lr`` 从 0.1 直线升到 3.2，然后在第 30、60、80 轮各降为原来的十分之一，共 90 轮。
 # 用 ``SequentialLR`` 写一遍，再只用一个 ``LambdaLR`` 写一遍。
 
@@ -434,7 +434,7 @@ torch.testing.assert_close([one[0], one[5], one[-1]], [0.1, 3.2, 0.0032])
 #   <https://arxiv.org/abs/1608.03983>`__.
 #
 # - 教程 06 讲调度器工作时怎样加入新的参数组；教程 12 恢复训练，调度器也一起恢复。
-# - PyTorch 官方文档的 `调度器一览
+# - PyTorch 官方文档：`调度器一览
 #   <https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate>`__。
 # - Loshchilov 和 Hutter 提出余弦退火的论文 `SGDR
 #   <https://arxiv.org/abs/1608.03983>`__。

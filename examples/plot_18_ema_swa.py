@@ -427,5 +427,5 @@ torch.testing.assert_close(average.module.weight.item(), 0.5)
 # - 教程 12 讲怎样分毫不差地恢复训练，平均也要放进那个文件。
 # - Izmailov 等人提出 SWA 的论文：`Averaging Weights Leads to Wider Optima and Better
 #   Generalization <https://arxiv.org/abs/1803.05407>`__，讲它为什么泛化更好。
-# - PyTorch 官方文档讲 `权重平均
-#   <https://docs.pytorch.org/docs/stable/optim.html#weight-averaging-swa-and-ema>`__ 的一节。
+# - PyTorch 官方文档的一节：`权重平均
+#   <https://docs.pytorch.org/docs/stable/optim.html#weight-averaging-swa-and-ema>`__。

@@ -479,5 +479,5 @@ assert "doesn't match the size of optimizer's group" in said
 #
 # - 教程 07 讲状态字典里有什么，以及按位置加载。
 # - 教程 19 讲闭包。
-# - PyTorch 官方教程 `在反向传播中更新
+# - PyTorch 官方教程：`在反向传播中更新
 #   <https://docs.pytorch.org/tutorials/intermediate/optimizer_step_in_backward_tutorial.html>`__。

@@ -453,7 +453,7 @@ assert said == ("nesterov",)
 # :math:`m \leftarrow 0.99\,m + 0.01\,g`. Write it as an ``EachParameter``, in 12 lines, and
 # make it pass all six tests.
 #
-# Lion 是 2023 年 `由程序搜索出来的 <https://arxiv.org/abs/2302.06675>`__，torch 里没有。
+# `Lion 是 2023 年由程序搜索出来的 <https://arxiv.org/abs/2302.06675>`__，torch 里没有。
 # 它只留一个梯度的平均 :math:`m`，每次按符号走：
 # :math:`w \leftarrow w - \eta\,(\mathrm{sign}(0.9\,m + 0.1\,g) + \lambda w)`，然后
 # :math:`m \leftarrow 0.99\,m + 0.01\,g`。继承 ``EachParameter``，用 12 行写出来，让六个测试全部通过。
