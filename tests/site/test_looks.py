@@ -38,6 +38,17 @@ SMALL = """() => [...document.querySelectorAll("a, button, input, summary, selec
     && !(getComputedStyle(one).display === "inline" && around && around.textContent.trim() !== one.textContent.trim());
 }).map((one) => `${one.outerHTML.slice(0, 90)} in ${one.parentElement.className}`)"""
 
+# A mark that belongs to the literal before it, and begins a line.
+APART = """() => [...document.querySelectorAll(".bd-article :is(p, li) code")].filter((one) => {
+  const after = (one.closest("a") ?? one).nextSibling;
+  if (!/^[。，、；：！？）》”.,;:!?)]/.test(after?.data)) return false;
+  const mark = document.createRange();
+  mark.setStart(after, 0);
+  mark.setEnd(after, 1);
+  const box = mark.getBoundingClientRect();
+  return box.width && box.top > [...one.getClientRects()].pop().bottom;
+}).map((one) => one.textContent)"""
+
 SHIFT = """() => new Promise((done) => {
   let sum = 0;
   new PerformanceObserver((list) => { for (const one of list.getEntries()) sum += one.value; })
@@ -106,6 +117,20 @@ def test_a_narrow_phone_shows_all_of_each_page(visit, site, language):
         page.goto(f"{site.url}{address}")
         found += [f"{address}: {one}" for one in page.evaluate(OUTSIDE) + page.evaluate(SMALL)]
     assert found == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_line_begins_with_a_mark(visit, language):
+    """A full stop after a literal stays with it, the dashes of an option too, and the number of a tutorial."""
+    for name in ("auto_examples/plot_12_resume.html", "reference/checkpoint.html", "promises.html"):
+        page = visit(f"{language}/{name}")
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate(APART) == [], (name, width)
+            whole = ".bd-article :is(code .option, p > a > .doc)"  # "tutorial 12" too
+            assert page.evaluate(
+                f"[...document.querySelectorAll('{whole}')].every((one) => one.getClientRects().length < 2)"
+            )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
