@@ -581,8 +581,9 @@ def test_what_is_not_finite_beside_training(tmp_path):
     assert saving.wait() == path  # and no second warning
     assert steps(checkpoints) == [1, 2]
     checkpoints.save(3, average=broken())
-    with pytest.warns(UserWarning, match="holds NaN or infinity: average.weight. It is"):
+    with pytest.warns(UserWarning, match="holds NaN or infinity: average.weight. It is") as caught:
         checkpoints.save(4, model=good)
+    assert [each.filename for each in caught] == [__file__]
     checkpoints.save(5, model=good).wait()
     assert steps(checkpoints) == [5]
 

@@ -226,7 +226,10 @@ class Saving:
         if self._error is not None:
             raise self._error
         if self._note and not told:
-            warnings.warn(self._note, stacklevel=2)
+            frame, level = sys._getframe(1), 2  # who asks, or saves again: not a line of the kit
+            while frame.f_back and frame.f_globals["__name__"].startswith("optimkit."):
+                frame, level = frame.f_back, level + 1
+            warnings.warn(self._note, stacklevel=level)
         return self.path
 
     def _begin(self) -> None:
