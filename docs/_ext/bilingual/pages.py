@@ -41,7 +41,7 @@ def add_context(
     """Give templates the same page in each language, and its absolute address if there is one."""
     base = context["base_url"] = app.config.bilingual_base_url.rstrip("/")
     context["env"] = app.env
-    if "body" in context:  # no box for each word of a literal: a full stop after one would begin a line
+    if "body" in context:  # not a box for each word: a full stop after a box may begin a line
         context["body"] = context["body"].replace('class="pre">-', 'class="pre option">-')
     _, prose, *_ = app.env.metadata.get(pagename, {}).get("sections", {}).get("", ("", ""))
     # docutils writes one more of what Sphinx has written.
