@@ -374,7 +374,7 @@ assert optimkit.CheckpointDir(here / "stopped").restore().step == 3
 # and keeps the good ones. ``restore`` passes over it, unless you say ``finite=False``.
 #
 # 训练发散之后还在存，好文件便一个个给 NaN 让了位。只用 torch，就在保存之前查一遍。``CheckpointDir``
-# 照样保存，但会发出警告，在文件名里标出，好文件都留着；``restore`` 会跳过它，除非传 ``finite=False``。
+# 照样保存，但会发出警告，在文件名里标出，好文件照旧留着；``restore`` 会跳过它，除非传 ``finite=False``。
 
 # sphinx_gallery_start_ignore
 import contextlib
