@@ -42,6 +42,43 @@ def test_another_layout(tmp_path, sparse):
     assert [row.name for row in report.mismatched] == ["table"]
 
 
+def with_table(table):
+    """Return a layer with a buffer beside it."""
+    layer = nn.Linear(40, 40)
+    layer.register_buffer("table", table)
+    return layer
+
+
+FORMS = {
+    "sparse": lambda table: table.relu().to_sparse(),
+    "quantized": lambda table: torch.quantize_per_tensor(table, table.std().item(), 3, torch.qint8),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, that quantized ones are old, and sparse ones new
+@pytest.mark.parametrize("form", FORMS)
+def test_other_values_in_a_layout(tmp_path, form):
+    """What is more than values (where they are, the scale) is loaded with them."""
+    saved, live = (with_table(FORMS[form](factor * torch.randn(30, 30))) for factor in (1, 5))
+    optimkit.load(optimkit.save(tmp_path / "last.pt", model=saved), model=live)
+    wanted, found = (
+        each.table.dequantize() if form == "quantized" else each.table.to_dense()
+        for each in (saved, live)
+    )
+    assert torch.equal(found, wanted)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_layout_that_refuses(tmp_path):
+    """Torch copies no compressed tensor into one of another count, and says so late: all stay."""
+    saved, live = (with_table(table.to_sparse_csr()) for table in (torch.eye(9), torch.ones(9, 9)))
+    path = optimkit.save(tmp_path / "last.pt", model=saved)
+    before = live.weight.clone()
+    with pytest.raises(MismatchError, match="same number of specified elements"):
+        optimkit.load(path, model=live)
+    assert torch.equal(live.weight, before)
+
+
 class Growing(nn.Module):
     """Keeps an extra state that is a tensor of any length."""
 

@@ -46,7 +46,11 @@ class ModuleLoader(Loader):
     saved_keys: dict[str, str]  # of what fits, by the name in the current state dict
 
     def compare(self) -> None:
-        self.safe = all(map(_loads_plainly, self.live.modules()))
+        current = self.live.state_dict()
+        tensors = [each for each in current.values() if isinstance(each, Tensor)]
+        # Others, as sparse ones, may refuse a copy, and do not share with detach() what it replaces.
+        strided = all(_layout(each) in ("strided", "sharded") for each in tensors)
+        self.safe = strided and all(map(_loads_plainly, self.live.modules()))
         self.turn = 4 if self.safe else 0  # last, if it can't fail: no copy of it has to be kept
         where, saved = self.source.where, self.saved
         if not isinstance(saved, Mapping) or not all(isinstance(key, str) for key in saved):
@@ -63,7 +67,6 @@ class ModuleLoader(Loader):
             )
             return
         self.saved_keys = {}
-        current = self.live.state_dict()
         # A type of its own has a way of its own to copy: what it is given must have been read.
         self.in_place = self.safe and all(type(each) is Tensor for each in current.values())
         cut = own_name(self.live)
