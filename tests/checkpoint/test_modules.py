@@ -122,6 +122,16 @@ def test_extra_state_of_any_shape(tmp_path, keep):
     assert model.extra.tolist() == [1.0] * 5
 
 
+@pytest.mark.parametrize("keep", [optimkit, distributed])
+def test_extra_state_of_several_tensors(tmp_path, keep):
+    """They are there when the module takes them."""
+    saved, model = Growing(1), Growing(1)
+    saved.extra = {"history": [torch.arange(1000)], "step": 3}
+    keep.load(keep.save(tmp_path / "last.pt", model=saved), model=model)
+    assert model.extra["history"][0].sum() == 499_500
+    assert model.extra["step"] == 3
+
+
 def test_a_lazy_module_takes_its_shape_from_the_file(tmp_path):
     """A lazy module is loaded as torch loads it."""
     whole = nn.Linear(3, 2)

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from .._errors import first_few
 from .._files.unread import Placeholder
-from .._values import copied, dtype_name
+from .._values import copied, dtype_name, tensors_in
 from ._loaders import Loader, in_sentence, or_grown, with_rows
 from ._names import align, own_name
 from ._results import LoadRow
@@ -168,11 +168,13 @@ class ModuleLoader(Loader):
     def undo(self) -> None:
         self.live.load_state_dict(self.former, strict=False)
 
-    def wanted(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def wanted(self) -> Iterator[tuple[Tensor, Any]]:
         current = self.live.state_dict()
         for name, key in self.saved_keys.items():
-            if isinstance(self.saved[key], Tensor):
-                yield self.saved[key], current[name]
+            saved = self.saved[key]
+            like = current[name] if isinstance(saved, Tensor) else None
+            for value in tensors_in(saved):  # extra state may be a dict of them
+                yield value, like
 
 
 def _shape(value: Any) -> Any:
