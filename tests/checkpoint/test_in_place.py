@@ -56,6 +56,34 @@ def test_the_tensors_stay(tmp_path, make):
     assert all(now[key].data_ptr() == value.data_ptr() for key, value in held.items())
 
 
+@pytest.mark.since("storages_say_where_they_are")
+def test_another_order_in_memory_stays(tmp_path):
+    """State in the order of a weight with its channels last, or turned, is read into as well."""
+    models = [nn.Conv2d(8, 8, 5).to(memory_format=torch.channels_last) for _ in range(2)]
+    optimizers = [torch.optim.AdamW(model.named_parameters()) for model in models]
+    for model, optimizer in zip(models, optimizers, strict=True):
+        model.turned = nn.Parameter(torch.randn(20, 30).t())
+        optimizer.add_param_group({"params": [("turned", model.turned)]})
+        model(torch.randn(1, 8, 9, 9)).sum().backward()
+        model.turned.grad = torch.randn(20, 30).t()
+        optimizer.step()
+    path = optimkit.save(tmp_path / "a.pt", model=models[0], optimizer=optimizers[0])
+    held = dict(state_of(models[1], optimizers[1]))
+    optimkit.load(path, model=models[1], optimizer=optimizers[1])
+    assert is_equal(state_of(models[1], optimizers[1]), state_of(models[0], optimizers[0]))
+    now = state_of(models[1], optimizers[1])
+    assert all(now[key] is value for key, value in held.items() if key.endswith(("avg", "avg_sq")))
+
+
+def test_a_weight_that_is_conjugate(tmp_path):
+    """It has other numbers in memory than it has for values."""
+    saved, live = (nn.ParameterList([torch.randn(20, 30, dtype=torch.cfloat)]) for _ in range(2))
+    live[0] = nn.Parameter(live[0].detach().conj())
+    assert live[0].is_conj()
+    optimkit.load(optimkit.save(tmp_path / "a.pt", model=saved), model=live)
+    assert torch.equal(live[0], saved[0])
+
+
 class Own(torch.Tensor):
     """A tensor of a type of its own."""
 

@@ -130,7 +130,8 @@ class Unread:
         """Read a tensor into the memory of another one."""
         form, room = self._forms[placeholder.key], room.detach()  # type: ignore[call-overload]
         alike = form.dtype == room.dtype and type(room) is Tensor and room.is_cpu
-        if alike and form.is_contiguous() and room.is_contiguous() and not room.is_neg():
+        bits = room.is_conj() or room.is_neg()
+        if alike and not bits and is_dense(room) and _steps(room) == _steps(form):
             start = _start(form) + form.storage_offset() * form.itemsize
             self._read_bytes(start, room.data_ptr(), room.nbytes)
             if not room.is_inference():  # so that no backward pass takes these for those before
@@ -148,11 +149,8 @@ class Unread:
         """Make a tensor of a form to read into."""
         try:
             # Not empty_like: of a tensor on the meta device, it imports sympy.
-            span = 1 + sum(
-                (n - 1) * step for n, step in zip(form.shape, form.stride(), strict=True)
-            )
             dtype = dtype or form.dtype
-            if span == form.numel():  # dense
+            if is_dense(form):
                 return torch.empty_strided(form.shape, form.stride(), dtype=dtype, device=device)
             return torch.empty(form.shape, dtype=dtype, device=device)
         except RuntimeError as error:
@@ -185,6 +183,22 @@ class Unread:
                 )
             room = room[read:]
         self.check()
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Return whether its values fill a piece of memory, each once, in whatever order."""
+    filled = 1
+    for step, count in sorted(_steps(tensor)):
+        if step != filled:
+            return False
+        filled *= count
+    return True
+
+
+def _steps(tensor: Tensor) -> list[tuple[int, int]]:
+    """Return how its values lie in memory: the step along each side, and how many there are."""
+    sides = zip(tensor.stride(), tensor.shape, strict=True)
+    return [(step, count) for step, count in sides if count != 1]
 
 
 def _start(form: Tensor) -> int:

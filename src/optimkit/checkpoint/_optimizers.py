@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .._errors import first_few, let_through
-from .._files.unread import Placeholder, Unread
+from .._files.unread import Placeholder, Unread, is_dense
 from .._optimizer_view import OptimizerView, group_label, view_of, view_of_saved
 from .._tables import counted
 from .._torch_optimizers import (
@@ -670,7 +670,7 @@ def _takes(now: Any, shape: torch.Size, dtype: torch.dtype, device: torch.device
         type(now) is Tensor
         and (now.shape, now.dtype, now.device) == (shape, dtype, device)
         and now.layout is torch.strided
-        and now.is_contiguous()
+        and is_dense(now)
         and not (now.is_inference() or now.requires_grad)
     )
 
