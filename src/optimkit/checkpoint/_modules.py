@@ -201,12 +201,11 @@ def _locked(value: Tensor) -> bool:
 
 
 def _loads_plainly(module: nn.Module) -> bool:
-    kind = type(module)
     # torch/nn/modules/module.py, 2.15: _load_from_state_dict is called for each module, between
     # the two kinds of hooks.
     if module._load_state_dict_pre_hooks or getattr(module, "_load_state_dict_post_hooks", None):
         return False
-    return kind.__module__.startswith("torch.nn.") or all(
-        getattr(kind, name) is getattr(nn.Module, name)
+    return all(
+        getattr(getattr(type(module), name), "__module__", "").startswith("torch.nn.")
         for name in ("load_state_dict", "_load_from_state_dict", "set_extra_state")
     )
