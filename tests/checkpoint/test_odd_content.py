@@ -354,6 +354,28 @@ class Spectrum(nn.Module):
 
 
 @pytest.mark.parametrize("background", [False, True])
+def test_columns_take_no_memory_between_them(tmp_path, background):
+    """Nor does one that is in two places; and columns that share some go on sharing them."""
+    table = torch.arange(250_000.0).reshape(500, 500)
+    first, second = table[:, :3], table[:, 400:403]
+    values = {"a": first, "same": table[:, :3], "b": second, "one": table[0, 450].expand(5, 5)}
+    saved = optimkit.save(tmp_path / "last.pt", values, background=background)
+    saved = saved.wait() if background else saved
+    assert saved.stat().st_size < 20_000
+    found = torch.load(saved, weights_only=True)
+    assert all(found[name].equal(value) for name, value in values.items())
+    found["a"].fill_(-1)
+    assert found["same"].equal(found["a"])
+    assert found["b"].equal(second)
+
+    found = torch.load(
+        optimkit.save(tmp_path / "last.pt", a=first, b=table[:, 2:5]), weights_only=True
+    )
+    found["a"].fill_(-1)
+    assert (found["b"][:, 0] == -1).all()
+
+
+@pytest.mark.parametrize("background", [False, True])
 def test_one_memory_of_two_dtypes(tmp_path, background):
     """Torch can't save it: what is seen as another dtype is saved apart, and loads into a view."""
     model, fresh, numbers = Spectrum(), Spectrum(), torch.arange(9.0)

@@ -59,6 +59,8 @@ def compact(content: Any) -> Any:
         if key not in whole
     }
 
+    dense: dict[object, Tensor] = {}  # by what it shows
+
     def cut(value: Any, _: object) -> Any:
         if not isinstance(value, Tensor):
             return value
@@ -70,9 +72,11 @@ def compact(content: Any) -> Any:
         if (key := _memory(value)) not in parts:
             return value
         part = parts[key][bisect_right(parts[key], _span(value)[0], key=lambda each: each.low) - 1]
-        if part.alone and 2 * value.nbytes <= part.storage.nbytes():  # with gaps
-            dense = value.detach().clone(memory_format=torch.contiguous_format)
-            return _like(dense, value)
+        if part.apart:
+            shown = key, *_layout(value)
+            if shown not in dense:
+                dense[shown] = value.detach().clone(memory_format=torch.contiguous_format)
+            return _like(dense[shown].detach(), value)
         own = value.untyped_storage()
         if (own.data_ptr(), own.nbytes()) == (part.storage.data_ptr(), part.storage.nbytes()):
             return value  # one tensor in two places stays one
@@ -93,29 +97,51 @@ class _Part(NamedTuple):
 
     low: int  # the byte of the storage where it begins
     storage: torch.UntypedStorage
-    alone: bool  # whether a single view shows it
+    apart: bool  # whether they leave out half of it or more, and no value is in two
 
 
 def _parts_of(tensors: list[Tensor], *, apart: bool) -> list[_Part]:
     """Divide a storage into what views of it show together, in order."""
     storage: Any = tensors[0].untyped_storage()
-    runs: list[tuple[int, int, int]] = []
-    for low, high in sorted(map(_span, tensors)):
+    runs: list[tuple[int, int, list[Tensor]]] = []
+    for tensor in sorted(tensors, key=_span):
+        low, high = _span(tensor)
         if runs and low <= runs[-1][1]:
-            first, last, count = runs.pop()
-            runs.append((first, max(last, high), count + 1))
+            first, last, views = runs.pop()
+            views.append(tensor)
+            runs.append((first, max(last, high), views))
         else:
-            runs.append((low, high, 1))
+            runs.append((low, high, [tensor]))
     found = []
-    for low, high, count in runs:
+    for low, high, views in runs:
         part = storage
         if high - low < storage.nbytes():
             # On mps, the address is of an object: no number may be added to it.
             mps = storage.device.type == "mps"
             whole = _numbers(storage, torch.uint8) if mps else None
             part = storage[low:high] if whole is None else whole[low:high].clone().untyped_storage()
-        found.append(_Part(low, part.clone() if apart else part, count == 1))
+        found.append(_Part(low, part.clone() if apart else part, _are_apart(views, low, high)))
     return found
+
+
+def _are_apart(views: list[Tensor], low: int, high: int) -> bool:
+    """Return whether views leave out half of their memory or more, and no value is in two."""
+    different = {_layout(each): each for each in views}
+    if 2 * sum(each.nbytes for each in different.values()) > high - low:
+        return False
+    if len(different) > 1:
+        seen = torch.zeros((high - low) // views[0].itemsize, dtype=torch.bool, device="cpu")
+        for offset, shape, stride in different:
+            once = [n if step else 1 for n, step in zip(shape, stride, strict=True)]  # if expanded
+            own = seen.as_strided(once, stride, offset - low // views[0].itemsize)
+            if own.any():
+                return False
+            own[...] = True
+    return True
+
+
+def _layout(tensor: Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    return int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
 
 
 def _span(tensor: Tensor) -> tuple[int, int]:
