@@ -56,7 +56,7 @@ def compact(content: Any) -> Any:
     parts = {
         key: _parts_of(tensors, apart=owners[key[0]] != key[1])
         for key, tensors in groups.items()
-        if key not in whole
+        if key not in whole and (owners[key[0]] != key[1] or not any(map(_shows_all, tensors)))
     }
 
     dense: dict[object, Tensor] = {}  # by what it shows
@@ -186,6 +186,10 @@ def _is_plain(value: Tensor) -> bool:
 
 def _shows_memory(value: Tensor) -> bool:
     return _has_storage(value) and value.numel() > 0
+
+
+def _shows_all(value: Tensor) -> bool:
+    return value.is_contiguous() and value.nbytes == value.untyped_storage().nbytes()
 
 
 def _has_storage(value: Tensor) -> bool:
@@ -422,7 +426,8 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
             room = rooms[storage._cdata] = _room(buffers, len(rooms), storage)
             copies[storage.device].append((_numbers(room), _numbers(storage)))
         found = _laid_out(rooms[storage._cdata], value)
-        vars(found).update(copy.deepcopy(vars(value), memo))
+        if vars(value):
+            vars(found).update(copy.deepcopy(vars(value), memo))
         return found
 
     # In two: what calls itself is a cycle, which would hold the memory until garbage is collected.
@@ -448,7 +453,7 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
 
 def _bare(value: Tensor) -> Tensor:
     """Leave out what is told of a tensor beside its values."""
-    return value.detach() if type(value) in (Tensor, nn.Parameter) else value
+    return value.detach() if type(value) in (Tensor, nn.Parameter) and vars(value) else value
 
 
 def _room(buffers: list[Tensor], at: int, storage: torch.UntypedStorage) -> torch.UntypedStorage:
