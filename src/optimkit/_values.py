@@ -116,9 +116,7 @@ def same(one: Any, other: Any) -> bool:
 def equal(one: Any, other: Any) -> bool:
     """Return whether two pieces of state are equal bit for bit, but for the device."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
-        if parts := parts_of(one):
-            return type(one) is type(other) and _same_items(parts, parts_of(other), equal)
-        return _equal_tensors(local(one.detach()), local(other.detach()))
+        return _equal_tensors(local(one), local(other))
     one, other = plain(one), plain(other)
     if isinstance(one, Tensor) or isinstance(other, Tensor):
         return False
@@ -291,15 +289,14 @@ def _same_tensors(one: Any, other: Any) -> bool:
 
 
 def _equal_tensors(one: Tensor, other: Tensor) -> bool:
+    parts, others = parts_of(one), parts_of(other)
+    if parts or others:
+        return type(one) is type(other) and _same_items(parts, others, equal)
+    one, other = one.detach(), other.detach()
     if (one.shape, one.dtype) != (other.shape, other.dtype):
         return False
     if "meta" in (one.device.type, other.device.type):
         return one.device == other.device
-    parts, others = parts_of(one), parts_of(other)
-    if parts or others:
-        return parts.keys() == others.keys() and all(
-            _equal_tensors(part, others[key]) for key, part in parts.items()
-        )
     if one.layout is not torch.strided or other.layout is not torch.strided:
         one, other = one.to_dense(), other.to_dense()
     other = other.to(one.device)
