@@ -216,10 +216,8 @@ def _numbers(tensor: Any) -> Any:
         return None
     if tensor.layout is torch.strided:
         return tensor
-    # torch/_tensor.py, 2.15: values() refuses one that is not coalesced.
-    if tensor.layout is torch.sparse_coo:
-        return tensor._values()
-    return tensor.values() if tensor.layout in COMPRESSED else None
+    held = compressed_parts(tensor)
+    return held[-1] if held else None
 
 
 def _in_short(tensors: list[Tensor]) -> Tensor:
