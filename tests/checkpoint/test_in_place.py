@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -243,6 +244,45 @@ def test_written_over_after_it_was_verified(tmp_path):
     assert is_equal(state_of(*live), before)
     optimkit.load(path, model=live[0], optimizer=live[1], late=Late(path.touch))
     assert is_equal(state_of(*live), state_of(*other))
+
+
+def lets_writers_wait(folder):
+    """Return whether a file there can be kept from those who open it to write to it."""
+    fcntl = pytest.importorskip("fcntl")
+    with (folder / "probe").open("w+") as file, contextlib.suppress(OSError, AttributeError):
+        file.flush()
+        with (folder / "probe").open() as reader:
+            file.close()
+            fcntl.fcntl(reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            return True
+    return False
+
+
+@pytest.mark.since("storages_say_where_they_are")
+@pytest.mark.parametrize("how", ["truncate", "write"])
+def test_written_to_while_values_are_read(tmp_path, how):
+    """Who opens the file to save over it waits until the objects are whole."""
+    if not lets_writers_wait(tmp_path):
+        pytest.skip("no leases here")
+    saved, live = (
+        nn.ParameterList(torch.full((500_000,), n) for _ in range(60)) for n in (1.0, 2.0)
+    )
+    path = optimkit.save(tmp_path / "a.pt", model=saved)
+
+    def write():
+        while all(each[0] == 2 for each in live):  # none has been read
+            time.sleep(0)
+        if how == "truncate":
+            os.truncate(path, 4000)
+        else:
+            path.write_bytes(b"another")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    optimkit.load(path, model=live)
+    writer.join()
+    assert is_equal(live.state_dict(), saved.state_dict())
+    assert path.stat().st_size <= 4000
 
 
 def test_a_backward_pass_does_not_take_the_new_weights(tmp_path):

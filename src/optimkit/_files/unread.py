@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import io
+import signal
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +19,9 @@ from torch import Tensor
 from .._errors import CorruptCheckpointError
 from .._values import items_of, tensors_in
 from .layout import Layout
+
+if sys.platform == "linux":
+    import fcntl
 
 SMALL = 1024  # bytes: what is no larger is read at once
 
@@ -119,6 +124,22 @@ class Unread:
             self._forms.append(value)
             self._places[id(value)] = Placeholder(len(self._forms) - 1, value)
         return self._places[id(value)]
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Let who opens the file to write to it wait, where the system can see to it."""
+        if sys.platform != "linux":
+            yield
+            return
+        with contextlib.suppress(OSError):  # of another user, written to right now, or on a network
+            # Of one who waits, a signal tells: SIGIO, if no other is chosen, would end the process.
+            fcntl.fcntl(self._file, fcntl.F_SETSIG, signal.SIGWINCH)
+            fcntl.fcntl(self._file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self._file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
     def read(self, placeholders: Iterable[Placeholder]) -> dict[Hashable, Tensor]:
         """Read tensors by their keys; those that shared memory when they were saved share it."""

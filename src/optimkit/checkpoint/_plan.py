@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -162,9 +163,10 @@ class Plan:
             self._load(each for each in order if each.safe)
             for scheduler, _ in self.pairs:
                 scheduler.agree()
-            if unread is not None:
-                unread.check()  # while all can be undone
-            interrupt = self._fill(rooms, unread)
+            with contextlib.nullcontext() if unread is None else unread.kept():
+                if unread is not None:
+                    unread.check()  # while all can be undone
+                interrupt = self._fill(rooms, unread)
         except BaseException as error:
             if count and not rooms:  # a signal, when all are loaded
                 raise
