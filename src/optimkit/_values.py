@@ -19,7 +19,6 @@ _WITH_NORM = {
     *(torch.float64, torch.float32, torch.bfloat16, torch.float16),
     *(torch.complex128, torch.complex64),
 }
-COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 _FLOAT8 = {getattr(torch, name) for name in dir(torch) if name.startswith("float8_")}
 
 

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from .._errors import CheckpointError, UnsafeCheckpointError
 from .._files.unread import rebuilt
-from .._values import COMPRESSED, PLAIN, compressed_parts, dtype_name, tensors_in
+from .._values import PLAIN, compressed_parts, dtype_name, tensors_in
 
 _ALIGNED = 16  # bytes: a multiple of the size of every dtype
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 _CONTAINERS = (dict, OrderedDict, list, tuple)
 _NICENESS = 10  # more, of the thread that writes: a core that both want is training's first
 _T = TypeVar("_T")
@@ -418,7 +419,7 @@ def _copied_out(content: Any, buffers: list[Tensor]) -> _Copied:
             if isinstance(value, Tensor) and value.is_cuda:
                 copies[value.device] += ()  # its copy is waited for too
             # deepcopy refuses these: compressed ones, and what was computed with gradients.
-            if isinstance(value, Tensor) and (value.layout in COMPRESSED or not value.is_leaf):
+            if isinstance(value, Tensor) and (value.layout in _COMPRESSED or not value.is_leaf):
                 return value.detach().clone().requires_grad_(value.requires_grad)
             return copy.deepcopy(value, memo)
         storage = value.untyped_storage()
