@@ -14,7 +14,7 @@ from ._errors import let_through
 
 PLAIN = frozenset({float, int, str, bool, type(None)})  # most values; a tensor is slow to tell
 FEW = 1024  # values of a tensor that are looked at together with others
-_TENSORS = (Tensor, nn.Parameter)  # no subclass: it is not known how another one computes
+TENSORS = (Tensor, nn.Parameter)  # no subclass: it is not known how another one computes
 _WITH_NORM = {
     *(torch.float64, torch.float32, torch.bfloat16, torch.float16),
     *(torch.complex128, torch.complex64),
@@ -184,10 +184,10 @@ def compressed_parts(tensor: Tensor) -> list[Tensor]:
 @torch.no_grad()
 def non_finite(values: Iterable[Any]) -> list[int]:
     """Return which of some values are tensors that hold NaN or infinity, on this rank."""
-    own = [each if type(each) in _TENSORS else local(each) for each in values]
+    own = [each if type(each) in TENSORS else local(each) for each in values]
     kinds: defaultdict[Any, list[Tensor]] = defaultdict(list)
     for each in own:
-        if type(each) in _TENSORS:
+        if type(each) in TENSORS:
             few = each.ndim == 1 and each.numel() <= FEW and each.dtype in _WITH_NORM
             kind = each.dtype, each.layout, each.device, each.is_nested, few
             kinds[kind].append(each)
@@ -207,7 +207,7 @@ def non_finite(values: Iterable[Any]) -> list[int]:
 
 def _numbers(tensor: Any) -> Any:
     """Return the numbers of a tensor that are to be finite; None if it has none."""
-    if type(tensor) not in _TENSORS or tensor.is_meta or tensor.is_nested:
+    if type(tensor) not in TENSORS or tensor.is_meta or tensor.is_nested:
         return None
     if tensor.dtype in _FLOAT8:  # torch has next to nothing that takes these
         return tensor.bfloat16() if tensor.layout is torch.strided else None

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import _values
 from .._optimizer_view import OptimizerView
-from .._values import FEW, local, tensors_in
+from .._values import FEW, TENSORS, local, tensors_in
 
 _WIDE = {torch.float32, torch.float64, torch.complex64, torch.complex128}
-_TENSORS = (Tensor, nn.Parameter)
 
 
 @torch.no_grad()
@@ -90,7 +89,7 @@ def _as_one(value: Any) -> Tensor | None:
     if type(value) is Tensor and value.dtype in _WIDE and value.layout is torch.strided:
         return None if value.is_meta else value  # as nearly always: what follows takes longer
     tensors = [value] if type(value) is Tensor else [local(each) for each in tensors_in(value)]
-    if not tensors or tensors[0].is_meta or not all(type(each) in _TENSORS for each in tensors):
+    if not tensors or tensors[0].is_meta or not all(type(each) in TENSORS for each in tensors):
         return None  # a quantized tensor may have no norm
     return _wide(tensors[0]) if len(tensors) == 1 else norm_of(tensors)
 
