@@ -132,8 +132,8 @@ class Unread:
             yield
             return
         with contextlib.suppress(OSError):  # of another user, written to right now, or on a network
-            # Of one who waits, a signal tells: SIGIO, if no other is chosen, would end the process.
-            fcntl.fcntl(self._file, fcntl.F_SETSIG, signal.SIGWINCH)
+            # A signal tells of one who waits: SIGIO, which ends the process, or one that is ignored.
+            fcntl.fcntl(self._file, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(self._file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         try:
             yield
