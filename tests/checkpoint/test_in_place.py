@@ -363,6 +363,33 @@ def test_a_signal_in_the_middle(tmp_path, way, kind):
     assert False in loaded
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
+@pytest.mark.parametrize("kind", [Alarm, TimeIsUpError])
+def test_signals_in_the_middle_of_one_tensor(tmp_path, kind):
+    """However often one tensor is interrupted, it is whole in the end."""
+    saved, live = (
+        nn.ParameterList(torch.full((10_000_000,), n) for _ in range(2)) for n in (1.0, 2.0)
+    )
+    path = optimkit.save(tmp_path / "a.pt", model=saved)
+    rung = []
+
+    def ring(*_):
+        signal.setitimer(signal.ITIMER_REAL, 0.002)
+        if len(rung) < 3 and any(each[0] == 1 for each in live):  # one is being read
+            rung.append(True)
+            raise kind
+
+    former = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.002)
+        with pytest.raises(kind):
+            optimkit.load(path, model=live)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+    assert is_equal(live.state_dict(), saved.state_dict())
+
+
 class Loud(nn.Parameter):
     """A parameter that is not printed."""
 

@@ -14,6 +14,7 @@ from .._errors import (
     CorruptCheckpointError,
     MismatchError,
     UnsafeCheckpointError,
+    raised_by_handler,
 )
 from .._files.unread import Placeholder, Unread, filled, placeholders_in
 from .._wrappers import stored, unwrapped
@@ -167,6 +168,8 @@ class Plan:
                 if unread is not None:
                     unread.check()  # while all can be undone
                 interrupt = self._fill(rooms, unread)
+                if interrupt is not None and rooms:
+                    raise self._in_part(interrupt) from interrupt
         except BaseException as error:
             if count and not rooms:  # a signal, when all are loaded
                 raise
@@ -182,23 +185,27 @@ class Plan:
     ) -> BaseException | None:
         """Read in place; return what interrupted it, to be raised when all objects are whole."""
         interrupt: BaseException | None = None
-        failed = -1
+        tries = 0  # of one tensor
         while rooms:
             try:
-                while rooms:
+                while rooms:  # all that takes time is in here, where another signal may come
+                    signal = not isinstance(interrupt, Exception) or raised_by_handler(interrupt)
+                    if tries > 1 and not signal:
+                        return interrupt
+                    tries += 1
                     _fill_one(*rooms[-1], unread)
                     rooms.pop()
+                    tries = 0
             except BaseException as error:
-                if failed == len(rooms):  # twice, so that it is no signal
-                    what = (
-                        f"{self.where} could not be read to its end: {error!r}. Load an older copy."
-                    )
-                    raise CorruptCheckpointError(
-                        f"{error if isinstance(error, CorruptCheckpointError) else what} The objects "
-                        "hold a part of it until then."
-                    ) from error
-                interrupt, failed = error, len(rooms)
+                interrupt = error
         return interrupt
+
+    def _in_part(self, error: BaseException) -> CorruptCheckpointError:
+        what = f"{self.where} could not be read to its end: {error!r}. Load an older copy."
+        return CorruptCheckpointError(
+            f"{error if isinstance(error, CorruptCheckpointError) else what} The objects hold a "
+            "part of it until then."
+        )
 
     def _load(self, loaders: Iterable[Loader]) -> None:
         for loader in loaders:
