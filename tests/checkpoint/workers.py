@@ -271,6 +271,16 @@ def beside(folder):
     bad = {"number": {1}.__iter__} if dist.get_rank() else {"number": 1}
     text = refused(optimkit.UnsafeCheckpointError, save=True, path=path, background=True, **bad)
     assert "refuses" in text, text
+    # Nor do they wait for each other if one was asked for something else.
+    text = refused(
+        optimkit.CheckpointError, save=True, path=path, number=3, background=dist.get_rank() == 1
+    )
+    assert text.startswith("distributed.save: some processes have background=True"), text
+    for save in (True, False):
+        objects = ["no mapping"] if dist.get_rank() else {"number": Picky()}
+        kind = TypeError if dist.get_rank() else optimkit.CheckpointError
+        text = refused(kind, save=save, path=path, objects=objects)
+        assert "objects" in text, text
     distributed.save(path, number=4, part=part, background=True)
     assert distributed.load(path)["number"] == 4  # a load waits
 

@@ -96,9 +96,11 @@ def save(
     3
     """
     ranks, target = Ranks(), Path(os.path.realpath(path))
-    found = objects_to_save(objects, stateful)
-    about = checked_mapping("metadata", metadata)
+    found, about = ranks.run(
+        lambda: (objects_to_save(objects, stateful), checked_mapping("metadata", metadata))
+    )
     ranks.run(settle_and_raise)
+    _refuse_other_ways(background, ranks)
     content: tuple[dict[str, Any], dict[str, Tensor]]
     content = ranks.run(lambda: compact(_split(found, about, ranks.rank)))
     _refuse_other_forms(found, content[0], ranks)
@@ -173,6 +175,15 @@ def _split(
     if rank:
         tensors = {key: each for key, each in tensors.items() if type(each) is not Tensor}
     return {**skeleton, KEY: {**header, "metadata": about}}, tensors
+
+
+def _refuse_other_ways(background: bool, ranks: Ranks) -> None:
+    """Refuse to save beside training in some processes alone: they would wait for each other."""
+    if len({*ranks.gather(background)}) > 1:
+        raise CheckpointError(
+            "distributed.save: some processes have background=True, and others have not. Give the "
+            "same in all."
+        )
 
 
 def _refuse_other_forms(objects: Mapping[str, Any], skeleton: Any, ranks: Ranks) -> None:
@@ -309,7 +320,7 @@ def load(
     3
     """
     ranks = Ranks()
-    given = objects_to_load(objects, stateful)
+    given = ranks.run(lambda: objects_to_load(objects, stateful))
     settle()
     with interruptible():
         folder = ranks.run_on_first(lambda: shards.find(Path(path)))
